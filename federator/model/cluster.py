@@ -1,0 +1,110 @@
+"""A member of the federation as the planner sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from federator.model.resources import Resources
+from federator.model.selectors import Taint
+
+
+class Binding(StrEnum):
+    """How a member binds replicas to its nodes."""
+
+    SPREAD = "spread"
+    PACK = "pack"
+    FRAGMENTATION_AWARE = "fragmentationAware"
+
+
+class Health(StrEnum):
+    """Whether a member can be given work now."""
+
+    UP = "up"
+    AWAY = "away"
+    """Does not answer, for less than the outage grace: no new work, what it holds is believed to run."""
+    LOST = "lost"
+    """Has not answered for longer than the outage grace: what it holds is placed elsewhere."""
+    UNKNOWN = "unknown"
+    """Has not answered yet since the federator started."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeGroup:
+    """``count`` nodes of a flavor that have exactly the same free amounts."""
+
+    free: Resources
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flavor:
+    """Alike nodes of a cluster.
+
+    ``allocatable`` is per node. ``nodes`` tells how much of each node is free, alike nodes grouped; their counts
+    sum to ``count``. Nodes between ``count`` and ``max_count`` do not exist yet but an autoscaler can make them.
+    """
+
+    name: str
+    count: int
+    allocatable: Resources
+    nodes: tuple[NodeGroup, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[Taint, ...] = ()
+    max_count: int = 0
+    boot_time_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Unschedulable:
+    """The member reported that a replica of this shape finds no node; holds until something there changes."""
+
+    requests: Resources
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One member: who it is, how it is, what it has.
+
+    ``flavors`` None means that its room is unknown and taken as unlimited. ``limits`` are further amounts that our
+    replicas may still use in all (a namespace's ResourceQuota: what is left of it). ``abilities`` are what its
+    provider can run (see ``Workload.needs``). ``foreign`` is what others than the federator use of it, ``price`` is
+    per unit (core, byte, piece) and hour in micro-units of money, ``carbon_g_per_kwh`` as in the document.
+    """
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    provider: str = "fake"
+    health: Health = Health.UP
+    health_message: str = ""
+    away_s: float = 0.0
+    """For how long the cluster has not answered; 0 when it is up."""
+    cordoned: bool = False
+    draining: bool = False
+    binding: Binding = Binding.SPREAD
+    flavors: tuple[Flavor, ...] | None = None
+    limits: Resources | None = None
+    foreign: Resources = Resources()
+    abilities: frozenset[str] = frozenset({"container", "process", "service", "manifest"})
+    price: Mapping[str, float] = field(default_factory=dict)
+    carbon_g_per_kwh: float = 0.0
+    unschedulable: tuple[Unschedulable, ...] = ()
+
+    @property
+    def allocatable(self) -> Resources:
+        """What all existing nodes offer together; empty where the room is unknown."""
+        total = Resources()
+        for flavor in self.flavors or ():
+            total = total + flavor.allocatable * flavor.count
+        return total
+
+    @property
+    def free(self) -> Resources:
+        """What is free on all existing nodes together (fragments counted in full)."""
+        total = Resources()
+        for flavor in self.flavors or ():
+            for group in flavor.nodes:
+                total = total + group.free.floor() * group.count
+        return total

@@ -1,0 +1,180 @@
+"""The federation at one instant, and what the planner makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from federator.model.cluster import Cluster
+from federator.model.policy import Planning, Policy, Queue
+from federator.model.reasons import Verdict
+from federator.model.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What a cluster holds of a workload's role: replicas that run there, or are on their way there.
+
+    ``unbound`` of them do not show yet in the free amounts of the cluster's nodes (intents not yet observed,
+    replicas not yet bound to a node); the planner binds them itself before it gives room to anybody.
+    ``age_s`` is how long the youngest of them has been there, ``moved`` how many replicas of the workload were moved
+    there within the policy's budget period.
+    """
+
+    workload: str
+    role: str
+    cluster: str
+    replicas: int
+    unbound: int = 0
+    age_s: float = 0.0
+    moved: int = 0
+    leaving: int = 0
+    """Replicas beyond ``replicas`` that are being removed there and still use their nodes."""
+
+
+@dataclass(frozen=True, slots=True)
+class TierClock:
+    """Since when a tier has been full (or away) for workloads of one policy and shape.
+
+    ``shape`` is the canonical text of the role requests that were turned away (``shape_key``).
+    """
+
+    policy: str
+    tier: str
+    shape: str
+    since_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """A cluster that refused this workload for good (its admission, its authorisation), in the cluster's words."""
+
+    workload: str
+    cluster: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The federation as a value. Frozen, complete, stamped with its time (seconds since the epoch)."""
+
+    at_s: float = 0.0
+    clusters: tuple[Cluster, ...] = ()
+    workloads: tuple[Workload, ...] = ()
+    holdings: tuple[Holding, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    queues: tuple[Queue, ...] = ()
+    planning: Planning = Planning()
+    clocks: tuple[TierClock, ...] = ()
+    exclusions: tuple[Exclusion, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How many replicas of a workload's role should run on a cluster, old and new together."""
+
+    workload: str
+    role: str
+    cluster: str
+    replicas: int
+    tier: str
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Replicas that got no place, and why, for every cluster of the federation."""
+
+    workload: str
+    role: str
+    replicas: int
+    reasons: Mapping[str, Verdict]
+    policy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Replicas that should leave one cluster for another."""
+
+    workload: str
+    role: str
+    source: str
+    target: str
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preemption:
+    """Replicas that must give way. ``by`` is the workload that needs their room."""
+
+    workload: str
+    role: str
+    cluster: str
+    replicas: int
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Room kept for a large workload, from ``at_s`` seconds after the snapshot."""
+
+    workload: str
+    cluster: str
+    at_s: float
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What the planner saw and did for one workload's role on one cluster: a line of ``explain``.
+
+    ``room`` None: unknown, unlimited. ``ideal`` is the share before rounding (None where the cluster took no part).
+    """
+
+    role: str
+    cluster: str
+    tier: str
+    room: int | None
+    weight: int
+    minimum: int
+    maximum: int | None
+    held: int
+    ideal: float | None
+    replicas: int
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a workload is where it is. ``cures`` are changes, in words, any of which would let it start (more)."""
+
+    workload: str
+    policy: str
+    policy_source: str
+    position: int
+    """Place in the order of service, counted from 1."""
+    shares: tuple[Share, ...]
+    cures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The answer to one snapshot. Sorted by workload, role and cluster throughout.
+
+    ``full_tiers`` are the (policy, tier, shape) that turned replicas away; the caller keeps since when (TierClock).
+    """
+
+    placements: tuple[Placement, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    moves: tuple[Move, ...] = ()
+    preemptions: tuple[Preemption, ...] = ()
+    reservations: tuple[Reservation, ...] = ()
+    full_tiers: frozenset[tuple[str, str, str]] = frozenset()
+    explanations: Mapping[str, Explanation] = field(default_factory=dict)
+    """Of the workloads that were asked about, by name."""
+
+
+def shape_key(workload: Workload) -> str:
+    """The canonical text of what a workload's roles ask for, for TierClock."""
+    return "; ".join(",".join(f"{name}={amount}" for name, amount in role.requests.items_) for role in workload.roles)

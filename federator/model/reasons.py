@@ -1,0 +1,74 @@
+"""Why a replica is not on a cluster: a code that a machine counts, numbers, and words that a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """The codes. "Busy now" and "never fits" are different answers. The words are in ``WORDS``."""
+
+    CLUSTER_UNKNOWN = "ClusterUnknown"
+    CLUSTER_AWAY = "ClusterAway"
+    CORDONED = "Cordoned"
+    DRAINING = "Draining"
+    NOT_IN_POLICY = "NotInPolicy"
+    NOT_ALLOWED_BY_POLICY = "NotAllowedByPolicy"
+    NOT_ALLOWED_BY_WORKLOAD = "NotAllowedByWorkload"
+    NO_ABILITY = "NoAbility"
+    NO_MATCHING_FLAVOR = "NoMatchingFlavor"
+    TAINTED = "Tainted"
+    REFUSED_BY_CLUSTER = "RefusedByCluster"
+    TOO_BIG = "TooBig"
+    NO_ROOM = "NoRoom"
+    UNSCHEDULABLE = "Unschedulable"
+    OVER_LIMIT = "OverLimit"
+    AT_MAXIMUM = "AtMaximum"
+    NO_WEIGHT = "NoWeight"
+    TIER_NOT_OPEN = "TierNotOpen"
+    GANG_DOES_NOT_FIT = "GangDoesNotFit"
+    BELOW_MIN_REPLICAS = "BelowMinReplicas"
+    BEHIND_BLOCKED_HEAD = "BehindBlockedHead"
+    STAYS_ELSEWHERE = "StaysElsewhere"
+
+
+WORDS: Mapping[Reason, str] = {
+    Reason.CLUSTER_UNKNOWN: "the cluster has not answered yet{detail}",
+    Reason.CLUSTER_AWAY: "the cluster has not answered for {away_s} s{detail}",
+    Reason.CORDONED: "the cluster is cordoned: it takes no new work",
+    Reason.DRAINING: "the cluster is being drained",
+    Reason.NOT_IN_POLICY: "no tier of policy {policy} has this cluster",
+    Reason.NOT_ALLOWED_BY_POLICY: "policy {policy} requires {requirement}",
+    Reason.NOT_ALLOWED_BY_WORKLOAD: "the workload requires {requirement}",
+    Reason.NO_ABILITY: "the cluster cannot run {needs}",
+    Reason.NO_MATCHING_FLAVOR: "no flavor of the cluster satisfies {requirement}",
+    Reason.TAINTED: "the taint {taint} is not tolerated",
+    Reason.REFUSED_BY_CLUSTER: "the cluster refused it: {detail}",
+    Reason.TOO_BIG: "a replica needs {needed} {resource}, the largest node has {largest}: waiting will not help",
+    Reason.NO_ROOM: "a replica needs {needed}; {free} is free in all, on no node enough for one more ({holds} here)",
+    Reason.UNSCHEDULABLE: "the cluster reported that such a replica finds no node: {detail}",
+    Reason.OVER_LIMIT: "the cluster's quota leaves {left} {resource}, a replica needs {needed}",
+    Reason.AT_MAXIMUM: "policy {policy} allows {maximum} replicas here",
+    Reason.NO_WEIGHT: "policy {policy} gives this cluster no weight, only its minimum of {minimum}",
+    Reason.TIER_NOT_OPEN: "tier {tier} opens when the tiers before it have been full or away for {open_after_s} s; "
+    "it has been {for_s} s",
+    Reason.GANG_DOES_NOT_FIT: "all {needed} replicas must start together; {room} fit here now",
+    Reason.BELOW_MIN_REPLICAS: "the workload starts with no fewer than {needed} replicas; {room} fit now in all",
+    Reason.BEHIND_BLOCKED_HEAD: "{head} is ahead in queue {queue} and waits",
+    Reason.STAYS_ELSEWHERE: "its replicas stay where they run: {detail}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One reason with its numbers. Worded only when asked for."""
+
+    reason: Reason
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def message(self) -> str:
+        """The reason in words."""
+        return WORDS[self.reason].format_map({"detail": "", **self.facts})
