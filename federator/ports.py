@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from federator.model.indexset import IndexSet
 from federator.model.intent import Observation, Order
 from federator.model.records import Changes, HistoryEntry, Stored, Token, WorkloadRecord
 
@@ -68,9 +69,10 @@ class ClusterProvider(Protocol):
         """
         ...
 
-    async def cancel(self, intent_id: str, grace_s: float = 30.0) -> None:
-        """Remove everything the cluster has of this intent; its replicas get ``grace_s`` to end by themselves.
+    async def cancel(self, intent_id: str, grace_s: float = 30.0, indices: IndexSet | None = None) -> None:
+        """Remove what the cluster has of this intent; its replicas get ``grace_s`` to end by themselves.
 
+        With ``indices`` only those replicas of a batch intent are removed (and do not come back), else everything.
         Returns when the removal has been asked for; observations show when it is done.
         """
         ...

@@ -53,8 +53,20 @@ class Intent:
     tier: str = ""
     policy: str = ""
     moved: bool = False
+    settled: IndexSet = IndexSet()
+    """Indices whose end (a success or a failure) is accounted for."""
+    withdrawn: IndexSet = IndexSet()
+    """Indices that should leave although the rest of the intent stays."""
+    ended_s: float = 0.0
     reason: str = ""
-    """Why it is leaving, for people."""
+    """Why it (or some of it) is leaving, for people."""
+
+    @property
+    def live(self) -> IndexSet:
+        """The indices that should run here, or do: neither ended nor asked to leave."""
+        if self.state in (IntentState.LEAVING, IntentState.ENDED):
+            return IndexSet()
+        return self.indices - self.settled - self.withdrawn if self.settled or self.withdrawn else self.indices
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def build_if_needed() -> KubernetesBinaries:
         return find_kubernetes()
     final = cache_directory() / f"kubernetes-{BUILT_VERSION}"
     final.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(final.with_suffix(".lock")):
+    with _locked(Path(f"{final}.lock")):
         if missing_from(final):
             # Beside its final place, so that the last step is one rename.
             work = Path(tempfile.mkdtemp(prefix="build-", dir=final.parent))
@@ -94,11 +94,14 @@ def _build(work: Path) -> Path:
 
 
 def _unpack(files: list[Path], work: Path, patch: Path) -> Path:
-    """What ``dpkg-source -x`` does, in six lines: it would need Perl and be installed for this alone."""
+    """What ``dpkg-source -x`` does, in a few lines: it would need Perl and be installed for this alone."""
     for file in files:
         if re.search(r"\.(orig|debian)\.tar\.", file.name):
             with tarfile.open(file) as archive:
-                archive.extractall(work / "source", filter="tar")
+                if hasattr(tarfile, "tar_filter"):  # not yet in Python 3.11.2, which Debian 12 has
+                    archive.extractall(work / "source", filter="tar")
+                else:
+                    archive.extractall(work / "source")
     tree = next((work / "source").glob("kubernetes-*"))
     patches = work / "source/debian/patches"
     for name in (patches / "series").read_text().split():

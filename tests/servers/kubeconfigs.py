@@ -65,9 +65,7 @@ class PlainClient:
         assert isinstance(found, dict)
         return found
 
-    def text(
-        self, method: str, path: str, body: bytes | None = None, content: str = "application/json"
-    ) -> str:
+    def text(self, method: str, path: str, body: bytes | None = None, content: str = "application/json") -> str:
         request = urllib.request.Request(self.url + path, data=body, method=method)
         request.add_header("Authorization", f"Bearer {self._token}")
         request.add_header("Content-Type", content)

@@ -69,14 +69,16 @@ class PrivateApt:
         """Install on the host. Only where unpacking is not enough, and only as root."""
         if os.geteuid() != 0:
             raise AptFailed(f"not root, so please install these packages: {' '.join(packages)}")
-        self._apt("install", "-y", "--no-install-recommends", *packages)
+        keep = ("-o", "Dpkg::Options::=--force-confold")  # files we put there before are ours
+        self._apt("install", "-y", "--no-install-recommends", *keep, *packages)
 
     @property
     def _debs(self) -> Path:
         return self.directory / "debs"
 
     def _apt(self, *words: str) -> None:
-        run(["apt-get", *self._options, "-q", *words], cwd=self._debs)
+        quietly = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        run(["apt-get", *self._options, "-q", *words], cwd=self._debs, env=quietly)
 
 
 def debian_stanzas(etc_apt: Path, suite: str) -> str:
@@ -86,9 +88,9 @@ def debian_stanzas(etc_apt: Path, suite: str) -> str:
     """
     stanzas: list[str] = []
     for path in sorted((etc_apt / "sources.list.d").glob("*.sources")):
-        for stanza in re.split(r"\n\s*\n", path.read_text()):
-            if re.search(r"^Signed-By:.*debian-archive|^Suites:.*" + suite, stanza, re.M):
-                stanzas.append(re.sub(r"^Types:.*$", "Types: deb deb-src", stanza.strip(), flags=re.M))
+        found = re.split(r"\n\s*\n", path.read_text())
+        debian = [s for s in found if re.search(r"^Signed-By:.*debian-archive|^Suites:.*" + suite, s, re.M)]
+        stanzas += [re.sub(r"^Types:.*$", "Types: deb deb-src", s.strip(), flags=re.M) for s in debian]
     lists = [etc_apt / "sources.list", *sorted((etc_apt / "sources.list.d").glob("*.list"))]
     entry = re.compile(r"^deb\s+(?:\[[^]]*\]\s+)?(\S*debian\S*)\s+(\S+)\s+(.+)$", re.M)
     for path in lists if not stanzas else ():

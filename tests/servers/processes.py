@@ -2,7 +2,7 @@
 
 Every server gets a process group of its own and is ended by its pid. A small
 helper process holds a pipe from us: when we are gone, however that came about,
-the pipe closes and it kills what we left. (The kernel's parent-death signal
+the pipe closes and it kills what we left and removes our temporary directories. (The kernel's parent-death signal
 would not do: it fires when the starting *thread* ends.)
 """
 
@@ -11,36 +11,45 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import pwd
 import random
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 REAPER = """
-import os, signal, sys
+import os, shutil, signal, sys
 def born(pid):
     try:
         return open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[19]
     except OSError:
         return None
-ours = {}
+ours, directories = {}, set()
 for line in sys.stdin:
-    pid = int(line[1:])
-    if line[0] == "+":
-        ours[pid] = born(pid)
-    else:
-        ours.pop(pid, None)
+    word, what = line[0], line[1:-1]
+    if word == "+":
+        ours[int(what)] = born(what)
+    elif word == "-":
+        ours.pop(int(what), None)
+    elif word == "d":
+        directories.add(what)
+    elif word == "k":
+        directories.discard(what)
 for pid, birth in ours.items():
     if birth is not None and born(pid) == birth:  # never a stranger who got the number later
         try:
             os.killpg(pid, signal.SIGKILL)
         except OSError:
             pass
+for directory in directories:
+    shutil.rmtree(directory, ignore_errors=True)
 """
 _ports = random.SystemRandom()
 _given: set[int] = set()
@@ -54,10 +63,12 @@ class ServerFailed(RuntimeError):
 class Server:
     """One server process with its log file."""
 
-    def __init__(self, name: str, command: Sequence[str | Path], log: Path) -> None:
+    def __init__(self, name: str, command: Sequence[str], log: Path, user: str | None = None) -> None:
+        """``user``: who runs it, where root must not."""
         self.name = name
-        self.command = [str(word) for word in command]
+        self.command = command
         self.log = log
+        self._user = user
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -70,20 +81,20 @@ class Server:
             raise ServerFailed(f"{self.name} was not started")
         return self._process.pid
 
-    def start(self, env: Mapping[str, str] | None = None, user: str | None = None) -> None:
-        """Start it in a group of its own; ``user`` when root must not run it."""
+    def start(self) -> None:
+        """Start it in a group of its own."""
         if self.running:
             return
+        user = self._user
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                cwd=self.log.parent, env=None if env is None else dict(env), start_new_session=True,
-                user=user, group=None if user is None else primary_group(user),
+                self.command, cwd=self.log.parent, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True, user=user, group=None if user is None else primary_group(user),
                 extra_groups=None if user is None else [],
             )  # fmt: skip
         _tell_reaper("+", self._process.pid)
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         if self.running:
             os.killpg(self.pid, number)
 
@@ -91,11 +102,11 @@ class Server:
         """End the whole group. SIGKILL by default: the data is thrown away anyway."""
         if self._process is None:
             return
-        self.signal(number)
+        self.send(number)
         try:
             self._process.wait(patience_s)
         except subprocess.TimeoutExpired:
-            self.signal(signal.SIGKILL)
+            self.send(signal.SIGKILL)
             self._process.wait()
         # The leader is gone; whatever it started is not allowed to stay.
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -118,6 +129,23 @@ class Server:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
 
 
+def temporary_directory(name: str) -> Path:
+    """A directory that goes when ``remove_directory`` says so, or when we are killed."""
+    path = Path(tempfile.mkdtemp(prefix=f"federator-{name}-"))
+    _tell_reaper("d", path)
+    return path
+
+
+def remove_directory(path: Path) -> None:
+    keep_directory(path)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def keep_directory(path: Path) -> None:
+    """Someone will want to read the logs in it."""
+    _tell_reaper("k", path)
+
+
 def free_port() -> int:
     """A loopback port nobody listens on, below the range outgoing connections take theirs from.
 
@@ -138,8 +166,6 @@ def free_port() -> int:
 
 
 def primary_group(user: str) -> int:
-    import pwd
-
     return pwd.getpwnam(user).pw_gid
 
 
@@ -151,8 +177,8 @@ def _reaper() -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def _tell_reaper(word: str, pid: int) -> None:
+def _tell_reaper(word: str, what: object) -> None:
     with _lock, contextlib.suppress(BrokenPipeError):
         pipe = _reaper().stdin
         assert pipe is not None
-        pipe.write(f"{word}{pid}\n")
+        pipe.write(f"{word}{what}\n")

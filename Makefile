@@ -1,0 +1,61 @@
+# One word for each chore. `make help` lists them.
+SHELL := /bin/bash
+PY := .venv/bin/python
+INSTALLED := .venv/.installed
+RUN_CONFIG ?= config/local.yaml
+
+.PHONY: help run test check lint types contracts fast real servers bench demo reference clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: $(INSTALLED) ## start the federator with config/local.yaml and its sample workloads
+	@$(PY) -m federator.cli.main run --config $(RUN_CONFIG)
+
+test: $(INSTALLED) ## everything: checks, fast tests, and tests on real servers (about 15 minutes; 6 more the first time)
+	@echo "== 1 of 3: checks and fast tests (about 2 minutes)"
+	@$(MAKE) --no-print-directory check
+	@echo "== 2 of 3: real servers: Kubernetes (built once from Debian's source, about 6 minutes) and PostgreSQL"
+	@$(MAKE) --no-print-directory servers
+	@echo "== 3 of 3: tests on real servers"
+	@$(MAKE) --no-print-directory real
+
+check: lint types contracts fast ## lint, types, import contracts, fast tests (under 2 minutes)
+
+lint: $(INSTALLED)
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
+
+types: $(INSTALLED)
+	@$(PY) -m mypy
+
+contracts: $(INSTALLED)
+	@.venv/bin/lint-imports --no-cache
+
+fast: $(INSTALLED) ## the fast tests alone
+	@$(PY) -m pytest -q -m "not real" -n 2 --dist loadfile
+
+real: $(INSTALLED) ## the tests on real servers alone
+	@$(PY) -m pytest -q -m real
+
+servers: $(INSTALLED) ## get the servers that the tests on real servers use
+	@$(PY) -m tests.servers.obtain
+
+bench: $(INSTALLED) ## measure; prints medians beside their limits
+	@for b in plan dispatch start; do $(PY) -m benchmarks.$$b || exit 1; done
+
+demo: $(INSTALLED) ## two Kubernetes API servers with pretend nodes, until Ctrl-C
+	@$(PY) -m tests.servers.demo
+
+reference: $(INSTALLED) ## write docs/reference/ anew from the models
+	@$(PY) -m federator.documents.reference
+
+clean: ## remove what make made here (not the cache of servers)
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@echo "== setting up .venv (about a minute; only when pyproject.toml or constraints.txt changed)"
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
+	@test -x $(PY) || python3 -m venv .venv 2>/dev/null \
+		|| { echo "== installing Debian's python3-venv"; rm -rf .venv; apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null && python3 -m venv .venv; }
+	@$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,163 @@
+"""JSON Schemas of what the API takes and gives. What Service may add later is allowed; what is promised is required."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+
+def ref(name: str) -> Schema:
+    """A reference to a schema of the document."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def obj(required: Schema, optional: Schema | None = None, text: str = "") -> Schema:
+    """An object with these properties, the first of which are always there."""
+    schema: Schema = {"type": "object", "properties": {**required, **(optional or {})}}
+    if required:
+        schema["required"] = list(required)
+    if text:
+        schema["description"] = text
+    return schema
+
+
+def many(item: Schema) -> Schema:
+    """An array of these."""
+    return {"type": "array", "items": item}
+
+
+def page_of(name: str) -> Schema:
+    """A page of a list."""
+    return obj({"items": many(ref(name)), "next": {"type": "string", "description": "Give it as `after`; empty: end."}})
+
+
+def mapping(value: Schema) -> Schema:
+    """An object with any keys."""
+    return {"type": "object", "additionalProperties": value}
+
+
+TEXT: Schema = {"type": "string"}
+NUMBER: Schema = {"type": "number"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+FLAG: Schema = {"type": "boolean"}
+LABELS = mapping(TEXT)
+AMOUNTS: Schema = {**mapping(NUMBER), "description": "By resource: cpu in cores, memory in bytes, others in pieces."}
+TIME: Schema = {"type": ["number", "null"], "description": "Seconds since the epoch."}
+ANY_OBJECT: Schema = {"type": "object"}
+STATE: Schema = {"enum": ["waiting", "dispatched", "running", "finished", "failed", "cancelling", "cancelled"]}
+
+WORKLOAD = obj(
+    {"name": TEXT, "queue": TEXT, "state": STATE, "replicas": COUNT},
+    {
+        "uid": TEXT,
+        "owner": TEXT,
+        "labels": LABELS,
+        "priority": {"type": "integer"},
+        "lifetime": {"enum": ["batch", "service"]},
+        "running": COUNT,
+        "pending": COUNT,
+        "finished": COUNT,
+        "failed": COUNT,
+        "waiting": COUNT,
+        "placements": {**mapping(COUNT), "description": "Replicas by cluster."},
+        "policy": TEXT,
+        "message": {**TEXT, "description": "Why it waits or failed, for people."},
+        "generation": COUNT,
+        "submittedAt": TIME,
+        "startedAt": TIME,
+        "endedAt": TIME,
+        "document": {**ANY_OBJECT, "description": "What was handed in; not in lists."},
+        "result": {"enum": ["created", "unchanged", "changed"]},
+    },
+)
+CLUSTER = obj(
+    {
+        "name": TEXT,
+        "provider": TEXT,
+        "health": {"enum": ["up", "away", "lost", "unknown"]},
+        "cordoned": FLAG,
+        "draining": FLAG,
+    },
+    {
+        "labels": LABELS,
+        "message": TEXT,
+        "version": TEXT,
+        "source": {**TEXT, "description": "file:line, or api."},
+        "capacity": AMOUNTS,
+        "used": {**mapping(AMOUNTS), "description": "By class: production, backfill, foreign."},
+        "free": AMOUNTS,
+        "flavors": many(ANY_OBJECT),
+        "running": COUNT,
+        "pending": COUNT,
+        "lastSeen": TIME,
+    },
+)
+EVENT = obj(
+    {"id": COUNT, "at": NUMBER, "kind": TEXT, "message": TEXT},
+    {"workload": TEXT, "cluster": TEXT, "plan": TEXT, "details": ANY_OBJECT},
+)
+REASON = obj({"reason": TEXT, "message": TEXT})
+PLAN = obj(
+    {
+        "placements": many(
+            obj({"workload": TEXT, "cluster": TEXT, "replicas": COUNT, "tier": TEXT, "policy": TEXT}, {"role": TEXT})
+        ),
+        "refusals": many(obj({"workload": TEXT, "replicas": COUNT, "reasons": mapping(REASON)}, {"role": TEXT})),
+        "preemptions": many(obj({"workload": TEXT, "cluster": TEXT, "replicas": COUNT, "by": TEXT, "reason": TEXT})),
+        "moves": many(obj({"workload": TEXT, "from": TEXT, "to": TEXT, "replicas": COUNT})),
+        "reservations": many(obj({"workload": TEXT, "cluster": TEXT, "at_s": NUMBER, "replicas": COUNT})),
+    }
+)
+PROBLEM = obj(
+    {"type": TEXT, "title": TEXT, "status": {"type": "integer"}, "detail": TEXT, "instance": TEXT},
+    {"errors": many(obj({"file": TEXT, "line": COUNT, "column": COUNT, "field": TEXT, "message": TEXT, "cure": TEXT}))},
+    "RFC 9457. `errors` says where and how each document is wrong.",
+)
+DOCUMENT = obj(
+    {
+        "apiVersion": {**TEXT, "description": "federator.dev/v1alpha1, or that of a native manifest."},
+        "kind": TEXT,
+        "metadata": obj({"name": TEXT}, {"labels": LABELS, "annotations": LABELS}),
+    },
+    {"spec": ANY_OBJECT},
+    "One document; `federator schema KIND` prints the whole schema of its kind.",
+)
+
+SCHEMAS: dict[str, Schema] = {
+    "Workload": WORKLOAD,
+    "Cluster": CLUSTER,
+    "Queue": obj(
+        {"name": TEXT},
+        {
+            "weight": COUNT,
+            "priority": {"type": "integer"},
+            "source": TEXT,
+            "workloads": mapping(COUNT),
+            "used": AMOUNTS,
+        },
+    ),
+    "Policy": obj(
+        {"name": TEXT}, {"order": {"type": "integer"}, "source": TEXT, "document": ANY_OBJECT, "governs": COUNT}
+    ),
+    "Placement": obj(
+        {"workload": TEXT, "cluster": TEXT, "replicas": COUNT},
+        {"role": TEXT, "running": COUNT, "pending": COUNT, "tier": TEXT, "policy": TEXT, "intents": many({})},
+    ),
+    "Event": EVENT,
+    **{f"{name}List": page_of(name) for name in ("Workload", "Cluster", "Queue", "Policy", "Placement", "Event")},
+    "Explanation": {**ANY_OBJECT, "description": "The policy, and for each cluster room, share, result or reason."},
+    "Plan": PLAN,
+    "Snapshot": obj({"items": many(ANY_OBJECT)}),
+    "Deleted": {**ANY_OBJECT, "description": "What was removed."},
+    "Submitted": obj({"items": many(ref("Workload"))}),
+    "Applied": obj(
+        {"items": many(obj({"kind": TEXT, "name": TEXT, "result": {"enum": ["created", "changed", "unchanged"]}}))}
+    ),
+    "Health": obj({"status": {"const": "ok"}}),
+    "Ready": obj({"ready": FLAG, "checks": many(obj({"name": TEXT, "ok": FLAG, "detail": TEXT}))}),
+    "OpenApi": {**ANY_OBJECT, "description": "An OpenAPI 3.1 document."},
+    "Problem": PROBLEM,
+    "Document": DOCUMENT,
+    "Documents": {"oneOf": [ref("Document"), {**many(ref("Document")), "minItems": 1}]},
+}

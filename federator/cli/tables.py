@@ -1,0 +1,128 @@
+"""Which columns each kind has in a table, and what stands in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from federator.cli.output import age, amount
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """``wide``: only with ``-o wide``."""
+
+    heading: str
+    text: Callable[[Json], Any]
+    wide: bool = False
+
+
+def where(workload: Json) -> str:
+    """Where a workload's replicas are: ``cern 6, exoscale 3``."""
+    return ", ".join(f"{cluster} {count}" for cluster, count in sorted((workload.get("placements") or {}).items()))
+
+
+def health(cluster: Json) -> str:
+    """Up or not; and whether it takes work."""
+    if cluster.get("health") != "up":
+        return str(cluster.get("health", ""))
+    return "draining" if cluster.get("draining") else "cordoned" if cluster.get("cordoned") else "up"
+
+
+def used_of(cluster: Json, resource: str) -> str:
+    """Used by anybody, of all there is: ``12/64``."""
+    if not cluster.get("capacity"):
+        return "?"
+    used = sum(float(amounts.get(resource, 0)) for amounts in (cluster.get("used") or {}).values())
+    return f"{amount(resource, used)}/{amount(resource, float(cluster['capacity'].get(resource, 0)))}"
+
+
+def others(cluster: Json) -> str:
+    """Resources beside cpu and memory."""
+    names = [name for name in cluster.get("capacity") or {} if name not in ("cpu", "memory")]
+    return ", ".join(f"{name} {used_of(cluster, name)}" for name in names)
+
+
+def labels(one: Json) -> str:
+    """``key=value,key=value``."""
+    return ",".join(f"{key}={value}" for key, value in sorted((one.get("labels") or {}).items()))
+
+
+def field(name: str) -> Callable[[Json], Any]:
+    """The value of one key."""
+    return lambda one: one.get(name)
+
+
+def progress(workload: Json) -> str:
+    """Running, done, and all: ``6 running, 2 done of 9``."""
+    parts = [(workload.get("pending"), "pending"), (workload.get("failed"), "failed")]
+    more = "".join(f", {count} {word}" for count, word in parts if count)
+    return f"{workload.get('running', 0)} running, {workload.get('finished', 0)} done{more} of {workload['replicas']}"
+
+
+COLUMNS: Mapping[str, tuple[Column, ...]] = {
+    "workloads": (
+        Column("NAME", field("name")),
+        Column("QUEUE", field("queue")),
+        Column("STATE", field("state")),
+        Column("REPLICAS", progress),
+        Column("WHERE", where),
+        Column("AGE", lambda one: age(one.get("submittedAt"))),
+        Column("MESSAGE", field("message")),
+        Column("POLICY", field("policy"), wide=True),
+        Column("OWNER", field("owner"), wide=True),
+        Column("PRIORITY", field("priority"), wide=True),
+        Column("LABELS", labels, wide=True),
+    ),
+    "clusters": (
+        Column("NAME", field("name")),
+        Column("PROVIDER", field("provider")),
+        Column("STATUS", health),
+        Column("CPU USED", lambda one: used_of(one, "cpu")),
+        Column("MEMORY USED", lambda one: used_of(one, "memory")),
+        Column("OTHER", others),
+        Column("RUNNING", field("running")),
+        Column("PENDING", field("pending")),
+        Column("MESSAGE", field("message")),
+        Column("VERSION", field("version"), wide=True),
+        Column("SOURCE", field("source"), wide=True),
+        Column("LABELS", labels, wide=True),
+    ),
+    "queues": (
+        Column("NAME", field("name")),
+        Column("WEIGHT", field("weight")),
+        Column("PRIORITY", field("priority")),
+        Column("WORKLOADS", lambda one: ", ".join(f"{n} {state}" for state, n in (one.get("workloads") or {}).items())),
+        Column("USED", lambda one: ", ".join(f"{name} {amount(name, n)}" for name, n in (one.get("used") or {}).items())),
+        Column("SOURCE", field("source"), wide=True),
+    ),
+    "policies": (
+        Column("NAME", field("name")),
+        Column("ORDER", field("order")),
+        Column("GOVERNS", field("governs")),
+        Column("SOURCE", field("source")),
+    ),
+    "placements": (
+        Column("WORKLOAD", field("workload")),
+        Column("ROLE", field("role")),
+        Column("CLUSTER", field("cluster")),
+        Column("REPLICAS", field("replicas")),
+        Column("RUNNING", field("running")),
+        Column("PENDING", field("pending")),
+        Column("TIER", field("tier")),
+        Column("POLICY", field("policy")),
+    ),
+}
+
+
+def columns(kind: str, wide: bool) -> tuple[Column, ...]:
+    """The columns to show."""
+    return tuple(column for column in COLUMNS[kind] if wide or not column.wide)
+
+
+def row(kind: str, one: Json, wide: bool) -> list[Any]:
+    """One object's cells."""
+    return [column.text(one) for column in columns(kind, wide)]

@@ -1,0 +1,131 @@
+"""Binds replicas to nodes as a member of the given habit would: for clusters whose nodes are only pretended."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from federator.model.cluster import Binding, Flavor, NodeGroup
+from federator.model.resources import Resources
+from federator.model.selectors import Toleration
+
+
+class Node:
+    """One node: its flavor and what is free on it now (changed in place)."""
+
+    __slots__ = ("down", "flavor", "free", "name")
+
+    def __init__(self, name: str, flavor: Flavor) -> None:
+        self.name = name
+        self.flavor = flavor
+        self.free = dict(flavor.allocatable.items_)
+        self.down = False
+
+    def used_share(self, requests: Resources) -> float:
+        """How full the node would be with one more such replica: the mean over what the replica asks for."""
+        sizes = [(self.flavor.allocatable[name], self.free[name] - amount) for name, amount in requests.items_]
+        return sum(1.0 - left / size for size, left in sizes) / len(sizes) if sizes else 0.0
+
+    def holds(self, requests: Resources) -> bool:
+        """Whether one more such replica fits."""
+        return not self.down and all(self.free.get(name, 0) >= amount for name, amount in requests.items_)
+
+
+class Pool:
+    """The nodes of a cluster.
+
+    ``spread`` takes the emptiest node first, ``pack`` and ``fragmentationAware`` the fullest that still has room; ties go to
+    the first node. Nodes of a flavor are called ``FLAVOR-0``, ``FLAVOR-1`` ...
+    """
+
+    def __init__(self, flavors: Iterable[Flavor], binding: Binding) -> None:
+        self._flavors = tuple(flavors)
+        self._binding = binding
+        self.nodes = {f"{f.name}-{i}": Node(f"{f.name}-{i}", f) for f in self._flavors for i in range(f.count)}
+        self._shown: tuple[Flavor, ...] | None = None
+
+    def bind(
+        self,
+        requests: Resources,
+        count: int,
+        flavors: Sequence[str] = (),
+        tolerations: Sequence[Toleration] = (),
+    ) -> list[str]:
+        """Take room for up to ``count`` replicas; the node of each, alike ones together. Fewer where room ends.
+
+        ``flavors``: the only ones that may be used; empty: any. Taints that are not tolerated are respected.
+        """
+        open_to_it = {f.name for f in self._flavors if _open(f, flavors, tolerations)}
+        nodes = [node for node in self.nodes.values() if node.flavor.name in open_to_it and node.holds(requests)]
+        chosen = Counter[str]()
+        for node in self._choices(nodes, requests):
+            if chosen.total() >= count:
+                break
+            self.take(node.name, requests)
+            chosen[node.name] += 1
+        return [name for name, times in chosen.items() for _ in range(times)]
+
+    def _choices(self, nodes: list[Node], requests: Resources) -> Iterator[Node]:
+        """The node for the next replica, again and again; the caller takes its room before it asks again."""
+        sign = 1 if self._binding is Binding.SPREAD else -1
+        heap = [(sign * node.used_share(requests), place) for place, node in enumerate(nodes)]
+        heapq.heapify(heap)
+        while heap:
+            place = heap[0][1]
+            yield nodes[place]
+            if nodes[place].holds(requests):
+                heapq.heapreplace(heap, (sign * nodes[place].used_share(requests), place))
+            else:
+                heapq.heappop(heap)
+
+    def take(self, node: str, requests: Resources, count: int = 1) -> None:
+        """Use room on a node (one that is not there any more has none to use)."""
+        self._change(node, requests, -count)
+
+    def release(self, node: str, requests: Resources, count: int = 1) -> None:
+        """Give room on a node back."""
+        self._change(node, requests, count)
+
+    def _change(self, name: str, requests: Resources, count: int) -> None:
+        node = self.nodes.get(name)
+        if node is not None:
+            for resource, amount in requests.items_:
+                node.free[resource] = node.free.get(resource, 0) + amount * count
+            self._shown = None
+
+    def set_down(self, name: str, down: bool) -> None:
+        """Take a node out of the cluster, or bring it back; what was taken of it stays taken until released."""
+        self.nodes[name].down = down
+        self._shown = None
+
+    def flavors(self) -> tuple[Flavor, ...]:
+        """The flavors with what is free on their nodes now, alike nodes grouped."""
+        if self._shown is None:
+            groups: dict[str, Counter[tuple[tuple[str, int], ...]]] = {f.name: Counter() for f in self._flavors}
+            for node in self.nodes.values():
+                if not node.down:
+                    groups[node.flavor.name][tuple(node.free.items())] += 1
+            self._shown = tuple(_shown(flavor, groups[flavor.name]) for flavor in self._flavors)
+        return self._shown
+
+
+def _open(flavor: Flavor, only: Sequence[str], tolerations: Sequence[Toleration]) -> bool:
+    if only and flavor.name not in only:
+        return False
+    hard = [taint for taint in flavor.taints if taint.effect != "PreferNoSchedule"]
+    return all(any(toleration.tolerates(taint) for toleration in tolerations) for taint in hard)
+
+
+def _shown(flavor: Flavor, free: Counter[tuple[tuple[str, int], ...]]) -> Flavor:
+    nodes = tuple(NodeGroup(Resources.of(amounts), count) for amounts, count in sorted(free.items()))
+    return Flavor(
+        name=flavor.name,
+        count=free.total(),
+        allocatable=flavor.allocatable,
+        nodes=nodes,
+        labels=flavor.labels,
+        taints=flavor.taints,
+        max_count=flavor.max_count,
+        boot_time_s=flavor.boot_time_s,
+    )

@@ -1,0 +1,317 @@
+"""The provider's side of a local cluster's directory: synchronous, one call at a time, under the directory's lock."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from federator.clusters.binder import Pool
+from federator.clusters.local import launch, layout, story, translate
+from federator.clusters.local.settings import LocalSettings
+from federator.model.cluster import Flavor
+from federator.model.indexset import IndexSet
+from federator.model.intent import ObservedIntent, Order
+from federator.ports import OrderRefused
+
+_LOCK, _CANCELLED, _REMOVING = ".lock", ".cancelled", ".removing-"
+_START_AGAIN_S = 2.0
+
+
+class Entry:
+    """One intent: its files as last read. Its replicas' room is taken from the pool while they are bound."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.order: translate.Json = {}
+        self.cancel: translate.Json = {}
+        self.story = story.Story()
+        self.journal = layout.JournalReader(os.path.join(path, layout.JOURNAL))
+        self.taken: dict[int, str] = {}
+        self.seen: ObservedIntent | None = None
+        self.started_at = float("-inf")
+        self._stamps: tuple[int, ...] = ()
+
+    def refresh(self) -> bool:
+        """Read what is new; False if there is no order."""
+        stamps = tuple(_stamp(os.path.join(self.path, name)) for name in (layout.ORDER, layout.CANCEL))
+        if stamps != self._stamps:
+            self.order = layout.read_json(os.path.join(self.path, layout.ORDER)) or {}
+            self.cancel = layout.read_json(os.path.join(self.path, layout.CANCEL)) or {}
+            self._stamps, self.seen = stamps, None
+        if self.size() != self.journal.offset:
+            self.story.tell(self.journal.new_events())
+            self.seen = None
+        return bool(self.order)
+
+    def size(self) -> int:
+        """The length of the journal now."""
+        with contextlib.suppress(FileNotFoundError):
+            return os.stat(self.journal.path).st_size
+        return 0
+
+    @property
+    def leaving(self) -> bool:
+        """Whether all of it should go."""
+        return bool(self.cancel.get("all"))
+
+    @property
+    def wanted(self) -> IndexSet:
+        """The replicas that should run or have run."""
+        if self.leaving:
+            return IndexSet()
+        return translate.indices(self.order["ranges"]) - translate.indices(self.cancel.get("withdrawn", []))
+
+    @property
+    def active(self) -> IndexSet:
+        """The replicas that use a node, if they have one: wanted or still there, and not ended."""
+        ended = IndexSet.of(i for i, r in self.story.replicas.items() if r.phase == story.ENDED)
+        there = IndexSet.of(i for i, r in self.story.replicas.items() if r.phase != story.ENDED)
+        return (self.wanted - ended) | there
+
+    @property
+    def needs_supervisor(self) -> bool:
+        """Whether something is left to do for it."""
+        if self.leaving and self.story.gone:
+            return False
+        if self.order["lifetime"] == "service" and not self.leaving:
+            return True
+        return bool(self.active)
+
+
+class Files:
+    """A local cluster's directory."""
+
+    def __init__(self, settings: LocalSettings) -> None:
+        self._settings = settings
+        self._root = os.path.realpath(settings.directory)
+        # Pretended nodes do not grow: what could exist elsewhere never will here.
+        flavors = [replace(flavor, max_count=0) for flavor in settings.all_flavors()]
+        self._pool = Pool(flavors, settings.binding)
+        self._entries: dict[str, Entry] = {}
+        self._cancelled: set[str] = set()
+        self._cancelled_read = 0
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def open(self) -> None:
+        """Make the directory, if it is not there. Raises OSError."""
+        os.makedirs(self._root, mode=0o700, exist_ok=True)
+        with self._alone():
+            for entry in os.scandir(self._root):
+                if entry.name.startswith(_REMOVING):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+
+    def observe(self, now_s: float) -> tuple[tuple[Flavor, ...], dict[str, ObservedIntent]]:
+        """What there is and what runs. Binds what waits for a node, and replaces supervisors that died."""
+        with self._alone():
+            self._refresh()
+            self._bind_waiting()
+            for entry in self._entries.values():
+                self._supervise(entry)
+            return self._pool.flavors(), {name: _seen(entry) for name, entry in self._entries.items()}
+
+    def submit(self, order: Order, now_s: float) -> None:
+        """Record the order on the disk and see that a supervisor carries it out. Raises OrderRefused, OSError."""
+        wanted = translate.order_json(order, self._settings, {}, now_s)
+        with self._alone():
+            self._refresh()
+            if order.intent.id in self._cancelled:
+                raise OrderRefused("Cancelled", f"{order.intent.id} was cancelled before", permanent=True)
+            entry = self._entries.get(order.intent.id) or Entry(self._path(order.intent.id))
+            if entry.order and (wanted["lifetime"] == "batch" or _same(entry.order, wanted)):
+                self._supervise(entry)
+                return
+            if not entry.order:
+                os.makedirs(entry.path, mode=0o700, exist_ok=True)
+                with contextlib.suppress(FileExistsError):
+                    os.mkfifo(os.path.join(entry.path, layout.POKE), 0o600)
+                layout.sync_directory(self._root)
+            self._write(entry, {**wanted, "nodes": self._kept_nodes(entry, wanted)})
+            self._bind(entry)
+            self._entries[order.intent.id] = entry
+            self._supervise(entry)
+            layout.poke(entry.path)
+
+    def cancel(self, intent_id: str, grace_s: float, indices: IndexSet | None) -> None:
+        """Record on the disk that an intent, or some of its replicas, should go. Raises OSError."""
+        with self._alone():
+            self._refresh()
+            entry = self._entries.get(intent_id)
+            if indices is None:
+                self._remember_cancelled(intent_id)
+            if entry is None:
+                return
+            withdrawn = translate.indices(entry.cancel.get("withdrawn", [])) | (indices or IndexSet())
+            cancel = {"all": entry.leaving or indices is None, "grace_s": grace_s}
+            cancel["withdrawn"] = [list(span) for span in withdrawn.ranges]
+            layout.write_json(os.path.join(entry.path, layout.CANCEL), cancel)
+            entry.refresh()
+            layout.poke(entry.path)
+            self._settle(intent_id, entry)
+
+    def entry(self, intent_id: str) -> Entry | None:
+        """One intent as it is now, or None; looks at its own files only."""
+        entry = Entry(self._path(intent_id))
+        return entry if entry.refresh() else None
+
+    def news(self) -> bool:
+        """Whether something is on the disk that the last ``observe`` has not seen. Takes no lock."""
+        with contextlib.suppress(FileNotFoundError):
+            names = {e.name for e in os.scandir(self._root) if not e.name.startswith(".")}
+            if names - self._entries.keys():
+                # A directory without an order yet is no news.
+                return any(self.entry(name) for name in names - self._entries.keys())
+        return any(entry.size() != entry.journal.offset for entry in list(self._entries.values()))
+
+    def lost_supervisors(self) -> bool:
+        """Whether a supervisor is gone that has something left to do."""
+        with self._alone():
+            entries = [entry for entry in self._entries.values() if entry.needs_supervisor or entry.leaving]
+            return any(not launch.lives(entry.path) for entry in entries if os.path.isdir(entry.path))
+
+    def _path(self, intent_id: str) -> str:
+        if not intent_id or intent_id.startswith(".") or "/" in intent_id or "\0" in intent_id:
+            raise OrderRefused("Invalid", f"{intent_id!r} is no name for an intent", permanent=True)
+        return os.path.join(self._root, intent_id)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the directory's lock: two federators on one directory take turns. Raises TimeoutError."""
+        fd = os.open(os.path.join(self._root, _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            until = time.monotonic() + self._settings.timeout_s
+            while not _try_lock(fd):
+                if time.monotonic() > until:
+                    raise TimeoutError(f"another federator holds {self._root} for {self._settings.timeout_s:g} s")
+                time.sleep(0.005)
+            yield
+        finally:
+            os.close(fd)
+
+    def _refresh(self) -> None:
+        self._started = [process for process in self._started if process.poll() is None]
+        names = {entry.name for entry in os.scandir(self._root) if not entry.name.startswith(".")}
+        for name in names - self._entries.keys():
+            self._entries[name] = Entry(os.path.join(self._root, name))
+        for name, entry in list(self._entries.items()):
+            if name in names and entry.refresh():
+                self._settle(name, entry)
+            else:
+                self._forget(name, entry)
+        self._read_cancelled()
+
+    def _settle(self, name: str, entry: Entry) -> None:
+        """Make the pool agree with the entry; drop an entry that was cancelled and of which nothing runs."""
+        active = entry.active
+        bound = {int(index): node for index, node in entry.order["nodes"].items() if int(index) in active}
+        if bound != entry.taken:
+            requests = translate.requests_of(entry.order)
+            for node in entry.taken.values():
+                self._pool.release(node, requests)
+            for node in bound.values():
+                self._pool.take(node, requests)
+            entry.taken = bound
+        if entry.leaving and not entry.needs_supervisor and (entry.story.gone or not launch.lives(entry.path)):
+            self._forget(name, entry)
+            trash = os.path.join(self._root, _REMOVING + name)
+            os.rename(entry.path, trash)
+            threading.Thread(target=shutil.rmtree, args=(trash, True), daemon=True).start()
+
+    def _forget(self, name: str, entry: Entry) -> None:
+        for node in entry.taken.values():
+            self._pool.release(node, translate.requests_of(entry.order))
+        entry.taken = {}
+        self._entries.pop(name, None)
+
+    def _bind_waiting(self) -> None:
+        """Bind what has no node yet, the oldest order first."""
+        for entry in sorted(self._entries.values(), key=lambda e: (e.order["created_s"], e.path)):
+            if not entry.leaving and len(entry.taken) < len(entry.active):
+                self._bind(entry)
+
+    def _bind(self, entry: Entry) -> None:
+        waiting = entry.wanted & entry.active - IndexSet.of(entry.taken)
+        order = entry.order
+        requests = translate.requests_of(order)
+        nodes = self._pool.bind(requests, len(waiting), order["flavors"], translate.tolerations_of(order))
+        if nodes:
+            new = dict(zip(waiting, nodes, strict=False))
+            entry.taken |= new
+            known = {index: node for index, node in order["nodes"].items() if int(index) not in new}
+            self._write(entry, {**order, "nodes": known | {str(index): node for index, node in new.items()}})
+            layout.poke(entry.path)
+
+    def _kept_nodes(self, entry: Entry, wanted: translate.Json) -> dict[str, str]:
+        """The nodes of replicas that stay, or are still there, when a service changes."""
+        keep = translate.indices(wanted["ranges"]) | entry.active if entry.order else IndexSet()
+        return {str(index): node for index, node in entry.taken.items() if index in keep}
+
+    def _write(self, entry: Entry, order: translate.Json) -> None:
+        layout.write_json(os.path.join(entry.path, layout.ORDER), order)
+        entry.refresh()
+
+    def _supervise(self, entry: Entry) -> None:
+        """Start a supervisor if one is needed and none lives."""
+        if entry.needs_supervisor and time.monotonic() >= entry.started_at + _START_AGAIN_S:
+            # Failing to start one loses nothing: the order is on the disk, and the next look tries again.
+            with contextlib.suppress(OSError):
+                process = launch.start(entry.path)
+                if process is not None:
+                    self._started.append(process)
+                    entry.started_at = time.monotonic()
+
+    def _read_cancelled(self) -> None:
+        with contextlib.suppress(FileNotFoundError), open(os.path.join(self._root, _CANCELLED), "rb") as file:
+            file.seek(self._cancelled_read)
+            whole = file.read().rpartition(b"\n")[0]
+            if whole:
+                self._cancelled_read += len(whole) + 1
+                self._cancelled.update(whole.decode().split("\n"))
+
+    def _remember_cancelled(self, intent_id: str) -> None:
+        if intent_id in self._cancelled:
+            return
+        self._path(intent_id)
+        with open(os.path.join(self._root, _CANCELLED), "ab") as file:
+            # A line that a full disk or a crash cut short is ended first.
+            if file.tell() > self._cancelled_read:
+                file.write(b"\n")
+            file.write(intent_id.encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._read_cancelled()
+
+
+def _seen(entry: Entry) -> ObservedIntent:
+    if entry.seen is None:
+        withdrawn = translate.indices(entry.cancel.get("withdrawn", []))
+        entry.seen = translate.observed(entry.order, withdrawn, entry.leaving, entry.story)
+    return entry.seen
+
+
+def _same(order: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Whether a service is already as wanted (nodes and time of the order are not part of what is wanted)."""
+    return {**wanted, "nodes": order["nodes"], "created_s": order["created_s"]} == order
+
+
+def _stamp(path: str) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        status = os.stat(path)
+        # Every write is a new file: its number changes even where the clock of the file system is coarse.
+        return hash((status.st_ino, status.st_mtime_ns, status.st_size))
+    return 0
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

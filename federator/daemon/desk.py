@@ -1,0 +1,396 @@
+"""What people ask of the daemon, answered: the implementation of ``Service``."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from difflib import get_close_matches
+
+from federator.daemon import views
+from federator.daemon.dispatcher import Dispatcher, needs_action
+from federator.daemon.draft import Draft
+from federator.daemon.files import Registry
+from federator.daemon.service import Conflict, Json, NotFound, Page, Permit
+from federator.daemon.settle import Settler
+from federator.daemon.snapshots import snapshot
+from federator.daemon.state import Live, State
+from federator.documents import Document, WorkloadSpec, read_objects, workload_spec
+from federator.engine.answer import explanation_document, plan_document
+from federator.engine.assign import withdraw
+from federator.engine.lifecycle import WorkloadEvent, next_workload_state
+from federator.engine.planner import plan
+from federator.model.intent import WHOLE, IntentState
+from federator.model.records import StoredObject, WorkloadRecord, WorkloadState
+from federator.ports import Clock, NoLogs, Store
+
+KINDS = {"clusters": "Cluster", "queues": "Queue", "policies": "PlacementPolicy"}
+
+
+class Desk:
+    """Answers from the state; writes through drafts, under the same lock as the cycle."""
+
+    def __init__(
+        self,
+        state: State,
+        store: Store,
+        dispatcher: Dispatcher,
+        registry: Registry,
+        clock: Clock,
+        planners: Executor,
+    ) -> None:
+        self._state = state
+        self._store = store
+        self._dispatcher = dispatcher
+        self._registry = registry
+        self._clock = clock
+        self._planners = planners
+
+    def ready(self) -> Json:
+        """See Service."""
+        checks = [
+            {"name": "cycle", "ok": self._state.cycles > 0, "detail": f"{self._state.cycles} cycles have run"},
+            {"name": "store", "ok": not self._state.store_problem, "detail": self._state.store_problem},
+            {"name": "files", "ok": True, "detail": self._state.file_problem},
+        ]
+        return {"ready": all(check["ok"] for check in checks), "checks": checks}
+
+    async def submit(self, objects: Sequence[Json], *, owner: str, permit: Permit) -> Sequence[Json]:
+        """See Service."""
+        documents = read_objects(objects, clusters=sorted(self._state.members))
+        others = [d for d in documents.all if not d.is_workload]
+        if others:
+            raise Conflict(f"{others[0].kind} {others[0].name!r} is no workload; use 'federator apply' for it")
+        return await self._take_in(documents.workloads, owner, permit, change=False)
+
+    async def apply(self, objects: Sequence[Json], *, owner: str, permit: Permit) -> Sequence[Json]:
+        """See Service."""
+        documents = read_objects(objects, clusters=sorted(self._state.members))
+        others = [d for d in documents.all if not d.is_workload]
+        for document in others:
+            permit("*")
+            self._not_from_file(document.kind, document.name)
+        results: list[Json] = []
+        if others:
+            results.extend(await self._registry.apply(others, owner))
+        taken = await self._take_in(documents.workloads, owner, permit, change=True)
+        results.extend({"kind": "Workload", "name": w["name"], "result": w["result"]} for w in taken)
+        return results
+
+    async def _take_in(
+        self, documents: Sequence[Document], owner: str, permit: Permit, *, change: bool
+    ) -> Sequence[Json]:
+        now_s = self._clock.now_s()
+        specs = [workload_spec(document.raw) for document in documents]
+        for spec in specs:
+            permit(spec.workload.queue)
+        async with self._state.writing:
+            draft = Draft(self._state, now_s)
+            results = {}
+            for document, spec in zip(documents, specs, strict=True):
+                results[document.name] = await self._take_in_one(draft, document, spec, owner, change=change)
+            await draft.commit(self._store)
+        self._state.wake()
+        return [
+            {**(await self.get("workloads", document.name)), "result": results[document.name]}
+            for document in documents
+        ]
+
+    async def _take_in_one(
+        self, draft: Draft, document: Document, spec: WorkloadSpec, owner: str, *, change: bool
+    ) -> str:
+        name = document.name
+        if name in draft.records:
+            raise Conflict(f"workload {name!r} is named twice in one request")
+        live = self._state.workloads.get(name)
+        record = live.record if live else await self._store.find_workload(name)
+        if record is None:
+            record = WorkloadRecord(
+                name=name,
+                uid=secrets.token_hex(6),
+                document=document.raw,
+                owner=owner,
+                submitted_s=draft.at_s,
+                queue=spec.workload.queue,
+            )
+            draft.put_record(record, _stamped(spec, record))
+            draft.tell(record, "submitted", f"handed in by {owner} to queue {record.queue}", owner=owner)
+            return "created"
+        if record.document == document.raw:
+            return "unchanged"
+        if not change or live is None or not live.service:
+            raise Conflict(
+                f"another workload {name!r} is there already ({record.state}); "
+                "delete it first, or hand this one in under another name"
+            )
+        record = replace(record, document=document.raw, generation=record.generation + 1, queue=spec.workload.queue)
+        draft.put_record(record, _stamped(spec, record))
+        draft.tell(record, "changed", f"changed by {owner}: generation {record.generation}", owner=owner)
+        return "changed"
+
+    async def cancel(self, name: str, *, permit: Permit) -> Json:
+        """See Service."""
+        permit(self.queue_of(name) if name in self._state.workloads else (await self._record(name)).queue)
+        await self._withdraw(name, delete=False)
+        return await self.get("workloads", name)
+
+    async def delete(self, kind: str, name: str, *, permit: Permit) -> Json:
+        """See Service."""
+        if kind == "workloads":
+            record = await self._record(name)
+            permit(record.queue)
+            await self._withdraw(name, delete=True)
+            return {"kind": "Workload", "name": name, "result": "deleted"}
+        permit("*")
+        await self.get(kind, name)
+        document_kind = self._stored_kind(KINDS.get(kind, kind), name)
+        self._not_from_file(document_kind, name)
+        await self._registry.delete(document_kind, name)
+        return {"kind": document_kind, "name": name, "result": "deleted"}
+
+    def _stored_kind(self, kind: str, name: str) -> str:
+        """A policy may have come as a ReplicaSchedulingPreference."""
+        other = "ReplicaSchedulingPreference"
+        here = {*self._state.file_objects, *self._state.objects}
+        return other if kind == "PlacementPolicy" and (kind, name) not in here and (other, name) in here else kind
+
+    async def _record(self, name: str) -> WorkloadRecord:
+        live = self._state.workloads.get(name)
+        record = live.record if live else await self._store.find_workload(name)
+        if record is None or record.deleted:
+            raise self._not_found("workload", name, self._state.workloads)
+        return record
+
+    async def _withdraw(self, name: str, *, delete: bool) -> None:
+        async with self._state.writing:
+            draft = Draft(self._state, self._clock.now_s(), self._state.plan_id)
+            live = self._state.workloads.get(name)
+            if live is None:
+                if delete:
+                    draft.drop_workload(name)
+            else:
+                self._withdraw_live(draft, live, delete=delete)
+            await draft.commit(self._store)
+        for intent in draft.intents.values():
+            if intent is not None and needs_action(intent):
+                self._dispatcher.kick(intent.cluster, intent.id)
+        self._state.wake()
+
+    def _withdraw_live(self, draft: Draft, live: Live, *, delete: bool) -> None:
+        record = live.record
+        state = next_workload_state(record.name, record.state, WorkloadEvent.CANCEL)
+        if state is not record.state or (delete and not record.deleted):
+            record = replace(record, state=state, deleted=record.deleted or delete)
+            draft.put_record(record)
+            draft.tell(record, "deleted" if delete else "cancelling", "its replicas are withdrawn everywhere")
+        for intent in self._state.intents_of(live):
+            if intent.state is not IntentState.LEAVING:
+                draft.put(withdraw(intent, "the workload was cancelled"))
+        settler = Settler(self._state, draft, self._registry.rules)
+        settler.touched.add(record.name)
+        settler.progress()
+
+    async def get(self, kind: str, name: str) -> Json:
+        """See Service."""
+        if kind == "workloads":
+            live = self._state.workloads.get(name)
+            if live and not live.record.deleted:
+                return views.workload(self._state, live, whole=True)
+            record = await self._record(name)
+            return _ended(record)
+        if kind == "clusters" and name in self._state.members:
+            return views.cluster(self._state, self._state.members[name])
+        if kind == "queues" and name in views.queue_names(self._state):
+            return views.queue(self._state, name)
+        if kind == "policies" and any(p.name == name for p in self._state.policies):
+            return views.policy(self._state, name)
+        if kind == "placements":
+            for row in views.placements(self._state):
+                if row["name"] == name:
+                    return row
+        raise self._not_found(kind.removesuffix("s"), name, self._names(kind))
+
+    def _names(self, kind: str) -> Sequence[str]:
+        names: Mapping[str, Sequence[str]] = {
+            "clusters": sorted(self._state.members),
+            "queues": views.queue_names(self._state),
+            "policies": sorted(p.name for p in self._state.policies),
+            "placements": [row["name"] for row in views.placements(self._state)] if kind == "placements" else [],
+        }
+        return names.get(kind, [])
+
+    async def list(
+        self,
+        kind: str,
+        *,
+        after: str = "",
+        limit: int = 100,
+        queue: str = "",
+        state: str = "",
+        labels: Mapping[str, str] | None = None,
+    ) -> Page:
+        """See Service."""
+        if kind == "workloads":
+            return await self._list_workloads(after, limit, queue, state, labels or {})
+        if kind == "placements":
+            rows = [row for row in views.placements(self._state) if row["name"] > after]
+            return Page(tuple(rows[:limit]), rows[limit - 1]["name"] if len(rows) > limit else "")
+        names = [name for name in self._names(kind) if name > after]
+        items = [await self.get(kind, name) for name in names[:limit]]
+        return Page(tuple(items), names[limit - 1] if len(names) > limit else "")
+
+    async def _list_workloads(
+        self, after: str, limit: int, queue: str, state: str, labels: Mapping[str, str]
+    ) -> Page:
+        """Live workloads from memory and ended ones from the store, merged by name."""
+        live = {
+            name: one
+            for name, one in self._state.workloads.items()
+            if name > after
+            and not one.record.deleted
+            and (not queue or one.record.queue == queue)
+            and (not state or one.record.state == state)
+            and all(one.spec.workload.labels.get(key) == value for key, value in labels.items())
+        }
+        ended: dict[str, WorkloadRecord] = {}
+        if not state or WorkloadState(state).over:
+            for record in await self._store.ended_workloads(after=after, limit=limit + 1, queue=queue):
+                if record.name not in self._state.workloads and (not state or record.state == state):
+                    ended[record.name] = record
+        names = sorted({*live, *ended})
+        items = []
+        for name in names[:limit]:
+            view = views.workload(self._state, live[name]) if name in live else _ended(ended[name])
+            view.pop("document", None)
+            if name in live or all(view["labels"].get(key) == value for key, value in labels.items()):
+                items.append(view)
+        return Page(tuple(items), names[limit - 1] if len(names) > limit else "")
+
+    async def explain(self, name: str) -> Json:
+        """See Service."""
+        live = self._state.workloads.get(name)
+        if live is None:
+            record = await self._record(name)
+            return {"workload": name, "state": str(record.state), "message": record.message, "clusters": []}
+        seen = snapshot(self._state, self._clock.now_s())
+        loop = asyncio.get_running_loop()
+        made = await loop.run_in_executor(self._planners, lambda: plan(seen, explain=(name,)))
+        explanation = made.explanations.get(name)
+        answer = dict(explanation_document(explanation)) if explanation else {"workload": name, "clusters": []}
+        answer["state"] = str(live.record.state)
+        answer["message"] = live.record.message
+        answer["notes"] = views.notes(self._state, live)
+        return answer
+
+    async def history(self, name: str, *, after: int = 0, limit: int = 500) -> Sequence[Json]:
+        """See Service."""
+        found = await self._store.history(name, after=after, limit=limit)
+        if not found and name not in self._state.workloads:
+            await self._record(name)
+        return [views.entry(item) for item in found]
+
+    async def events(self, *, after: int = 0, limit: int = 500) -> Sequence[Json]:
+        """See Service."""
+        return [views.entry(item) for item in await self._store.events(after=after, limit=limit)]
+
+    async def wait_events(self, after: int) -> None:
+        """See Service."""
+        while self._state.last_event <= after:
+            await self._state.next_event()
+
+    async def logs(
+        self, name: str, *, role: str = "", index: int = 0, follow: bool = False, tail_lines: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """See Service."""
+        live = self._state.workloads.get(name)
+        if live is None:
+            record = await self._record(name)
+            raise NoLogs(f"workload {name} is {record.state}; its logs were kept at the cluster and are gone")
+        found = [
+            i for i in self._state.intents_of(live) if index in i.indices and (i.role in (role, WHOLE) or not role)
+        ]
+        if not found:
+            raise NoLogs(f"replica {index} of workload {name} is at no cluster: {live.record.state}")
+        member = self._state.members[found[-1].cluster]
+        async for piece in member.provider.logs(found[-1].id, index, follow=follow, tail_lines=tail_lines):
+            yield piece
+
+    async def set_cordon(self, cluster: str, cordoned: bool) -> Json:
+        """See Service."""
+        return await self._mark(cluster, "cordoned", self._state.cordoned, cordoned)
+
+    async def set_drain(self, cluster: str, draining: bool) -> Json:
+        """See Service."""
+        return await self._mark(cluster, "draining", self._state.draining, draining)
+
+    async def _mark(self, cluster: str, key: str, marked: set[str], on: bool) -> Json:
+        if cluster not in self._state.members:
+            raise self._not_found("cluster", cluster, self._state.members)
+        async with self._state.writing:
+            wanted = marked | {cluster} if on else marked - {cluster}
+            draft = Draft(self._state, self._clock.now_s())
+            draft.values[key] = sorted(wanted)
+            await draft.commit(self._store)
+            marked.clear()
+            marked.update(wanted)
+        self._state.wake()
+        return await self.get("clusters", cluster)
+
+    async def plan(self, objects: Sequence[Json]) -> Json:
+        """See Service."""
+        imagined = self._registry.imagine(objects, self._clock.now_s())
+        made = await asyncio.get_running_loop().run_in_executor(self._planners, plan, imagined)
+        return plan_document(made)
+
+    async def snapshot(self) -> Sequence[Json]:
+        """See Service."""
+        return self._registry.documents(self._clock.now_s())
+
+    def queue_of(self, name: str) -> str:
+        """See Service."""
+        live = self._state.workloads.get(name)
+        if live is None:
+            raise self._not_found("workload", name, self._state.workloads)
+        return live.record.queue
+
+    def _not_from_file(self, kind: str, name: str) -> None:
+        owned = self._state.file_objects.get((kind, name))
+        if owned:
+            raise Conflict(f"{kind} {name!r} is owned by {owned[1]}; change it there")
+
+    @staticmethod
+    def _not_found(kind: str, name: str, names: Mapping[str, object] | Sequence[str]) -> NotFound:
+        near = get_close_matches(name, list(names), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return NotFound(f"there is no {kind} {name!r}{hint}")
+
+
+def _stamped(spec: WorkloadSpec, record: WorkloadRecord) -> WorkloadSpec:
+    """The spec with the time at which the workload was handed in, which orders the queue."""
+    return replace(spec, workload=replace(spec.workload, name=record.name, submitted_at_s=record.submitted_s))
+
+
+def stored_spec(record: WorkloadRecord) -> WorkloadSpec:
+    """The spec of a workload that the store has. Raises DocumentErrors."""
+    return _stamped(workload_spec(record.document), record)
+
+
+def _ended(record: WorkloadRecord) -> dict[str, object]:
+    """A workload that is over and of which nothing is left at a cluster."""
+    view = views.record(record)
+    spec = workload_spec(record.document)
+    view |= {
+        "labels": dict(spec.workload.labels),
+        "priority": spec.workload.priority,
+        "lifetime": str(spec.workload.lifetime),
+        "replicas": spec.workload.replicas,
+        "document": record.document,
+    }
+    return view
+
+
+def stored_object(document: Document, owner: str, at_s: float) -> StoredObject:
+    """A document made through the API, for the store."""
+    return StoredObject(document.kind, document.name, document.raw, owner, at_s)

@@ -1,0 +1,84 @@
+"""Which provider serves which kind of cluster: a table, and how each is made from its document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from federator.clusters.fake import FakeProvider, FakeSettings
+from federator.clusters.kubernetes.provider import KubernetesProvider
+from federator.clusters.kubernetes.settings import KubernetesSettings
+from federator.clusters.local.provider import LocalProvider
+from federator.clusters.local.settings import LocalSettings
+from federator.documents import Document, DocumentErrors, Problem, to_cluster
+from federator.ports import ClusterProvider, Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What providers need that no document says."""
+
+    directory: Path
+    """Of the daemon's state: local clusters keep theirs below it."""
+    clock: Clock
+    federation: str
+    """Marks what is ours at a cluster, so that two federators can share one."""
+
+
+def make_provider(document: Document, around: Surroundings) -> ClusterProvider:
+    """The provider for a cluster's document. Raises DocumentErrors for a kind that this version does not serve."""
+    maker = MAKERS.get(document.spec.provider)
+    if maker is None:
+        message = f"this version has no provider {document.spec.provider!r}"
+        cure = f"use one of: {', '.join(sorted(MAKERS))}"
+        source = document.source
+        raise DocumentErrors((Problem(source.file, source.line, 1, "spec.provider", message, cure),))
+    return maker(document, around)
+
+
+def _kubernetes(document: Document, around: Surroundings) -> ClusterProvider:
+    block = document.spec.kubernetes
+    kubeconfig = str(Path(document.source.file).parent / Path(block.kubeconfig).expanduser()) if block.kubeconfig else ""
+    settings = KubernetesSettings(
+        kubeconfig=kubeconfig,
+        context=block.context,
+        namespace=block.namespace,
+        namespace_per_queue=block.namespace_per_queue,
+        qps=block.qps,
+        burst=block.burst,
+        concurrency=block.concurrency,
+        timeout_s=block.timeout,
+        priority_class=block.priority_class,
+    )
+    return KubernetesProvider(
+        document.name, settings, clock=around.clock, random=Random(document.name), federation=around.federation
+    )
+
+
+def _local(document: Document, around: Surroundings) -> ClusterProvider:
+    cluster = to_cluster(document)
+    directory = around.directory / (document.spec.local.directory or f"local/{document.name}")
+    settings = LocalSettings(directory=directory, flavors=cluster.flavors or (), binding=cluster.binding)
+    return LocalProvider(document.name, settings, clock=around.clock)
+
+
+def _fake(document: Document, around: Surroundings) -> ClusterProvider:
+    cluster = to_cluster(document)
+    block = document.spec.fake
+    settings = FakeSettings(
+        flavors=cluster.flavors,
+        start_delay_s=block.start_delay,
+        run_time_s=block.run_time,
+        latency_s=block.latency,
+        seed=block.seed,
+    )
+    return FakeProvider(document.name, settings, clock=around.clock)
+
+
+MAKERS: Mapping[str, Callable[[Document, Surroundings], ClusterProvider]] = {
+    "kubernetes": _kubernetes,
+    "local": _local,
+    "fake": _fake,
+}

@@ -1,0 +1,317 @@
+"""Step 2 of the cycle: what was seen, and what was answered, becomes changes to intents and workloads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from federator.daemon.draft import Draft
+from federator.daemon.state import Live, Member, State
+from federator.engine.assign import recall, withdraw
+from federator.engine.lifecycle import (
+    IntentEvent,
+    WorkloadEvent,
+    next_intent_state,
+    next_workload_state,
+)
+from federator.engine.reconcile import Finding, reconcile
+from federator.engine.retry import decide
+from federator.model.cluster import Health, Unschedulable
+from federator.model.indexset import IndexSet
+from federator.model.intent import Failure, Intent, IntentState
+from federator.model.records import WorkloadRecord, WorkloadState
+from federator.model.resources import Resources
+
+UNSCHEDULABLE = "Unschedulable"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a cluster answered to an order. ``refused`` is empty when it took it, else the refusal in words."""
+
+    intent_id: str
+    generation: int
+    indices: IndexSet
+    at_s: float
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Settings of the daemon that settling needs, in seconds."""
+
+    recall_unschedulable_s: float = 15.0
+    keep_ended_s: float = 600.0
+
+
+class Settler:
+    """Turns news into changes of one draft."""
+
+    def __init__(self, state: State, draft: Draft, rules: Rules) -> None:
+        self._state = state
+        self._draft = draft
+        self._rules = rules
+        self.orphans: list[tuple[str, str]] = []
+        """(cluster, intent id) of what should not be there."""
+        self.touched: set[str] = set()
+        """Workloads whose state may be another now."""
+
+    def answers(self, answers: Iterable[Answer]) -> None:
+        """Take in what clusters answered to orders."""
+        for answer in answers:
+            intent = self._draft.intent(answer.intent_id)
+            if intent is None:
+                continue
+            live = self._state.workloads.get(intent.workload)
+            if answer.refused:
+                self._refused(intent, live, answer.refused)
+            elif (
+                intent.state is IntentState.RECORDED
+                and intent.generation == answer.generation
+                and intent.indices == answer.indices
+            ):
+                state = next_intent_state(intent.id, intent.state, IntentEvent.ACCEPTED)
+                self._draft.put(replace(intent, state=state, sent_s=answer.at_s))
+
+    def _refused(self, intent: Intent, live: Live | None, detail: str) -> None:
+        """The cluster will never take it: what it may have taken of it leaves, and the workload goes elsewhere."""
+        self._state.exclusions[intent.workload, intent.cluster] = detail
+        self._draft.put(withdraw(intent, f"refused: {detail}"))
+        self.touched.add(intent.workload)
+        if live:
+            record = self._draft.record(live)
+            self._draft.tell(record, "refused", f"{intent.cluster} refused it: {detail}", cluster=intent.cluster)
+
+    def observation(self, member: Member) -> None:
+        """Take in what a cluster said of itself, once."""
+        if member.observation is None or member.settled_tick == member.began:
+            return
+        member.settled_tick = member.began
+        intents = [i for i in map(self._draft.intent, sorted(member.intents)) if i is not None]
+        settlement = reconcile(intents, member.observation.intents, unproven=self._unproven(member, intents))
+        for finding in settlement.findings:
+            self._finding(finding)
+        self.orphans.extend((member.cluster.name, intent_id) for intent_id in settlement.orphans)
+        for intent in intents:
+            self.touched.add(intent.workload)
+            self._recall_stuck(member, intent)
+
+    def _unproven(self, member: Member, intents: Iterable[Intent]) -> set[str]:
+        answered = self._state.answered
+        return {
+            i.id
+            for i in intents
+            if answered.get(i.id, 0) > member.began
+            # A removal counts only once the cluster has answered to it, in the life of this process.
+            or (i.id not in answered and (i.state is IntentState.LEAVING or i.withdrawn))
+        }
+
+    def _finding(self, finding: Finding) -> None:
+        intent = self._draft.intent(finding.intent.id)
+        live = self._state.workloads.get(finding.intent.workload)
+        if intent is None:
+            return
+        if live is None:
+            if finding.gone or finding.vanished:
+                self._draft.drop(intent.id)
+            return
+        if not live.service:
+            if finding.succeeded:
+                intent = self._completed(live, intent, finding.succeeded)
+            for failure in finding.failed:
+                intent = self._failed(live, intent, failure)
+        if finding.left:
+            intent = replace(
+                intent, indices=intent.indices - finding.left, withdrawn=intent.withdrawn - finding.left
+            )
+        if not intent.indices - intent.settled and intent.state in (IntentState.SENT, IntentState.RECORDED):
+            state = next_intent_state(intent.id, intent.state, IntentEvent.SETTLED)
+            intent = replace(intent, state=state, ended_s=self._draft.at_s)
+        self._draft.put(intent)
+        if finding.vanished and intent.state is IntentState.SENT:
+            self._vanished(live, intent)
+        elif finding.vanished or finding.gone:
+            self._draft.drop(intent.id)
+
+    def _completed(self, live: Live, intent: Intent, indices: IndexSet) -> Intent:
+        """Count each index once; what another copy completed before is recorded as a duplicate."""
+        record = self._draft.record(live)
+        before = record.finished.get(intent.role, IndexSet())
+        duplicates, fresh = indices & before, indices - before
+        if fresh:
+            record = replace(record, finished={**record.finished, intent.role: before | fresh})
+            self._draft.put_record(record)
+            self._draft.tell(
+                record, "completed", f"{len(fresh)} replicas completed on {intent.cluster}",
+                cluster=intent.cluster, indices=str(fresh), role=intent.role,
+            )  # fmt: skip
+        if duplicates:
+            self._draft.tell(
+                record, "duplicate", f"{len(duplicates)} replicas completed a second time on {intent.cluster}",
+                cluster=intent.cluster, indices=str(duplicates), role=intent.role,
+            )  # fmt: skip
+        return replace(intent, settled=intent.settled | indices)
+
+    def _failed(self, live: Live, intent: Intent, failure: Failure) -> Intent:
+        record = self._draft.record(live)
+        settled = replace(intent, settled=intent.settled | IndexSet.of([failure.index]))
+        if failure.index in record.finished.get(intent.role, IndexSet()) or intent.state is IntentState.LEAVING:
+            return settled
+        by_index = record.failures.get(intent.role, {})
+        before = by_index.get(failure.index, 0)
+        decision = decide(failure, before, live.spec.workload.retries)
+        if failure.own_fault:
+            counted = {**by_index, failure.index: before + 1}
+            record = replace(record, failures={**record.failures, intent.role: counted})
+        if decision.again:
+            live.resting[intent.role, failure.index] = self._draft.at_s + decision.rest_s
+        else:
+            record = replace(record, message=f"{decision.words} ({intent.cluster})")
+        self._draft.put_record(record)
+        self._draft.tell(
+            record, "failed", f"{decision.words} ({intent.cluster})", cluster=intent.cluster,
+            index=failure.index, role=intent.role, reason=failure.reason, exit_code=failure.exit_code,
+            decision=decision.code,
+        )  # fmt: skip
+        if not decision.again and not record.state.over:
+            self._end(live, record, WorkloadEvent.EXHAUSTED, intent.id)
+        return settled
+
+    def _vanished(self, live: Live, intent: Intent) -> None:
+        self._draft.drop(intent.id)
+        record = self._draft.record(live)
+        lost = intent.indices - intent.settled
+        self._draft.tell(
+            record, "vanished", f"{intent.cluster} no longer has {len(lost)} replicas; they are placed again",
+            cluster=intent.cluster, indices=str(lost), role=intent.role,
+        )  # fmt: skip
+
+    def _recall_stuck(self, member: Member, intent: Intent) -> None:
+        """Withdraw replicas that the member cannot bind to a node, and remember their shape until room appears."""
+        seen = member.observed(intent.id)
+        current = self._draft.intent(intent.id)
+        if seen is None or current is None or not current.live or self._can_grow(member):
+            return
+        now_s = member.observation.at_s if member.observation else 0.0
+        stuck = IndexSet.of(
+            note.index
+            for note in seen.notes
+            if note.reason == UNSCHEDULABLE and now_s - note.since_s >= self._rules.recall_unschedulable_s
+        )
+        stuck = stuck & current.live
+        live = self._state.workloads.get(current.workload)
+        if not stuck or live is None:
+            return
+        message = next(n.message for n in seen.notes if n.index in stuck)
+        requests = _requests_of(live, current.role)
+        member.unschedulable[str(requests.items_)] = Unschedulable(requests, message)
+        self._draft.put(recall(current, stuck, f"unschedulable: {message}", service=live.service))
+        self._draft.tell(
+            self._draft.record(live), "recalled",
+            f"{len(stuck)} replicas found no node on {current.cluster} and are placed again: {message}",
+            cluster=current.cluster, indices=str(stuck), role=current.role,
+        )  # fmt: skip
+
+    @staticmethod
+    def _can_grow(member: Member) -> bool:
+        flavors = (member.observation.flavors if member.observation else None) or ()
+        return any(flavor.max_count > flavor.count for flavor in flavors)
+
+    def housekeeping(self) -> None:
+        """Let go of what ended long enough ago, and of what nobody waits for."""
+        for live in self._state.workloads.values():
+            record = self._draft.record(live)
+            for intent_id in live.intents:
+                intent = self._draft.intent(intent_id)
+                if intent and intent.state is IntentState.ENDED:
+                    old = self._draft.at_s - intent.ended_s >= self._rules.keep_ended_s
+                    if old or record.deleted or record.state in (WorkloadState.CANCELLING, WorkloadState.CANCELLED):
+                        self._draft.put(withdraw(intent, "its logs were kept long enough"))
+            if record.state is WorkloadState.CANCELLING or record.deleted:
+                self.touched.add(record.name)
+
+    def progress(self) -> None:
+        """Move every touched workload to the state that its replicas are in."""
+        for name in sorted(self.touched | self._draft.touched):
+            live = self._state.workloads.get(name)
+            if live is not None:
+                self._progress(live)
+
+    def _progress(self, live: Live) -> None:
+        record = self._draft.record(live)
+        intents = self._draft.intents_of(live)
+        if record.state.over:
+            if record.deleted and not intents:
+                self._draft.drop_workload(record.name)
+            elif any(i.state in (IntentState.RECORDED, IntentState.SENT) for i in intents):
+                self._withdraw_all(live, f"the workload is {record.state}")
+            return
+        if record.state is WorkloadState.CANCELLING:
+            if not any(self._answers(i.cluster) for i in intents):
+                self._end(live, record, WorkloadEvent.GONE, "")
+            return
+        event = self._event(live, record, intents)
+        if event is WorkloadEvent.COMPLETED:
+            self._end(live, record, event, "")
+            return
+        state = next_workload_state(record.name, record.state, event)
+        if state is not record.state:
+            started_s = record.started_s
+            if state is WorkloadState.RUNNING and started_s is None:
+                started_s = self._draft.at_s
+            record = replace(record, state=state, started_s=started_s)
+            self._draft.put_record(record)
+            self._draft.tell(record, str(state), _STATE_WORDS[state])
+
+    def _answers(self, cluster: str) -> bool:
+        member = self._state.members.get(cluster)
+        return member is not None and member.health is not Health.LOST
+
+    def _event(self, live: Live, record: WorkloadRecord, intents: Iterable[Intent]) -> WorkloadEvent:
+        if not live.service and not any(
+            IndexSet.span(0, n) - record.finished.get(role, IndexSet()) for role, n in live.roles()
+        ):
+            return WorkloadEvent.COMPLETED
+        placed = [i for i in intents if i.live]
+        for intent in placed:
+            member = self._state.members.get(intent.cluster)
+            seen = member.observed(intent.id) if member else None
+            if seen and seen.running & intent.live:
+                return WorkloadEvent.STARTED
+        return WorkloadEvent.DISPATCHED if placed else WorkloadEvent.UNPLACED
+
+    def _end(self, live: Live, record: WorkloadRecord, event: WorkloadEvent, intent_id: str) -> None:
+        state = next_workload_state(record.name, record.state, event)
+        record = replace(record, state=state, ended_s=self._draft.at_s)
+        self._draft.put_record(record)
+        words = record.message if state is WorkloadState.FAILED and record.message else _STATE_WORDS[state]
+        self._draft.tell(record, str(state), words, intent=intent_id)
+        self.touched.add(record.name)
+        if not state.over or state is WorkloadState.CANCELLED:
+            return
+        self._withdraw_all(live, f"the workload is {state}")
+
+    def _withdraw_all(self, live: Live, reason: str) -> None:
+        for intent in self._draft.intents_of(live):
+            if intent.state in (IntentState.RECORDED, IntentState.SENT):
+                self._draft.put(withdraw(intent, reason))
+
+
+_STATE_WORDS = {
+    WorkloadState.WAITING: "nothing of it runs; it waits for a place",
+    WorkloadState.DISPATCHED: "replicas are at clusters; none runs yet",
+    WorkloadState.RUNNING: "replicas run",
+    WorkloadState.FINISHED: "every replica has completed",
+    WorkloadState.FAILED: "a replica failed too often",
+    WorkloadState.CANCELLED: "cancelled; nothing of it is left at any cluster that answers",
+}
+
+
+def _requests_of(live: Live, role: str) -> Resources:
+    """What one replica of the role asks for (of all roles together, the largest of each)."""
+    largest: dict[str, int] = {}
+    for each in live.spec.workload.roles:
+        if role in ("*", each.name):
+            for name, amount in each.requests.items_:
+                largest[name] = max(largest.get(name, 0), amount)
+    return Resources.of(largest)

@@ -1,0 +1,204 @@
+"""What the daemon believes, in memory: one writer, the event loop. The store has the same, and is written first.
+
+Nothing changes ``State`` but ``adopt``, which takes over a draft after the store has accepted it, and the few methods
+that note what the outside said (observations, answers), which is never stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from federator.daemon.draft import Draft
+from federator.documents import WorkloadSpec
+from federator.model.cluster import Cluster, Health, Unschedulable
+from federator.model.indexset import IndexSet
+from federator.model.intent import WHOLE, Intent, IntentState, Observation, ObservedIntent
+from federator.model.plan import Plan, Snapshot
+from federator.model.policy import Planning, Policy, Queue
+from federator.model.records import StoredObject, WorkloadRecord
+from federator.model.workload import Lifetime
+from federator.ports import ClusterProvider
+
+
+@dataclass(slots=True)
+class Live:
+    """One workload that is not over, or still has something at a cluster."""
+
+    record: WorkloadRecord
+    spec: WorkloadSpec
+    intents: set[str] = field(default_factory=set)
+    resting: dict[tuple[str, int], float] = field(default_factory=dict)
+    """(role, index) of replicas that failed, and until when they rest before they are run again."""
+    waiting_for: str = ""
+    """The reasons last written to its history, to write only what is new."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether all roles go to a cluster as one manifest."""
+        return self.spec.manifest is not None and len(self.spec.workload.roles) > 1
+
+    def roles(self) -> Iterator[tuple[str, int]]:
+        """(role, replicas) of everything that gets intents of its own."""
+        if self.whole:
+            yield WHOLE, self.spec.workload.replicas
+        else:
+            yield from ((role.name, role.replicas) for role in self.spec.workload.roles)
+
+    def unfinished(self, role: str, replicas: int) -> IndexSet:
+        """The indices of a role that are not counted complete."""
+        return IndexSet.span(0, replicas) - self.record.finished.get(role, IndexSet())
+
+    @property
+    def service(self) -> bool:
+        """Whether its replicas are kept running."""
+        return self.spec.workload.lifetime is Lifetime.SERVICE
+
+
+@dataclass(slots=True)
+class Member:
+    """One cluster: what the documents say of it, who speaks to it, and what it said last."""
+
+    cluster: Cluster
+    provider: ClusterProvider
+    source: str
+    namespace_per_queue: bool = False
+    health: Health = Health.UNKNOWN
+    message: str = "has not answered yet"
+    away_since_s: float = 0.0
+    observation: Observation | None = None
+    began: int = 0
+    """The tick at which the last observation began: it shows everything that was answered before."""
+    settled_tick: int = -1
+    """``began`` of the observation that was reconciled last."""
+    unschedulable: dict[str, Unschedulable] = field(default_factory=dict)
+    intents: set[str] = field(default_factory=set)
+    retired: bool = False
+    """No document speaks of it any more; it is drained, and let go when it is empty."""
+
+    def observed(self, intent_id: str) -> ObservedIntent | None:
+        """What the cluster says of one intent; None if it says nothing."""
+        return self.observation.intents.get(intent_id) if self.observation else None
+
+
+class State:
+    """Everything the daemon knows. Reading is free; see the module's words about writing."""
+
+    def __init__(self) -> None:
+        self.workloads: dict[str, Live] = {}
+        self.intents: dict[str, Intent] = {}
+        self.members: dict[str, Member] = {}
+        self.policies: tuple[Policy, ...] = ()
+        self.queues: tuple[Queue, ...] = ()
+        self.planning = Planning()
+        self.objects: dict[tuple[str, str], StoredObject] = {}
+        self.file_objects: dict[tuple[str, str], tuple[Mapping[str, Any], str]] = {}
+        """(kind, name) of what files own: the document, and "file:line"."""
+        self.file_problem = ""
+        self.store_problem = ""
+        self.cordoned: set[str] = set()
+        self.draining: set[str] = set()
+        self.clocks: dict[tuple[str, str, str], float] = {}
+        self.exclusions: dict[tuple[str, str], str] = {}
+        self.answered: dict[str, int] = {}
+        """Ticks at which a cluster answered the last call about an intent."""
+        self.snapshot = Snapshot()
+        self.plan = Plan()
+        self.plan_id = ""
+        self.cycles = 0
+        self.last_event = 0
+        self.writing = asyncio.Lock()
+        """Held from reading the state for a change until the change is adopted."""
+        self._wake = asyncio.Event()
+        self._ticks = 0
+        self._events = asyncio.Event()
+
+    def tick(self) -> int:
+        """A number that grows with every call: orders what was asked and what was answered."""
+        self._ticks += 1
+        return self._ticks
+
+    def wake(self) -> None:
+        """Something changed: a cycle should run soon."""
+        self._wake.set()
+
+    async def woken(self, timeout_s: float) -> None:
+        """Return when ``wake`` was called since the last return, or after so long."""
+        try:
+            await asyncio.wait_for(self._wake.wait(), timeout_s)
+        except TimeoutError:
+            return
+        finally:
+            self._wake.clear()
+
+    def tell_events(self) -> None:
+        """There are new history entries: those who wait in ``next_event`` go on."""
+        events, self._events = self._events, asyncio.Event()
+        events.set()
+
+    async def next_event(self) -> None:
+        """Return when history entries were written after this call."""
+        await self._events.wait()
+
+    def intents_of(self, live: Live) -> Iterable[Intent]:
+        """The intents of a workload, in the order of their making."""
+        return sorted((self.intents[i] for i in live.intents), key=lambda intent: (intent.created_s, intent.id))
+
+    def adopt(self, draft: Draft) -> None:
+        """Take over what the store has accepted."""
+        for name, record in draft.records.items():
+            self._adopt_record(name, record, draft)
+        for intent_id, intent in draft.intents.items():
+            self._adopt_intent(intent_id, intent)
+        for name in [n for n, live in self.workloads.items() if n in draft.touched and _finished_with(live)]:
+            del self.workloads[name]
+        if draft.stored_history:
+            self.last_event = max(entry.id for entry in draft.stored_history)
+            self.tell_events()
+
+    def _adopt_record(self, name: str, record: WorkloadRecord | None, draft: Draft) -> None:
+        if record is None:
+            self.workloads.pop(name, None)
+            for key in [key for key in self.exclusions if key[0] == name]:
+                del self.exclusions[key]
+            return
+        live = self.workloads.get(name)
+        if live is None:
+            self.workloads[name] = Live(record, draft.specs[name])
+            return
+        if name in draft.specs:
+            live.spec = draft.specs[name]
+        live.record = record
+
+    def _adopt_intent(self, intent_id: str, intent: Intent | None) -> None:
+        old = self.intents.get(intent_id)
+        if intent is None:
+            if old is not None:
+                del self.intents[intent_id]
+                self.answered.pop(intent_id, None)
+                if member := self.members.get(old.cluster):
+                    member.intents.discard(intent_id)
+                if live := self.workloads.get(old.workload):
+                    live.intents.discard(intent_id)
+            return
+        if old is None or _asks_anew(old, intent):
+            # What the cluster answered before says nothing of what is asked now.
+            self.answered.pop(intent_id, None)
+        self.intents[intent_id] = intent
+        if member := self.members.get(intent.cluster):
+            member.intents.add(intent_id)
+        if live := self.workloads.get(intent.workload):
+            live.intents.add(intent_id)
+
+
+def _asks_anew(old: Intent, new: Intent) -> bool:
+    """Whether the cluster has to be told something else than before."""
+    resent = new.state is IntentState.RECORDED and (new.indices, new.generation) != (old.indices, old.generation)
+    leaves = new.state is IntentState.LEAVING and old.state is not IntentState.LEAVING
+    return resent or leaves or bool(new.withdrawn - old.withdrawn)
+
+
+def _finished_with(live: Live) -> bool:
+    return live.record.state.over and not live.intents

@@ -1,0 +1,202 @@
+"""The kind Cluster: a member of the federation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from federator.documents.common import API_VERSION, Document, ShortMetadata, TaintPart
+from federator.documents.fields import (
+    MAX_NODES,
+    Duration,
+    Flag,
+    Labels,
+    Name,
+    Number,
+    Part,
+    Quantities,
+    ResourceName,
+    wrong,
+)
+from federator.documents.quantities import MOST, amount_of
+
+Provider = Literal["kubernetes", "htcondor", "slurm", "pilots", "local", "fake"]
+Positive = Annotated[float, Field(strict=True, gt=0, le=100_000)]
+Count = Annotated[int, Field(strict=True, ge=0, le=MAX_NODES)]
+
+
+class FlavorPart(Part):
+    """Alike nodes of a cluster."""
+
+    name: Name
+    """Unique within the cluster."""
+    count: Count = 1
+    """How many nodes there are."""
+    max_count: Count | None = None
+    """How many an autoscaler may make of it; not below `count`. Left out: as many as there are."""
+    boot_time: Duration = 0.0
+    """How long the autoscaler takes for a new node."""
+    allocatable: Quantities
+    """What one node offers to replicas, by resource."""
+    labels: Labels = Field(default_factory=dict)
+    """The labels of the nodes."""
+    taints: tuple[TaintPart, ...] = ()
+    """The taints of the nodes."""
+
+    @model_validator(mode="after")
+    def _counts_make_sense(self) -> FlavorPart:
+        if self.max_count is not None and self.max_count < self.count:
+            message = f"maxCount {self.max_count} is below count {self.count}"
+            raise wrong(message, f"write at least {self.count}, or leave it out", ("maxCount",))
+        nodes = max(self.count, self.max_count or 0)
+        for name, quantity in self.allocatable.items():
+            if amount_of(name, quantity) * nodes > MOST:
+                raise wrong(f"{nodes} nodes have more {name} in all than can be counted", "", ("allocatable", name))
+        return self
+
+
+class KubernetesSettings(Part):
+    """How to reach a Kubernetes API server, and how hard to press it."""
+
+    kubeconfig: str = ""
+    """The kubeconfig file; `~` is the home directory, a relative path starts at this document's folder. Empty: the
+    usual places (`KUBECONFIG`, `~/.kube/config`, the service account of the pod)."""
+    context: str = ""
+    """The context in it; empty: its current one."""
+    namespace: Name = "default"
+    """Where our objects go."""
+    namespace_per_queue: Flag = False
+    """Give each queue the namespace of its own name instead (it must exist, or we must be allowed to make it)."""
+    qps: Positive = 50.0
+    """Requests per second that we send at most, on average."""
+    burst: Annotated[int, Field(strict=True, ge=1, le=100_000)] = 100
+    """Requests that may go out at once after a quiet time."""
+    concurrency: Annotated[int, Field(strict=True, ge=1, le=1000)] = 16
+    """Requests under way at one time."""
+    timeout: Duration = 30.0
+    """How long one request may take."""
+    priority_class: Name = "federator-production"
+    """The PriorityClass of our pods; it is made if it does not exist."""
+
+
+class LocalSettings(Part):
+    """Replicas as processes of this machine; the sizes it pretends to have are its `flavors`."""
+
+    directory: str = ""
+    """Where working directories and outputs go, relative to the state directory. Empty: `local/NAME` in there."""
+
+
+class FakeSettings(Part):
+    """A cluster in memory, with faults to order."""
+
+    start_delay: Duration = 0.0
+    """From being sent to running."""
+    run_time: Duration | None = None
+    """How long a replica runs; left out: its workload's `duration`, else until it is removed."""
+    latency: Duration = 0.0
+    """How long every call takes."""
+    fail_every: Annotated[int, Field(strict=True, ge=0)] = 0
+    """Every so many-th replica fails; 0: none."""
+    refuse_every: Annotated[int, Field(strict=True, ge=0)] = 0
+    """Every so many-th order is refused for a while; 0: none."""
+    seed: Annotated[int, Field(strict=True, ge=0)] = 0
+    """What chance begins with."""
+
+
+class HTCondorSettings(Part):
+    """An HTCondor pool. (The provider is later work; the fields are checked.)"""
+
+    collector: str = ""
+    """HOST:PORT of the collector."""
+    schedd: str = ""
+    """The name of the schedd."""
+    token_file: str = ""
+    """The file with the IDTOKEN."""
+    submit: Literal["pilots", "jobs"] = "pilots"
+    """Send pilots that pull work, or each replica as a job."""
+    timeout: Duration = 30.0
+    """How long one call may take."""
+
+
+class SlurmSettings(Part):
+    """A Slurm cluster behind slurmrestd. (The provider is later work; the fields are checked.)"""
+
+    url: str = ""
+    """Of slurmrestd: `http://HOST:PORT` or `unix:PATH`."""
+    user: str = ""
+    """Who submits."""
+    token_file: str = ""
+    """The file with the JWT, where the site has them."""
+    partition: str = ""
+    """The partition that jobs go to; empty: the default one."""
+    account: str = ""
+    """The account that jobs are charged to; empty: the user's default."""
+    submit: Literal["jobs", "pilots"] = "jobs"
+    """Send each replica as a job, or pilots that pull work."""
+    timeout: Duration = 30.0
+    """How long one call may take."""
+
+
+class PilotsSettings(Part):
+    """Work is only pulled, by pilots that somebody else starts. (Later work; the fields are checked.)"""
+
+    lease: Duration = 60.0
+    """How long a lease is good for without a heartbeat."""
+
+
+class ClusterSpec(Part):
+    """How a cluster is reached, and what it has."""
+
+    provider: Provider = "fake"
+    """What it is; its settings are in the block of the same name."""
+    kubernetes: KubernetesSettings | None = None
+    """Settings of a Kubernetes cluster."""
+    htcondor: HTCondorSettings | None = None
+    """Settings of an HTCondor pool."""
+    slurm: SlurmSettings | None = None
+    """Settings of a Slurm cluster."""
+    pilots: PilotsSettings | None = None
+    """Settings of a site of pilots."""
+    local: LocalSettings | None = None
+    """Settings of processes on this machine."""
+    fake: FakeSettings | None = None
+    """Settings of a cluster in memory."""
+    binding: Literal["spread", "pack", "fragmentationAware"] = "spread"
+    """How the member binds replicas to nodes: spread (the habit of kube-scheduler), pack (fullest node first) or
+    fragmentationAware. Room is counted accordingly."""
+    price: dict[ResourceName, Number] = Field(default_factory=dict)
+    """Per core, GiB or piece and hour."""
+    carbon_intensity: Number = 0.0
+    """gCO2e/kWh."""
+    cordoned: Flag = False
+    """Take no new work."""
+    flavors: tuple[FlavorPart, ...] | None = None
+    """Its nodes. Observed for live Kubernetes clusters; written for local, fake and offline ones. Left out: the room
+    is not known and taken as unlimited."""
+
+    @model_validator(mode="after")
+    def _one_block_of_settings(self) -> ClusterSpec:
+        for name in ("kubernetes", "htcondor", "slurm", "pilots", "local", "fake"):
+            if name != self.provider and getattr(self, name) is not None:
+                cure = f"remove it, or write provider: {name}"
+                raise wrong(f"the provider is {self.provider}, but there are settings for {name}", cure, (name,))
+        seen: set[str] = set()
+        for index, flavor in enumerate(self.flavors or ()):
+            if flavor.name in seen:
+                raise wrong(f"two flavors are called '{flavor.name}'", "rename one", ("flavors", index, "name"))
+            seen.add(flavor.name)
+        return self
+
+
+class ClusterDocument(Document):
+    """A member of the federation: how it is reached, and what it has."""
+
+    api_version: Literal["federator.dev/v1alpha1"] = API_VERSION
+    """The version of this kind."""
+    kind: Literal["Cluster"] = "Cluster"
+    """The kind."""
+    metadata: ShortMetadata
+    """Name and labels; policies and workloads select clusters by them."""
+    spec: ClusterSpec = ClusterSpec()
+    """How it is reached, and what it has."""

@@ -1,0 +1,172 @@
+"""The kind Configuration: how the daemon runs. Read by ``federator run --config F``."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from federator.documents.common import API_VERSION, Document, Metadata
+from federator.documents.fields import Bytes, Duration, Flag, Glob, Part, wrong
+
+Role = Literal["reader", "submitter", "operator", "pilot"]
+PathText = Annotated[str, Field(strict=True, min_length=1, max_length=4096)]
+
+
+class TlsPart(Part):
+    """Certificate and key of the server, as PEM files."""
+
+    certificate: PathText
+    """The certificate with its chain."""
+    key: PathText
+    """Its private key."""
+
+
+class ListenPart(Part):
+    """Where the server listens."""
+
+    host: Annotated[str, Field(strict=True, min_length=1, max_length=253)] = "127.0.0.1"
+    """The address. Anything but loopback needs `tls`, or `behindProxy: true`."""
+    port: Annotated[int, Field(strict=True, ge=0, le=65535)] = 8642
+    """The port; 0: any that is free."""
+    tls: TlsPart | None = None
+    """Serve HTTPS; left out: HTTP."""
+    behind_proxy: Flag = False
+    """A proxy before us does TLS; its X-Forwarded-For says who calls."""
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @model_validator(mode="after")
+    def _not_open_to_all_without_tls(self) -> ListenPart:
+        if not self.loopback and self.tls is None and not self.behind_proxy:
+            message = f"{self.host} is not loopback, and there is no TLS: tokens would go over the network in the clear"
+            raise wrong(message, "give 'tls', or 'behindProxy: true' if a proxy does TLS", ("host",))
+        return self
+
+
+class GroupPart(Part):
+    """What members of a group may do."""
+
+    queues: tuple[Glob, ...] = ()
+    """The queues they may use, as names or globs."""
+    roles: tuple[Role, ...] = ("submitter",)
+    """reader, submitter (own queues), operator, pilot (own site)."""
+
+
+class IssuerPart(Part):
+    """Who signs tokens (JWT) that we take."""
+
+    issuer: PathText
+    """The `iss` of its tokens."""
+    audience: PathText
+    """The `aud` that its tokens must have."""
+    jwks_file: PathText | None = None
+    """The file with its public keys. Or give `jwksUrl`."""
+    jwks_url: PathText | None = None
+    """Where its public keys are served."""
+    groups: dict[str, GroupPart] = Field(default_factory=dict)
+    """What its groups may do, by the group's name in the token."""
+
+    @model_validator(mode="after")
+    def _keys_come_from_one_place(self) -> IssuerPart:
+        if (self.jwks_file is None) == (self.jwks_url is None):
+            given = "neither 'jwksFile' nor 'jwksUrl'" if self.jwks_file is None else "both 'jwksFile' and 'jwksUrl'"
+            raise wrong(f"{given} is given", "give one of the two")
+        return self
+
+
+class BannedPart(Part):
+    """Who may do nothing at all."""
+
+    users: tuple[Glob, ...] = ()
+    """Users, as names or globs."""
+    queues: tuple[Glob, ...] = ()
+    """Queues that take no new work, as names or globs."""
+
+
+class AccessPart(Part):
+    """Who may do what, besides local tokens."""
+
+    issuers: tuple[IssuerPart, ...] = ()
+    """Whose tokens (JWT) we take."""
+    banned: BannedPart = BannedPart()
+    """Who may do nothing at all."""
+
+
+class LogPart(Part):
+    """What is logged, to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is logged."""
+    format: Literal["auto", "json", "text"] = "auto"
+    """auto: text in a terminal, else one JSON object a line."""
+
+
+class ConfigurationSpec(Part):
+    """How the daemon runs. Relative paths start at the folder of this file, but for those that say otherwise."""
+
+    files: tuple[PathText, ...] = ()
+    """Clusters, policies, queues and planning: files, folders or globs. Objects in them are owned by the files: the
+    API does not change them; they are read again when they change."""
+    samples: tuple[PathText, ...] = ()
+    """Workloads that are submitted once, at the first start: files, folders or globs."""
+    state_directory: PathText = "var"
+    """Where the database, the admin token and local clusters keep their files."""
+    database: str | None = None
+    """`sqlite:///FILE` (relative to the state directory) or `postgresql://USER:PASSWORD@HOST:PORT/NAME`;
+    `${NAME}` is taken from the environment. Left out: `sqlite:///federator.db`."""
+    database_file: PathText | None = None
+    """A file whose first line is what `database` would be."""
+    listen: ListenPart = ListenPart()
+    """Where the server listens."""
+    token_file: PathText | None = None
+    """Where the admin token is written, mode 0600; left out: `admin.token` in the state directory."""
+    cycle: Annotated[Duration, Field(ge=0.01, le=3600)] = 1.0
+    """A cycle runs at least so often."""
+    debounce: Annotated[Duration, Field(ge=0, le=60)] = 0.05
+    """A change waits so long for others to come along before a cycle runs."""
+    retention: Duration = 2_592_000.0
+    """How long ended workloads, history and the audit trail are kept."""
+    body_limit: Annotated[Bytes, Field(ge=1024, le=2**30)] = 4 * 2**20
+    """The largest request that the server reads."""
+    keep_ended: Duration = 600.0
+    """How long ended objects stay at clusters, for their logs."""
+    recall_unschedulable: Duration = 15.0
+    """How long a replica that its cluster reports as unschedulable stays there before it is placed again."""
+    access: AccessPart = AccessPart()
+    """Who may do what, besides local tokens."""
+    log: LogPart = LogPart()
+    """What is logged."""
+    shutdown_grace: Duration = 30.0
+    """How long a shutdown waits for calls that are under way."""
+
+    @model_validator(mode="after")
+    def _the_database_is_said_once(self) -> ConfigurationSpec:
+        if self.database is not None and self.database_file is not None:
+            raise wrong("both 'database' and 'databaseFile' are given", "keep one of the two", ("databaseFile",))
+        if self.database is not None and not self.database.startswith(("sqlite:///", "postgresql://", "${")):
+            message = f"'{self.database.partition(':')[0]}' is not a database that we use"
+            raise wrong(message, "write sqlite:///FILE or postgresql://USER@HOST/NAME", ("database",))
+        return self
+
+
+class ConfigurationDocument(Document):
+    """How the daemon runs: its files, its state, where it listens, who may do what."""
+
+    api_version: Literal["federator.dev/v1alpha1"] = API_VERSION
+    """The version of this kind."""
+    kind: Literal["Configuration"] = "Configuration"
+    """The kind."""
+    metadata: Metadata
+    """Its name is for people."""
+    spec: ConfigurationSpec = ConfigurationSpec()
+    """How the daemon runs."""

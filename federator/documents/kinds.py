@@ -1,0 +1,42 @@
+"""Every kind of document, by apiVersion and kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from federator.documents.cluster import ClusterDocument
+from federator.documents.common import API_VERSION, Document
+from federator.documents.configuration import ConfigurationDocument
+from federator.documents.later import BackfillDocument, PolicyTestDocument, ScenarioDocument
+from federator.documents.policy import RSP_VERSIONS, PolicyDocument, PreferenceDocument
+from federator.documents.queue import PlacementDocument, PlanningDocument, QueueDocument
+from federator.documents.workload import WorkloadDocument
+
+KINDS: Mapping[str, type[Document]] = {
+    "Cluster": ClusterDocument,
+    "Workload": WorkloadDocument,
+    "PlacementPolicy": PolicyDocument,
+    "ReplicaSchedulingPreference": PreferenceDocument,
+    "Queue": QueueDocument,
+    "Planning": PlanningDocument,
+    "Placement": PlacementDocument,
+    "Backfill": BackfillDocument,
+    "PolicyTest": PolicyTestDocument,
+    "Scenario": ScenarioDocument,
+    "Configuration": ConfigurationDocument,
+}
+"""The model of each kind of ours (and KubeFed's), by its name."""
+
+VERSIONS: Mapping[str, tuple[str, ...]] = {
+    kind: RSP_VERSIONS if kind == "ReplicaSchedulingPreference" else (API_VERSION,) for kind in KINDS
+}
+"""The apiVersions in which each kind is read."""
+
+NATIVE_KINDS: Mapping[str, str] = {
+    "Job": "batch/v1",
+    "Deployment": "apps/v1",
+    "StatefulSet": "apps/v1",
+    "ReplicaSet": "apps/v1",
+    "MPIJob": "kubeflow.org/v2beta1",
+}
+"""Native kinds that are known by name; others are read by their annotations."""

@@ -1,0 +1,185 @@
+"""The kind Workload: what a user hands in."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from federator.documents.common import (
+    API_VERSION,
+    ClusterConstraint,
+    Document,
+    FlavorConstraint,
+    Metadata,
+    TolerationPart,
+)
+from federator.documents.fields import (
+    MAX_REPLICAS,
+    Bytes,
+    Duration,
+    Flag,
+    Part,
+    Priority,
+    Quantities,
+    Quantity,
+    Replicas,
+    ShortName,
+    Text,
+    Time,
+    wrong,
+)
+from federator.documents.problems import did_you_mean
+from federator.documents.quantities import MOST, amount_of
+
+_SCOPE = re.compile(r"cluster|federation|label\s+(\S+)")
+
+
+def _scope(value: str) -> str:
+    if _SCOPE.fullmatch(value.strip()) is None:
+        cure = did_you_mean(value.split(" ")[0], ("cluster", "federation", "label KEY"))
+        raise wrong(f"'{value}' is not a scope", cure)
+    return value.strip()
+
+
+class GangPart(Part):
+    """All replicas and roles start together, or none."""
+
+    scope: Annotated[str, Field(strict=True), AfterValidator(_scope)] = "cluster"
+    """`cluster` (all in one), `federation` (anywhere), or `label KEY` (in clusters that agree on this label)."""
+
+
+class ContainerPart(Part):
+    """What to run, on every provider alike. FEDERATOR_REPLICA_INDEX says which replica it is."""
+
+    image: Annotated[str, Field(strict=True, max_length=4096)] = ""
+    """The image (`docker://...` or as in Kubernetes); local clusters run the command as a process without it."""
+    command: tuple[Text, ...] = ()
+    """The program and its arguments; empty: the image's own."""
+    args: tuple[Text, ...] = ()
+    """Further arguments, as in Kubernetes."""
+    env: dict[str, Text] = Field(default_factory=dict)
+    """Environment variables."""
+    working_dir: Annotated[str, Field(strict=True, max_length=4096)] = ""
+    """Where it runs; empty: the image's own, or the replica's own directory."""
+
+
+class RolePart(Part):
+    """One of several roles of a workload."""
+
+    name: ShortName
+    """Unique within the workload."""
+    replicas: Replicas = 1
+    """How many of it."""
+    requests: Quantities = Field(default_factory=dict)
+    """What one of it needs."""
+    container: ContainerPart | None = None
+    """What it runs; left out: the workload's container."""
+    flavors: FlavorConstraint | None = None
+    """Its hard limits on flavors; left out: the workload's."""
+    tolerations: tuple[TolerationPart, ...] | None = None
+    """The taints it tolerates; left out: the workload's."""
+
+
+class InputPart(Part):
+    """Data that the workload reads."""
+
+    name: Annotated[str, Field(strict=True, min_length=1, max_length=253)]
+    """What it is called."""
+    size: Bytes = 0
+    """How large it is."""
+    at: tuple[ShortName, ...] = ()
+    """The clusters that have it."""
+
+
+class WorkloadSpec(Part):
+    """What to run, how often, and what it needs."""
+
+    queue: ShortName = "default"
+    """The line it waits in."""
+    replicas: Replicas = 1
+    """How many alike pieces of work, with indices from 0."""
+    min_replicas: Annotated[int, Field(strict=True, ge=0, le=MAX_REPLICAS)] = 1
+    """Start with no fewer in all, over all clusters."""
+    parallelism: Annotated[int, Field(strict=True, ge=1, le=MAX_REPLICAS)] | None = None
+    """At most so many at once; left out: all."""
+    gang: GangPart | None = None
+    """All replicas and roles start together, or none; left out: each for itself."""
+    requests: Quantities = Field(default_factory=dict)
+    """What one replica needs, by resource."""
+    priority: Priority = 0
+    """The larger is served first within its queue."""
+    submitted_at: Time | None = None
+    """Set by the server. In offline documents it orders the queue, ties by name."""
+    lifetime: Literal["batch", "service"] = "batch"
+    """batch: each replica runs once to its end; service: kept running."""
+    duration: Duration | None = None
+    """The expected run time of a replica, if known."""
+    enforce_duration: Flag = False
+    """Make `duration` the wall-time limit of each replica."""
+    retries: Annotated[int, Field(strict=True, ge=0, le=1000)] = 3
+    """How often a replica that failed by its own fault is tried again."""
+    clusters: ClusterConstraint = ClusterConstraint()
+    """The user's own hard limits on clusters."""
+    flavors: FlavorConstraint = FlavorConstraint()
+    """The user's own hard limits on flavors."""
+    tolerations: tuple[TolerationPart, ...] = ()
+    """The taints that its replicas tolerate."""
+    container: ContainerPart | None = None
+    """What each replica runs."""
+    template: dict[str, Any] = Field(default_factory=dict)
+    """Or a whole Kubernetes manifest, which runs as it is (see [native manifests](native-manifests.md)). Replicas,
+    requests and the like come from it where they are not given here."""
+    roles: tuple[RolePart, ...] = ()
+    """Several roles, instead of `replicas` and `requests`."""
+    inputs: tuple[InputPart, ...] = ()
+    """Data that it reads. (Planning does not read it yet.)"""
+
+    @model_validator(mode="after")
+    def _it_says_one_thing(self) -> WorkloadSpec:
+        given = self.model_fields_set
+        if self.roles:
+            for name, key in (("replicas", "replicas"), ("requests", "requests"), ("parallelism", "parallelism")):
+                if name in given:
+                    raise wrong(f"'{key}' is given beside 'roles'", "give it in each role instead", (key,))
+        if self.container and self.template:
+            raise wrong("both 'container' and 'template' are given", "keep one of the two", ("template",))
+        if self.enforce_duration and self.duration is None:
+            raise wrong("there is no duration to enforce", "give 'duration' too", ("enforceDuration",))
+        self._roles_make_sense()
+        replicas = sum(role.replicas for role in self.roles) if self.roles else self.replicas
+        if "min_replicas" in given and self.min_replicas > replicas and ("replicas" in given or self.roles):
+            message = f"minReplicas {self.min_replicas} is above the {replicas} replicas there are"
+            raise wrong(message, f"write at most {replicas}", ("minReplicas",))
+        return self
+
+    def _roles_make_sense(self) -> None:
+        seen: set[str] = set()
+        for index, role in enumerate(self.roles):
+            if role.name in seen:
+                raise wrong(f"two roles are called '{role.name}'", "rename one", ("roles", index, "name"))
+            seen.add(role.name)
+            _countable(role.requests, role.replicas, ("roles", index, "requests"))
+        if sum(role.replicas for role in self.roles) > MAX_REPLICAS:
+            raise wrong(f"the roles have more than {MAX_REPLICAS} replicas together", "", ("roles",))
+        _countable(self.requests, self.replicas, ("requests",))
+
+
+def _countable(requests: dict[str, Quantity], replicas: int, at: tuple[str | int, ...]) -> None:
+    for name, quantity in requests.items():
+        if amount_of(name, quantity) * replicas > MOST:
+            raise wrong(f"{replicas} replicas need more {name} than can be counted", "", (*at, name))
+
+
+class WorkloadDocument(Document):
+    """What a user hands in: alike replicas, or several roles, with what they need and what they run."""
+
+    api_version: Literal["federator.dev/v1alpha1"] = API_VERSION
+    """The version of this kind."""
+    kind: Literal["Workload"] = "Workload"
+    """The kind."""
+    metadata: Metadata
+    """Name and labels."""
+    spec: WorkloadSpec = WorkloadSpec()
+    """What to run, how often, and what it needs."""

@@ -1,0 +1,307 @@
+"""YAML text as plain JSON-able values in which every value knows its line and column.
+
+Built on the events of libyaml, in one pass without recursion, so that text which is deep, huge or full of aliases is
+refused before it costs anything. Values follow what kubectl reads: ``yes`` and ``on`` are booleans; times stay text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from federator.documents.problems import Problem, field_path
+
+MAX_BYTES = 8 * 2**20
+MAX_DEPTH = 64
+MAX_NODES = 1_000_000
+
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_TRUE = frozenset({"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"})
+_FALSE = frozenset({"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"})
+_INT = re.compile(r"[-+]?(?:0b[01]+|0x[0-9a-fA-F]+|0o?[0-7]*|[1-9][0-9_]*)")
+_FLOAT = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_TAGS = {"str": str, "int": int, "float": float, "bool": bool, "null": None, "map": dict, "seq": list}
+
+
+@dataclass(slots=True)
+class Marks:
+    """Where a value stands (line and column from 1), and the same for what is in it, by key or index."""
+
+    line: int
+    column: int
+    inside: dict[str, Marks] | list[Marks] | None = None
+    keys: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Where each key of a mapping stands."""
+    size: int = 1
+    """Nodes in it, each alias counted as what it stands for."""
+    whole: bool = True
+    """False while it is being read: an alias may not stand for what it is part of."""
+
+    def find(self, path: tuple[str | int, ...], *, at_key: bool = False) -> tuple[int, int]:
+        """The place of the value at ``path``, of its key if so asked; of the nearest there is where it is missing."""
+        here: Marks = self
+        place = (self.line, self.column)
+        for step in path:
+            if isinstance(here.inside, dict) and isinstance(step, str) and step in here.inside:
+                place = here.keys[step]
+                here = here.inside[step]
+            elif isinstance(here.inside, list) and isinstance(step, int) and step < len(here.inside):
+                here = here.inside[step]
+                place = (here.line, here.column)
+            else:
+                return place if here is not self else (self.line, self.column)
+        return place if at_key else (here.line, here.column)
+
+
+class TextRefused(Exception):
+    """The text is not YAML, or not YAML that we take."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+@dataclass(slots=True)
+class _Open:
+    """A collection that is being read."""
+
+    value: dict[str, Any] | list[Any]
+    marks: Marks
+    anchor: str | None
+    key: str | None = None
+    merge: bool = False
+    own: set[str] = field(default_factory=set)
+    """Keys written here, not merged in."""
+
+
+def read_yaml(text: str, file: str) -> Iterator[tuple[Any, Marks]]:
+    """Each document of the text with its marks. Raises TextRefused, after having given the documents before."""
+    if len(text) > MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        raise TextRefused(Problem(file, message="is larger than 8 MiB", cure="split it into several files"))
+    if file.endswith(".json"):
+        text = text.replace("\t", " ")  # a tab may stand between JSON's tokens but not between YAML's
+    try:
+        yield from _Reader(file).documents(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+        message, cure = _explain(error, text, line)
+        raise TextRefused(Problem(file, line, column, "", message, cure)) from None
+    except yaml.reader.ReaderError as error:
+        # the position is one of bytes or characters, by the part of libyaml that found it: near enough for a line
+        before = text[: error.position]
+        place = (before.count("\n") + 1, len(before) - before.rfind("\n"))
+        raise TextRefused(
+            Problem(file, *place, "", "holds a character that YAML does not allow", "remove it, or escape it in quotes")
+        ) from None
+    except UnicodeEncodeError:
+        raise TextRefused(Problem(file, message="holds half a surrogate pair", cure="save it as UTF-8")) from None
+
+
+def _explain(error: yaml.MarkedYAMLError, text: str, line: int) -> tuple[str, str]:
+    """libyaml's complaint with the cure for the usual slips."""
+    words = error.problem or "is malformed"
+    lines = text.splitlines()
+    at = lines[line - 1] if 0 < line <= len(lines) else ""
+    if "\t" in at[: len(at) - len(at.lstrip())] or "'\\t'" in words or "tab character" in words:
+        return "a tab is used to indent", "indent with spaces"
+    cures = {
+        "could not find expected ':'": "write 'key: value', and put text that goes over several lines in quotes",
+        "mapping values are not allowed": "indent keys of one mapping alike, and put text with ': ' in quotes",
+        "did not find expected key": "check the indentation, and that every quote and bracket is closed",
+        "did not find expected '-' indicator": "indent the items of a list alike",
+        "did not find expected ',' or ']'": "close the list with ]",
+        "did not find expected ',' or '}'": "close the mapping with }",
+        "found unexpected end of stream": "close the quotes",
+        "cannot start any token": "put text that begins with this character in quotes",
+        "found undefined alias": "define it with & before, or put text that begins with * in quotes",
+    }
+    cure = next((cure for part, cure in cures.items() if part in words), "")
+    return f"is not YAML: {words}", cure
+
+
+class _Reader:
+    """One pass over the events of a text."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._anchors: dict[str, tuple[Any, Marks]] = {}
+        self._stack: list[_Open] = []
+        self._nodes = 0
+        self._root: tuple[Any, Marks] | None = None
+
+    def documents(self, text: str) -> Iterator[tuple[Any, Marks]]:
+        """Each document in turn."""
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        for event in yaml.parse(text, Loader=loader):
+            match event:
+                case yaml.ScalarEvent():
+                    value = self._scalar(event)
+                    self._add(value, self._marks(event), event.anchor)
+                case yaml.MappingStartEvent():
+                    self._open({}, event)
+                case yaml.SequenceStartEvent():
+                    self._open([], event)
+                case yaml.CollectionEndEvent():
+                    self._close()
+                case yaml.AliasEvent():
+                    self._alias(event)
+                case yaml.DocumentStartEvent():
+                    self._anchors, self._root = {}, None
+                case yaml.DocumentEndEvent():
+                    if self._root is not None:
+                        yield self._root
+
+    def _marks(self, event: yaml.Event) -> Marks:
+        mark = event.start_mark
+        return Marks(mark.line + 1, mark.column + 1)
+
+    def _refuse(self, line: int, column: int, message: str, cure: str) -> TextRefused:
+        steps: list[str | int] = []
+        for frame in self._stack:
+            if isinstance(frame.value, list):
+                steps.append(len(frame.value))
+            elif frame.key is not None:
+                steps.append(frame.key)
+        return TextRefused(Problem(self._file, line, column, field_path(steps), message, cure))
+
+    def _open(self, value: dict[str, Any] | list[Any], event: yaml.CollectionStartEvent) -> None:
+        marks = self._marks(event)
+        self._check_tag(event.tag, type(value), marks)
+        if self._stack and isinstance(self._stack[-1].value, dict) and self._stack[-1].key is None:
+            raise self._refuse(marks.line, marks.column, "a key must be text", "write a single word before the colon")
+        if len(self._stack) >= MAX_DEPTH:
+            message = f"is nested more than {MAX_DEPTH} deep"
+            raise TextRefused(Problem(self._file, marks.line, marks.column, "", message, "flatten it"))
+        marks.inside, marks.whole = ({} if isinstance(value, dict) else []), False
+        self._stack.append(_Open(value, marks, event.anchor))
+        if event.anchor:
+            self._anchors[event.anchor] = (value, marks)
+
+    def _close(self) -> None:
+        frame = self._stack.pop()
+        frame.marks.whole = True
+        self._add(frame.value, frame.marks, frame.anchor, counted=frame.marks.size - 1)
+
+    def _alias(self, event: yaml.AliasEvent) -> None:
+        line, column = event.start_mark.line + 1, event.start_mark.column + 1
+        if event.anchor not in self._anchors:
+            raise self._refuse(
+                line, column, f"the alias *{event.anchor} is not defined before", "define it with & first"
+            )
+        value, marks = self._anchors[event.anchor]
+        if not marks.whole:
+            raise self._refuse(line, column, f"the alias *{event.anchor} stands for what it is part of", "remove it")
+        self._add(value, marks, None)
+
+    def _add(self, value: Any, marks: Marks, anchor: str | None, counted: int = 0) -> None:
+        """Put a value where it belongs: under the open key, at the end of the open list, or as the document."""
+        self._nodes += marks.size - counted
+        if self._nodes > MAX_NODES:
+            message = f"holds more than {MAX_NODES} values, aliases counted as what they stand for"
+            raise TextRefused(Problem(self._file, marks.line, marks.column, "", message, "split it, or write it out"))
+        if anchor:
+            self._anchors[anchor] = (value, marks)
+        if not self._stack:
+            self._root = (value, marks)
+            return
+        frame = self._stack[-1]
+        frame.marks.size += marks.size
+        if isinstance(frame.value, list):
+            frame.value.append(value)
+            assert isinstance(frame.marks.inside, list)
+            frame.marks.inside.append(marks)
+        elif frame.key is None and not frame.merge:
+            self._key(frame, value, marks)
+        elif frame.merge:
+            self._merge(frame, value, marks)
+        else:
+            assert isinstance(frame.marks.inside, dict)
+            frame.value[frame.key or ""] = value
+            frame.marks.inside[frame.key or ""] = marks
+            frame.key = None
+
+    def _key(self, frame: _Open, key: Any, marks: Marks) -> None:
+        if key == "<<":
+            frame.merge = True
+            return
+        if not isinstance(key, str):
+            written = {True: "true (or yes, on)", False: "false (or no, off)", None: "empty"}.get(key, str(key))
+            message = f"the key is {written}, which YAML does not read as text"
+            raise self._refuse(marks.line, marks.column, message, "write the key in quotes")
+        if key in frame.own:
+            line, _ = frame.marks.keys[key]
+            message = f"the key '{key}' is there twice, first in line {line}"
+            raise self._refuse(marks.line, marks.column, message, "keep one of the two")
+        frame.own.add(key)
+        frame.marks.keys[key] = (marks.line, marks.column)
+        frame.key = key
+
+    def _merge(self, frame: _Open, value: Any, marks: Marks) -> None:
+        """``<<: *alias``: the keys of other mappings, where this one does not have them."""
+        frame.merge = False
+        inside = marks.inside if isinstance(marks.inside, list) else [marks]
+        for source, places in zip(value if isinstance(value, list) else [value], inside, strict=True):
+            if not isinstance(source, dict) or not isinstance(places.inside, dict):
+                raise self._refuse(marks.line, marks.column, "<< takes a mapping", "write <<: *alias of a mapping")
+            assert isinstance(frame.value, dict)
+            assert isinstance(frame.marks.inside, dict)
+            for key in source:
+                if key not in frame.value:
+                    frame.value[key] = source[key]
+                    frame.marks.inside[key] = places.inside[key]
+                    frame.marks.keys.setdefault(key, places.keys[key])
+
+    def _check_tag(self, tag: str | None, kind: type, marks: Marks) -> None:
+        if tag is None or tag == "!":
+            return
+        name = tag.removeprefix("tag:yaml.org,2002:")
+        if _TAGS.get(name) is not kind:
+            raise self._refuse(marks.line, marks.column, f"the tag {tag} is not taken here", "leave the tag out")
+
+    def _scalar(self, event: yaml.ScalarEvent) -> Any:
+        text = event.value
+        if event.tag is not None:
+            if event.tag not in ("!", "tag:yaml.org,2002:str"):
+                self._check_tag(event.tag, type(_plain(text)), self._marks(event))
+                return _plain(text)
+            return text
+        if not event.implicit[0]:
+            return text
+        try:
+            value = _plain(text)
+        except ValueError as error:
+            mark = event.start_mark
+            raise self._refuse(mark.line + 1, mark.column + 1, str(error), "write it in quotes, or smaller") from None
+        return value
+
+
+def _plain(text: str) -> Any:
+    """What a scalar without quotes means."""
+    first = text[:1]
+    if text in _NULLS:
+        return None
+    if first.isalpha():
+        return True if text in _TRUE else False if text in _FALSE else text
+    if first not in "-+.0123456789":
+        return text
+    if _INT.fullmatch(text):
+        digits = text.replace("_", "").lower()
+        if len(digits) > 40:
+            raise ValueError("is a number of more than 40 digits")
+        sign, bare = (-1, digits[1:]) if digits[0] == "-" else (1, digits.lstrip("+"))
+        base = 16 if bare.startswith("0x") else 2 if bare.startswith("0b") else 8 if bare.startswith("0") else 10
+        return sign * int(bare.removeprefix("0x").removeprefix("0b").removeprefix("0o") or "0", base)
+    if _FLOAT.fullmatch(text):
+        number = float(text)
+        if number in (float("inf"), float("-inf")):
+            raise ValueError("is a number that is too large")
+        return number
+    if _NOT_FINITE.fullmatch(text):
+        raise ValueError(f"{text} is not a number that can be used here")
+    return text

@@ -1,0 +1,101 @@
+"""Which policy governs a workload, and what that policy means for the clusters there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from federator.documents.expressions import workload_variables
+from federator.engine.constraints import Constraints, condition
+from federator.engine.nodes import Array
+from federator.model.cluster import Cluster
+from federator.model.policy import DEFAULT_POLICY, Bounds, Policy, Tier
+from federator.model.workload import Workload
+
+NO_TIER = -1
+NO_MAXIMUM = 2**40
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rule:
+    """A policy laid out over the clusters, all arrays by cluster.
+
+    ``tier`` is the place of the first tier that has the cluster (``NO_TIER``: none has), ``members`` the clusters of
+    each tier. ``weights`` are the bounds' own, -1 where the bounds of the cluster give none.
+    """
+
+    policy: Policy
+    tier: Array
+    members: tuple[Array, ...]
+    minima: Array
+    maxima: Array
+    weights: Array
+    named: Array
+
+    @property
+    def tiers(self) -> Sequence[Tier]:
+        """The policy's tiers."""
+        return self.policy.tiers
+
+
+class Governing:
+    """The policies of a snapshot, each laid out once."""
+
+    def __init__(self, policies: Sequence[Policy], clusters: Sequence[Cluster], constraints: Constraints) -> None:
+        self._policies = sorted(policies, key=lambda policy: (policy.order, policy.name))
+        self._clusters = clusters
+        self._constraints = constraints
+        self._rules: dict[tuple[str, str], Rule] = {}
+        self._by_queue: dict[str, list[Policy]] = {}
+
+    def rule(self, workload: Workload) -> Rule:
+        """The first policy by order, then name, whose match holds; the default where none does."""
+        candidates = self._by_queue.get(workload.queue)
+        if candidates is None:
+            candidates = [policy for policy in self._policies if _serves(policy, workload.queue)]
+            self._by_queue[workload.queue] = candidates
+        policy = next((policy for policy in candidates if _matches(policy, workload)), DEFAULT_POLICY)
+        reads_workload = any(self._constraints.reads_workload(tier.constraint) for tier in policy.tiers)
+        key = (policy.name, workload.name if reads_workload else "")
+        if key not in self._rules:
+            self._rules[key] = self._lay_out(policy, workload)
+        return self._rules[key]
+
+    def _lay_out(self, policy: Policy, workload: Workload) -> Rule:
+        tier = np.full(len(self._clusters), NO_TIER, dtype=np.int64)
+        for place in range(len(policy.tiers) - 1, -1, -1):  # the first tier that has a cluster keeps it
+            for at, cluster in enumerate(self._clusters):
+                if self._has(policy.tiers[place], cluster, at, workload):
+                    tier[at] = place
+        bounds = [policy.bounds.get(c.name, policy.bounds.get("*", Bounds())) for c in self._clusters]
+        return Rule(
+            policy=policy,
+            tier=tier,
+            members=tuple(np.flatnonzero(tier == place) for place in range(len(policy.tiers))),
+            minima=np.array([b.minimum for b in bounds], dtype=np.int64),
+            maxima=np.array([NO_MAXIMUM if b.maximum is None else b.maximum for b in bounds], dtype=np.int64),
+            weights=np.array([-1 if b.weight is None else b.weight for b in bounds], dtype=np.int64),
+            named=np.array([c.name in policy.bounds for c in self._clusters], dtype=bool),
+        )
+
+    def _has(self, tier: Tier, cluster: Cluster, at: int, workload: Workload) -> bool:
+        if tier.clusters:
+            return any(fnmatchcase(cluster.name, pattern) for pattern in tier.clusters)
+        return self._constraints.on_clusters(tier.constraint, workload)[at] is None
+
+
+def _serves(policy: Policy, queue: str) -> bool:
+    queues = policy.match.queues
+    return not queues or any(fnmatchcase(queue, pattern) for pattern in queues)
+
+
+def _matches(policy: Policy, workload: Workload) -> bool:
+    match = policy.match
+    if match.workload is not None and match.workload != workload.name:
+        return False
+    if not match.selector.matches(workload.labels):
+        return False
+    return not match.where or condition(match.where).holds(workload_variables(workload))[0]
