@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -12,8 +12,11 @@ from aiohttp import web
 from federator.api.call import Call
 from federator.api.problems import Problem
 from federator.daemon.service import Json
-from federator.documents import DocumentErrors, read_text
-from federator.documents.yaml_reader import TextRefused, read_yaml
+from federator.documents.problems import DocumentErrors
+from federator.documents.entries import Entry
+from federator.documents.problems import Problem as Slip
+from federator.documents.reading import read_document
+from federator.documents.yaml_reader import Marks, TextRefused, read_yaml
 
 JSON_TYPES = ("application/json",)
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
@@ -66,32 +69,41 @@ def _parse(body: bytes, as_json: bool) -> Sequence[Json]:
         _check_json(text)
     file = f"{BODY}.json" if as_json else BODY
     try:
-        values = [value for value, _ in read_yaml(text, file)]
+        entries = [one for value, marks in read_yaml(text, file) if value is not None for one in _flat(file, value, marks)]
     except TextRefused as error:
         slip = error.problem
         raise _malformed(slip.line, slip.column, slip.message, slip.cure) from error
-    objects = [one for value in values if value is not None for one in _flat(value)]
-    if not objects:
-        raise Problem(400, "empty-body", "the body holds no object")
-    _check_documents(text, file, values)
-    return objects
+    if not entries:
+        raise Problem(400, "empty-body", "the body holds no document")
+    _check_each(entries)
+    return [entry.raw for entry in entries]
 
 
-def _check_documents(text: str, file: str, values: Sequence[Any]) -> None:
-    """Read the same text as documents, for the lines and columns of what is wrong in them. Raises DocumentErrors."""
-    if all(isinstance(value, Mapping | None) for value in values):
-        read_text(text, file)
+def _check_each(entries: Sequence[Entry]) -> None:
+    """Read each document by itself, for the lines and columns of what is wrong. Raises DocumentErrors.
+
+    What only shows beside the rest of the federation (a cluster that there is not) is left to Service.
+    """
+    slips: list[Slip] = []
+    for entry in entries:
+        try:
+            read_document(entry)
+        except DocumentErrors as error:
+            slips += error.problems
+    if slips:
+        raise DocumentErrors(slips)
 
 
-def _flat(value: Any) -> Sequence[Json]:
-    """The objects of one document: itself, the items of a list or of a Kubernetes ``List``."""
+def _flat(file: str, value: Any, marks: Marks) -> Iterator[Entry]:
+    """The documents of one value: itself, the items of a list, or those of a Kubernetes ``List``."""
     if isinstance(value, Mapping) and value.get("kind") == "List" and isinstance(value.get("items"), list):
-        value = value["items"]
-    items = value if isinstance(value, list) else [value]
-    for item in items:
-        if not isinstance(item, Mapping):
-            raise Problem(400, "malformed", f"an object was expected, not {json.dumps(item, default=str)[:100]}")
-    return items
+        assert isinstance(marks.inside, dict)
+        value, marks = value["items"], marks.inside["items"]
+    items = zip(value, marks.inside, strict=True) if isinstance(value, list) and isinstance(marks.inside, list) else ()
+    if not isinstance(value, list):
+        yield Entry(file, value, marks)
+    for one, place in items:
+        yield Entry(file, one, place)
 
 
 def _check_json(text: str) -> None:
@@ -124,5 +136,3 @@ def _malformed(line: int, column: int, message: str, cure: str) -> Problem:
     words = f"{message}; {cure}" if cure else message
     return Problem(400, "malformed", f"{place}{words}", more={"errors": [located]})
 
-
-__all__ = ["DocumentErrors", "read_body", "read_objects"]

@@ -6,7 +6,7 @@ import asyncio
 import difflib
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from aiohttp import web
 from federator.api.access import Access, Identity
 from federator.api.problems import Problem
 from federator.daemon.service import Json, Service
-from federator.model.records import AuditEntry
+from federator.model.records import AuditEntry, Token
 from federator.telemetry.metrics import Metrics
 
 
@@ -25,6 +25,20 @@ class Memory(Protocol):
     async def recall(self, key: str) -> Mapping[str, Any] | None: ...
 
     async def remember(self, key: str, answer: Mapping[str, Any], at_s: float) -> None: ...
+
+
+class Tokens(Protocol):
+    """Where local tokens are kept; ``ports.Store`` is one."""
+
+    async def tokens(self) -> Sequence[Token]: ...
+
+    async def put_token(self, token: Token) -> None: ...
+
+    async def drop_token(self, name: str) -> bool: ...
+
+
+class Kept(Memory, Tokens, Protocol):
+    """What the API keeps beside what Service keeps; ``ports.Store`` is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +96,8 @@ class Route:
     body: str = ""
     result: str = ""
     write: bool = False
+    repeatable: bool = True
+    """False for a write whose answer holds a secret and is therefore not remembered."""
     statuses: tuple[int, ...] = ()
     tag: str = "federation"
     success: tuple[int, ...] = (200,)
@@ -96,6 +112,7 @@ class Call:
     service: Service
     access: Access
     metrics: Metrics
+    tokens: Tokens
     identity: Identity | None = None
     params: dict[str, Any] = field(default_factory=dict)
     body: bytes = b""

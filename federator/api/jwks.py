@@ -9,8 +9,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import jwt
+import structlog
 
 from federator.api.access import NotIdentified
+
+log = structlog.get_logger(__name__)
 
 Fetch = Callable[[str], Awaitable[str]]
 """Gets the text at a URL; raises OSError where it cannot."""
@@ -23,9 +26,12 @@ STALE_S = 3600.0
 
 
 class KeySet:
-    """The keys of one issuer. ``source`` gives the text of its JWKS, or raises OSError."""
+    """The keys of one issuer. ``source`` gives the text of its JWKS, or raises OSError; ``name`` is for the log."""
 
-    def __init__(self, source: Callable[[], Awaitable[str]], monotonic_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, name: str, source: Callable[[], Awaitable[str]], monotonic_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._name = name
         self._source = source
         self._monotonic_s = monotonic_s
         self._keys: dict[str | None, jwt.PyJWK] = {}
@@ -61,14 +67,14 @@ class KeySet:
         self._tried_s = self._monotonic_s()
         try:
             found = parse(await self._source())
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            log.warning("keys of an issuer cannot be read", issuer=self._name, detail=str(error), kept=len(self._keys))
             return
-        if found:
-            self._keys, self._read_s = found, self._tried_s
+        self._keys, self._read_s = found, self._tried_s
 
 
 def parse(text: str) -> dict[str | None, jwt.PyJWK]:
-    """The keys of a JWKS that can check signatures, by their ids. Raises ValueError for what is no JWKS."""
+    """The keys of a JWKS that can check signatures, by their ids. Raises ValueError where there are none."""
     document = json.loads(text)
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):
@@ -82,6 +88,8 @@ def parse(text: str) -> dict[str | None, jwt.PyJWK]:
             keys[one.get("kid")] = jwt.PyJWK(one)
         except (jwt.PyJWTError, ValueError, TypeError):
             continue  # of a kind that nobody here can use; issuers show such keys beside the others
+    if not keys:
+        raise ValueError("none of its keys can check a signature")
     return keys
 
 

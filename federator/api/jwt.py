@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -25,12 +26,13 @@ SCOPES: Mapping[str, str] = {
     "compute.modify": "modify",
     "compute.cancel": "cancel",
 }
-"""Scopes and the actions they allow. Other scopes (of storage) mean nothing here."""
+"""Scopes and the actions they allow. Other scopes (of storage, or with a path) mean nothing here."""
+
+SUBJECT = re.compile(r"[!-~]{1,255}")
 
 MESSAGES: Mapping[type[jwt.PyJWTError], str] = {
     jwt.ExpiredSignatureError: "the token has expired",
     jwt.ImmatureSignatureError: "the token is not valid yet",
-    jwt.InvalidIssuedAtError: "the token says that it was issued in the future",
     jwt.InvalidAudienceError: "the token is meant for another service (its audience)",
     jwt.InvalidIssuerError: "the token's issuer is not trusted here",
     jwt.InvalidAlgorithmError: "the token is not signed with RS256, ES256 or EdDSA by a key made for that",
@@ -80,7 +82,7 @@ class JwtIssuers:
     """All issuers whose tokens are accepted; ``fetch`` gets the text at a URL, or raises OSError."""
 
     def __init__(self, settings: Iterable[IssuerSettings], fetch: Fetch) -> None:
-        self._issuers = {one.issuer: (one, KeySet(_source(one, fetch))) for one in settings}
+        self._issuers = {one.issuer: (one, KeySet(one.name, _source(one, fetch))) for one in settings}
 
     async def identify(self, token: str) -> Identity:
         """Whose token this is and what it allows. Raises NotIdentified."""
@@ -126,9 +128,11 @@ def _verified(token: str, key: jwt.PyJWK, settings: IssuerSettings) -> Mapping[s
 
 
 def identity(settings: IssuerSettings, claims: Mapping[str, Any]) -> Identity:
-    """Who the claims say calls, with the roles, queues and actions they bring."""
+    """Who the claims say calls, with the roles, queues and actions they bring. Raises ValueError for an odd subject."""
     actions = frozenset(SCOPES[scope] for scope in _words(claims.get("scope")) if scope in SCOPES)
     groups = {*_words(claims.get("wlcg.groups")), *_words(claims.get("groups"))}
+    if not SUBJECT.fullmatch(claims["sub"]):
+        raise ValueError("the subject would not read well in a log")
     name = f"{claims['sub']}@{settings.name}"
     if any(fnmatchcase(group, glob) for group in groups for glob in settings.operators):
         return Identity(name, frozenset({Role.OPERATOR}), ("*",), actions=actions or None)
@@ -142,6 +146,6 @@ def identity(settings: IssuerSettings, claims: Mapping[str, Any]) -> Identity:
 
 
 def _words(claim: object) -> list[str]:
-    """The words of a claim: a list of texts, or one text with spaces between. A scope's path is left out."""
+    """The words of a claim: a list of texts, or one text with spaces between."""
     words = claim.split() if isinstance(claim, str) else claim if isinstance(claim, list) else []
-    return [word.partition(":")[0] for word in words if isinstance(word, str)]
+    return [word for word in words if isinstance(word, str)]

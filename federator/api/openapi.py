@@ -49,14 +49,14 @@ def operation(route: Route) -> Schema:
     made: Schema = {"operationId": route.name, "summary": route.text, "tags": [route.tag]}
     parameters = [_in_path(name) for name in re.findall(r"\{(\w+)\}", route.path)]
     parameters += [_in_query(param) for param in route.params]
-    if route.write:
+    if route.write and route.repeatable:
         parameters.append(_header("Idempotency-Key", "Makes the request repeatable.", r"^[!-~]{1,255}$"))
     if route.name == "events":
         parameters.append(_header("Last-Event-ID", "The last event that was seen.", r"^([0-9]{1,15}|latest)$"))
     if parameters:
         made["parameters"] = parameters
     if route.body:
-        content = {kind: {"schema": ref(route.body)} for kind in ("application/json", "application/yaml")}
+        content = {kind: {"schema": ref(route.body)} for kind in _types(route)}
         made["requestBody"] = {"required": route.write, "content": content}
     if not route.action:
         made["security"] = []
@@ -85,6 +85,10 @@ def _responses(route: Route) -> Schema:
             "content": {PROBLEM: {"schema": ref("Problem")}},
         }
     return responses
+
+
+def _types(route: Route) -> tuple[str, ...]:
+    return ("application/json", "application/yaml") if route.body == "Documents" else ("application/json",)
 
 
 def _in_path(name: str) -> Schema:

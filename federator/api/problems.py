@@ -12,7 +12,7 @@ from aiohttp import web
 
 from federator.api.access import Forbidden, NotIdentified
 from federator.daemon.service import Conflict, NotFound
-from federator.documents import DocumentErrors
+from federator.documents.problems import DocumentErrors
 from federator.ports import ClusterUnreachable, NoLogs, StoreUnavailable
 
 PROBLEM = "application/problem+json"
@@ -63,7 +63,7 @@ TABLE: Mapping[type[Exception], Callable[[Any], Problem]] = {
     NoLogs: lambda error: Problem(404, "no-logs", str(error)),
     Conflict: lambda error: Problem(409, "conflict", str(error)),
     NotIdentified: lambda error: Problem(
-        401, "not-identified", str(error), headers={"WWW-Authenticate": 'Bearer realm="federator"'}
+        401, "not-identified", str(error), headers={"WWW-Authenticate": error.www_authenticate}
     ),
     Forbidden: lambda error: Problem(403, "forbidden", str(error)),
     DocumentErrors: _documents,

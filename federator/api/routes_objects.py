@@ -184,7 +184,7 @@ ROUTES: tuple[Route, ...] = (
             apply,
             f"{method.lower()}_apply",
             "Make objects be as written, all or none.",
-            action="submit",
+            action="modify",
             body="Documents",
             result="Applied",
             write=True,

@@ -114,6 +114,15 @@ PROBLEM = obj(
     {"errors": many(obj({"file": TEXT, "line": COUNT, "column": COUNT, "field": TEXT, "message": TEXT, "cure": TEXT}))},
     "RFC 9457. `errors` says where and how each document is wrong.",
 )
+ROLES: Schema = {**many({"enum": ["reader", "submitter", "operator", "pilot"]})}
+TOKEN = obj({"name": TEXT, "roles": ROLES, "queues": many(TEXT), "site": TEXT, "expiresAt": TIME})
+NEW_TOKEN: Schema = {
+    **obj(
+        {"name": {**TEXT, "pattern": r"^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$"}, "roles": {**ROLES, "minItems": 1}},
+        {"queues": many(TEXT), "site": {**TEXT, "description": "Of a pilot, which needs one."}, "expiresAt": NUMBER},
+    ),
+    "additionalProperties": False,
+}
 DOCUMENT = obj(
     {
         "apiVersion": {**TEXT, "description": "federator.dev/v1alpha1, or that of a native manifest."},
@@ -154,6 +163,10 @@ SCHEMAS: dict[str, Schema] = {
     "Applied": obj(
         {"items": many(obj({"kind": TEXT, "name": TEXT, "result": {"enum": ["created", "changed", "unchanged"]}}))}
     ),
+    "Token": TOKEN,
+    "TokenList": page_of("Token"),
+    "MadeToken": {**TOKEN, "properties": {**TOKEN["properties"], "token": TEXT}, "required": [*TOKEN["required"], "token"]},
+    "NewToken": NEW_TOKEN,
     "Health": obj({"status": {"const": "ok"}}),
     "Ready": obj({"ready": FLAG, "checks": many(obj({"name": TEXT, "ok": FLAG, "detail": TEXT}))}),
     "OpenApi": {**ANY_OBJECT, "description": "An OpenAPI 3.1 document."},

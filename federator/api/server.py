@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from federator.api import routes_insight, routes_objects, routes_system
+from federator.api import routes_insight, routes_objects, routes_system, routes_tokens
 from federator.api.access import Access, Identity
 from federator.api.bodies import read_body
 from federator.api.call import Call, Route, read_params
@@ -24,7 +24,7 @@ from federator.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
-ROUTES: tuple[Route, ...] = (*routes_objects.ROUTES, *routes_insight.ROUTES, *routes_system.ROUTES)
+ROUTES: tuple[Route, ...] = (*routes_objects.ROUTES, *routes_insight.ROUTES, *routes_tokens.ROUTES, *routes_system.ROUTES)
 KEEP_CONNECTION_S = 75.0
 STOP_S = 5.0
 """How long requests under way get when the server stops."""
@@ -66,6 +66,7 @@ async def start_api(service: Service, access: Access, settings: ApiSettings, met
         keepalive_timeout=KEEP_CONNECTION_S,
         auto_decompress=False,
         shutdown_timeout=STOP_S,
+        lingering_time=1.0,
     )
     await runner.setup()
     try:
@@ -95,7 +96,7 @@ class Gate:
         self._access = access
         self._settings = settings
         self._metrics = metrics
-        self._repeats = Repeats(settings.memory, settings.now_s)
+        self._repeats = Repeats(settings.kept, settings.now_s)
         self._streams: set[asyncio.Task[Any]] = set()
 
     def handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -108,6 +109,7 @@ class Gate:
                 self._service,
                 self._access,
                 self._metrics,
+                self._settings.kept,
                 streams=self._streams,
                 keep_alive_s=self._settings.keep_alive_s,
             )
@@ -144,7 +146,7 @@ class Gate:
             call.body = await read_body(request, self._settings.max_body_bytes, self._settings.body_timeout_s)
         if call.body and not route.body:
             raise Problem(400, "unexpected-body", "this request takes no body")
-        return await (self._repeats.once(call, route.handler) if route.write else route.handler(call))
+        return await (self._repeats.once(call, route.handler) if route.write and route.repeatable else route.handler(call))
 
     async def _identify(self, request: web.Request) -> Identity:
         return await self._access.identify(request.headers.get("Authorization"))

@@ -1,4 +1,4 @@
-"""How the API listens, and what it keeps its audit trail and remembered answers in."""
+"""How the API listens, and where its audit trail, remembered answers and tokens are kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from federator.api.call import Audit, Memory
+from federator.api.call import Audit, Kept
 
 
 class UnsafeAddress(ValueError):
@@ -23,7 +23,7 @@ class ApiSettings:
     calls. ``hosts`` are further names that a Host header may have on loopback.
     """
 
-    memory: Memory
+    kept: Kept
     audit: Audit
     host: str = "127.0.0.1"
     port: int = 8080

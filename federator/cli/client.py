@@ -54,6 +54,10 @@ class Client:
         body = None if objects is None else "[\n" + ",\n".join(json.dumps(one) for one in objects) + "\n]"
         return await self._json(method, path, body=body)
 
+    async def send_one(self, method: str, path: str, value: Mapping[str, Any]) -> Json:
+        """Write one value."""
+        return await self._json(method, path, body=json.dumps(value))
+
     async def all(self, kind: str, **params: Any) -> list[Json]:
         """A whole list, page by page."""
         items: list[Json] = []

@@ -41,9 +41,11 @@ def console(width: int | None = None) -> Console:
     )
 
 
-def table(columns: Sequence[str], rows: Iterable[Row], *, width: int | None = None) -> None:
+def table(
+    columns: Sequence[str], rows: Iterable[Row], *, width: int | None = None, headings: bool = True
+) -> None:
     """Print rows under headings; text wraps in a terminal and stays in one line elsewhere, unless a width is given."""
-    made = Table(box=None, padding=(0, 3, 0, 0), header_style="bold", pad_edge=False)
+    made = Table(box=None, padding=(0, 3, 0, 0), header_style="bold", pad_edge=False, show_header=headings)
     for column in columns:
         made.add_column(column, overflow="fold")
     for row in rows:

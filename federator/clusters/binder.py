@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from federator.model.cluster import Binding, Flavor, NodeGroup
-from federator.model.resources import Resources
+from federator.model.resources import CPU, MEMORY, Resources
 from federator.model.selectors import Toleration
 
 
@@ -22,21 +22,36 @@ class Node:
         self.free = dict(flavor.allocatable.items_)
         self.down = False
 
-    def used_share(self, requests: Resources) -> float:
-        """How full the node would be with one more such replica: the mean over what the replica asks for."""
-        sizes = [(self.flavor.allocatable[name], self.free[name] - amount) for name, amount in requests.items_]
-        return sum(1.0 - left / size for size, left in sizes) / len(sizes) if sizes else 0.0
+    def use(self, requests: Resources = Resources()) -> int:
+        """How full the node is with one more such replica: the shares of its cpu and memory added, in 2**-30."""
+        total = 0
+        for name in (CPU, MEMORY):
+            size = self.flavor.allocatable[name]
+            total += ((size - self.free.get(name, 0) + requests[name]) << 30) // size if size else 0
+        return total
+
+    def fits(self, requests: Resources) -> int:
+        """How many more such replicas fit."""
+        return min((self.free.get(name, 0) // amount for name, amount in requests.items_), default=1 << 30)
 
     def holds(self, requests: Resources) -> bool:
         """Whether one more such replica fits."""
         return not self.down and all(self.free.get(name, 0) >= amount for name, amount in requests.items_)
 
 
+KEYS: Mapping[Binding, Callable[[Node, Resources], tuple[int, ...]]] = {
+    Binding.SPREAD: lambda node, requests: (node.use(requests),),
+    Binding.PACK: lambda node, _: (-node.use(),),
+    Binding.FRAGMENTATION_AWARE: lambda node, requests: (node.fits(requests), -node.use()),
+}
+"""The least goes first: the node used least with the replica, the fullest, the one that holds the fewest more."""
+
+
 class Pool:
     """The nodes of a cluster.
 
-    ``spread`` takes the emptiest node first, ``pack`` and ``fragmentationAware`` the fullest that still has room; ties go to
-    the first node. Nodes of a flavor are called ``FLAVOR-0``, ``FLAVOR-1`` ...
+    The habits are those that planning counts with (``KEYS``); ties go to the first node. Nodes of a flavor are called
+    ``FLAVOR-0``, ``FLAVOR-1`` ...
     """
 
     def __init__(self, flavors: Iterable[Flavor], binding: Binding) -> None:
@@ -68,14 +83,14 @@ class Pool:
 
     def _choices(self, nodes: list[Node], requests: Resources) -> Iterator[Node]:
         """The node for the next replica, again and again; the caller takes its room before it asks again."""
-        sign = 1 if self._binding is Binding.SPREAD else -1
-        heap = [(sign * node.used_share(requests), place) for place, node in enumerate(nodes)]
+        key = KEYS[self._binding]
+        heap = [(key(node, requests), place) for place, node in enumerate(nodes)]
         heapq.heapify(heap)
         while heap:
             place = heap[0][1]
             yield nodes[place]
             if nodes[place].holds(requests):
-                heapq.heapreplace(heap, (sign * nodes[place].used_share(requests), place))
+                heapq.heapreplace(heap, (key(nodes[place], requests), place))
             else:
                 heapq.heappop(heap)
 

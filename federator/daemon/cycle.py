@@ -1,4 +1,4 @@
-"""One cycle of the daemon, in seven steps: observe, reconcile, snapshot, plan, record, dispatch, explain and measure."""
+"""One cycle of the daemon, in seven steps: observe, reconcile, snapshot, plan, record, dispatch, explain."""
 
 from __future__ import annotations
 
@@ -132,6 +132,8 @@ class Cycle:
                     member.settled_tick = mark
                 raise
             del self._dispatcher.answers[:taken]
+        for queue, waited_s in settler.waits:
+            self._metrics.wait_seconds.labels(queue).observe(waited_s)
         self._send(draft)
         for cluster, intent_id in settler.orphans:
             LOG.warning("an intent that nobody means is removed", cluster=cluster, intent=intent_id)
@@ -179,9 +181,7 @@ class Cycle:
                 continue  # not planned, or it changed while the plan was made
             self._assign_one(draft, live, placements[name], refused[name], lost)
 
-    def _assign_one(
-        self, draft: Draft, live: Live, placements: list[Placement], refused: int, lost: set[str]
-    ) -> None:
+    def _assign_one(self, draft: Draft, live: Live, placements: list[Placement], refused: int, lost: set[str]) -> None:
         record, now_s = live.record, self._clock.now_s()
         made: list[Intent] = []
         for role, replicas in live.roles():

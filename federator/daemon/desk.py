@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from difflib import get_close_matches
+from typing import Any
 
 from federator.daemon import views
 from federator.daemon.dispatcher import Dispatcher, needs_action
@@ -17,13 +18,13 @@ from federator.daemon.service import Conflict, Json, NotFound, Page, Permit
 from federator.daemon.settle import Settler
 from federator.daemon.snapshots import snapshot
 from federator.daemon.state import Live, State
-from federator.documents import Document, WorkloadSpec, read_objects, workload_spec
+from federator.documents import Document, DocumentErrors, Problem, WorkloadSpec, read_objects, workload_spec
 from federator.engine.answer import explanation_document, plan_document
 from federator.engine.assign import withdraw
 from federator.engine.lifecycle import WorkloadEvent, next_workload_state
 from federator.engine.planner import plan
 from federator.model.intent import WHOLE, IntentState
-from federator.model.records import StoredObject, WorkloadRecord, WorkloadState
+from federator.model.records import WorkloadRecord, WorkloadState
 from federator.ports import Clock, NoLogs, Store
 
 KINDS = {"clusters": "Cluster", "queues": "Queue", "policies": "PlacementPolicy"}
@@ -83,7 +84,7 @@ class Desk:
         self, documents: Sequence[Document], owner: str, permit: Permit, *, change: bool
     ) -> Sequence[Json]:
         now_s = self._clock.now_s()
-        specs = [workload_spec(document.raw) for document in documents]
+        specs = [_runnable(document) for document in documents]
         for spec in specs:
             permit(spec.workload.queue)
         async with self._state.writing:
@@ -94,8 +95,7 @@ class Desk:
             await draft.commit(self._store)
         self._state.wake()
         return [
-            {**(await self.get("workloads", document.name)), "result": results[document.name]}
-            for document in documents
+            {**(await self.get("workloads", document.name)), "result": results[document.name]} for document in documents
         ]
 
     async def _take_in_one(
@@ -213,13 +213,13 @@ class Desk:
         raise self._not_found(kind.removesuffix("s"), name, self._names(kind))
 
     def _names(self, kind: str) -> Sequence[str]:
-        names: Mapping[str, Sequence[str]] = {
-            "clusters": sorted(self._state.members),
-            "queues": views.queue_names(self._state),
-            "policies": sorted(p.name for p in self._state.policies),
-            "placements": [row["name"] for row in views.placements(self._state)] if kind == "placements" else [],
-        }
-        return names.get(kind, [])
+        if kind == "clusters":
+            return sorted(self._state.members)
+        if kind == "queues":
+            return views.queue_names(self._state)
+        if kind == "policies":
+            return sorted(p.name for p in self._state.policies)
+        return [str(row["name"]) for row in views.placements(self._state)]
 
     async def list(
         self,
@@ -241,9 +241,7 @@ class Desk:
         items = [await self.get(kind, name) for name in names[:limit]]
         return Page(tuple(items), names[limit - 1] if len(names) > limit else "")
 
-    async def _list_workloads(
-        self, after: str, limit: int, queue: str, state: str, labels: Mapping[str, str]
-    ) -> Page:
+    async def _list_workloads(self, after: str, limit: int, queue: str, state: str, labels: Mapping[str, str]) -> Page:
         """Live workloads from memory and ended ones from the store, merged by name."""
         live = {
             name: one
@@ -263,9 +261,9 @@ class Desk:
         items = []
         for name in names[:limit]:
             view = views.workload(self._state, live[name]) if name in live else _ended(ended[name])
-            view.pop("document", None)
-            if name in live or all(view["labels"].get(key) == value for key, value in labels.items()):
-                items.append(view)
+            shown: Mapping[str, str] = view["labels"]
+            if all(shown.get(key) == value for key, value in labels.items()):
+                items.append({key: value for key, value in view.items() if key != "document"})
         return Page(tuple(items), names[limit - 1] if len(names) > limit else "")
 
     async def explain(self, name: str) -> Json:
@@ -278,11 +276,9 @@ class Desk:
         loop = asyncio.get_running_loop()
         made = await loop.run_in_executor(self._planners, lambda: plan(seen, explain=(name,)))
         explanation = made.explanations.get(name)
-        answer = dict(explanation_document(explanation)) if explanation else {"workload": name, "clusters": []}
-        answer["state"] = str(live.record.state)
-        answer["message"] = live.record.message
-        answer["notes"] = views.notes(self._state, live)
-        return answer
+        answer = explanation_document(explanation) if explanation else {"workload": name, "clusters": []}
+        notes = views.notes(self._state, live)
+        return {**answer, "state": str(live.record.state), "message": live.record.message, "notes": notes}
 
     async def history(self, name: str, *, after: int = 0, limit: int = 500) -> Sequence[Json]:
         """See Service."""
@@ -367,6 +363,17 @@ class Desk:
         return NotFound(f"there is no {kind} {name!r}{hint}")
 
 
+def _runnable(document: Document) -> WorkloadSpec:
+    """The spec of a workload that can really be run. Raises DocumentErrors."""
+    spec = workload_spec(document.raw)
+    if spec.runnable:
+        return spec
+    source = document.source
+    message = "it does not say what its replicas run"
+    cure = "give 'container' (an image and a command) or 'template' (a manifest)"
+    raise DocumentErrors([Problem(source.file, source.line, 1, "spec", message, cure)])
+
+
 def _stamped(spec: WorkloadSpec, record: WorkloadRecord) -> WorkloadSpec:
     """The spec with the time at which the workload was handed in, which orders the queue."""
     return replace(spec, workload=replace(spec.workload, name=record.name, submitted_at_s=record.submitted_s))
@@ -377,7 +384,7 @@ def stored_spec(record: WorkloadRecord) -> WorkloadSpec:
     return _stamped(workload_spec(record.document), record)
 
 
-def _ended(record: WorkloadRecord) -> dict[str, object]:
+def _ended(record: WorkloadRecord) -> dict[str, Any]:
     """A workload that is over and of which nothing is left at a cluster."""
     view = views.record(record)
     spec = workload_spec(record.document)
@@ -389,8 +396,3 @@ def _ended(record: WorkloadRecord) -> dict[str, object]:
         "document": record.document,
     }
     return view
-
-
-def stored_object(document: Document, owner: str, at_s: float) -> StoredObject:
-    """A document made through the API, for the store."""
-    return StoredObject(document.kind, document.name, document.raw, owner, at_s)

@@ -16,7 +16,7 @@ import structlog
 from federator.daemon.settle import Answer
 from federator.daemon.state import Member, State
 from federator.model.intent import Intent, IntentState, Order
-from federator.ports import ClusterUnreachable, Clock, OrderRefused
+from federator.ports import Clock, ClusterUnreachable, OrderRefused
 from federator.telemetry.metrics import Metrics
 
 RECORDED = IntentState.RECORDED
@@ -42,9 +42,7 @@ class _Lane:
 class Dispatcher:
     """Sends and withdraws. ``answers`` collects what the clusters said, for the next cycle."""
 
-    def __init__(
-        self, state: State, clock: Clock, metrics: Metrics, order: Callable[[Intent], Order | None]
-    ) -> None:
+    def __init__(self, state: State, clock: Clock, metrics: Metrics, order: Callable[[Intent], Order | None]) -> None:
         self._state = state
         self._clock = clock
         self._metrics = metrics
@@ -160,9 +158,7 @@ class Dispatcher:
     def _answer(self, intent: Intent, refused: str = "") -> None:
         if self._state.intents.get(intent.id) == intent:  # else it changed meanwhile, and has to be sent once more
             self._state.answered[intent.id] = self._state.tick()
-        self.answers.append(
-            Answer(intent.id, intent.generation, intent.indices, self._clock.now_s(), refused)
-        )
+        self.answers.append(Answer(intent.id, intent.generation, intent.indices, self._clock.now_s(), refused))
         self._state.wake()
 
     def _retry(self, cluster: str, lane: _Lane, intent_id: str, after_s: float) -> None:
@@ -185,4 +181,3 @@ class Dispatcher:
 def needs_action(intent: Intent) -> bool:
     """Whether the cluster has to be told something about it."""
     return intent.state in (RECORDED, IntentState.LEAVING) or bool(intent.withdrawn)
-

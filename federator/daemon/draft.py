@@ -80,9 +80,7 @@ class Draft:
         """Forget a workload."""
         self.records[name] = None
 
-    def tell(
-        self, record: WorkloadRecord, kind: str, message: str, *, cluster: str = "", **details: object
-    ) -> None:
+    def tell(self, record: WorkloadRecord, kind: str, message: str, *, cluster: str = "", **details: object) -> None:
         """Add to the workload's history."""
         self.history.append(
             HistoryEntry(record.name, record.uid, self.at_s, kind, message, self.plan_id, cluster, details)

@@ -26,6 +26,7 @@ from federator.documents import (
     placement_document,
     read_files,
     read_objects,
+    read_text,
     to_cluster,
     to_planning,
     to_policy,
@@ -36,8 +37,7 @@ from federator.documents import (
 from federator.model.plan import Snapshot
 from federator.model.policy import Planning, Policy, Queue
 from federator.model.records import StoredObject
-from federator.ports import ClusterProvider, Clock, Store
-
+from federator.ports import Clock, ClusterProvider, Store
 
 
 class _Named(Protocol):
@@ -48,6 +48,13 @@ class _Named(Protocol):
 N = TypeVar("N", bound=_Named)
 LOG = structlog.get_logger(__name__)
 LOOK_EVERY_S = 1.0
+DEFAULTS = """
+apiVersion: federator.dev/v1alpha1
+kind: Cluster
+metadata: {name: local}
+spec: {provider: local}
+"""
+"""What there is where no file says anything: this machine."""
 KEPT_KINDS = ("Cluster", "PlacementPolicy", "ReplicaSchedulingPreference", "Queue", "Planning")
 
 
@@ -90,10 +97,14 @@ class Registry:
         self._specs: dict[str, Mapping[str, Any]] = {}
         self._seen: object = None
 
+    def _read(self) -> Documents:
+        paths = list(self._paths())
+        return read_files(paths) if paths else read_text(DEFAULTS, "<defaults>")
+
     def load(self) -> ObjectSet:
         """Read the files and take them over, with what the API made. Raises DocumentErrors."""
         self._seen = fingerprint(self._paths())
-        objects = self._combine(read_files(list(self._paths())), self._state.objects.values())
+        objects = self._combine(self._read(), self._state.objects.values())
         self._adopt(objects)
         return objects
 
@@ -110,7 +121,7 @@ class Registry:
     def reload(self) -> None:
         """Take over the files as they are now; if anything in them is wrong, keep the old set and say so."""
         try:
-            self._adopt(self._combine(read_files(list(self._paths())), self._state.objects.values()))
+            self._adopt(self._combine(self._read(), self._state.objects.values()))
         except (DocumentErrors, OSError) as error:
             self._state.file_problem = f"the files hold errors; the set before them stays in force: {error}"
             LOG.error("files not taken over", problem=str(error))
@@ -139,10 +150,8 @@ class Registry:
         wanted = {key: kept for key, kept in self._state.objects.items() if key != (kind, name)}
         await self._change(wanted, lambda draft: draft.dropped_objects.append((kind, name)))
 
-    async def _change(
-        self, wanted: dict[tuple[str, str], StoredObject], write: Callable[[Draft], None]
-    ) -> None:
-        objects = self._combine(read_files(list(self._paths())), wanted.values())
+    async def _change(self, wanted: dict[tuple[str, str], StoredObject], write: Callable[[Draft], None]) -> None:
+        objects = self._combine(self._read(), wanted.values())
         async with self._state.writing:
             draft = Draft(self._state, self._clock.now_s())
             write(draft)
@@ -222,7 +231,8 @@ class Registry:
         return replace(
             now,
             clusters=_over(now.clusters, extra.clusters),
-            workloads=_over(now.workloads, extra.workloads),
+            # What would be handed in now stands behind what waits already.
+            workloads=_over(now.workloads, [replace(w, submitted_at_s=w.submitted_at_s or at_s) for w in extra.workloads]),
             policies=_over(now.policies, extra.policies),
             queues=_over(now.queues, extra.queues),
             holdings=(*now.holdings, *extra.holdings),

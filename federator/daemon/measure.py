@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 from federator.daemon.amounts import in_base_units
-from federator.daemon.state import Member, State
+from federator.daemon.state import Live, Member, State
 from federator.model.cluster import Health
+from federator.model.intent import Intent
+from federator.model.plan import Refusal
+from federator.model.reasons import Reason
 from federator.model.resources import Resources
 from federator.telemetry.metrics import Metrics, replace
 
@@ -31,10 +34,55 @@ def measure(state: State, metrics: Metrics) -> None:
     refused: dict[tuple[str, ...], float] = defaultdict(float)
     for refusal in state.plan.refusals:
         waiting = state.workloads.get(refusal.workload)
-        queue = waiting.record.queue if waiting else "default"
-        for reason in {verdict.reason for verdict in refusal.reasons.values()}:
-            refused[queue, str(reason)] += refusal.replicas
+        refused[waiting.record.queue if waiting else "default", str(main_reason(refusal))] += refusal.replicas
     replace(metrics.refused_replicas, refused)
+    replace(metrics.queue_share, {(queue,): share for queue, share in shares(state).items()})
+
+
+MAIN_REASONS = (
+    Reason.NO_ROOM,
+    Reason.UNSCHEDULABLE,
+    Reason.OVER_LIMIT,
+    Reason.GANG_DOES_NOT_FIT,
+    Reason.BELOW_MIN_REPLICAS,
+    Reason.TIER_NOT_OPEN,
+    Reason.AT_MAXIMUM,
+    Reason.CLUSTER_AWAY,
+    Reason.CLUSTER_UNKNOWN,
+    Reason.CORDONED,
+    Reason.DRAINING,
+    Reason.BEHIND_BLOCKED_HEAD,
+    Reason.REFUSED_BY_CLUSTER,
+    Reason.TOO_BIG,
+)
+"""The reason that is counted where clusters give several is the first of these: what time may cure comes first."""
+
+
+def main_reason(refusal: Refusal) -> Reason:
+    """The one reason of a refusal that metrics count."""
+    given = {verdict.reason for verdict in refusal.reasons.values()}
+    return next((reason for reason in MAIN_REASONS if reason in given), min(given, default=Reason.NOT_IN_POLICY))
+
+
+def shares(state: State) -> dict[str, float]:
+    """What part of the federation each queue uses, of the resource it uses the largest part of (0 to 1)."""
+    capacity = sum((capacity_of(member) for member in state.members.values()), Resources())
+    used: dict[str, Resources] = {}
+    for live in state.workloads.values():
+        amount = sum((requests_of(live, state.intents[i]) for i in live.intents), Resources())
+        used[live.record.queue] = used.get(live.record.queue, Resources()) + amount
+    return {
+        queue: max((amount / capacity[name] for name, amount in total.items_ if capacity[name]), default=0.0)
+        for queue, total in used.items()
+    }
+
+
+def requests_of(live: Live, intent: Intent) -> Resources:
+    """What the live replicas of an intent ask for together."""
+    if live.whole:
+        return live.spec.workload.total_requests if intent.live else Resources()
+    role = next((r for r in live.spec.workload.roles if r.name == intent.role), None)
+    return role.requests * len(intent.live) if role else Resources()
 
 
 def capacity_of(member: Member) -> Resources:

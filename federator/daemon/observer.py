@@ -11,7 +11,7 @@ from federator.daemon.dispatcher import Dispatcher
 from federator.daemon.state import Member, State
 from federator.model.cluster import Flavor, Health
 from federator.model.intent import Observation
-from federator.ports import ClusterUnreachable, Clock
+from federator.ports import Clock, ClusterUnreachable
 
 LOG = structlog.get_logger(__name__)
 LOOK_AT_LEAST_EVERY_S = 5.0

@@ -13,7 +13,7 @@ from federator.clusters.kubernetes.settings import KubernetesSettings
 from federator.clusters.local.provider import LocalProvider
 from federator.clusters.local.settings import LocalSettings
 from federator.documents import Document, DocumentErrors, Problem, to_cluster
-from federator.ports import ClusterProvider, Clock
+from federator.ports import Clock, ClusterProvider
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,9 @@ def make_provider(document: Document, around: Surroundings) -> ClusterProvider:
 
 def _kubernetes(document: Document, around: Surroundings) -> ClusterProvider:
     block = document.spec.kubernetes
-    kubeconfig = str(Path(document.source.file).parent / Path(block.kubeconfig).expanduser()) if block.kubeconfig else ""
+    kubeconfig = (
+        str(Path(document.source.file).parent / Path(block.kubeconfig).expanduser()) if block.kubeconfig else ""
+    )
     settings = KubernetesSettings(
         kubeconfig=kubeconfig,
         context=block.context,

@@ -55,6 +55,8 @@ class Settler:
         """(cluster, intent id) of what should not be there."""
         self.touched: set[str] = set()
         """Workloads whose state may be another now."""
+        self.waits: list[tuple[str, float]] = []
+        """(queue, seconds from submission to the first replica that ran) of what began to run."""
 
     def answers(self, answers: Iterable[Answer]) -> None:
         """Take in what clusters answered to orders."""
@@ -121,9 +123,7 @@ class Settler:
             for failure in finding.failed:
                 intent = self._failed(live, intent, failure)
         if finding.left:
-            intent = replace(
-                intent, indices=intent.indices - finding.left, withdrawn=intent.withdrawn - finding.left
-            )
+            intent = replace(intent, indices=intent.indices - finding.left, withdrawn=intent.withdrawn - finding.left)
         if not intent.indices - intent.settled and intent.state in (IntentState.SENT, IntentState.RECORDED):
             state = next_intent_state(intent.id, intent.state, IntentEvent.SETTLED)
             intent = replace(intent, state=state, ended_s=self._draft.at_s)
@@ -259,6 +259,7 @@ class Settler:
             started_s = record.started_s
             if state is WorkloadState.RUNNING and started_s is None:
                 started_s = self._draft.at_s
+                self.waits.append((record.queue, max(0.0, started_s - record.submitted_s)))
             record = replace(record, state=state, started_s=started_s)
             self._draft.put_record(record)
             self._draft.tell(record, str(state), _STATE_WORDS[state])

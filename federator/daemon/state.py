@@ -23,7 +23,7 @@ from federator.model.workload import Lifetime
 from federator.ports import ClusterProvider
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Live:
     """One workload that is not over, or still has something at a cluster."""
 
@@ -57,7 +57,7 @@ class Live:
         return self.spec.workload.lifetime is Lifetime.SERVICE
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Member:
     """One cluster: what the documents say of it, who speaks to it, and what it said last."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from federator.daemon.amounts import in_base_units
-from federator.daemon.measure import capacity_of, free_of, used_of
+from federator.daemon.measure import capacity_of, free_of, requests_of, used_of
 from federator.daemon.state import Live, Member, State
 from federator.model.intent import Intent
 from federator.model.plan import Refusal
@@ -141,7 +141,7 @@ def queue(state: State, name: str) -> dict[str, Any]:
         if live.record.queue == name:
             states[str(live.record.state)] += 1
             for intent in state.intents_of(live):
-                used = used + _requests(live, intent)
+                used = used + requests_of(live, intent)
     return {
         "name": name,
         "weight": declared.weight if declared else 1,
@@ -150,13 +150,6 @@ def queue(state: State, name: str) -> dict[str, Any]:
         "workloads": dict(sorted(states.items())),
         "used": in_base_units(used),
     }
-
-
-def _requests(live: Live, intent: Intent) -> Resources:
-    if live.whole:
-        return live.spec.workload.total_requests if intent.live else Resources()
-    role = next((r for r in live.spec.workload.roles if r.name == intent.role), None)
-    return role.requests * len(intent.live) if role else Resources()
 
 
 def queue_names(state: State) -> list[str]:
@@ -228,10 +221,10 @@ def notes(state: State, live: Live) -> list[dict[str, Any]]:
     for intent in state.intents_of(live):
         member = state.members.get(intent.cluster)
         seen = member.observed(intent.id) if member else None
-        for note in seen.notes if seen else ():
-            found.append(
-                {"cluster": intent.cluster, "index": note.index, "reason": note.reason, "message": note.message}
-            )
+        found += [
+            {"cluster": intent.cluster, "index": note.index, "reason": note.reason, "message": note.message}
+            for note in (seen.notes if seen else ())
+        ]
     return found
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from federator.documents.common import API_VERSION, Document, ShortMetadata, TaintPart
+from federator.documents.common import API_VERSION, Envelope, ShortMetadata, TaintPart
 from federator.documents.fields import (
     MAX_NODES,
     Duration,
@@ -22,8 +22,18 @@ from federator.documents.fields import (
 from federator.documents.quantities import MOST, amount_of
 
 Provider = Literal["kubernetes", "htcondor", "slurm", "pilots", "local", "fake"]
+PROVIDERS = ("kubernetes", "htcondor", "slurm", "pilots", "local", "fake")
 Positive = Annotated[float, Field(strict=True, gt=0, le=100_000)]
 Count = Annotated[int, Field(strict=True, ge=0, le=MAX_NODES)]
+
+
+class NodesPart(Part):
+    """Nodes of a flavor with the same free amounts."""
+
+    count: Count
+    """How many."""
+    free: Quantities = Field(default_factory=dict)
+    """What is free on each."""
 
 
 class FlavorPart(Part):
@@ -43,17 +53,52 @@ class FlavorPart(Part):
     """The labels of the nodes."""
     taints: tuple[TaintPart, ...] = ()
     """The taints of the nodes."""
+    nodes: tuple[NodesPart, ...] | None = None
+    """What is free on the nodes, in documents written by `federator snapshot`; left out: all of all of them."""
 
     @model_validator(mode="after")
     def _counts_make_sense(self) -> FlavorPart:
         if self.max_count is not None and self.max_count < self.count:
             message = f"maxCount {self.max_count} is below count {self.count}"
             raise wrong(message, f"write at least {self.count}, or leave it out", ("maxCount",))
+        if self.nodes is not None and sum(group.count for group in self.nodes) != self.count:
+            raise wrong(f"the counts do not sum up to count {self.count}", "name every node once", ("nodes",))
         nodes = max(self.count, self.max_count or 0)
         for name, quantity in self.allocatable.items():
             if amount_of(name, quantity) * nodes > MOST:
                 raise wrong(f"{nodes} nodes have more {name} in all than can be counted", "", ("allocatable", name))
         return self
+
+
+class UnschedulablePart(Part):
+    """The member reported that such a replica finds no node."""
+
+    requests: Quantities
+    """What the replica asks for."""
+    message: str = ""
+    """The member's words."""
+
+
+class ObservedPart(Part):
+    """What was seen of a live cluster."""
+
+    health: Literal["up", "away", "lost", "unknown"] = "up"
+    """Whether it answered."""
+    message: str = ""
+    """What it said, or why it did not."""
+    away: Duration = 0.0
+    """For how long it had not answered."""
+    draining: Flag = False
+    """Whether it was being drained."""
+    limits: Quantities | None = None
+    """What quotas of the cluster still left us; left out: there were none."""
+    foreign: Quantities = Field(default_factory=dict)
+    """What others than the federator used."""
+    abilities: tuple[str, ...] | None = None
+    """What it could run: `container`, `process`, `service`, `manifest`, `kind:GROUP/VERSION/KIND`. Left out: what its
+    provider can."""
+    unschedulable: tuple[UnschedulablePart, ...] = ()
+    """Shapes that found no node."""
 
 
 class KubernetesSettings(Part):
@@ -64,7 +109,7 @@ class KubernetesSettings(Part):
     usual places (`KUBECONFIG`, `~/.kube/config`, the service account of the pod)."""
     context: str = ""
     """The context in it; empty: its current one."""
-    namespace: Name = "default"
+    namespace: Name = "federator"
     """Where our objects go."""
     namespace_per_queue: Flag = False
     """Give each queue the namespace of its own name instead (it must exist, or we must be allowed to make it)."""
@@ -175,9 +220,21 @@ class ClusterSpec(Part):
     """Its nodes. Observed for live Kubernetes clusters; written for local, fake and offline ones. Left out: the room
     is not known and taken as unlimited."""
 
+    observed: ObservedPart | None = None
+    """What was seen of it, in documents written by `federator snapshot`, for offline plans."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_its_provider(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        provider = data.get("provider", "fake")
+        here = isinstance(provider, str) and provider in PROVIDERS and data.get(provider) is None
+        return {**data, provider: {}} if here else data
+
     @model_validator(mode="after")
     def _one_block_of_settings(self) -> ClusterSpec:
-        for name in ("kubernetes", "htcondor", "slurm", "pilots", "local", "fake"):
+        for name in PROVIDERS:
             if name != self.provider and getattr(self, name) is not None:
                 cure = f"remove it, or write provider: {name}"
                 raise wrong(f"the provider is {self.provider}, but there are settings for {name}", cure, (name,))
@@ -189,7 +246,7 @@ class ClusterSpec(Part):
         return self
 
 
-class ClusterDocument(Document):
+class ClusterDocument(Envelope):
     """A member of the federation: how it is reached, and what it has."""
 
     api_version: Literal["federator.dev/v1alpha1"] = API_VERSION

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -19,7 +19,7 @@ from federator.documents.fields import (
     wrong,
 )
 
-API_VERSION = "federator.dev/v1alpha1"
+API_VERSION: Final = "federator.dev/v1alpha1"
 
 
 class Metadata(Part):
@@ -48,7 +48,7 @@ class ShortMetadata(Metadata):
     """Unique among the documents of one kind: small letters, digits, `-` and `.`; at most 63 characters."""
 
 
-class Document(Part):
+class Envelope(Part):
     """What every document has around its spec."""
 
     status: Any = None

@@ -111,7 +111,7 @@ def _bare(annotation: Any) -> Any:
 def _name_of(value: object) -> str:
     """What a value is, in a person's words."""
     if isinstance(value, bool):
-        return f"{str(value).lower()} (true or false)"
+        return str(value).lower()
     if isinstance(value, int | float):
         return f"the number {value}"
     if isinstance(value, str):
@@ -142,7 +142,8 @@ def _not_flag(value: object, _: Mapping[str, Any]) -> Words:
 
 
 def _not_list(value: object, _: Mapping[str, Any]) -> Words:
-    cure = f"write [{value}]" if isinstance(value, str | int) and len(str(value)) < 40 else "write a list: [a, b]"
+    words = ", ".join(str(value).split()) if isinstance(value, str | int) else ""
+    cure = f"write [{words}]" if 0 < len(words) < 60 else "write a list: [a, b]"
     return f"must be a list, not {_name_of(value)}", cure
 
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 import ipaddress
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from federator.documents.common import API_VERSION, Document, Metadata
-from federator.documents.fields import Bytes, Duration, Flag, Glob, Part, wrong
+from federator.documents.common import API_VERSION, Envelope, Metadata
+from federator.documents.fields import Bytes, Duration, Flag, Glob, Name, Part, wrong
 
 Role = Literal["reader", "submitter", "operator", "pilot"]
 PathText = Annotated[str, Field(strict=True, min_length=1, max_length=4096)]
+
+
+def _database(value: str) -> str:
+    if not value.startswith(("sqlite:///", "postgresql://", "${")):
+        message = f"'{value.partition(':')[0]}' is not a database that we use"
+        raise wrong(message, "write sqlite:///FILE or postgresql://USER@HOST/NAME")
+    return value
 
 
 class TlsPart(Part):
@@ -119,9 +126,11 @@ class ConfigurationSpec(Part):
     API does not change them; they are read again when they change."""
     samples: tuple[PathText, ...] = ()
     """Workloads that are submitted once, at the first start: files, folders or globs."""
+    federation: Annotated[Name, Field(max_length=63)] = "federator"
+    """Marks what is ours at a cluster, so that two federators can share one: give each its own name."""
     state_directory: PathText = "var"
     """Where the database, the admin token and local clusters keep their files."""
-    database: str | None = None
+    database: Annotated[str, Field(strict=True), AfterValidator(_database)] | None = None
     """`sqlite:///FILE` (relative to the state directory) or `postgresql://USER:PASSWORD@HOST:PORT/NAME`;
     `${NAME}` is taken from the environment. Left out: `sqlite:///federator.db`."""
     database_file: PathText | None = None
@@ -153,13 +162,10 @@ class ConfigurationSpec(Part):
     def _the_database_is_said_once(self) -> ConfigurationSpec:
         if self.database is not None and self.database_file is not None:
             raise wrong("both 'database' and 'databaseFile' are given", "keep one of the two", ("databaseFile",))
-        if self.database is not None and not self.database.startswith(("sqlite:///", "postgresql://", "${")):
-            message = f"'{self.database.partition(':')[0]}' is not a database that we use"
-            raise wrong(message, "write sqlite:///FILE or postgresql://USER@HOST/NAME", ("database",))
         return self
 
 
-class ConfigurationDocument(Document):
+class ConfigurationDocument(Envelope):
     """How the daemon runs: its files, its state, where it listens, who may do what."""
 
     api_version: Literal["federator.dev/v1alpha1"] = API_VERSION

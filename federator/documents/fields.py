@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -38,6 +38,9 @@ class Part(BaseModel):
         allow_inf_nan=False,
         ser_json_inf_nan="null",
     )
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return self  # frozen: defaults need no copies
 
     @model_validator(mode="before")
     @classmethod
@@ -114,6 +117,8 @@ _DNS = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*"
 
 Name = Annotated[str, Field(strict=True, max_length=253, pattern=f"^{_DNS}$")]
 """A name as Kubernetes takes it: small letters, digits, ``-`` and ``.``."""
+NameOrAll = Annotated[str, Field(strict=True, max_length=253, pattern=rf"^(?:\*|{_DNS})$")]
+"""A name, or ``*`` for those that are not named."""
 ShortName = Annotated[str, Field(strict=True, max_length=63, pattern=f"^{_DNS}$")]
 """A name that is also used as a label's value: at most 63 characters."""
 Glob = Annotated[str, Field(strict=True, min_length=1, max_length=253)]

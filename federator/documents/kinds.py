@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from federator.documents.cluster import ClusterDocument
-from federator.documents.common import API_VERSION, Document
+from federator.documents.common import API_VERSION, Envelope
 from federator.documents.configuration import ConfigurationDocument
 from federator.documents.later import BackfillDocument, PolicyTestDocument, ScenarioDocument
 from federator.documents.policy import RSP_VERSIONS, PolicyDocument, PreferenceDocument
 from federator.documents.queue import PlacementDocument, PlanningDocument, QueueDocument
 from federator.documents.workload import WorkloadDocument
 
-KINDS: Mapping[str, type[Document]] = {
+KINDS: Mapping[str, type[Envelope]] = {
     "Cluster": ClusterDocument,
     "Workload": WorkloadDocument,
     "PlacementPolicy": PolicyDocument,
@@ -40,3 +40,6 @@ NATIVE_KINDS: Mapping[str, str] = {
     "MPIJob": "kubeflow.org/v2beta1",
 }
 """Native kinds that are known by name; others are read by their annotations."""
+
+PLAIN_GROUPS = ("apps", "batch", "extensions")
+"""Groups of Kubernetes itself: a kind of theirs that is not among the native kinds is no workload."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from federator.documents.common import API_VERSION, ClusterConstraint, Document, Metadata
+from federator.documents.common import API_VERSION, ClusterConstraint, Envelope, Metadata
 from federator.documents.fields import (
     Duration,
     Name,
@@ -25,16 +25,19 @@ from federator.documents.fields import (
 )
 from federator.documents.quantities import format_period, parse_rate
 from federator.documents.queue import PlanningSpec
-from federator.documents.workload import WorkloadSpec
+from federator.documents.workload import WorkloadBody
 
 FACTS = frozenset({"cluster", "workload", "queue"})
 """Functions that the expressions of a PolicyTest may call with a name: `cluster("cern").fill`."""
 
 
+P = TypeVar("P", bound=Part)
+
+
 class BackfillSpec(Part):
     """Preemptible work with no claim, that fills what production leaves idle."""
 
-    workload: WorkloadSpec
+    workload: WorkloadBody
     """What to run; `replicas` is the most that runs anywhere at once."""
     keep_free: Share = 50_000
     """This share of each cluster stays free."""
@@ -48,7 +51,7 @@ class BackfillSpec(Part):
     """How often its replicas save what they have; left out: they lose all when they are stopped."""
 
 
-class BackfillDocument(Document):
+class BackfillDocument(Envelope):
     """Preemptible work with no claim, that fills what production leaves idle. (Later work.)"""
 
     api_version: Literal["federator.dev/v1alpha1"] = API_VERSION
@@ -87,7 +90,7 @@ class PolicyTestSpec(Part):
     """Expressions over `cluster(NAME)`, `workload(NAME)` and `queue(NAME)` that must not become true at any step."""
 
 
-class PolicyTestDocument(Document):
+class PolicyTestDocument(Envelope):
     """A test of policies: documents, and what a plan of them must say. (Later work.)"""
 
     api_version: Literal["federator.dev/v1alpha1"] = API_VERSION
@@ -182,7 +185,7 @@ class Durations(Part):
         return _one_of(self, "constant", "uniform", "exponential", "lognormal")
 
 
-def _one_of(part: Any, *names: str) -> Any:
+def _one_of(part: P, *names: str) -> P:
     """The part, if exactly one of these fields is given."""
     given = [name for name in names if getattr(part, name) is not None]
     if len(given) != 1:
@@ -258,7 +261,7 @@ class ScenarioSpec(Part):
     """What goes wrong."""
 
 
-class ScenarioDocument(Document):
+class ScenarioDocument(Envelope):
     """What is simulated: clusters, work, faults. (Later work.)"""
 
     api_version: Literal["federator.dev/v1alpha1"] = API_VERSION

@@ -91,6 +91,32 @@ def read_native(manifest: Mapping[str, Any], *, base: Path = (), template: bool 
     return native
 
 
+_POD = ("nodeSelector", "affinity", "tolerations", "overhead", "resources")
+_NUMBERS = ("completions", "parallelism", "backoffLimit", "replicas")
+
+
+def planning_part(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest without its name and what does not count here (images, commands, volumes), for known kinds.
+
+    Raises AttributeError or TypeError for a manifest that is not of the usual form.
+    """
+    metadata = manifest["metadata"]
+    content = {**manifest, "metadata": {**metadata, "name": "any"}}
+    known = (manifest.get("apiVersion"), manifest.get("kind")) in (JOB, *SERVICES)
+    if not known or REPLICAS_PATH in str(metadata) or not isinstance(manifest.get("spec"), Mapping):
+        return content
+    annotations = {key: value for key, value in (metadata.get("annotations") or {}).items() if key in KEYS}
+    content["metadata"] = {"name": "any", "labels": metadata.get("labels"), "annotations": annotations}
+    spec = manifest["spec"]
+    pod = spec["template"]["spec"]
+    part = {key: pod[key] for key in _POD if key in pod}
+    for key in ("containers", "initContainers"):
+        if pod.get(key):
+            part[key] = [{k: one[k] for k in ("resources", "restartPolicy") if k in one} for one in pod[key]]
+    content["spec"] = {**{key: spec[key] for key in _NUMBERS if key in spec}, "template": {"spec": part}}
+    return content
+
+
 class _Reader:
     """Reads one manifest and notes its faults."""
 
@@ -169,7 +195,10 @@ class _Reader:
         if found is None:
             return default
         if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= MAX_REPLICAS:
-            self._wrong(path, f"must be a whole number from 0 to {MAX_REPLICAS}", "write it without quotes")
+            cure = (
+                f"write it without quotes: {found}" if isinstance(found, str) and found.isdigit() else "write a number"
+            )
+            self._wrong(path, f"must be a whole number from 0 to {MAX_REPLICAS}", cure)
             return default
         return found
 

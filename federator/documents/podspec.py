@@ -29,7 +29,7 @@ class Pod:
 def read_pod(spec: Mapping[str, Any], path: Path, faults: Faults) -> Pod:
     """The pod of a pod spec that stands at ``path``; what is wrong is added to ``faults``."""
     containers = _list(spec, "containers", path, faults)
-    if not containers:
+    if not containers and not spec.get("containers"):
         faults.append(((*path, "containers"), "there is no container", "add one, with its resources.requests"))
     running = Resources()
     for at, container in containers:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from federator.documents.common import API_VERSION, ClusterConstraint, Document, LabelSelector, Metadata
+from federator.documents.common import API_VERSION, ClusterConstraint, Envelope, LabelSelector, Metadata
 from federator.documents.fields import (
     ClusterExpression,
     Duration,
@@ -14,6 +14,7 @@ from federator.documents.fields import (
     Flag,
     Glob,
     Name,
+    NameOrAll,
     Part,
     Replicas,
     Share,
@@ -138,7 +139,7 @@ class PolicySpec(Part):
     """Hard limits on clusters, in all tiers."""
     tiers: tuple[TierPart, ...] = ()
     """Sets of clusters in the order they are filled; left out: one tier of all clusters."""
-    clusters: dict[Name | Literal["*"], Annotated[BoundsPart, EmptyIfMissing]] = Field(default_factory=dict)
+    clusters: dict[NameOrAll, Annotated[BoundsPart, EmptyIfMissing]] = Field(default_factory=dict)
     """Bounds by cluster, within any tier; `"*"` speaks for clusters that are not named."""
     stay: StayPart = StayPart()
     """What holds replicas where they run."""
@@ -155,7 +156,7 @@ class PolicySpec(Part):
         return self
 
 
-class PolicyDocument(Document):
+class PolicyDocument(Envelope):
     """Where the work of some workloads goes: which clusters, in which order, in which proportion."""
 
     api_version: Literal["federator.dev/v1alpha1"] = API_VERSION
@@ -207,7 +208,7 @@ class PreferenceMetadata(Metadata):
     model_config = ConfigDict(extra="ignore")
 
 
-class PreferenceDocument(Document):
+class PreferenceDocument(Envelope):
     """KubeFed's ReplicaSchedulingPreference, taken as a policy for the workload of its name, before all others."""
 
     api_version: Literal["scheduling.kubefed.io/v1alpha1", "scheduling.federation.k8s.io/v1alpha1"]

@@ -17,7 +17,8 @@ from federator.model.resources import CPU, Resources, is_bytes
 
 BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60}
 DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
-SECONDS = {"ms": Fraction(1, 1000), "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+SECONDS = {unit: Fraction(n, 1000) for unit, n in {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}.items()}
+SECONDS |= {"d": Fraction(86_400), "w": Fraction(604_800)}
 
 MOST = 2**60
 """No amount of anything is larger, so that sums of a few of them stay within 64 bits."""

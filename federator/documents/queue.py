@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from federator.documents.common import API_VERSION, Document, Metadata, ShortMetadata
+from federator.documents.common import API_VERSION, Envelope, Metadata, ShortMetadata
 from federator.documents.fields import (
     MAX_WEIGHT,
     Duration,
@@ -55,7 +55,7 @@ class QueueSpec(Part):
     """The namespace of its workloads at Kubernetes clusters with `namespacePerQueue`; left out: its name."""
 
 
-class QueueDocument(Document):
+class QueueDocument(Envelope):
     """The line a group waits in, with its share and its quota."""
 
     api_version: Literal["federator.dev/v1alpha1"] = API_VERSION
@@ -84,7 +84,7 @@ class PlanningSpec(Part):
     """The run time assumed where a workload does not tell."""
 
 
-class PlanningDocument(Document):
+class PlanningDocument(Envelope):
     """How planning goes; one for a federation."""
 
     api_version: Literal["federator.dev/v1alpha1"] = API_VERSION
@@ -110,9 +110,22 @@ class PlacementSpec(Part):
     """How many."""
     age: Duration = 0.0
     """How long the youngest has been there."""
+    unbound: Replicas | None = None
+    """How many of them do not show in what is free on the nodes, in documents written by `federator snapshot`; left
+    out: all."""
+    moved: Replicas = 0
+    """How many of them were moved there within the policy's budget period."""
+
+    @model_validator(mode="after")
+    def _no_more_are_unbound_than_there_are(self) -> PlacementSpec:
+        if self.unbound is not None and self.unbound > self.replicas:
+            raise wrong(
+                f"unbound {self.unbound} is above replicas {self.replicas}", "write at most as many", ("unbound",)
+            )
+        return self
 
 
-class PlacementDocument(Document):
+class PlacementDocument(Envelope):
     """What runs already; for offline plans."""
 
     api_version: Literal["federator.dev/v1alpha1"] = API_VERSION

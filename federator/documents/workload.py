@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from federator.documents.common import (
     API_VERSION,
     ClusterConstraint,
-    Document,
+    Envelope,
     FlavorConstraint,
     Metadata,
     TolerationPart,
@@ -93,7 +93,7 @@ class InputPart(Part):
     """The clusters that have it."""
 
 
-class WorkloadSpec(Part):
+class WorkloadBody(Part):
     """What to run, how often, and what it needs."""
 
     queue: ShortName = "default"
@@ -133,11 +133,13 @@ class WorkloadSpec(Part):
     requests and the like come from it where they are not given here."""
     roles: tuple[RolePart, ...] = ()
     """Several roles, instead of `replicas` and `requests`."""
+    needs: tuple[Annotated[str, Field(strict=True, max_length=400)], ...] = ()
+    """Abilities a cluster must have besides those for what it runs, in documents written by `federator snapshot`."""
     inputs: tuple[InputPart, ...] = ()
     """Data that it reads. (Planning does not read it yet.)"""
 
     @model_validator(mode="after")
-    def _it_says_one_thing(self) -> WorkloadSpec:
+    def _it_says_one_thing(self) -> WorkloadBody:
         given = self.model_fields_set
         if self.roles:
             for name, key in (("replicas", "replicas"), ("requests", "requests"), ("parallelism", "parallelism")):
@@ -172,7 +174,7 @@ def _countable(requests: dict[str, Quantity], replicas: int, at: tuple[str | int
             raise wrong(f"{replicas} replicas need more {name} than can be counted", "", (*at, name))
 
 
-class WorkloadDocument(Document):
+class WorkloadDocument(Envelope):
     """What a user hands in: alike replicas, or several roles, with what they need and what they run."""
 
     api_version: Literal["federator.dev/v1alpha1"] = API_VERSION
@@ -181,5 +183,5 @@ class WorkloadDocument(Document):
     """The kind."""
     metadata: Metadata
     """Name and labels."""
-    spec: WorkloadSpec = WorkloadSpec()
+    spec: WorkloadBody = WorkloadBody()
     """What to run, how often, and what it needs."""

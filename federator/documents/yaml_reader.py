@@ -6,7 +6,6 @@ refused before it costs anything. Values follow what kubectl reads: ``yes`` and 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,17 +13,12 @@ from typing import Any
 import yaml
 
 from federator.documents.problems import Problem, field_path
+from federator.documents.yaml_scalars import plain
 
 MAX_BYTES = 8 * 2**20
 MAX_DEPTH = 64
 MAX_NODES = 1_000_000
 
-_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
-_TRUE = frozenset({"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"})
-_FALSE = frozenset({"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"})
-_INT = re.compile(r"[-+]?(?:0b[01]+|0x[0-9a-fA-F]+|0o?[0-7]*|[1-9][0-9_]*)")
-_FLOAT = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?")
-_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _TAGS = {"str": str, "int": int, "float": float, "bool": bool, "null": None, "map": dict, "seq": list}
 
 
@@ -158,8 +152,7 @@ class _Reader:
                         yield self._root
 
     def _marks(self, event: yaml.Event) -> Marks:
-        mark = event.start_mark
-        return Marks(mark.line + 1, mark.column + 1)
+        return Marks(*_place(event))
 
     def _refuse(self, line: int, column: int, message: str, cure: str) -> TextRefused:
         steps: list[str | int] = []
@@ -189,7 +182,7 @@ class _Reader:
         self._add(frame.value, frame.marks, frame.anchor, counted=frame.marks.size - 1)
 
     def _alias(self, event: yaml.AliasEvent) -> None:
-        line, column = event.start_mark.line + 1, event.start_mark.column + 1
+        line, column = _place(event)
         if event.anchor not in self._anchors:
             raise self._refuse(
                 line, column, f"the alias *{event.anchor} is not defined before", "define it with & first"
@@ -231,8 +224,8 @@ class _Reader:
             frame.merge = True
             return
         if not isinstance(key, str):
-            written = {True: "true (or yes, on)", False: "false (or no, off)", None: "empty"}.get(key, str(key))
-            message = f"the key is {written}, which YAML does not read as text"
+            written = "empty" if key is None else f"'{str(key).lower()}'"
+            message = f"the key reads as {written}, which is not text in YAML"
             raise self._refuse(marks.line, marks.column, message, "write the key in quotes")
         if key in frame.own:
             line, _ = frame.marks.keys[key]
@@ -265,43 +258,18 @@ class _Reader:
             raise self._refuse(marks.line, marks.column, f"the tag {tag} is not taken here", "leave the tag out")
 
     def _scalar(self, event: yaml.ScalarEvent) -> Any:
-        text = event.value
-        if event.tag is not None:
-            if event.tag not in ("!", "tag:yaml.org,2002:str"):
-                self._check_tag(event.tag, type(_plain(text)), self._marks(event))
-                return _plain(text)
-            return text
-        if not event.implicit[0]:
-            return text
+        quoted = not event.implicit[0] if event.tag is None else event.tag in ("!", "tag:yaml.org,2002:str")
+        if quoted:
+            return event.value
         try:
-            value = _plain(text)
+            value = plain(event.value)
         except ValueError as error:
-            mark = event.start_mark
-            raise self._refuse(mark.line + 1, mark.column + 1, str(error), "write it in quotes, or smaller") from None
+            raise self._refuse(*_place(event), str(error), "write it in quotes, or smaller") from None
+        self._check_tag(event.tag, type(value), self._marks(event))
         return value
 
 
-def _plain(text: str) -> Any:
-    """What a scalar without quotes means."""
-    first = text[:1]
-    if text in _NULLS:
-        return None
-    if first.isalpha():
-        return True if text in _TRUE else False if text in _FALSE else text
-    if first not in "-+.0123456789":
-        return text
-    if _INT.fullmatch(text):
-        digits = text.replace("_", "").lower()
-        if len(digits) > 40:
-            raise ValueError("is a number of more than 40 digits")
-        sign, bare = (-1, digits[1:]) if digits[0] == "-" else (1, digits.lstrip("+"))
-        base = 16 if bare.startswith("0x") else 2 if bare.startswith("0b") else 8 if bare.startswith("0") else 10
-        return sign * int(bare.removeprefix("0x").removeprefix("0b").removeprefix("0o") or "0", base)
-    if _FLOAT.fullmatch(text):
-        number = float(text)
-        if number in (float("inf"), float("-inf")):
-            raise ValueError("is a number that is too large")
-        return number
-    if _NOT_FINITE.fullmatch(text):
-        raise ValueError(f"{text} is not a number that can be used here")
-    return text
+def _place(event: yaml.Event) -> tuple[int, int]:
+    """Line and column of an event, from 1."""
+    mark = event.start_mark
+    return (mark.line + 1, mark.column + 1) if mark else (0, 0)

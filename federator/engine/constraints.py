@@ -55,10 +55,6 @@ class Constraints:
         both = zip(answers, self._variables, strict=True)
         return tuple(answer or _required(expression, {**shared, **own}) for answer, own in both)
 
-    def on_flavor(self, constraint: Constraint, workload: Workload, cluster: Cluster, flavor: Flavor) -> str | None:
-        """The answer for one flavor of a cluster."""
-        return flavor_requirement(constraint, workload, cluster, flavor)
-
 
 def flavor_requirement(constraint: Constraint, workload: Workload, cluster: Cluster, flavor: Flavor) -> str | None:
     """What a constraint on flavors requires that this one has not, in words; None if it holds."""

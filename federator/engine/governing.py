@@ -10,6 +10,7 @@ import numpy as np
 
 from federator.documents.expressions import workload_variables
 from federator.engine.constraints import Constraints, condition
+from federator.engine.division import WEIGHT_MAX
 from federator.engine.nodes import Array
 from federator.model.cluster import Cluster
 from federator.model.policy import DEFAULT_POLICY, Bounds, Policy, Tier
@@ -17,6 +18,7 @@ from federator.model.workload import Workload
 
 NO_TIER = -1
 NO_MAXIMUM = 2**40
+BY_RULE = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +26,7 @@ class Rule:
     """A policy laid out over the clusters, all arrays by cluster.
 
     ``tier`` is the place of the first tier that has the cluster (``NO_TIER``: none has), ``members`` the clusters of
-    each tier. ``weights`` are the bounds' own, -1 where the bounds of the cluster give none.
+    each tier. ``weights`` are those written down for the cluster, ``BY_RULE`` where its tier is divided by a rule.
     """
 
     policy: Policy
@@ -33,7 +35,6 @@ class Rule:
     minima: Array
     maxima: Array
     weights: Array
-    named: Array
 
     @property
     def tiers(self) -> Sequence[Tier]:
@@ -48,7 +49,7 @@ class Governing:
         self._policies = sorted(policies, key=lambda policy: (policy.order, policy.name))
         self._clusters = clusters
         self._constraints = constraints
-        self._rules: dict[tuple[str, str], Rule] = {}
+        self._rules: dict[tuple[int, str], Rule] = {}
         self._by_queue: dict[str, list[Policy]] = {}
 
     def rule(self, workload: Workload) -> Rule:
@@ -59,7 +60,7 @@ class Governing:
             self._by_queue[workload.queue] = candidates
         policy = next((policy for policy in candidates if _matches(policy, workload)), DEFAULT_POLICY)
         reads_workload = any(self._constraints.reads_workload(tier.constraint) for tier in policy.tiers)
-        key = (policy.name, workload.name if reads_workload else "")
+        key = (id(policy), workload.name if reads_workload else "")
         if key not in self._rules:
             self._rules[key] = self._lay_out(policy, workload)
         return self._rules[key]
@@ -71,15 +72,25 @@ class Governing:
                 if self._has(policy.tiers[place], cluster, at, workload):
                     tier[at] = place
         bounds = [policy.bounds.get(c.name, policy.bounds.get("*", Bounds())) for c in self._clusters]
+        members = tuple(np.flatnonzero(tier == place) for place in range(len(policy.tiers)))
+        weights = np.array([BY_RULE if b.weight is None else b.weight for b in bounds], dtype=np.int64)
+        for place, at in enumerate(members):
+            weights[at] = self._written(policy.tiers[place], at, weights[at])
         return Rule(
             policy=policy,
             tier=tier,
-            members=tuple(np.flatnonzero(tier == place) for place in range(len(policy.tiers))),
+            members=members,
             minima=np.array([b.minimum for b in bounds], dtype=np.int64),
             maxima=np.array([NO_MAXIMUM if b.maximum is None else b.maximum for b in bounds], dtype=np.int64),
-            weights=np.array([-1 if b.weight is None else b.weight for b in bounds], dtype=np.int64),
-            named=np.array([c.name in policy.bounds for c in self._clusters], dtype=bool),
+            weights=np.minimum(weights, WEIGHT_MAX),
         )
+
+    def _written(self, tier: Tier, at: Array, bounds: Array) -> Array:
+        """The tier's own weights, else its clusters' bounds; where any is written, the others weigh 0."""
+        if tier.weights is None:
+            return np.maximum(bounds, 0) if (bounds != BY_RULE).any() else bounds
+        others = tier.weights.get("*", 0)
+        return np.array([tier.weights.get(self._clusters[one].name, others) for one in at], dtype=np.int64)
 
     def _has(self, tier: Tier, cluster: Cluster, at: int, workload: Workload) -> bool:
         if tier.clusters:

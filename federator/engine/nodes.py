@@ -61,6 +61,10 @@ class Nodes:
         self.allocatable = _by_lot(self.lots, self.resources)
         self._shift, self._whole = _use_scale(self.lots)
         self._potential = np.array([lot.potential for lot in self.lots], dtype=bool)
+        self.any_potential = bool(self._potential.any())
+        self._allocatable_of: dict[tuple[str, bool], Array] = {}
+        self._free_of: dict[tuple[str, bool], Array] = {}
+        self._free_at = -1
         self.version = 0
         self._fill(len(clusters), _rows(self.lots, self.resources))
 
@@ -131,9 +135,29 @@ class Nodes:
             return np.zeros(len(self.starts), dtype=np.int64)
         return np.add.reduceat(rows, self.starts)
 
-    def free_of(self, resource: int) -> Array:
-        """What is free of a resource on the existing nodes of each cluster."""
-        return self.by_cluster(self.free[resource] * self.count * self.existing)
+    def free_of(self, resource: str, *, potential: bool = False) -> Array:
+        """What is free of a resource on the nodes of each cluster; ``potential``: also on those that could exist."""
+        key = (resource, potential)
+        if self._free_at != self.version:
+            self._free_of, self._free_at = {}, self.version
+        if key not in self._free_of:
+            amounts = self.free[self.resources.index(resource)] * self.count
+            if self.any_potential and not potential:
+                amounts = amounts * self.existing
+            self._free_of[key] = self.by_cluster(amounts)
+        return self._free_of[key]
+
+    def allocatable_of(self, resource: str, *, potential: bool = False) -> Array:
+        """What the nodes of each cluster offer of a resource; ``potential``: also those that could exist."""
+        key = (resource, potential)
+        if key not in self._allocatable_of:
+            whole = np.zeros(len(self.starts), dtype=np.int64)
+            for at, lot in enumerate(self.lots):
+                if potential or not lot.potential:
+                    nodes = lot.flavor.max_count - lot.flavor.count if lot.potential else lot.flavor.count
+                    whole[lot.cluster] += int(self.allocatable[self.resources.index(resource), at]) * nodes
+            self._allocatable_of[key] = whole
+        return self._allocatable_of[key]
 
     @property
     def existing(self) -> Mask:
@@ -159,6 +183,23 @@ class Nodes:
         self.free[:, fresh] = self.free[:, rows]
         self.version += 1
         return fresh
+
+    def keep_remains(self, cluster: int, shape: Shape, replicas: int) -> None:
+        """Replicas that fit no node take what is left, up to what they ask for, of the emptiest nodes, one on each."""
+        while replicas > 0:
+            rows = np.arange(self.starts[cluster], self.starts[cluster] + self.length[cluster])
+            rows = rows[(self.count[rows] > 0) & shape.allowed[self.lot[rows]] & ~self._potential[self.lot[rows]]]
+            if not len(rows):
+                return
+            for row in rows[np.lexsort((rows, self.use[rows]))]:
+                nodes = min(replicas, int(self.count[row]))
+                kept = row if nodes == self.count[row] else self.split(np.array([row]), np.array([nodes]))[0]
+                for at, asked in shape.amounts:
+                    self.free[at, kept] = max(0, int(self.free[at, kept]) - asked)
+                self.use[kept] += shape.step[self.lot[kept]]
+                replicas -= nodes
+                if replicas == 0:
+                    return
 
     def tidy(self) -> None:
         """Keep spare rows in every block: alike rows become one, and where that is not enough the blocks grow."""

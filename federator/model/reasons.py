@@ -28,6 +28,7 @@ class Reason(StrEnum):
     AT_MAXIMUM = "AtMaximum"
     NO_WEIGHT = "NoWeight"
     TIER_NOT_OPEN = "TierNotOpen"
+    TIER_FULL = "TierFull"
     GANG_DOES_NOT_FIT = "GangDoesNotFit"
     BELOW_MIN_REPLICAS = "BelowMinReplicas"
     BEHIND_BLOCKED_HEAD = "BehindBlockedHead"
@@ -54,6 +55,7 @@ WORDS: Mapping[Reason, str] = {
     Reason.NO_WEIGHT: "policy {policy} gives this cluster no weight, only its minimum of {minimum}",
     Reason.TIER_NOT_OPEN: "tier {tier} opens when the tiers before it have been full or away for {open_after_s} s; "
     "it has been {for_s} s",
+    Reason.TIER_FULL: "tier {tier} is full to its fillTo of {fill_to}: {fill} is used",
     Reason.GANG_DOES_NOT_FIT: "all {needed} replicas must start together; {room} fit here now",
     Reason.BELOW_MIN_REPLICAS: "the workload starts with no fewer than {needed} replicas; {room} fit now in all",
     Reason.BEHIND_BLOCKED_HEAD: "{head} is ahead in queue {queue} and waits",

@@ -93,12 +93,15 @@ def workload(row: Row) -> WorkloadRecord:
         started_s, deleted, _,
     ) = row  # fmt: skip
     return WorkloadRecord(
-        name, uid, _decode(document), owner, submitted_s, queue, generation, _STATES[state],
-        _NO_FINISHED if finished == "{}" else {role: _indices(part) for role, part in _decode(finished).items()},
-        _NO_FAILURES if failures == "{}" else {
+        name=name, uid=uid, document=_decode(document), owner=owner, submitted_s=submitted_s, queue=queue,
+        generation=generation, state=_STATES[state], waves=waves, message=message, ended_s=ended_s,
+        started_s=started_s, deleted=deleted,
+        finished=_NO_FINISHED if finished == "{}" else {
+            role: _indices(part) for role, part in _decode(finished).items()
+        },
+        failures=_NO_FAILURES if failures == "{}" else {
             role: {int(index): count for index, count in counts.items()} for role, counts in _decode(failures).items()
         },
-        waves, message, ended_s, started_s, deleted,
     )  # fmt: skip
 
 
@@ -119,6 +122,9 @@ def intent_row(intent: Intent) -> Values:
         "tier": intent.tier,
         "policy": intent.policy,
         "moved": intent.moved,
+        "settled": str(intent.settled),
+        "withdrawn": str(intent.withdrawn),
+        "ended_s": intent.ended_s,
         "reason": clean(intent.reason),
     }
 
@@ -127,11 +133,13 @@ def intent(row: Row) -> Intent:
     """An intent from its table."""
     (
         id_, name, uid, role, cluster, indices, state, generation, created_s, sent_s, plan_id, tier, policy, moved,
-        reason,
+        settled, withdrawn, ended_s, reason,
     ) = row  # fmt: skip
     return Intent(
-        id_, name, uid, role, cluster, _indices(indices), _INTENT_STATES[state], generation, created_s, sent_s,
-        plan_id, tier, policy, moved, reason,
+        id=id_, workload=name, workload_uid=uid, role=role, cluster=cluster, indices=_indices(indices),
+        state=_INTENT_STATES[state], generation=generation, created_s=created_s, sent_s=sent_s, plan_id=plan_id,
+        tier=tier, policy=policy, moved=moved, settled=_indices(settled), withdrawn=_indices(withdrawn),
+        ended_s=ended_s, reason=reason,
     )  # fmt: skip
 
 

@@ -56,6 +56,9 @@ intents = Table(
     Column("tier", Text, nullable=False),
     Column("policy", Text, nullable=False),
     Column("moved", Boolean, nullable=False),
+    Column("settled", Text, nullable=False),
+    Column("withdrawn", Text, nullable=False),
+    Column("ended_s", Double, nullable=False),
     Column("reason", Text, nullable=False),
     Index("intents_by_workload", "workload"),
 )

@@ -22,7 +22,7 @@ SECRET_KEY = re.compile(
     re.IGNORECASE,
 )
 SECRET_TEXT: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\bfed_[A-Za-z0-9_\-]{6,}"), "fed_" + HIDDEN),
+    (re.compile(r"\bfed_[A-Za-z0-9._\-]{6,}"), "fed_" + HIDDEN),
     (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/\-]{6,}=*", re.IGNORECASE), rf"\1 {HIDDEN}"),
     (re.compile(r"\beyJ[A-Za-z0-9_\-]{5,}\.[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]*"), HIDDEN),
     (re.compile(r"(://[^/\s:@]+:)[^@\s/]+@"), rf"\1{HIDDEN}@"),

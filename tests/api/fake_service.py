@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from federator.daemon.service import Conflict, Json, NotFound, Page, Permit
-from federator.model.records import AuditEntry
+from federator.model.records import AuditEntry, Token
 from federator.ports import NoLogs
 
 PLURALS = {
@@ -131,13 +131,13 @@ class FakeService:
         return {
             "workload": name,
             "policy": "fill-cern-before-cloud",
-            "policySource": "policies/fill.yaml:1",
+            "source": "policies/fill.yaml:1",
             "position": 1,
             "clusters": [
-                {"cluster": "cern", "role": "", "tier": "cern", "room": 6, "weight": 100, "min": 2, "max": 6, "held": 0,
-                 "ideal": 6.0, "replicas": 6},
+                {"cluster": "cern", "role": "", "tier": "cern", "room": 6, "weight": 100, "min": 2, "max": 6, "running": 0,
+                 "share": 6.0, "replicas": 6},
                 {"cluster": "exoscale", "role": "", "tier": "cloud", "room": 0, "weight": 20, "min": 0, "max": 3,
-                 "held": 0, "ideal": None, "replicas": 0, **verdict},
+                 "running": 0, "share": None, "replicas": 0, **verdict},
             ],
             "cures": ["free 3 cpu on exoscale"],
             "notes": [{"cluster": "cern", "index": 3, "reason": "ImagePullBackOff", "message": "no such image"}],
@@ -214,18 +214,28 @@ class FakeService:
         return self.objects[kind][name]
 
 
-class FakeMemory:
-    """Remembered answers and the audit trail, in memory."""
+class FakeKept:
+    """Remembered answers, tokens and the audit trail, in memory."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Mapping[str, Any]] = {}
         self.trail: list[AuditEntry] = []
+        self.tokens_: dict[str, Token] = {}
 
     async def recall(self, key: str) -> Mapping[str, Any] | None:
         return self.answers.get(key)
 
     async def remember(self, key: str, answer: Mapping[str, Any], at_s: float) -> None:
         self.answers[key] = answer
+
+    async def tokens(self) -> list[Token]:
+        return list(self.tokens_.values())
+
+    async def put_token(self, token: Token) -> None:
+        self.tokens_[token.name] = token
+
+    async def drop_token(self, name: str) -> bool:
+        return self.tokens_.pop(name, None) is not None
 
     async def audit(self, entry: AuditEntry) -> None:
         self.trail.append(entry)

@@ -7,6 +7,8 @@ What it may ask::
     fake.kubelet/oom: "true"                  it ends OOMKilled, with code 137
     fake.kubelet/waiting: ImagePullBackOff    it never starts, for this reason
     fake.kubelet/stops-after: "3s"            how long it takes to stop when deleted
+
+The environment of its container may ask the same: ``FAKE_KUBELET_RUNS_FOR=2s`` stands for ``fake.kubelet/runs-for``.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ class Behaviour:
 
 
 def behaviour(pod: Json, default_s: float) -> Behaviour:
-    notes = pod["metadata"].get("annotations") or {}
+    notes = {**_asked_by_environment(pod), **(pod["metadata"].get("annotations") or {})}
     policy = pod["spec"].get("restartPolicy", "Always")
     exit_code = int(notes.get(PREFIX + "exit-code", "0"))
     reason = "Completed" if exit_code == 0 else "Error"
@@ -60,6 +62,15 @@ def behaviour(pod: Json, default_s: float) -> Behaviour:
         stops_after_s=seconds(notes.get(PREFIX + "stops-after", "0")),
         restarts=policy == "Always" or (policy == "OnFailure" and exit_code != 0),
     )
+
+
+def _asked_by_environment(pod: Json) -> dict[str, str]:
+    asked = {}
+    for key in ("runs-for", "exit-code", "oom", "waiting", "stops-after"):
+        value = environment(pod, "FAKE_KUBELET_" + key.replace("-", "_").upper())
+        if value is not None:
+            asked[PREFIX + key] = value
+    return asked
 
 
 def seconds(text: str) -> float:

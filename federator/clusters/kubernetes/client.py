@@ -155,7 +155,7 @@ class KubernetesClient:
         token = await configuration.get_api_key_with_prefix("BearerToken")
         if token:
             sent["Authorization"] = token
-        url = configuration.host + path + (f"?{urlencode(query)}" if query else "")
+        url = str(configuration.host) + path + (f"?{urlencode(query)}" if query else "")
         session: aiohttp.ClientSession = api.rest_client.pool_manager
         options: dict[str, Any] = {"proxy": configuration.proxy} if configuration.proxy else {}
         if configuration.tls_server_name:
@@ -184,7 +184,7 @@ class KubernetesClient:
                     persist_config=False,
                 )
             else:
-                load_incluster_config(client_configuration=configuration)
+                load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         except BadKubeconfig as error:
             raise ClusterUnreachable(self._cluster, str(error)) from None
         except (ConfigException, OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:

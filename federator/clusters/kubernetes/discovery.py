@@ -40,12 +40,12 @@ class Capabilities:
     """What one server has. ``kinds`` holds every kind that can be made in a namespace."""
 
     version: str
-    kinds: Mapping[Kind, KindInfo] = MappingProxyType({})
+    kinds: Mapping[Kind, KindInfo]
 
     @property
     def abilities(self) -> frozenset[str]:
-        """As in ``Workload.needs``; ``kind:v1/Pod``, ``kind:GROUP/VERSION/KIND`` for each kind."""
-        kinds = {f"kind:{version}/{kind}" for version, kind in self.kinds}
+        """As in ``Workload.needs``: ``kind:GROUP/VERSION/KIND`` for each kind (the core group's name is empty)."""
+        kinds = {f"kind:{version if '/' in version else '/' + version}/{kind}" for version, kind in self.kinds}
         basic = {"manifest"}
         if JOB in self.kinds:
             basic.add("container")

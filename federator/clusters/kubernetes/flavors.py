@@ -70,7 +70,9 @@ def _stem(shape: Shape) -> str:
     for key in NAMING:
         if by_key.get(key):
             return by_key[key]
-    parts = [f"{allocatable[CPU] // 1000}cpu" if allocatable[CPU] >= 1000 else f"{write_quantity(CPU, allocatable[CPU])}cpu"]
+    parts = [
+        f"{allocatable[CPU] // 1000}cpu" if allocatable[CPU] >= 1000 else f"{write_quantity(CPU, allocatable[CPU])}cpu"
+    ]
     pieces = (n for n in allocatable if "/" in n and not n.startswith("hugepages-"))
     parts += [f"{allocatable[n]}{n.rpartition('/')[2]}" for n in sorted(pieces)]
     return names.dns_label("-".join(parts))

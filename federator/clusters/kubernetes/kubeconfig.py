@@ -56,7 +56,9 @@ def find_source(settings: KubernetesSettings, environment: Mapping[str, str] = o
         _entry(path, config, "users", "user", str(chosen["user"]))
     server = cluster.get("server")
     if not isinstance(server, str) or not server.startswith(("https://", "http://")):
-        raise BadKubeconfig(f"{path}: the cluster of context {context} has no server address; add `server: https://...`")
+        raise BadKubeconfig(
+            f"{path}: the cluster of context {context} has no server address; add `server: https://...`"
+        )
     return Source(path, context, server.rstrip("/"), files)
 
 

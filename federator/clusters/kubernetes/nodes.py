@@ -47,9 +47,7 @@ def read_node(raw: Mapping[str, Any]) -> NodeRecord:
 
 
 def _shared_labels(labels: Mapping[str, str], name: str) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        sorted((key, value) for key, value in labels.items() if value != name and not PER_NODE.fullmatch(key))
-    )
+    return tuple(sorted((key, value) for key, value in labels.items() if value != name and not PER_NODE.fullmatch(key)))
 
 
 def _taints(taints: Any) -> tuple[Taint, ...]:

@@ -145,7 +145,9 @@ def _waiting(status: Mapping[str, Any], created_s: float) -> Waiting | None:
     for condition in status.get("conditions") or ():
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             since_s = seconds(condition.get("lastTransitionTime")) or created_s
-            return Waiting(str(condition.get("reason") or "Unschedulable"), str(condition.get("message") or ""), since_s)
+            return Waiting(
+                str(condition.get("reason") or "Unschedulable"), str(condition.get("message") or ""), since_s
+            )
     return None
 
 

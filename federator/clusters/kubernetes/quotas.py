@@ -60,10 +60,9 @@ def resource_of(key: str) -> str:
 
 
 def limits_of(quotas: Sequence[QuotaRecord], flavors: Sequence[Flavor]) -> Resources | None:
-    """The tightest of all quotas; None without any.
+    """The tightest of all quotas; None without any. What no quota names is not limited.
 
-    A resource that no quota names is limited by nothing: it gets all that the cluster has. One that is used up gets
-    -1, because a value of Resources cannot tell nothing from not named.
+    An amount that is used up is -1, because a value of Resources cannot tell nothing from not named.
     """
     if not quotas:
         return None
@@ -71,10 +70,8 @@ def limits_of(quotas: Sequence[QuotaRecord], flavors: Sequence[Flavor]) -> Resou
     for quota in quotas:
         for name, amount in quota.left:
             left[name] = min(left.get(name, amount), amount)
-    whole: dict[str, int] = {}
-    for flavor in flavors:
-        for name, amount in flavor.allocatable.items_:
-            whole[name] = whole.get(name, 0) + amount * flavor.count
     exhausted = any(left.get(name, 1) <= 0 for name in COUNTS)
-    limits = {**whole, **{name: amount for name, amount in left.items() if name not in COUNTS or name == PODS}}
-    return Resources.of({name: -1 if exhausted or amount <= 0 else amount for name, amount in limits.items()})
+    limits = {name: amount for name, amount in left.items() if name not in COUNTS or name == PODS}
+    if exhausted:
+        limits |= {name: -1 for flavor in flavors for name in flavor.allocatable}
+    return Resources.of({name: amount if amount > 0 else -1 for name, amount in limits.items()})

@@ -116,7 +116,9 @@ def container_template(container: Container, role: Role) -> Json:
     return {"metadata": {}, "spec": spec}
 
 
-def finish_template(template: Json, order: Order, facts: Facts, *, requests: Resources, where: str = "template") -> None:
+def finish_template(
+    template: Json, order: Order, facts: Facts, *, requests: Resources, where: str = "template"
+) -> None:
     """Put into a template what we need: labels, priority, flavors, and those requests that it lacks."""
     metadata, spec = child(template, "metadata", where), child(template, "spec", where)
     labels = child(metadata, "labels", f"{where}.metadata")

@@ -60,14 +60,12 @@ def template_hash(order: Order) -> str:
 
     Facts about the cluster are left out on purpose: nodes that come and go must not roll a service.
     """
-    role = order.roles[0] if order.roles else None
     parts: list[Any] = [
         repr(order.container),
         _without_replicas(order),
-        [repr((r.name, r.requests, r.tolerations)) for r in order.roles],
-        sorted(order.flavors),
+        # The limits on flavors as the user wrote them, not the names that satisfy them today.
+        [repr((r.name, r.requests, r.tolerations, r.flavors)) for r in order.roles],
         sorted(order.labels.items()),
-        role is None,
     ]
     return names.digest(json.dumps(parts, sort_keys=True, default=str), 16)
 
@@ -122,7 +120,12 @@ def own_manifest(order: Order, facts: Facts) -> Json:
     manifest.pop("status", None)
     spec = child(manifest, "spec", where)
     if len(order.roles) == 1 and order.intent.role != WHOLE:
-        _set_replicas(manifest, user_notes.get(names.REPLICAS_PATH), len(indices))
+        path = user_notes.get(names.REPLICAS_PATH) or user_labels.get(names.REPLICAS_PATH)
+        _set_replicas(manifest, path, len(indices))
+    selector = spec.get("selector")
+    if manifest.get("apiVersion") == "apps/v1" and isinstance(selector, dict):
+        # Two intents of one workload in one namespace must not take each other's pods.
+        child(selector, "matchLabels", f"{where}.spec.selector")[names.INTENT] = order.intent.id
     for template, at in templates_in(spec):
         finish_template(template, order, facts, requests=Resources(), where=at)
     for part in ("driver", "executor"):  # Spark's pods are not described by templates

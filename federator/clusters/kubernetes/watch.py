@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from random import Random
 from typing import Any, Generic, TypeVar
 
@@ -23,7 +23,7 @@ WATCH_S = (240, 360)
 # Servers send a bookmark about once a minute, so a longer silence means a connection that died unnoticed.
 SILENCE_S = 90.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 20.0
-GONE = 410
+GONE, FORBIDDEN = 410, 403
 
 R = TypeVar("R", bound=Row)
 Read = Callable[[Mapping[str, Any]], R | None]
@@ -34,7 +34,7 @@ class Expired(Exception):
 
 
 class ListWatch(Generic[R]):
-    """Follows the objects at a path into a table.
+    """Follows the objects at a path into a table; where that is forbidden, at the next of the paths, for good.
 
     ``synced`` is set once the first list is complete. ``failing_s`` is since when following has not worked (None: it
     works), ``trouble`` why.
@@ -43,7 +43,7 @@ class ListWatch(Generic[R]):
     def __init__(
         self,
         client: KubernetesClient,
-        path: str,
+        paths: Sequence[str],
         table: Table[R],
         read: Read[R],
         *,
@@ -52,10 +52,11 @@ class ListWatch(Generic[R]):
         query: Mapping[str, str] | None = None,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        self.path = path
+        self.path = paths[0]
         self.synced = asyncio.Event()
         self.failing_s: float | None = None
         self.trouble: ApiError | ClusterUnreachable | None = None
+        self._narrower = list(paths[1:])
         self._client = client
         self._table = table
         self._read = read
@@ -74,30 +75,34 @@ class ListWatch(Generic[R]):
                 if not self._version:
                     await self._list()
                 self._works()
+                began_s = self._clock.now_s()
                 self._stream = asyncio.create_task(self._watch())
                 try:
                     await self._stream
                 finally:
                     self._stream.cancel()
+                # A server that ends every watch at once must not be asked in a tight loop.
+                wait_s = 0.0 if self._clock.now_s() - began_s > 1 else FIRST_PAUSE_S
                 pause_s = FIRST_PAUSE_S
-                continue
             except asyncio.CancelledError:
                 if self._stream is None or not self._stream.cancelled() or _cancelling():
                     raise
                 continue  # somebody asked for a fresh watch
             except Expired:
                 log.info("%s: the version to go on from is too old; listing again", self.path)
-                self._version = ""
-                continue
+                self._version, wait_s = "", FIRST_PAUSE_S
             except (ApiError, ClusterUnreachable) as error:
+                if isinstance(error, ApiError) and error.status == FORBIDDEN and self._narrower:
+                    self.path = self._narrower.pop(0)
+                    continue
                 self._fails(error)
                 wait_s = getattr(error, "retry_after_s", None) or pause_s
+                pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
             except (KeyError, TypeError, ValueError) as error:
                 self._version = ""
                 self._fails(ApiError(0, "Unreadable", f"{self.path}: {type(error).__name__}: {error}"))
-                wait_s = pause_s
+                wait_s, pause_s = pause_s, min(LONGEST_PAUSE_S, pause_s * 2)
             await self._clock.sleep(wait_s * (0.5 + self._random.random()))
-            pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
 
     def refresh(self) -> None:
         """Begin a new watch where the present one is: its connection may have died with the outage just over."""

@@ -149,7 +149,7 @@ class Files:
             if entry is None:
                 return
             withdrawn = translate.indices(entry.cancel.get("withdrawn", [])) | (indices or IndexSet())
-            cancel = {"all": entry.leaving or indices is None, "grace_s": grace_s}
+            cancel: translate.Json = {"all": entry.leaving or indices is None, "grace_s": grace_s}
             cancel["withdrawn"] = [list(span) for span in withdrawn.ranges]
             layout.write_json(os.path.join(entry.path, layout.CANCEL), cancel)
             entry.refresh()

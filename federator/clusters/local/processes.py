@@ -102,11 +102,8 @@ def marker_of(pid: int, name: str) -> str | None:
 
 def marked(name: str, prefix: str) -> list[int]:
     """All processes that were started with a variable whose value begins so. Dear: looks at every process."""
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and (marker_of(int(entry), name) or "").startswith(prefix):
-            found.append(int(entry))
-    return found
+    pids = (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
+    return [pid for pid in pids if (marker_of(pid, name) or "").startswith(prefix)]
 
 
 def send(pids: Iterable[int], number: signal.Signals) -> None:

@@ -6,8 +6,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from federator.model.cluster import Binding, Flavor, NodeGroup
 from federator.model.resources import CPU, MEMORY, Resources
 
@@ -42,5 +40,7 @@ class LocalSettings:
 
 def this_machine() -> Flavor:
     """One node with the cores that this process may use and the memory of the machine."""
-    size = Resources.of({CPU: 1000 * len(os.sched_getaffinity(0)), MEMORY: psutil.virtual_memory().total})
+    size = Resources.of(
+        {CPU: 1000 * len(os.sched_getaffinity(0)), MEMORY: os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")}
+    )
     return Flavor("machine", 1, size, (NodeGroup(size, 1),))

@@ -18,7 +18,7 @@ from typing import Any
 
 from federator.clusters.local import layout, orphans, processes, story
 from federator.clusters.local.layout import Event
-from federator.clusters.local.payload import Held
+from federator.clusters.local.payload import Held, expand
 from federator.clusters.local.running import LEFT, Running
 
 ROLLED = "Rolled"
@@ -164,7 +164,7 @@ class Supervisor:
         replica = self.story.replicas[index]
         soon = time.time() - replica.at_s <= story.STEADY_S
         wait_s: float = self.order["backoff_s"] * 2.0 ** (min(replica.streak, 30) if soon else 0)
-        return min(wait_s, self.order["backoff_max_s"])
+        return min(wait_s, float(self.order["backoff_max_s"]))
 
     def _roll(self, strays: dict[int | None, list[int]]) -> None:
         """Exchange one replica for one of the new spec, if all others have run for a while."""
@@ -196,7 +196,7 @@ class Supervisor:
         held: list[tuple[Running, Held, list[str], str]] = []
         try:
             for index in indices:
-                held.append(self._hold(index))
+                held.append(self._hold(index))  # noqa: PERF401 - those before the one that fails are kept
         except OSError as error:  # no room on the disk, no process to be had: that passes
             print(f"cannot start a replica now: {error}", file=sys.stderr, flush=True)  # noqa: T201
         now = time.time()

@@ -111,8 +111,8 @@ def observed(order: Json, withdrawn: IndexSet, leaving: bool, told: story.Story)
     pending = fresh | IndexSet.of(by_phase[story.WAITING])
     running = IndexSet.of(by_phase[story.RUNNING])
     bound = IndexSet.of(map(int, order["nodes"]))
-    for index in pending - bound:
-        notes.append(Note(index, "Unschedulable", "no pretended node has room for it", order["created_s"]))
+    no_room = "no pretended node has room for it"
+    notes.extend(Note(index, "Unschedulable", no_room, order["created_s"]) for index in pending - bound)
     return ObservedIntent(
         id=order["intent"],
         pending=pending,

@@ -56,6 +56,9 @@ def _work() -> None:
         sa.Column("tier", sa.Text, nullable=False),
         sa.Column("policy", sa.Text, nullable=False),
         sa.Column("moved", sa.Boolean, nullable=False),
+        sa.Column("settled", sa.Text, nullable=False),
+        sa.Column("withdrawn", sa.Text, nullable=False),
+        sa.Column("ended_s", sa.Double, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
     )
     op.create_index("intents_by_workload", "intents", ["workload"])

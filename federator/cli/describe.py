@@ -1,0 +1,129 @@
+"""All that is known of one object, for people; and why a workload is where it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from federator.cli import tables
+from federator.cli.output import amount, say, table, yaml_text
+
+Json = Mapping[str, Any]
+
+
+def show(kind: str, one: Json, history: Sequence[Json]) -> None:
+    """Describe one object."""
+    if kind == "clusters":
+        _cluster(one)
+    else:
+        _fields(one, skip=("document",))
+    if one.get("document"):
+        say("\nDocument:")
+        say("\n".join("  " + line for line in yaml_text(one["document"]).rstrip().splitlines()))
+    if history:
+        say("\nHistory:")
+        rows = [[moment(entry["at"]), entry["kind"], entry.get("cluster"), entry["message"]] for entry in history]
+        table(["WHEN", "WHAT", "CLUSTER", "MESSAGE"], rows)
+
+
+def explain(found: Json) -> None:
+    """Why a workload is where it is: its policy, each cluster, what would have to change."""
+    state = f"is {found['state']}" if found.get("state") else "is there"
+    policy = f", governed by policy {found['policy']}" if found.get("policy") else ""
+    source = f" ({found['source']})" if found.get("source") else ""
+    say(f"Workload {found.get('workload', '')} {state}{policy}{source}.")
+    if found.get("message"):
+        say(str(found["message"]))
+    if found.get("position"):
+        say(f"It is number {found['position']} in the order of service.")
+    shares = found.get("clusters") or ()
+    if shares:
+        roles = any(one.get("role") for one in shares)
+        headings = ["CLUSTER", *(["ROLE"] if roles else []), "TIER", "ROOM", "WEIGHT", "MIN", "MAX", "RUNS", "SHARE", "GETS"]
+        say("")
+        table([*headings, "WHY NOT MORE"], [_share(one, roles) for one in shares])
+    for title, lines in (
+        ("What the clusters say of its replicas:", [_note(note) for note in found.get("notes") or ()]),
+        ("Any of these would let it start (more):", list(found.get("cures") or ())),
+    ):
+        if lines:
+            say(f"\n{title}")
+            for line in lines:
+                say(f"  - {line}")
+
+
+def moment(at_s: float) -> str:
+    """A time of day with its date, in this machine's time zone."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_s))
+
+
+def _share(one: Json, roles: bool) -> list[Any]:
+    return [
+        one.get("cluster"),
+        *([one.get("role")] if roles else []),
+        one.get("tier"),
+        "unlimited" if one.get("room") is None else one["room"],
+        one.get("weight"),
+        one.get("min"),
+        one.get("max"),
+        one.get("running"),
+        "" if one.get("share") is None else f"{float(one['share']):.2f}",
+        one.get("replicas"),
+        one.get("message"),
+    ]
+
+
+def _note(note: Json) -> str:
+    return f"{note.get('cluster')}, replica {note.get('index')}: {note.get('reason')}: {note.get('message')}"
+
+
+def _cluster(one: Json) -> None:
+    amounts = ("capacity", "used", "free", "flavors")
+    _fields(one, skip=amounts)
+    capacity = one.get("capacity") or {}
+    used = one.get("used") or {}
+    rows = [
+        [name, *(amount(name, float((used.get(kind) or {}).get(name, 0))) for kind in ("production", "backfill", "foreign")),
+         amount(name, float((one.get("free") or {}).get(name, 0))), amount(name, float(capacity[name]))]
+        for name in capacity
+    ]  # fmt: skip
+    if rows:
+        say("")
+        table(["RESOURCE", "PRODUCTION", "BACKFILL", "FOREIGN", "FREE", "CAPACITY"], rows)
+    flavors = one.get("flavors") or ()
+    if flavors:
+        say("")
+        cells = [
+            [
+                flavor.get("name"),
+                flavor.get("count"),
+                _amounts(flavor.get("allocatable")),
+                tables.labels(flavor),
+                ", ".join(map(str, flavor.get("taints") or ())),
+            ]
+            for flavor in flavors
+        ]
+        table(["FLAVOR", "NODES", "EACH", "LABELS", "TAINTS"], cells)
+
+
+def _amounts(amounts: Any) -> str:
+    return ", ".join(f"{name} {amount(name, float(value))}" for name, value in (amounts or {}).items())
+
+
+def _fields(one: Json, skip: tuple[str, ...]) -> None:
+    """One line a field, times as times."""
+    for key, value in one.items():
+        if key in skip or value in (None, "", {}, []):
+            continue
+        if key in ("submittedAt", "startedAt", "endedAt", "lastSeen"):
+            value = moment(value)
+        elif isinstance(value, Mapping):
+            value = ", ".join(f"{name} {inner}" for name, inner in value.items())
+        say(f"{_heading(key) + ':':<14} {value}")
+
+
+def _heading(key: str) -> str:
+    """``submittedAt`` as ``Submitted at``."""
+    words = "".join(f" {char.lower()}" if char.isupper() else char for char in key)
+    return words[:1].upper() + words[1:]

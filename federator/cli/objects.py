@@ -1,0 +1,178 @@
+"""get, describe, apply, delete: what is the same for all kinds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from federator.cli import describe, tables
+from federator.cli.client import Client, Json
+from federator.cli.connection import ServerOption, TokenOption
+from federator.cli.failures import NO, WRONG_INPUT, Failure, Refused
+from federator.cli.kinds import plural, singular
+from federator.cli.output import Format, FormatOption, complain, document, say, table
+from federator.cli.running import at, name_of, send_sources, show, with_client
+from federator.cli.sources import FilesOption, read_sources
+from federator.documents.entries import Entry
+
+QUIET_S = 0.2
+"""Events that come closer together than this are shown as one change."""
+KindArgument = Annotated[str, typer.Argument(help="workloads, clusters, queues, policies or placements.")]
+
+
+def get(
+    kind: KindArgument,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these.")] = None,
+    queue: Annotated[str, typer.Option("--queue", "-q", help="Only workloads of this queue.")] = "",
+    state: Annotated[str, typer.Option(help="Only workloads in this state.")] = "",
+    labels: Annotated[str, typer.Option("--selector", "-l", help="Only workloads with key=value,key=value.")] = "",
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on and show what changes.")] = False,
+    form: FormatOption = Format.TABLE,
+    server: ServerOption = None,
+    token_file: TokenOption = None,
+) -> None:
+    """Show objects of a kind, or some of them by name."""
+    kind = plural(kind)
+    filters = {"queue": queue, "state": state, "labels": labels}
+    if any(filters.values()) and kind != "workloads":
+        raise Failure(f"--queue, --state and --selector choose among workloads, not {kind}", WRONG_INPUT)
+
+    async def act(client: Client) -> None:
+        found = await _find(client, kind, names or [], filters)
+        if not watch:
+            show(kind, found, form)
+            return
+        await _watch(client, kind, names or [], filters, form)
+
+    with_client(server, token_file, act)
+
+
+async def _find(client: Client, kind: str, names: list[str], filters: dict[str, str]) -> Json | list[Json]:
+    if names and kind != "placements":
+        found = [await client.get(at(kind, name)) for name in names]
+        return found[0] if len(found) == 1 else found
+    given = filters if kind == "workloads" else {}
+    found = await client.all(kind, **given)
+    return [one for one in found if not names or one["workload"] in names]
+
+
+async def _watch(client: Client, kind: str, names: list[str], filters: dict[str, str], form: Format) -> None:
+    """Show all, then whatever changed, after each event; JSON as one document a line."""
+    shown: dict[str, Json] = {}
+    first = True
+    events = client.events()
+    waiting = asyncio.ensure_future(anext(events))
+    try:
+        while True:
+            found = await _find(client, kind, names, filters)
+            now = {name_of(one): one for one in (found if isinstance(found, list) else [found])}
+            changed = [one for name, one in now.items() if shown.get(name) != one]
+            _show_changes(kind, changed, [name for name in shown if name not in now], form, headings=first)
+            shown, first = now, False
+            await waiting
+            await asyncio.sleep(QUIET_S)
+            waiting = asyncio.ensure_future(anext(events))
+    finally:
+        waiting.cancel()
+
+
+def _show_changes(kind: str, changed: list[Json], gone: list[str], form: Format, *, headings: bool) -> None:
+    if form in (Format.JSON, Format.YAML):
+        for one in changed:
+            document(one, form)
+    elif form is Format.NAME:
+        for one in changed:
+            say(f"{singular(kind)}/{name_of(one)}")
+    elif changed or headings:
+        wide = form is Format.WIDE
+        names = [column.heading if headings else "" for column in tables.columns(kind, wide)]
+        table(names, [tables.row(kind, one, wide) for one in changed], headings=headings)
+    for name in gone:
+        complain(f"{singular(kind)} {name} is gone")
+
+
+def describe_object(
+    kind: KindArgument,
+    name: Annotated[str, typer.Argument(help="Which one.")],
+    server: ServerOption = None,
+    token_file: TokenOption = None,
+) -> None:
+    """Show all that is known of one object, for a workload with its history."""
+    kind = plural(kind)
+    if kind == "placements":
+        raise Failure("a placement has no more to show; try `federator explain WORKLOAD`", WRONG_INPUT)
+
+    async def act(client: Client) -> None:
+        found = await client.get(at(kind, name))
+        history = (await client.get(at(kind, name, "history")))["items"] if kind == "workloads" else []
+        describe.show(kind, found, history)
+
+    with_client(server, token_file, act)
+
+
+def apply(
+    files: FilesOption,
+    form: FormatOption = Format.TABLE,
+    server: ServerOption = None,
+    token_file: TokenOption = None,
+) -> None:
+    """Make objects of any kind be as the files say: all of them or none."""
+    sources = read_sources(files)
+    items = with_client(server, token_file, lambda client: send_sources(client, "PUT", "/apply", sources))
+    show_results(items, form)
+
+
+def show_results(items: list[Json], form: Format) -> None:
+    """What became of each object."""
+    if form in (Format.JSON, Format.YAML):
+        document({"items": items}, form)
+        return
+    for item in items:
+        name = f"{str(item.get('kind', 'workload')).lower()}/{item['name']}"
+        say(name if form is Format.NAME else f"{name} {item.get('result', '')}")
+
+
+def delete(
+    kind: Annotated[str | None, typer.Argument(help="The kind of what to remove.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Which of them.")] = None,
+    files: Annotated[list[str] | None, typer.Option("--filename", "-f", help="Remove what these files hold.")] = None,
+    missing_ok: Annotated[bool, typer.Option("--ignore-not-found", help="What is not there is no failure.")] = False,
+    form: FormatOption = Format.TABLE,
+    server: ServerOption = None,
+    token_file: TokenOption = None,
+) -> None:
+    """Remove objects by name, or those that files hold. Workloads are cancelled first."""
+    if bool(files) == bool(kind):
+        raise Failure("say what to remove: KIND NAME, or -f FILE", WRONG_INPUT)
+    if kind and not names:
+        raise Failure(f"say which of the {plural(kind)} to remove", WRONG_INPUT)
+    if files:
+        targets = [(_kind_of(source), source.name) for source in read_sources(files)]
+    else:
+        targets = [(plural(kind or ""), name) for name in names or []]
+
+    async def act(client: Client) -> list[Json]:
+        gone: list[Json] = []
+        problems: list[str] = []
+        for of_kind, name in targets:
+            try:
+                await client.send("DELETE", at(of_kind, name))
+                gone.append({"kind": singular(of_kind), "name": name, "result": "deleted"})
+            except Refused as error:
+                if error.http_status != 404 or not missing_ok:
+                    problems.append(str(error))
+        show_results(gone, form)
+        if problems:
+            raise Failure("\n".join(problems), NO)
+        return gone
+
+    with_client(server, token_file, act)
+
+
+def _kind_of(source: Entry) -> str:
+    try:
+        return plural(source.kind)
+    except Failure:
+        return "workloads"  # a native manifest

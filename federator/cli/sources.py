@@ -1,0 +1,94 @@
+"""FILES as client commands take them: files, folders and ``-``, each document checked by itself before it is sent.
+
+Names that documents use of each other (a policy's clusters) are left to the server, which knows what there is.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from federator.cli.failures import WRONG_INPUT, Failure
+from federator.documents.problems import DocumentErrors
+from federator.documents.entries import Entry
+from federator.documents.problems import Problem
+from federator.documents.reading import SUFFIXES, read_document
+from federator.documents.yaml_reader import TextRefused, read_yaml
+
+FilesOption = Annotated[
+    list[str], typer.Option("--filename", "-f", help="A file, a folder, or - for standard input. May be repeated.")
+]
+
+
+def read_sources(names: Sequence[str]) -> list[Entry]:
+    """All documents of these files. Raises DocumentErrors with everything that is wrong in any of them, or Failure."""
+    entries: list[Entry] = []
+    problems: list[Problem] = []
+    for name in names:
+        for file, text in _texts(name):
+            try:
+                for value, marks in read_yaml(text, file):
+                    if value is not None:
+                        entries += flat(Entry(file, value, marks))
+            except TextRefused as error:
+                problems.append(error.problem)
+    problems += check_each(entries)
+    if problems:
+        raise DocumentErrors(problems)
+    if not entries:
+        raise Failure(f"there is no document in {', '.join(names)}", WRONG_INPUT)
+    return entries
+
+
+def check_each(entries: Sequence[Entry]) -> list[Problem]:
+    """What is wrong with these documents, each by itself."""
+    problems: list[Problem] = []
+    for entry in entries:
+        try:
+            read_document(entry)
+        except DocumentErrors as error:
+            problems += error.problems
+    return problems
+
+
+def flat(entry: Entry) -> Iterator[Entry]:
+    """The documents of one value: itself, the items of a list, or those of a Kubernetes ``List``."""
+    value, marks = entry.raw, entry.marks
+    if isinstance(value, Mapping) and value.get("kind") == "List" and isinstance(value.get("items"), list):
+        value = value["items"]
+        marks = marks.inside["items"] if marks and isinstance(marks.inside, dict) else None
+    if not isinstance(value, list):
+        yield entry
+        return
+    inside = marks.inside if marks and isinstance(marks.inside, list) else [None] * len(value)
+    for one, place in zip(value, inside, strict=True):
+        yield Entry(entry.file, one, place)
+
+
+def _texts(name: str) -> Iterator[tuple[str, str]]:
+    try:
+        if name == "-":
+            yield "standard input", sys.stdin.buffer.read().decode("utf-8-sig")
+            return
+        path = Path(name)
+        for one in _files_in(path) if path.is_dir() else [path]:
+            yield str(one), one.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Failure(f"{name}: is not UTF-8 text; save it as UTF-8", WRONG_INPUT) from error
+    except OSError as error:
+        raise Failure(f"{error.filename or name}: {(error.strerror or str(error)).lower()}", WRONG_INPUT) from error
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """All documents below a folder, hidden ones left out."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix in SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )

@@ -1,0 +1,217 @@
+"""Carries out an order: makes its objects, or changes a service to match it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from federator.clusters.kubernetes import names
+from federator.clusters.kubernetes.cache import Cache
+from federator.clusters.kubernetes.client import Json, KubernetesClient
+from federator.clusters.kubernetes.discovery import Capabilities, counts_failures_by_index, object_path
+from federator.clusters.kubernetes.errors import ApiError, refusal
+from federator.clusters.kubernetes.flavors import affinity_terms
+from federator.clusters.kubernetes.objects import DEPLOYMENT, JOB, Kind, ObjectRecord
+from federator.clusters.kubernetes.settings import KubernetesSettings
+from federator.clusters.kubernetes.templates import Facts
+from federator.clusters.kubernetes.translate import kind_of, manifests, template_hash
+from federator.clusters.kubernetes.writes import Writes
+from federator.model.intent import Order
+from federator.model.workload import Lifetime
+from federator.ports import OrderRefused
+
+log = logging.getLogger(__name__)
+PRIORITY_CLASSES = "/apis/scheduling.k8s.io/v1/priorityclasses"
+PRIORITY = 1000
+
+
+class Submission:
+    """Submits to one cluster. What it has learnt of the cluster's namespaces and rights it remembers."""
+
+    def __init__(
+        self,
+        cluster: str,
+        settings: KubernetesSettings,
+        client: KubernetesClient,
+        writes: Writes,
+        cache: Cache,
+        federation: str,
+    ) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._client = client
+        self._writes = writes
+        self._cache = cache
+        self._federation = federation
+        self._namespaces: set[str] = set()
+        self._per_index: bool | None = None
+        self._priority_class: str | None = None
+
+    async def submit(self, order: Order, capabilities: Capabilities) -> Kind:
+        """Make the cluster run the order; returns the kind of its objects. Raises OrderRefused."""
+        kind = kind_of(order)
+        if kind not in capabilities.kinds:
+            raise OrderRefused("NotFound", f"the cluster has no {kind[1]} of {kind[0]}", permanent=True)
+        namespace = self.namespace(order)
+        try:
+            if order.lifetime is Lifetime.SERVICE and await self._rescaled(order, kind, namespace, capabilities):
+                return kind
+            await self._ready(namespace)
+            facts = await self._facts(order, kind, namespace)
+            wanted = manifests(order, facts)
+            collection = capabilities.path(kind, namespace)
+            if order.lifetime is Lifetime.SERVICE:
+                self._keep(await self._writes.apply(collection, wanted[0]), kind)
+            else:
+                await self._create(order, collection, wanted, kind)
+        except ApiError as error:
+            if error.status == 404:
+                self._namespaces.discard(namespace)
+            raise refusal(error) from error
+        return kind
+
+    def namespace(self, order: Order) -> str:
+        """Where the order's objects live."""
+        if order.namespace:
+            return order.namespace
+        return names.dns_label(order.queue) if self._settings.namespace_per_queue else self._settings.namespace
+
+    # -- one step each ---------------------------------------------------------
+
+    async def _create(self, order: Order, collection: str, wanted: list[Json], kind: Kind) -> None:
+        """Make what is not there yet. The first object goes ahead, so that what is wrong with all is said once."""
+        known = self._cache.intents.get(order.intent.id)
+        there = {record.name for record in known.objects.values() if not record.deleting} if known else set()
+        missing = [manifest for manifest in wanted if manifest["metadata"]["name"] not in there]
+        if not missing:
+            return
+        self._keep(await self._writes.create(collection, missing[0]), kind)
+
+        async def make(manifest: Json) -> None:
+            self._keep(await self._writes.create(collection, manifest), kind)
+
+        outcomes = await asyncio.gather(*(make(manifest) for manifest in missing[1:]), return_exceptions=True)
+        # Each was tried; a later try has less to do. Of several troubles the most lasting is told.
+        errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if errors:
+            raise min(errors, key=_lasting)
+
+    async def _rescaled(self, order: Order, kind: Kind, namespace: str, capabilities: Capabilities) -> bool:
+        """Where only a service's number (or nothing) has changed, change that alone: its pods must not roll.
+
+        A whole apply could roll them, because the cluster's flavors shape the template too.
+        """
+        record = self._live(order.intent.id, kind)
+        if record is None or kind != DEPLOYMENT or record.template_hash != template_hash(order):
+            return False
+        count = len(order.intent.indices)
+        if record.spec_hash == order.spec_hash and record.replicas == count:
+            return True
+        notes = {names.SPEC_HASH: order.spec_hash, names.INDICES: str(order.intent.indices)}
+        patch = {"metadata": {"annotations": notes}, "spec": {"replicas": count}}
+        try:
+            self._keep(await self._writes.change(capabilities.path(kind, namespace, record.name), patch), kind)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            return False
+        return True
+
+    def _live(self, intent: str, kind: Kind) -> ObjectRecord | None:
+        known = self._cache.intents.get(intent)
+        records: Iterable[ObjectRecord] = known.objects.values() if known else ()
+        return next((record for record in records if record.kind == kind and not record.deleting), None)
+
+    def _keep(self, raw: Json, kind: Kind) -> None:
+        """An observation after a write shows it, however late the watch is."""
+        record = self._cache.read_object(raw, kind) if "metadata" in raw else None
+        if record is not None:
+            self._cache.objects.put(record)
+
+    async def _facts(self, order: Order, kind: Kind, namespace: str) -> Facts:
+        if kind == JOB and len(order.intent.indices) > 1 and self._per_index is None:
+            self._per_index = await counts_failures_by_index(self._client, namespace)
+        try:
+            affinity = affinity_terms(order.flavors, self._cache.flavors()) if order.flavors else ()
+        except KeyError as error:
+            raise OrderRefused("FlavorUnknown", f"the cluster has no flavor {error} now", permanent=False) from None
+        return Facts(
+            federation=self._federation,
+            namespace=namespace,
+            per_index=bool(self._per_index),
+            priority_class=await self._our_priority_class(),
+            affinity=affinity,
+        )
+
+    # -- what must be there first ------------------------------------------------
+
+    async def _ready(self, namespace: str) -> None:
+        """Make the namespace if it is missing and we may; otherwise the order's own refusal will tell."""
+        if namespace in self._namespaces:
+            return
+        path = object_path("v1", "namespaces", name=namespace)
+        try:
+            await self._client.call("GET", path)
+        except ApiError as error:
+            if error.status == 404:
+                await self._make_namespace(namespace)
+        self._namespaces.add(namespace)
+
+    async def _make_namespace(self, namespace: str) -> None:
+        manifest: Json = {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": namespace, "labels": {names.FEDERATION: names.label_value(self._federation)}},
+        }
+        try:
+            await self._writes.call("POST", object_path("v1", "namespaces"), body=manifest)
+        except ApiError as error:
+            if error.status == 403:
+                detail = f"namespace {namespace} is missing and may not be made: {error.message}"
+                raise OrderRefused("NotFound", detail, permanent=True) from error
+            if error.status != 409:
+                raise
+
+    async def _our_priority_class(self) -> str:
+        """The PriorityClass of our pods, made if it is missing; empty where the cluster does not let us."""
+        if self._priority_class is None:
+            self._priority_class = await self._find_priority_class(self._settings.priority_class)
+        return self._priority_class
+
+    async def _find_priority_class(self, name: str) -> str:
+        if not name:
+            return ""
+        manifest: Json = {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": name},
+            "value": PRIORITY,
+            # Before idle work in the line for nodes; but who has to make room is the federator's decision.
+            "preemptionPolicy": "Never",
+            "description": "Production work of the federator",
+        }
+        try:
+            try:
+                await self._client.call("GET", f"{PRIORITY_CLASSES}/{name}")
+            except ApiError as error:
+                if error.status not in (403, 404):
+                    raise
+                await self._writes.call("POST", PRIORITY_CLASSES, body=manifest)
+        except ApiError as error:
+            if error.status == 409:
+                return name  # somebody made it meanwhile
+            if error.status not in (400, 403, 404, 422):
+                raise
+            log.warning(
+                "cluster %s: PriorityClass %s cannot be made (%s); going without", self._cluster, name, error.message
+            )
+            return ""
+        return name
+
+
+def _lasting(error: BaseException) -> tuple[bool, bool]:
+    """Orders troubles: what we do not understand first, then what is for ever, then what passes."""
+    if isinstance(error, ApiError):
+        return True, not refusal(error).permanent
+    return isinstance(error, OrderRefused), isinstance(error, OrderRefused) and not error.permanent

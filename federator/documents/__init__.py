@@ -1,0 +1,67 @@
+"""Documents: YAML and JSON as typed, validated values with located errors, and their way into the model and back."""
+
+from federator.documents.configured import Configuration, read_configuration
+from federator.documents.documents import Document, Documents, Source
+from federator.documents.expressions import (
+    Expression,
+    ExpressionError,
+    cluster_variables,
+    compile_expression,
+    flavor_variables,
+    role_variables,
+    workload_variables,
+)
+from federator.documents.kinds import KINDS
+from federator.documents.offline import to_snapshot
+from federator.documents.problems import DocumentErrors, Problem, did_you_mean
+from federator.documents.reading import read_files, read_objects, read_text
+from federator.documents.schema import json_schema
+from federator.documents.translate import to_cluster, to_planning, to_policy, to_queue
+from federator.documents.workloads import WorkloadSpec, to_workload, workload_spec
+from federator.documents.writing import (
+    canonical,
+    cluster_document,
+    placement_document,
+    planning_document,
+    policy_document,
+    queue_document,
+    workload_document,
+)
+
+__all__ = [
+    "KINDS",
+    "Configuration",
+    "Document",
+    "DocumentErrors",
+    "Documents",
+    "Expression",
+    "ExpressionError",
+    "Problem",
+    "Source",
+    "WorkloadSpec",
+    "canonical",
+    "cluster_document",
+    "cluster_variables",
+    "compile_expression",
+    "did_you_mean",
+    "flavor_variables",
+    "json_schema",
+    "placement_document",
+    "planning_document",
+    "policy_document",
+    "queue_document",
+    "read_configuration",
+    "read_files",
+    "read_objects",
+    "read_text",
+    "role_variables",
+    "to_cluster",
+    "to_planning",
+    "to_policy",
+    "to_queue",
+    "to_snapshot",
+    "to_workload",
+    "workload_document",
+    "workload_spec",
+    "workload_variables",
+]

@@ -1,0 +1,176 @@
+"""From typed documents to values of the model: clusters, policies, queues, planning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from federator.documents.cluster import ClusterSpec, FlavorPart, ObservedPart
+from federator.documents.common import ClusterConstraint, FlavorConstraint, LabelSelector, TolerationPart
+from federator.documents.documents import Document
+from federator.documents.fields import Quantities
+from federator.documents.policy import BoundsPart, PolicySpec, PreferenceSpec, StayPart, TierPart
+from federator.documents.quantities import limits_of, price_unit, resources_of
+from federator.documents.queue import PlanningSpec, QueueSpec
+from federator.model.cluster import Binding, Cluster, Flavor, Health, NodeGroup, Unschedulable
+from federator.model.policy import Bounds, Match, MoveBudget, Planning, Policy, Queue, Rebalance, Stay, Tier
+from federator.model.resources import Resources
+from federator.model.selectors import Constraint, Requirement, Selector, Taint, Toleration
+
+RSP_ORDER = -(2**31)
+"""A ReplicaSchedulingPreference comes before every PlacementPolicy."""
+
+ABILITIES: Mapping[str, frozenset[str]] = {
+    "kubernetes": frozenset({"container", "service", "manifest"}),
+    "local": frozenset({"container", "process", "service"}),
+    "fake": frozenset({"container", "process", "service", "manifest"}),
+    "htcondor": frozenset({"container", "process"}),
+    "slurm": frozenset({"container", "process"}),
+    "pilots": frozenset({"container", "process"}),
+}
+"""What clusters of a provider can run, as far as it is known before they are asked (see ``Workload.needs``)."""
+
+
+def to_selector(selector: LabelSelector) -> Selector:
+    """The selector; labels that must have one value come first, by name."""
+    equal = (Requirement(key, "In", (value,)) for key, value in sorted(selector.match_labels.items()))
+    terms = (Requirement(term.key, term.operator, term.values) for term in selector.match_expressions)
+    return Selector((*equal, *terms))
+
+
+def to_constraint(constraint: ClusterConstraint | FlavorConstraint) -> Constraint:
+    """The selector and the expression."""
+    return Constraint(to_selector(constraint.selector), constraint.where.strip())
+
+
+def to_toleration(part: TolerationPart) -> Toleration:
+    """The toleration."""
+    return Toleration(part.key, part.operator, part.value, part.effect)
+
+
+def to_cluster(document: Document) -> Cluster:
+    """The cluster with its flavors as written, all of their nodes free."""
+    spec: ClusterSpec = document.spec
+    flavors = None if spec.flavors is None else tuple(map(_flavor, spec.flavors))
+    seen = spec.observed or ObservedPart()
+    return Cluster(
+        name=document.name,
+        labels=document.labels,
+        provider=spec.provider,
+        health=Health(seen.health),
+        health_message=seen.message,
+        away_s=seen.away,
+        cordoned=spec.cordoned,
+        draining=seen.draining,
+        binding=Binding(spec.binding),
+        flavors=flavors,
+        limits=None if seen.limits is None else limits_of(seen.limits),
+        foreign=resources_of(seen.foreign),
+        abilities=ABILITIES[spec.provider] if seen.abilities is None else frozenset(seen.abilities),
+        price={name: price * 1_000_000 / price_unit(name) for name, price in spec.price.items()},
+        carbon_g_per_kwh=spec.carbon_intensity,
+        unschedulable=tuple(Unschedulable(resources_of(one.requests), one.message) for one in seen.unschedulable),
+    )
+
+
+def _flavor(part: FlavorPart) -> Flavor:
+    allocatable = resources_of(part.allocatable)
+    whole = (NodeGroup(allocatable, part.count),) if part.count else ()
+    seen = None if part.nodes is None else tuple(NodeGroup(resources_of(one.free), one.count) for one in part.nodes)
+    return Flavor(
+        name=part.name,
+        count=part.count,
+        allocatable=allocatable,
+        nodes=whole if seen is None else seen,
+        labels=part.labels,
+        taints=tuple(Taint(taint.key, taint.value, taint.effect) for taint in part.taints),
+        max_count=max(part.count, part.max_count or 0),
+        boot_time_s=part.boot_time,
+    )
+
+
+def to_policy(document: Document) -> Policy:
+    """The policy of a PlacementPolicy or a ReplicaSchedulingPreference."""
+    if isinstance(document.spec, PreferenceSpec):
+        return _preference(document, document.spec)
+    spec: PolicySpec = document.spec
+    return Policy(
+        name=document.name,
+        order=spec.order,
+        match=Match(spec.match.queues, to_selector(spec.match.selector), spec.match.where.strip()),
+        require=to_constraint(spec.require),
+        tiers=tuple(map(_tier, spec.tiers)) or (Tier("all"),),
+        bounds={name: _bounds(part) for name, part in spec.clusters.items()},
+        stay=_stay(spec.stay),
+        preempt=spec.preempt,
+        source=str(document.source),
+    )
+
+
+def _tier(part: TierPart) -> Tier:
+    return Tier(
+        name=part.name,
+        clusters=part.clusters,
+        constraint=Constraint(to_selector(part.selector), part.where.strip()),
+        fill_to_ppm=part.fill_to,
+        weights=part.weights,
+        weight_by=part.weight_by,
+        open_after_s=part.open_after,
+    )
+
+
+def _bounds(part: BoundsPart) -> Bounds:
+    return Bounds(part.min, part.max, part.weight)
+
+
+def _stay(part: StayPart) -> Stay:
+    budget = None if part.move_budget is None else MoveBudget(*part.move_budget)
+    return Stay(Rebalance(part.rebalance), part.min_stay, budget)
+
+
+def _preference(document: Document, spec: PreferenceSpec) -> Policy:
+    """KubeFed's preference. Names are folded to small letters, as those of clusters are."""
+    bounds = {
+        name.lower(): Bounds(part.min_replicas, part.max_replicas, part.weight) for name, part in spec.clusters.items()
+    }
+    rebalance = Rebalance.ALWAYS if spec.rebalance else Rebalance.NEVER
+    return Policy(
+        name=document.name,
+        order=RSP_ORDER,
+        match=Match(workload=document.name),
+        bounds=bounds or {"*": Bounds(0, None, 1)},
+        # KubeFed knows neither a least stay nor a budget: "rebalance" moves what it has to.
+        stay=Stay(rebalance, 0.0 if spec.rebalance else 600.0, None),
+        replicas=spec.total_replicas,
+        source=str(document.source),
+    )
+
+
+def to_queue(document: Document) -> Queue:
+    """The queue. A limit of zero stays in it: it differs from no limit."""
+    spec: QueueSpec = document.spec
+    return Queue(
+        name=document.name,
+        weight=spec.weight,
+        priority=spec.priority,
+        cohort=spec.cohort,
+        quota=_limits(spec.quota),
+        borrowing_limit=_limits(spec.borrowing_limit),
+        lending_limit=_limits(spec.lending_limit),
+        half_life_s=spec.half_life,
+        namespace=spec.namespace or "",
+    )
+
+
+def _limits(quantities: Quantities | None) -> Resources | None:
+    return limits_of(quantities) if quantities else None
+
+
+def to_planning(document: Document) -> Planning:
+    """The settings of planning."""
+    spec: PlanningSpec = document.spec
+    return planning_of(spec)
+
+
+def planning_of(spec: PlanningSpec) -> Planning:
+    """The settings of planning, of a Planning document or a Scenario."""
+    return Planning(spec.order, spec.blocked_head, spec.backfilling, spec.outage_grace, spec.unknown_duration)

@@ -1,0 +1,257 @@
+"""From Workload documents and native manifests to what planning and dispatching need of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from federator.documents.common import API_VERSION
+from federator.documents.complaints import Misfit, faults_of, locate
+from federator.documents.documents import Document
+from federator.documents.native import Native, NativeRole, planning_part, read_native
+from federator.documents.problems import DocumentErrors
+from federator.documents.quantities import parse_time, resources_of
+from federator.documents.translate import to_constraint, to_toleration
+from federator.documents.workload import ContainerPart, RolePart, WorkloadBody, WorkloadDocument
+from federator.model.intent import Container
+from federator.model.workload import Gang, Input, Lifetime, Role, Workload
+
+_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
+_LARGEST_KEY = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadSpec:
+    """A workload as the planner reads it, and what its replicas run.
+
+    At most one of ``containers`` (by the name of the role) and ``manifest`` is given; neither where a document for
+    offline plans says only what is needed. ``namespace`` is the manifest's own, empty where it has none.
+    """
+
+    workload: Workload
+    containers: Mapping[str, Container] = field(default_factory=dict)
+    manifest: Mapping[str, Any] | None = None
+    enforce_duration: bool = False
+    namespace: str = ""
+
+    @property
+    def runnable(self) -> bool:
+        """Whether it says what every replica runs."""
+        return self.manifest is not None or all(role.name in self.containers for role in self.workload.roles)
+
+
+def to_workload(document: Document) -> WorkloadSpec:
+    """The workload of a document that was read. Raises DocumentErrors only where it was not."""
+    return workload_spec(document.raw)
+
+
+def workload_spec(raw: Mapping[str, Any]) -> WorkloadSpec:
+    """The workload of a raw document. Raises DocumentErrors.
+
+    Documents that differ only in name, time of submission and what they run are read once.
+    """
+    try:
+        return _quickly(raw)
+    except (DocumentErrors, ValidationError, ValueError, TypeError, AttributeError):
+        return _read(raw)  # for errors that name it, and its own values
+
+
+def _quickly(raw: Mapping[str, Any]) -> WorkloadSpec:
+    """Through the cache. Raises anything for a document that is wrong, or not of the usual form."""
+    name = raw["metadata"]["name"] if "metadata" in raw and "name" in raw["metadata"] else ""
+    if len(name) > 253 or _NAME.fullmatch(name) is None:
+        raise ValueError(name)
+    ours = raw.get("kind") == "Workload" and raw.get("apiVersion") == API_VERSION
+    spec = raw.get("spec") or {}
+    content, container = _of_ours(raw, spec) if ours else (planning_part(raw), None)
+    key = json.dumps(content, separators=(",", ":"))
+    shared = _shared(key) if len(key) <= _LARGEST_KEY else _read(content)
+    submitted_s = parse_time(spec["submittedAt"]) if ours and spec.get("submittedAt") is not None else 0.0
+    containers = shared.containers if container is None else {"": _container(ContainerPart.model_validate(container))}
+    return WorkloadSpec(
+        replace(shared.workload, name=name, submitted_at_s=submitted_s),
+        containers,
+        shared.manifest if ours else raw,
+        shared.enforce_duration,
+        shared.namespace if ours else _namespace(raw),
+    )
+
+
+def _of_ours(raw: Mapping[str, Any], spec: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+    """A Workload without its name and time of submission, and apart from it the container of its only role."""
+    content = {**raw, "metadata": {**raw["metadata"], "name": "any"}}
+    content["spec"] = {key: value for key, value in spec.items() if key != "submittedAt"}
+    container = content["spec"].get("container")
+    if container is None or spec.get("roles") or spec.get("template"):
+        return content, None
+    content["spec"]["container"] = {"image": "any"} if container.get("image") else {}
+    return content, container
+
+
+@lru_cache(maxsize=4096)
+def _shared(key: str) -> WorkloadSpec:
+    return _read(json.loads(key))
+
+
+def _read(raw: Mapping[str, Any]) -> WorkloadSpec:
+    metadata = raw.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, Mapping) else None
+    file = f"workload {name}" if name else "<workload>"
+    try:
+        if raw.get("kind") != "Workload" or raw.get("apiVersion") != API_VERSION:
+            return _of_native(raw, read_native(raw))
+        try:
+            document = WorkloadDocument.model_validate(raw)
+        except ValidationError as error:
+            raise Misfit(*faults_of(error, WorkloadDocument)) from None
+        return _of_document(document)
+    except Misfit as misfit:
+        raise DocumentErrors(locate(list(misfit.faults), file, None)) from None
+
+
+def template_of(body: WorkloadBody) -> Native | None:
+    """What the whole manifest in a Workload says; None where there is none. Raises Misfit."""
+    if not body.template:
+        return None
+    return read_native(body.template, base=("spec", "template"), template=True)
+
+
+def _of_document(document: WorkloadDocument) -> WorkloadSpec:
+    body, native = document.spec, template_of(document.spec)
+    given = body.model_fields_set
+    roles = _roles(body, native)
+    lifetime = Lifetime(body.lifetime)
+    parallelism = body.parallelism
+    gang = _gang(body)
+    if native is not None:
+        lifetime = lifetime if "lifetime" in given else native.lifetime
+        parallelism = parallelism if "parallelism" in given or "replicas" in given else native.parallelism
+        gang = gang or _gang_of(native)
+    workload = Workload(
+        name=document.metadata.name,
+        roles=roles,
+        queue=body.queue if "queue" in given or native is None else native.queue,
+        labels=document.metadata.labels,
+        priority=body.priority if "priority" in given or native is None else native.priority,
+        submitted_at_s=body.submitted_at or 0.0,
+        lifetime=lifetime,
+        min_replicas=min(body.min_replicas, sum(role.replicas for role in roles)),
+        gang=gang,
+        clusters=to_constraint(body.clusters),
+        needs=_needs(body, lifetime, native),
+        duration_s=body.duration if body.duration is not None or native is None else native.duration_s,
+        parallelism=parallelism,
+        retries=body.retries if "retries" in given or native is None else native.retries,
+        inputs=tuple(Input(part.name, part.size, part.at) for part in body.inputs),
+    )
+    containers = {} if native else _containers(body, roles)
+    manifest = body.template or None
+    return WorkloadSpec(workload, containers, manifest, body.enforce_duration, _namespace(manifest or {}))
+
+
+def _of_native(raw: Mapping[str, Any], native: Native) -> WorkloadSpec:
+    metadata = raw.get("metadata") or {}
+    name = metadata.get("name")
+    if not isinstance(name, str) or len(name) > 253 or _NAME.fullmatch(name) is None:
+        message = "is missing" if name is None else f"'{name}' is not a name that Kubernetes would take"
+        raise Misfit((("metadata", "name"), message, "give it one of small letters, digits and '-'"))
+    labels = metadata.get("labels") or {}
+    for key, value in labels.items():
+        if not isinstance(value, str):
+            raise Misfit((("metadata", "labels", key), "must be text", f"write it in quotes: '{value}'"))
+    roles = tuple(_native_role(role) for role in native.roles)
+    workload = Workload(
+        name=name,
+        roles=roles,
+        queue=native.queue,
+        labels=labels,
+        priority=native.priority,
+        lifetime=native.lifetime,
+        min_replicas=min(1, sum(role.replicas for role in roles)),
+        gang=_gang_of(native),
+        needs=native.needs,
+        duration_s=native.duration_s,
+        parallelism=native.parallelism,
+        retries=native.retries,
+    )
+    return WorkloadSpec(workload, {}, raw, False, _namespace(raw))
+
+
+def _gang_of(native: Native) -> Gang | None:
+    """A manifest of several roles cannot be cut in pieces: all of it goes to one cluster, or nothing."""
+    return Gang("cluster") if len(native.roles) > 1 else None
+
+
+def _namespace(manifest: Mapping[str, Any]) -> str:
+    metadata = manifest.get("metadata")
+    namespace = metadata.get("namespace") if isinstance(metadata, Mapping) else None
+    return namespace if isinstance(namespace, str) else ""
+
+
+def _native_role(role: NativeRole) -> Role:
+    return Role(role.name, role.replicas, role.requests, role.flavors, role.tolerations)
+
+
+def _gang(body: WorkloadBody) -> Gang | None:
+    if body.gang is None:
+        return None
+    scope, _, label = body.gang.scope.partition(" ")
+    return Gang(scope, label.strip())
+
+
+def _roles(body: WorkloadBody, native: Native | None) -> tuple[Role, ...]:
+    """The roles of the document; without any, the one role that it is, or those of its manifest."""
+    if body.roles:
+        return tuple(_role(part, body) for part in body.roles)
+    flavors, tolerations = to_constraint(body.flavors), tuple(map(to_toleration, body.tolerations))
+    given = body.model_fields_set
+    if native is None:
+        return (Role("", body.replicas, resources_of(body.requests), flavors, tolerations),)
+    roles = []
+    for role in native.roles:
+        alone = len(native.roles) == 1
+        roles.append(
+            Role(
+                role.name,
+                body.replicas if alone and "replicas" in given else role.replicas,
+                resources_of(body.requests) if alone and "requests" in given else role.requests,
+                flavors if "flavors" in given else role.flavors,
+                tolerations if "tolerations" in given else role.tolerations,
+            )
+        )
+    return tuple(roles)
+
+
+def _role(part: RolePart, body: WorkloadBody) -> Role:
+    return Role(
+        part.name,
+        part.replicas,
+        resources_of(part.requests),
+        to_constraint(body.flavors if part.flavors is None else part.flavors),
+        tuple(map(to_toleration, body.tolerations if part.tolerations is None else part.tolerations)),
+    )
+
+
+def _containers(body: WorkloadBody, roles: tuple[Role, ...]) -> dict[str, Container]:
+    own = {part.name: part.container for part in body.roles}
+    found = {role.name: own.get(role.name) or body.container for role in roles}
+    return {name: _container(part) for name, part in found.items() if part is not None}
+
+
+def _container(part: ContainerPart) -> Container:
+    return Container(part.image, part.command, part.args, part.env, part.working_dir)
+
+
+def _needs(body: WorkloadBody, lifetime: Lifetime, native: Native | None) -> frozenset[str]:
+    """A container without an image is a process of the node it runs on: not every provider has that."""
+    needs = {*body.needs, *(("service",) if lifetime is Lifetime.SERVICE else ())}
+    if native is not None:
+        return native.needs | needs
+    parts = [part.container or body.container for part in body.roles] or [body.container]
+    return frozenset(needs | {"container" if part.image else "process" for part in parts if part is not None})

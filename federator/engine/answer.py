@@ -1,0 +1,105 @@
+"""Plans and explanations as JSON documents, in the shape that ``federator plan -o json`` prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from federator.model.plan import Explanation, Plan, Share
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """The plan: placements are the wanted state, sorted by workload, then cluster (then role).
+
+    ``role`` stands only where a workload has several roles, which is where any of its roles has a name.
+    """
+    placements = sorted(plan.placements, key=lambda p: (p.workload, p.cluster, p.role))
+    refusals = sorted(plan.refusals, key=lambda r: (r.workload, r.role))
+    return {
+        "placements": [
+            {
+                "workload": placement.workload,
+                **_role(placement.role),
+                "cluster": placement.cluster,
+                "replicas": placement.replicas,
+                "tier": placement.tier,
+                "policy": placement.policy,
+            }
+            for placement in placements
+        ],
+        "refusals": [
+            {
+                "workload": refusal.workload,
+                **_role(refusal.role),
+                "replicas": refusal.replicas,
+                "reasons": {
+                    name: {"reason": verdict.reason.value, "message": verdict.message}
+                    for name, verdict in sorted(refusal.reasons.items())
+                },
+            }
+            for refusal in refusals
+        ],
+        "preemptions": [
+            {
+                "workload": preemption.workload,
+                **_role(preemption.role),
+                "cluster": preemption.cluster,
+                "replicas": preemption.replicas,
+                "by": preemption.by,
+                "reason": preemption.reason,
+            }
+            for preemption in plan.preemptions
+        ],
+        "moves": [
+            {
+                "workload": move.workload,
+                **_role(move.role),
+                "from": move.source,
+                "to": move.target,
+                "replicas": move.replicas,
+            }
+            for move in plan.moves
+        ],
+        "reservations": [
+            {
+                "workload": reservation.workload,
+                "cluster": reservation.cluster,
+                "at_s": reservation.at_s,
+                "replicas": reservation.replicas,
+            }
+            for reservation in plan.reservations
+        ],
+    }
+
+
+def explanation_document(explanation: Explanation) -> dict[str, Any]:
+    """Why a workload is where it is; one entry for each role and cluster."""
+    several = any(share.role for share in explanation.shares)
+    return {
+        "workload": explanation.workload,
+        "policy": explanation.policy,
+        "source": explanation.policy_source,
+        "position": explanation.position,
+        "clusters": [_share_document(share, several) for share in explanation.shares],
+        "cures": list(explanation.cures),
+    }
+
+
+def _share_document(share: Share, several: bool) -> dict[str, Any]:
+    return {
+        **({"role": share.role} if several else {}),
+        "cluster": share.cluster,
+        "tier": share.tier,
+        "room": share.room,
+        "weight": share.weight,
+        "min": share.minimum,
+        "max": share.maximum,
+        "running": share.held,
+        "share": None if share.ideal is None else round(share.ideal, 3),
+        "replicas": share.replicas,
+        "reason": share.verdict.reason.value if share.verdict else None,
+        "message": share.verdict.message if share.verdict else None,
+    }
+
+
+def _role(role: str) -> dict[str, str]:
+    return {"role": role} if role else {}

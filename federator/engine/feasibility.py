@@ -1,0 +1,228 @@
+"""Where a workload may run at all: the hard rules, each with its reason. How much fits there now is asked elsewhere.
+
+Rules that waiting does not change come first, so that the reason a person reads is the one that matters most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from federator.documents.quantities import format_amount
+from federator.engine.constraints import Constraints, flavor_requirement
+from federator.engine.governing import NO_TIER, Rule
+from federator.engine.nodes import Array, Mask, Nodes, Shape
+from federator.model.cluster import Cluster, Flavor, Health
+from federator.model.reasons import Reason, Verdict
+from federator.model.resources import CPU, MEMORY, STORAGE, Resources
+from federator.model.selectors import Constraint, Taint, Toleration
+from federator.model.workload import Role, Workload
+
+Verdicts = tuple[Verdict | None, ...]
+
+NO_FLAVOR = ("",)
+"""The flavors of a role that may use none: a name that no flavor has."""
+
+_PLAIN = frozenset({CPU, MEMORY, STORAGE, "pods"})
+
+
+def allowed_flavors(workload: Workload, role: Role, cluster: Cluster) -> tuple[str, ...]:
+    """The names of the only flavors of the cluster that the role may use, sorted.
+
+    Empty means any: every flavor is allowed, or the cluster's flavors are not known. Where none is allowed (the
+    cluster has changed since it got the work) it is ``NO_FLAVOR``, so that the replica waits there for a node.
+    """
+    if not cluster.flavors:
+        return ()
+    names = sorted(flavor.name for flavor in cluster.flavors if flavor_verdict(workload, role, cluster, flavor) is None)
+    if len(names) == len(cluster.flavors):
+        return ()
+    return tuple(names) or NO_FLAVOR
+
+
+def flavor_verdict(workload: Workload, role: Role, cluster: Cluster, flavor: Flavor) -> Verdict | None:
+    """Why the role may not use the flavor: its own constraint, or a taint. None if it may."""
+    requirement = flavor_requirement(role.flavors, workload, cluster, flavor)
+    if requirement is not None:
+        return Verdict(Reason.NO_MATCHING_FLAVOR, {"requirement": requirement})
+    taint = untolerated(flavor.taints, role.tolerations)
+    return Verdict(Reason.TAINTED, {"taint": str(taint)}) if taint is not None else None
+
+
+def untolerated(taints: Sequence[Taint], tolerations: Sequence[Toleration]) -> Taint | None:
+    """The first taint that keeps such replicas off."""
+    for taint in taints:
+        if taint.effect != "PreferNoSchedule" and not any(t.tolerates(taint) for t in tolerations):
+            return taint
+    return None
+
+
+def is_accelerator(resource: str) -> bool:
+    """Whether it is neither cpu, memory, disk nor a count of pods: a GPU, a TPU, a fast network card."""
+    return resource not in _PLAIN and not resource.startswith("hugepages-")
+
+
+def accelerates(flavor: Flavor, asked: frozenset[str]) -> bool:
+    """Whether nodes of the flavor have an accelerator that replicas asking for these would leave idle."""
+    return any(is_accelerator(name) and name not in asked for name in flavor.allocatable)
+
+
+def state_verdict(cluster: Cluster) -> Verdict | None:
+    """Why the cluster takes no new work as it is now; None if it does."""
+    detail = f": {cluster.health_message}" if cluster.health_message else ""
+    if cluster.health is Health.UNKNOWN:
+        return Verdict(Reason.CLUSTER_UNKNOWN, {"detail": detail})
+    if cluster.health is not Health.UP:
+        return Verdict(Reason.CLUSTER_AWAY, {"away_s": int(cluster.away_s), "detail": detail})
+    if cluster.draining:
+        return Verdict(Reason.DRAINING)
+    return Verdict(Reason.CORDONED) if cluster.cordoned else None
+
+
+@dataclass(frozen=True, eq=False)
+class Eligibility:
+    """Where one role may run. ``suits`` is by cluster and does not change by waiting; ``open`` may."""
+
+    shape: Shape
+    lasting: tuple[Verdicts, ...]
+    too_big: Mask
+    suits: Mask
+    open: Mask
+    states: Verdicts
+    clusters: tuple[Cluster, ...]
+    requests: Resources
+
+    def verdict(self, at: int) -> Verdict | None:
+        """The first hard rule that keeps new replicas off the cluster."""
+        for verdicts in self.lasting:
+            if (verdict := verdicts[at]) is not None:
+                return verdict
+        return self._too_big[at] if self.too_big[at] else self.states[at]
+
+    @cached_property
+    def _too_big(self) -> Verdicts:
+        pairs = zip(self.too_big, self.clusters, strict=True)
+        return tuple(too_big(self.requests, cluster) if big else None for big, cluster in pairs)
+
+
+def too_big(requests: Resources, cluster: Cluster) -> Verdict:
+    """Which resource of one replica no node of the cluster has enough of; else the one it has the least of."""
+    nodes = [flavor.allocatable for flavor in cluster.flavors or ()]
+    largest = {name: max((node[name] for node in nodes), default=0) for name in requests}
+    short = [name for name in requests if requests[name] > largest[name]]
+    name = min(short or list(requests), key=lambda name: (largest[name] * 2**20 // requests[name], name))
+    facts = {
+        "resource": name,
+        "needed": format_amount(name, requests[name]),
+        "largest": format_amount(name, largest[name]),
+    }
+    return Verdict(Reason.TOO_BIG, facts)
+
+
+class Feasibility:
+    """Eligibility of every role, worked out once for all roles that are alike in what it reads."""
+
+    def __init__(self, clusters: Sequence[Cluster], nodes: Nodes, constraints: Constraints) -> None:
+        self._clusters = tuple(clusters)
+        self._nodes = nodes
+        self._constraints = constraints
+        self._states: Verdicts = tuple(state_verdict(cluster) for cluster in clusters)
+        self._stateful = np.array([state is not None for state in self._states], dtype=bool)
+        self._known = np.array([cluster.flavors is not None for cluster in clusters], dtype=bool)
+        self._homes = np.array([lot.cluster for lot in nodes.lots], dtype=np.int64)
+        self._ranks: dict[frozenset[str], Array] = {}
+        self._gates: dict[object, tuple[Verdicts, Mask]] = {}
+        self._lots: dict[object, tuple[Verdicts, Mask, Mask]] = {}
+        self._shapes: dict[object, Eligibility] = {}
+
+    def of(self, workload: Workload, role: Role, rule: Rule, excluded: Verdicts) -> Eligibility:
+        """Where the role may run under the rule; ``excluded`` are the clusters that refused the workload (or empty)."""
+        gate_key = self._gate_key(workload, rule)
+        lots_key = self._lots_key(workload, role)
+        key = (gate_key, lots_key, role.requests, workload.name if excluded else "")
+        if key not in self._shapes:
+            gate, passes = self._gate(gate_key, workload, rule)
+            lot_verdicts, has_lot, allowed = self._allowed(lots_key, workload, role)
+            shape = self._nodes.shape(role.requests, allowed, self._rank(role.requests))
+            big = has_lot & self._known & ~self._any(shape.allowed)
+            suits = passes & has_lot & ~big
+            lasting = (gate, excluded, lot_verdicts) if excluded else (gate, lot_verdicts)
+            if excluded:
+                suits &= np.array([verdict is None for verdict in excluded], dtype=bool)
+            open_ = suits & ~self._stateful
+            self._shapes[key] = Eligibility(
+                shape, lasting, big, suits, open_, self._states, self._clusters, role.requests
+            )
+        return self._shapes[key]
+
+    def _gate_key(self, workload: Workload, rule: Rule) -> object:
+        constraints = (rule.policy.require, workload.clusters)
+        own = any(self._constraints.reads_workload(constraint) for constraint in constraints)
+        return (id(rule), workload.clusters, workload.needs, workload.name if own else "")
+
+    def _gate(self, key: object, workload: Workload, rule: Rule) -> tuple[Verdicts, Mask]:
+        if key not in self._gates:
+            required = self._constraints.on_clusters(rule.policy.require, workload)
+            wanted = self._constraints.on_clusters(workload.clusters, workload)
+            verdicts = tuple(
+                _gate_verdict(rule, at, required[at], wanted[at], workload.needs - cluster.abilities)
+                for at, cluster in enumerate(self._clusters)
+            )
+            self._gates[key] = verdicts, np.array([verdict is None for verdict in verdicts], dtype=bool)
+        return self._gates[key]
+
+    def _lots_key(self, workload: Workload, role: Role) -> object:
+        own = self._constraints.reads_workload(role.flavors)
+        return (role.flavors, role.tolerations, workload.name if own else "")
+
+    def _allowed(self, key: object, workload: Workload, role: Role) -> tuple[Verdicts, Mask, Mask]:
+        """Per cluster the verdict if no flavor may be used and whether one may, and which lots may be used."""
+        if key not in self._lots:
+            clusters = self._clusters
+            reasons = [flavor_verdict(workload, role, clusters[lot.cluster], lot.flavor) for lot in self._nodes.lots]
+            allowed = np.array([reason is None for reason in reasons], dtype=bool)
+            usable = ~self._known | self._any(allowed)
+            first: list[Verdict | None] = [None] * len(clusters)
+            for lot, reason in zip(self._nodes.lots, reasons, strict=True):
+                # A taint is what keeps it off where the flavor itself would do; that is the nearer reason.
+                known = first[lot.cluster]
+                if known is None or (known.reason is Reason.NO_MATCHING_FLAVOR and reason and reason.reason is Reason.TAINTED):
+                    first[lot.cluster] = reason
+            verdicts = tuple(None if ok else first[at] or _no_flavor(role.flavors) for at, ok in enumerate(usable))
+            self._lots[key] = verdicts, usable, allowed
+        return self._lots[key]
+
+    def _any(self, allowed: Mask) -> Mask:
+        """Whether the cluster has any of these lots."""
+        return np.bincount(self._homes[allowed], minlength=len(self._clusters)) > 0
+
+    def _rank(self, requests: Resources) -> Array:
+        """Nodes that exist before those that could, and of either, those without an accelerator it would leave idle."""
+        special = frozenset(name for name in requests if is_accelerator(name))
+        if special not in self._ranks:
+            ranks = [2 * lot.potential + accelerates(lot.flavor, special) for lot in self._nodes.lots]
+            self._ranks[special] = np.array(ranks, dtype=np.int64)
+        return self._ranks[special]
+
+
+def _gate_verdict(rule: Rule, at: int, required: str | None, wanted: str | None, lacking: frozenset[str]) -> Verdict | None:
+    policy = rule.policy.name
+    if rule.tier[at] == NO_TIER:
+        return Verdict(Reason.NOT_IN_POLICY, {"policy": policy})
+    if required is not None:
+        return Verdict(Reason.NOT_ALLOWED_BY_POLICY, {"policy": policy, "requirement": required})
+    if wanted is not None:
+        return Verdict(Reason.NOT_ALLOWED_BY_WORKLOAD, {"requirement": wanted})
+    if lacking:
+        return Verdict(Reason.NO_ABILITY, {"needs": ", ".join(sorted(lacking))})
+    return None
+
+
+def _no_flavor(constraint: Constraint) -> Verdict:
+    requirement = constraint.where or ", ".join(map(str, constraint.selector.requirements))
+    return Verdict(Reason.NO_MATCHING_FLAVOR, {"requirement": requirement or "the workload: it has no nodes"})
+
+

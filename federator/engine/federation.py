@@ -1,0 +1,130 @@
+"""The federation of one snapshot, laid out for planning: clusters by name, their nodes, limits and what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from federator.engine.binding import bind
+from federator.engine.constraints import Constraints
+from federator.engine.feasibility import Eligibility, Feasibility, Verdicts
+from federator.engine.governing import Governing
+from federator.engine.nodes import UNLIMITED, Array, Mask, Nodes, Shape
+from federator.model.cluster import Binding, Cluster, Health
+from federator.model.plan import Holding, Snapshot
+from federator.model.reasons import Reason, Verdict
+from federator.model.resources import Resources
+
+
+class Federation:
+    """Arrays by cluster, in the order of names. Only ``nodes`` and ``limits`` change while a plan is made."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.at_s = snapshot.at_s
+        self.clusters = tuple(sorted(snapshot.clusters, key=lambda cluster: cluster.name))
+        self.names = tuple(cluster.name for cluster in self.clusters)
+        self.index = {name: at for at, name in enumerate(self.names)}
+        asked = {name for workload in snapshot.workloads for role in workload.roles for name in role.requests}
+        self.nodes = Nodes(self.clusters, asked)
+        self.constraints = Constraints(self.clusters)
+        self.governing = Governing(snapshot.policies, self.clusters, self.constraints)
+        self.feasibility = Feasibility(self.clusters, self.nodes, self.constraints)
+        bindings = [cluster.binding for cluster in self.clusters]
+        self.habits: dict[Binding, Mask] = {
+            habit: np.array([one is habit for one in bindings], dtype=bool) for habit in Binding if habit in bindings
+        }
+        self.unknown = self._mask(lambda c: c.flavors is None)
+        self.lost = self._mask(lambda c: c.health is Health.LOST)
+        self.silent = self._mask(lambda c: c.health is not Health.UP)
+        self.cordoned = self._mask(lambda c: c.cordoned)
+        self.draining = self._mask(lambda c: c.draining)
+        self.working = ~(self.silent | self.cordoned | self.draining)
+        """Clusters that take new work; only they count in the fill of a tier."""
+        self.limits = self._limits()
+        self._reports = [at for at, cluster in enumerate(self.clusters) if cluster.unschedulable]
+        self._holdings: dict[tuple[str, str], list[Holding]] = {}
+        for holding in snapshot.holdings:
+            if holding.cluster in self.index:
+                self._holdings.setdefault((holding.workload, holding.role), []).append(holding)
+        self._exclusions: dict[str, dict[int, str]] = {}
+        for exclusion in sorted(snapshot.exclusions, key=lambda e: (e.workload, e.cluster, e.detail)):
+            if exclusion.cluster in self.index:
+                refused = self._exclusions.setdefault(exclusion.workload, {})
+                refused.setdefault(self.index[exclusion.cluster], exclusion.detail)
+
+    def _mask(self, holds: Callable[[Cluster], bool]) -> Mask:
+        return np.array([holds(cluster) for cluster in self.clusters], dtype=bool)
+
+    def _limits(self) -> Array | None:
+        """By resource and cluster: what quotas leave; None where no cluster has any."""
+        if all(cluster.limits is None for cluster in self.clusters):
+            return None
+        limits = np.full((len(self.nodes.resources), len(self.clusters)), 2**62, dtype=np.int64)
+        for at, cluster in enumerate(self.clusters):
+            for name, amount in cluster.limits.items_ if cluster.limits is not None else ():
+                if name in self.nodes.resources:
+                    limits[self.nodes.resources.index(name), at] = max(0, amount)
+        return limits
+
+    def holdings(self, workload: str, role: str) -> list[Holding]:
+        """What known clusters hold of a role."""
+        return self._holdings.get((workload, role), [])
+
+    def held(self, workload: str, role: str) -> Array:
+        """How many replicas each cluster holds; what a lost one holds counts as gone."""
+        held = np.zeros(len(self.names), dtype=np.int64)
+        for holding in self.holdings(workload, role):
+            held[self.index[holding.cluster]] += holding.replicas
+        held[self.lost] = 0
+        return held
+
+    def excluded(self, workload: str) -> Verdicts:
+        """The verdicts of clusters that refused the workload for good; empty where none did."""
+        refused = self._exclusions.get(workload)
+        if not refused:
+            return ()
+        facts = (refused.get(at) for at in range(len(self.names)))
+        return tuple(None if d is None else Verdict(Reason.REFUSED_BY_CLUSTER, {"detail": d}) for d in facts)
+
+    def limit_room(self, shape: Shape) -> Array | None:
+        """How many more replicas of the shape the quotas of each cluster allow; None where there are none."""
+        if self.limits is None:
+            return None
+        room = np.full(len(self.names), UNLIMITED, dtype=np.int64)
+        for at, asked in shape.amounts:
+            np.minimum(room, self.limits[at] // asked, out=room)
+        return room
+
+    def limits_left(self, shape: Shape) -> dict[str, Array]:
+        """What the quotas of each cluster leave of the resources that the shape asks for."""
+        limits = self.limits
+        return {} if limits is None else {self.nodes.resources[at]: limits[at].copy() for at, _ in shape.amounts}
+
+    def reported(self, requests: Resources) -> dict[int, str]:
+        """The clusters that said a replica of this shape, or a smaller one, finds no node; and their words."""
+        said: dict[int, str] = {}
+        for at in self._reports:
+            for report in self.clusters[at].unschedulable:
+                if all(requests[name] >= amount for name, amount in report.requests.items_):
+                    said.setdefault(at, report.message)
+        return said
+
+    def take(self, shape: Shape, replicas: Array) -> Array:
+        """Take the room of so many more replicas on each cluster; returns how many found no node."""
+        if self.limits is not None:
+            for at, asked in shape.amounts:
+                # What cannot be below zero stays so: the quota may have been lowered below what is on its way.
+                self.limits[at] = np.maximum(0, self.limits[at] - asked * replicas)
+        return bind(self.nodes, shape, np.where(self.unknown, 0, replicas), self.habits)
+
+    def hold_unbound(self, eligibility: Eligibility, unbound: Array) -> None:
+        """Bind what is on its way before anybody else gets that room.
+
+        A replica that finds no node keeps what is left of the node that has most left, up to what it asks for: the
+        cluster may bind it there as soon as something ends.
+        """
+        left = self.take(eligibility.shape, unbound)
+        for at in np.flatnonzero(left):
+            self.nodes.keep_remains(int(at), eligibility.shape, int(left[at]))
+        self.nodes.tidy()

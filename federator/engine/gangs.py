@@ -1,0 +1,206 @@
+"""Workloads whose replicas start together or not at all.
+
+``InOneCluster`` chooses one cluster for the whole workload (a gang of scope ``cluster``, and every workload with
+several roles that has no other scope); ``Together`` places it over several clusters, all or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from federator.engine.federation import Federation
+from federator.engine.fill import below_fill, tier_fill
+from federator.engine.nodes import Array, Mask
+from federator.engine.opening import Clocks, Passed, Wait, passed, wait_for
+from federator.engine.stay import loose_replicas, moves_left
+from federator.engine.tiers import UNWEIGHED, Filling, since
+from federator.engine.turn import Turn
+from federator.engine.weights import by_rule
+from federator.model.policy import FULL_PPM, Rebalance
+from federator.model.resources import Resources
+
+
+def by_heft(federation: Federation, turns: Sequence[Turn]) -> list[Turn]:
+    """Roles in the order in which they are bound: those whose replicas take the larger share of a node first."""
+    largest = {name: int(federation.nodes.allocatable[at].max(initial=1)) for at, name in enumerate(federation.nodes.resources)}
+
+    def heft(turn: Turn) -> int:
+        return max((amount * 2**30 // max(1, largest[name]) for name, amount in turn.role.requests.items_), default=0)
+
+    return sorted(turns, key=lambda turn: (-heft(turn), turn.role.name))
+
+
+@dataclass(slots=True, eq=False)
+class InOneCluster:
+    """Finds the cluster that holds a whole workload. ``turns`` are its roles, by heft."""
+
+    federation: Federation
+    turns: list[Turn]
+    clocks: Clocks
+    outage_grace_s: float
+    waits: dict[int, Wait] = field(default_factory=dict)
+    at_fill: set[int] = field(default_factory=set)
+    full: list[int] = field(default_factory=list)
+    fits: Array = field(init=False)
+    held: Array = field(init=False)
+    total: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.held = sum((turn.held for turn in self.turns), np.zeros(len(self.federation.names), dtype=np.int64))
+        self.total = sum(turn.wanted for turn in self.turns)
+        self.fits = sum(np.minimum(turn.wanted, turn.held + turn.room.more + turn.room.extra) for turn in self.turns)
+
+    def place(self) -> list[Filling]:
+        """What each role gets, in the order of ``turns``; the room is taken already."""
+        holder = int(self.held.argmax()) if self.held.any() else None
+        if self.total == 0:
+            chosen = None
+        elif holder is None:
+            chosen = self._choose(len(self.first.rule.tiers))
+        elif self.federation.silent[holder]:
+            return [self._filling(turn, turn.held.copy()) for turn in self.turns]  # what it holds is believed to run
+        else:
+            chosen = self._keep_or_move(holder)
+        return [self._filling(turn, self._at(chosen, turn)) for turn in self.turns]
+
+    @property
+    def first(self) -> Turn:
+        """The first role; rule and workload are the same for all."""
+        return self.turns[0]
+
+    def _keep_or_move(self, holder: int) -> int | None:
+        """A whole workload stays, unless its policy lets it move and there is a better place."""
+        rebalance = self.first.rule.policy.stay.rebalance
+        place = int(self.first.rule.tier[holder])
+        if self.federation.draining[holder]:
+            moved = self._choose(len(self.first.rule.tiers))
+        elif rebalance is not Rebalance.NEVER and self._may_move(holder):
+            before = place if place >= 0 and rebalance is Rebalance.PREFERRED else len(self.first.rule.tiers)
+            moved = self._choose(before)
+        else:
+            moved = None
+        if moved is not None:
+            return moved
+        if self._bind(holder, potential=True):
+            return holder
+        return self._choose(len(self.first.rule.tiers))
+
+    def _may_move(self, holder: int) -> bool:
+        """A gang moves as one: all of it may leave, and the period's budget has not been touched."""
+        stay = self.first.rule.policy.stay
+        for turn in self.turns:
+            holdings = self.federation.holdings(turn.workload.name, turn.role.name)
+            if loose_replicas(self.federation, turn.held, holdings, stay)[holder] < turn.held[holder]:
+                return False
+            if stay.move_budget is not None and any(holding.moved for holding in holdings):
+                return False
+            if moves_left(stay, turn.wanted, holdings) < 1 and turn.held[holder] > 0:
+                return False
+        return True
+
+    def _choose(self, tiers: int) -> int | None:
+        """The first of so many tiers, and in it the best cluster, that can hold all; its room is taken."""
+        rule, before = self.first.rule, list[Passed]()
+        self.waits, self.full, self.at_fill = {}, [], set()
+        suits, takers = self._suits(), self._takers()
+        for place in range(tiers):
+            wait = wait_for(rule.tiers[place], before, self.outage_grace_s) if not self.waits else None
+            if self.waits:
+                wait = Wait(rule.tiers[place].name, rule.tiers[place].open_after_s or 0.0, 0.0)
+            if wait is not None:
+                self.waits[place] = wait
+                continue
+            at = rule.members[place]
+            chosen = self._in_tier(place, takers, limited=True)
+            if chosen is not None:
+                return chosen
+            if takers[at].any():
+                self.full.append(place)
+            full_since = since(self.clocks, self.federation, self.first, place)
+            before.append(passed(self.federation, suits, at, bool(takers[at].any()), full_since))
+        for place in sorted(self.at_fill) if not self.waits else ():
+            chosen = self._in_tier(place, takers, limited=False)
+            if chosen is not None:
+                return chosen
+        return None
+
+    def _suits(self) -> Mask:
+        return np.logical_and.reduce([turn.eligibility.suits for turn in self.turns])
+
+    def _takers(self) -> Mask:
+        """Clusters that would take all of it if they had room."""
+        open_ = np.logical_and.reduce([turn.eligibility.open for turn in self.turns])
+        return open_ & (self.first.maxima >= self.total) & (self.first.rule.weights != 0)
+
+    def _in_tier(self, place: int, takers: Mask, *, limited: bool) -> int | None:
+        rule = self.first.rule
+        at = rule.members[place]
+        for potential in (False, True):
+            if potential and not any(turn.room.extra[at].any() for turn in self.turns):
+                break
+            if limited and not self._below_fill(place, potential):
+                self.at_fill.add(place)
+                continue
+            weights = self._weights(place, potential)
+            ranked = at[np.lexsort((at, -weights))]
+            for one in ranked.tolist():
+                if takers[one] and self._bind(one, potential):
+                    return int(one)
+        return None
+
+    def _below_fill(self, place: int, potential: bool) -> bool:
+        total = self.first.workload.total_requests
+        fill = tier_fill(self.federation, self.first.rule, place, total, potential=potential)
+        return below_fill(fill, self.first.rule.tiers[place].fill_to_ppm, total - self.turns[-1].role.requests)
+
+    def _weights(self, place: int, potential: bool) -> Array:
+        """The tier's weights; by room, how many replicas of it (or, with several roles, how much of it) would fit."""
+        rule = self.first.rule
+        at = rule.members[place]
+        if len(at) and rule.weights[at[0]] >= 0:
+            return rule.weights[at]
+        reach = [t.held[at] + t.room.more[at] + potential * t.room.extra[at] for t in self.turns]
+        whole = [part * (1 if len(self.turns) == 1 else 1000) // max(1, t.wanted if len(self.turns) > 1 else 1) for t, part in zip(self.turns, reach, strict=True)]
+        weight_by = rule.tiers[place].weight_by
+        clusters = [self.federation.clusters[one] for one in at] if weight_by != "room" else []
+        requests = self.first.workload.total_requests
+        return by_rule(weight_by, self.first.workload, requests, clusters, np.minimum.reduce(whole))
+
+    def _bind(self, at: int, potential: bool) -> bool:
+        """Take the room of all that is missing on one cluster, role by role on the same nodes; all or nothing."""
+        federation = self.federation
+        missing = [max(0, turn.wanted - int(turn.held[at])) for turn in self.turns]
+        if not any(missing):
+            return True
+        for turn, lacking in zip(self.turns, missing, strict=True):
+            room = int(turn.room.more[at]) + (int(turn.room.extra[at]) if potential else 0)
+            if lacking > room:
+                return False
+        saved = federation.save()
+        found = 0
+        for turn, lacking in zip(self.turns, missing, strict=True):
+            replicas = np.zeros(len(federation.names), dtype=np.int64)
+            replicas[at] = min(lacking, federation.still_allowed(turn.eligibility.shape, at))
+            left = federation.take(turn.eligibility.shape, replicas)
+            found += int(replicas[at] - left[at]) + min(turn.wanted, int(turn.held[at]))
+        if found == self.total:
+            return True
+        federation.restore(saved)
+        self.fits[at] = found
+        return False
+
+    def _at(self, chosen: int | None, turn: Turn) -> Array:
+        placed = np.zeros(len(self.federation.names), dtype=np.int64)
+        if chosen is not None:
+            placed[chosen] = turn.wanted
+        return placed
+
+    def _filling(self, turn: Turn, placed: Array) -> Filling:
+        weights = np.full(len(placed), UNWEIGHED, dtype=np.int64)
+        return Filling(placed, weights, self.waits, self.at_fill, self.full)
+
+
+__all__ = ["FULL_PPM", "InOneCluster", "Resources", "by_heft"]

@@ -1,0 +1,75 @@
+"""When the next tier opens: how long the tiers before it have been full or away for a workload."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from federator.engine.federation import Federation
+from federator.engine.nodes import Array, Mask
+from federator.model.cluster import Health
+from federator.model.policy import Tier
+
+Clocks = Mapping[tuple[str, str, str], float]
+"""Since when (policy, tier, shape) has been full, in seconds since the epoch."""
+
+
+class Standing(Enum):
+    """How a tier stands towards replicas that it did not take."""
+
+    CLOSED = "closed"
+    """Nothing in it can ever take such a replica as things are set: it holds nobody up."""
+    AWAY = "away"
+    """Its clusters that could do not answer."""
+    FULL = "full"
+    """It has no room, or is full to its fillTo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A tier that was passed over, and since how many seconds it has stood so."""
+
+    standing: Standing
+    for_s: float
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A tier that is not open yet: the numbers of its verdict."""
+
+    tier: str
+    open_after_s: float
+    for_s: float
+
+
+def passed(federation: Federation, suits: Mask, members: Array, takers: bool, since_s: float) -> Passed:
+    """How a tier of these members stands to what it did not take.
+
+    ``suits`` tells which clusters would do, ``takers`` whether one would take more if it had room, ``since_s`` since
+    when it has been full.
+    """
+    could = [int(at) for at in members if suits[at] and not _put_aside(federation, int(at))]
+    if could and all(federation.silent[at] for at in could):
+        away_s = min(federation.clusters[at].away_s for at in could)
+        lost = all(federation.clusters[at].health is Health.LOST for at in could)
+        return Passed(Standing.AWAY, away_s, lost)
+    return Passed(Standing.FULL, federation.at_s - since_s) if takers else Passed(Standing.CLOSED, 0.0)
+
+
+def _put_aside(federation: Federation, at: int) -> bool:
+    return bool(federation.cordoned[at] or federation.draining[at])
+
+
+def wait_for(tier: Tier, before: Sequence[Passed], outage_grace_s: float) -> Wait | None:
+    """Whether the tier must still wait for the tiers before it; None if it is open."""
+    standing = [one for one in before if one.standing is not Standing.CLOSED]
+    if not standing:
+        return None
+    if tier.open_after_s is not None:
+        for_s = min(one.for_s for one in standing)
+        return None if for_s >= tier.open_after_s else Wait(tier.name, tier.open_after_s, for_s)
+    away = [one for one in standing if one.standing is Standing.AWAY and not one.lost]
+    for_s = min((one.for_s for one in away), default=outage_grace_s)
+    return None if for_s >= outage_grace_s else Wait(tier.name, outage_grace_s, for_s)

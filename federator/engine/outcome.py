@@ -1,0 +1,106 @@
+"""What came of one role's turn, and how it is written into the plan: placements, refusals, moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from federator.documents.quantities import format_share
+from federator.engine.federation import Federation
+from federator.engine.fill import tier_fill
+from federator.engine.nodes import Array
+from federator.engine.tiers import Filling
+from federator.engine.turn import Turn
+from federator.engine.verdicts import Scene, TierLimit
+from federator.model.plan import Move, Placement
+from federator.model.policy import FULL_PPM
+from federator.model.reasons import Verdict
+
+
+@dataclass(slots=True, eq=False)
+class Outcome:
+    """One role, where its replicas go, and, where nothing new could start for the workload as a whole, why.
+
+    ``together`` replicas must be in one cluster (0: they need not). ``whole_room`` is by cluster how many of the
+    workload's replicas fit there. ``bound``: its room has been taken already.
+    """
+
+    turn: Turn
+    filling: Filling
+    whole: Verdict | None = None
+    whole_room: Array | None = None
+    together: int = 0
+    bound: bool = False
+
+    @property
+    def grown(self) -> Array:
+        """What is added to what each cluster holds."""
+        return np.maximum(self.filling.placed - self.turn.held, 0)
+
+    @property
+    def refused(self) -> int:
+        """How many replicas have no place."""
+        return self.turn.wanted - self.filling.total
+
+    @property
+    def blocked(self) -> bool:
+        """Whether it waits for something that may pass: room, an outage, a tier that opens."""
+        turn, filling = self.turn, self.filling
+        may = turn.eligibility.suits & (filling.placed < turn.maxima) & (turn.rule.weights != 0)
+        return self.refused > 0 and bool(may.any())
+
+    def placements(self, federation: Federation) -> Iterator[Placement]:
+        """The wanted state of the role."""
+        turn, placed = self.turn, self.filling.placed
+        policy, role, workload = turn.rule.policy.name, turn.role.name, turn.workload.name
+        tiers = [*(tier.name for tier in turn.rule.tiers), ""]  # picked by NO_TIER, which is -1
+        at = np.flatnonzero(placed)
+        names = federation.names
+        for one, replicas, place in zip(at.tolist(), placed[at].tolist(), turn.rule.tier[at].tolist(), strict=True):
+            yield Placement(workload, role, names[one], replicas, tiers[place], policy)
+
+    def moves(self, federation: Federation) -> Iterator[Move]:
+        """The clusters that lose replicas paired with those that gain some, both in the order of names."""
+        grown = self.grown
+        lost = np.maximum(self.turn.held - self.filling.placed, 0)
+        if not lost.any() or not grown.any():
+            return
+        sources = np.repeat(np.arange(len(lost)), lost)
+        targets = np.repeat(np.arange(len(grown)), grown)
+        pairs = min(len(sources), len(targets))
+        both, counts = np.unique(np.stack([sources[:pairs], targets[:pairs]]), axis=1, return_counts=True)
+        for source, target, count in zip(*both.tolist(), counts.tolist(), strict=True):
+            names = federation.names
+            yield Move(self.turn.workload.name, self.turn.role.name, names[source], names[target], count)
+
+    def scene(self, federation: Federation) -> Scene:
+        """What stood when it was decided, for its reasons; to be taken before its room is."""
+        turn, filling = self.turn, self.filling
+        return Scene(
+            index=federation.index,
+            policy=turn.rule.policy.name,
+            requests=turn.role.requests,
+            eligibility=turn.eligibility,
+            room=turn.room,
+            placed=filling.placed,
+            grown=self.grown,
+            minima=turn.minima,
+            maxima=turn.maxima,
+            weights=filling.weights,
+            free={name: federation.nodes.free_of(name) for name in turn.role.requests},
+            tier=turn.rule.tier,
+            waits=filling.waits,
+            at_fill={place: _limit(federation, turn, place) for place in sorted(filling.at_fill)},
+            whole=self.whole,
+            whole_room=self.whole_room,
+            together=self.together,
+        )
+
+
+def _limit(federation: Federation, turn: Turn, place: int) -> TierLimit:
+    tier = turn.rule.tiers[place]
+    fill = tier_fill(federation, turn.rule, place, turn.role.requests, potential=False)
+    used = format_share(round(fill.share * FULL_PPM) // 1000 * 1000) if fill is not None else "all"
+    return TierLimit(tier.name, format_share(tier.fill_to_ppm), used)

@@ -1,0 +1,173 @@
+"""Why a refused replica is not on a cluster: found, numbered and worded only when somebody looks.
+
+A plan for a full federation refuses hundreds of thousands of (replica, cluster) pairs, of which people read a few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from federator.documents.quantities import format_amount
+from federator.engine.feasibility import Eligibility
+from federator.engine.nodes import Array
+from federator.engine.opening import Wait
+from federator.engine.turn import Room
+from federator.model.reasons import Reason, Verdict
+from federator.model.resources import Resources
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """Amounts of resources that become words when they are read: ``2 cpu, 4Gi memory``."""
+
+    amounts: tuple[tuple[str, int], ...]
+
+    def __str__(self) -> str:
+        words = (f"{format_amount(name, amount)} {name}" for name, amount in self.amounts)
+        return ", ".join(words) or "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class TierLimit:
+    """A tier that stopped at its fillTo."""
+
+    tier: str
+    fill_to: str
+    fill: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """What stood when replicas were refused. Arrays by cluster; ``grown`` is what was added to what is held there.
+
+    ``free`` is by resource. ``waits`` and ``at_fill`` are by the place of a tier. ``whole`` is why nothing is placed
+    even where there is room (a gang or a minimum that does not fit, a blocked head), ``whole_room`` its number for
+    each cluster, ``together`` how many replicas must be in one cluster.
+    """
+
+    index: Mapping[str, int]
+    policy: str
+    requests: Resources
+    eligibility: Eligibility
+    room: Room
+    placed: Array
+    grown: Array
+    minima: Array
+    maxima: Array
+    weights: Array
+    free: Mapping[str, Array]
+    tier: Array
+    waits: Mapping[int, Wait] = field(default_factory=dict)
+    at_fill: Mapping[int, TierLimit] = field(default_factory=dict)
+    whole: Verdict | None = None
+    whole_room: Array | None = None
+    together: int = 0
+
+
+def _hard(scene: Scene, at: int) -> Verdict | None:
+    return scene.eligibility.verdict(at)
+
+
+def _reported(scene: Scene, at: int) -> Verdict | None:
+    detail = scene.room.reported.get(at)
+    return Verdict(Reason.UNSCHEDULABLE, {"detail": detail}) if detail is not None else None
+
+
+def _at_maximum(scene: Scene, at: int) -> Verdict | None:
+    if max(int(scene.placed[at]) + 1, scene.together) <= scene.maxima[at]:
+        return None
+    return Verdict(Reason.AT_MAXIMUM, {"policy": scene.policy, "maximum": int(scene.maxima[at])})
+
+
+def _over_limit(scene: Scene, at: int) -> Verdict | None:
+    limits = scene.room.limits
+    if limits is None or scene.room.limited is None or scene.room.limited[at] > scene.grown[at]:
+        return None
+    grown = int(scene.grown[at])
+    left = {name: int(limits[name][at]) - grown * asked for name, asked in scene.requests.items_ if asked > 0}
+    name = min(left, key=lambda name: (left[name] // scene.requests[name], name))
+    needed = format_amount(name, scene.requests[name])
+    return Verdict(Reason.OVER_LIMIT, {"resource": name, "left": format_amount(name, left[name]), "needed": needed})
+
+
+def _no_room(scene: Scene, at: int) -> Verdict | None:
+    if scene.room.more[at] + scene.room.extra[at] > scene.grown[at]:
+        return None
+    free = tuple((name, int(amounts[at])) for name, amounts in scene.free.items())
+    facts = {"needed": Amounts(scene.requests.items_), "free": Amounts(free), "holds": int(scene.placed[at])}
+    return Verdict(Reason.NO_ROOM, facts)
+
+
+def _no_weight(scene: Scene, at: int) -> Verdict | None:
+    if scene.weights[at] != 0:
+        return None
+    return Verdict(Reason.NO_WEIGHT, {"policy": scene.policy, "minimum": int(scene.minima[at])})
+
+
+def _not_open(scene: Scene, at: int) -> Verdict | None:
+    wait = scene.waits.get(int(scene.tier[at]))
+    if wait is None:
+        return None
+    facts = {"tier": wait.tier, "open_after_s": int(wait.open_after_s), "for_s": int(wait.for_s)}
+    return Verdict(Reason.TIER_NOT_OPEN, facts)
+
+
+def _at_fill(scene: Scene, at: int) -> Verdict | None:
+    limit = scene.at_fill.get(int(scene.tier[at]))
+    if limit is None:
+        return None
+    return Verdict(Reason.TIER_FULL, {"tier": limit.tier, "fill_to": limit.fill_to, "fill": limit.fill})
+
+
+def _whole(scene: Scene, at: int) -> Verdict | None:
+    if scene.whole is None or scene.whole_room is None:
+        return scene.whole
+    return Verdict(scene.whole.reason, {**scene.whole.facts, "room": int(scene.whole_room[at])})
+
+
+def _not_needed(scene: Scene, at: int) -> Verdict:
+    return Verdict(Reason.STAYS_ELSEWHERE, {"detail": "no move is allowed now"})
+
+
+CHECKS: tuple[Callable[[Scene, int], Verdict | None], ...] = (
+    _hard,
+    _reported,
+    _at_maximum,
+    _over_limit,
+    _no_room,
+    _no_weight,
+    _not_open,
+    _at_fill,
+    _whole,
+)
+"""In this order; the first that speaks is the reason."""
+
+
+class Reasons(Mapping[str, Verdict]):
+    """A verdict for every cluster of the federation, made when it is looked up."""
+
+    __slots__ = ("_made", "_scene")
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._made: dict[str, Verdict] = {}
+
+    def __getitem__(self, name: str) -> Verdict:
+        if name not in self._made:
+            at = self._scene.index[name]
+            verdicts = (check(self._scene, at) for check in CHECKS)
+            self._made[name] = next((v for v in verdicts if v is not None), None) or _not_needed(self._scene, at)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._scene.index)
+
+    def __len__(self) -> int:
+        return len(self._scene.index)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mapping) and dict(self) == dict(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._scene.index))

@@ -1,0 +1,167 @@
+"""The daemon as a process in a folder of its own, and the command line beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+COMMAND = [sys.executable, "-m", "federator.cli.main"]
+
+
+class Federator:
+    """One daemon; may be killed and started again over the same state."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "config.yaml"
+        self.log = folder / "daemon.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._environment = {k: v for k, v in os.environ.items() if not k.startswith("FEDERATOR")}
+
+    def write(self, documents: Sequence[Mapping[str, Any]], **settings: Any) -> None:
+        """The documents that its files hold, and its configuration."""
+        self.write_file("federation.yaml", documents)
+        spec = {
+            "files": ["federation.yaml"],
+            "stateDirectory": str(self.folder / "var"),
+            "listen": {"port": 0},
+            "cycle": "200ms",
+            "keepEnded": "5m",
+            **settings,
+        }
+        head = {"apiVersion": "federator.dev/v1alpha1", "kind": "Configuration", "metadata": {"name": "test"}}
+        self.config.write_text(yaml.safe_dump({**head, "spec": spec}))
+
+    def write_file(self, name: str, documents: Sequence[Mapping[str, Any]]) -> Path:
+        """A file of documents."""
+        path = self.folder / name
+        path.write_text(yaml.safe_dump_all(with_version(d) for d in documents))
+        return path
+
+    def start(self, timeout_s: float = 60.0) -> None:
+        """Start the daemon and wait until it is ready."""
+        (self.folder / "var" / "endpoint.json").unlink(missing_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*COMMAND, "run", "--config", str(self.config), "--no-live"],
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder, env=self._environment,
+            )  # fmt: skip
+        until(self._ready, timeout_s, "the daemon to be ready", self.tail)
+
+    def _ready(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError(f"the daemon ended with {self.process.returncode}:\n{self.tail()}")
+        return (self.folder / "var" / "endpoint.json").exists() and self.try_cli("get", "clusters").returncode == 0
+
+    def kill(self) -> None:
+        """SIGKILL: what a crash is like."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, timeout_s: float = 60.0) -> int:
+        """SIGTERM, as a supervisor does; returns the exit status."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout_s)
+
+    def try_cli(self, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """One command of the federator, whatever comes of it."""
+        return subprocess.run(
+            [*COMMAND, *words], capture_output=True, text=True, cwd=self.folder, input=stdin, timeout=120,
+            env=self._environment, check=False,
+        )  # fmt: skip
+
+    def cli(self, *words: str, stdin: str | None = None) -> str:
+        """One command of the federator, which must succeed; what it printed."""
+        done = self.try_cli(*words, stdin=stdin)
+        assert done.returncode == 0, f"federator {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def json(self, *words: str) -> Any:
+        """The same, with ``-o json``."""
+        return json.loads(self.cli(*words, "-o", "json"))
+
+    def submit(self, *documents: Mapping[str, Any]) -> None:
+        """Hand in workloads."""
+        path = self.write_file("submitted.yaml", documents)
+        self.cli("submit", "-f", str(path))
+
+    def workload(self, name: str) -> Any:
+        """A workload as ``get`` shows it."""
+        return self.json("get", "workload", name)
+
+    def wait_for(self, name: str, condition: Callable[[Any], bool], timeout_s: float = 60.0) -> Any:
+        """Wait until the workload is as wanted; returns it."""
+        latest: dict[str, Any] = {}
+
+        def holds() -> bool:
+            latest.clear()
+            latest.update(self.workload(name))
+            return condition(latest)
+
+        until(holds, timeout_s, f"workload {name}", lambda: f"{json.dumps(latest, indent=1)}\n{self.tail()}")
+        return latest
+
+    def tail(self, lines: int = 40) -> str:
+        """The end of the daemon's log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def clean_up(self) -> None:
+        """End the daemon and every process that local clusters started for it."""
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for process in psutil.process_iter(["pid", "cmdline", "cwd"]):
+            told = [*(process.info["cmdline"] or []), process.info["cwd"] or ""]
+            if any(str(self.folder) in word for word in told) and process.info["pid"] != os.getpid():
+                process.kill()
+
+
+def until(condition: Callable[[], bool], timeout_s: float, what: str, story: Callable[[], str] = lambda: "") -> None:
+    """Wait for a condition; fails with the story if it does not come true in time."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {timeout_s:g} s for {what}\n{story()}")
+        time.sleep(0.2)
+
+
+def with_version(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document with our apiVersion where it names none."""
+    return {"apiVersion": "federator.dev/v1alpha1", **document}
+
+
+def named(kind: str, name: str, spec: Mapping[str, Any], **metadata: Any) -> dict[str, Any]:
+    """A document."""
+    return {"kind": kind, "metadata": {"name": name, **metadata}, "spec": dict(spec)}
+
+
+def kubernetes(name: str, kubeconfig: Path, namespace: str, **labels: str) -> dict[str, Any]:
+    """A Kubernetes cluster."""
+    block = {"kubeconfig": str(kubeconfig), "namespace": namespace, "qps": 200, "burst": 400, "timeout": "5s"}
+    return named("Cluster", name, {"provider": "kubernetes", "kubernetes": block}, labels=labels)
+
+
+def local(name: str, cpu: int, nodes: int = 1, **labels: str) -> dict[str, Any]:
+    """A local cluster of a pretended size."""
+    flavor = {"name": "standard", "count": nodes, "allocatable": {"cpu": cpu, "memory": "16Gi"}}
+    return named("Cluster", name, {"provider": "local", "flavors": [flavor]}, labels=labels)
+
+
+def batch(name: str, replicas: int, command: Sequence[str], cpu: str = "1", **spec: Any) -> dict[str, Any]:
+    """A batch workload."""
+    requests = {"cpu": cpu, "memory": "64Mi", **spec.pop("requests", {})}
+    container = {"image": "example.org/payload:1", "command": list(command), **spec.pop("container", {})}
+    return named("Workload", name, {"replicas": replicas, "requests": requests, "container": container, **spec})

@@ -1,0 +1,24 @@
+"""`python -m tests.servers.obtain`: gets every server that the tests use, before the first test waits for one."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from tests.servers.build_kubernetes import build_if_needed
+from tests.servers.postgres import find_postgres
+
+
+def main() -> None:
+    """Find or make each server; exit status 1, with what is missing and the cure, if one cannot be had."""
+    for name, obtain in (("Kubernetes", build_if_needed), ("PostgreSQL", find_postgres)):
+        began = time.monotonic()
+        try:
+            found = obtain()
+        except Exception as error:
+            sys.exit(f"{name} cannot be had: {error}")
+        print(f"   {name}: {getattr(found, 'directory', found)} ({time.monotonic() - began:.0f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    main()
