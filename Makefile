@@ -10,7 +10,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: $(INSTALLED) ## start the federator with config/local.yaml and its sample workloads
-	@$(PY) -m federator.cli.main run --config $(RUN_CONFIG)
+	@$(PY) -m federator run --config $(RUN_CONFIG)
 
 test: $(INSTALLED) ## everything: checks, fast tests, and tests on real servers (about 15 minutes; 6 more the first time)
 	@echo "== 1 of 3: checks and fast tests (about 2 minutes)"

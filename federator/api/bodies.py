@@ -12,8 +12,8 @@ from aiohttp import web
 from federator.api.call import Call
 from federator.api.problems import Problem
 from federator.daemon.service import Json
-from federator.documents.problems import DocumentErrors
 from federator.documents.entries import Entry
+from federator.documents.problems import DocumentErrors
 from federator.documents.problems import Problem as Slip
 from federator.documents.reading import read_document
 from federator.documents.yaml_reader import Marks, TextRefused, read_yaml
@@ -69,7 +69,9 @@ def _parse(body: bytes, as_json: bool) -> Sequence[Json]:
         _check_json(text)
     file = f"{BODY}.json" if as_json else BODY
     try:
-        entries = [one for value, marks in read_yaml(text, file) if value is not None for one in _flat(file, value, marks)]
+        entries = [
+            one for value, marks in read_yaml(text, file) if value is not None for one in _flat(file, value, marks)
+        ]
     except TextRefused as error:
         slip = error.problem
         raise _malformed(slip.line, slip.column, slip.message, slip.cure) from error
@@ -135,4 +137,3 @@ def _malformed(line: int, column: int, message: str, cure: str) -> Problem:
     located = {"file": BODY, "line": line, "column": column, "field": "", "message": message, "cure": cure}
     words = f"{message}; {cure}" if cure else message
     return Problem(400, "malformed", f"{place}{words}", more={"errors": [located]})
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -13,7 +14,13 @@ from federator.api.problems import Problem
 from federator.daemon.service import Json, NotFound
 from federator.model.records import Token
 
-FIELDS = {"name": str, "roles": list, "queues": list, "site": str, "expiresAt": (int, float)}
+FIELDS: Mapping[str, type | tuple[type, ...]] = {
+    "name": str,
+    "roles": list,
+    "queues": list,
+    "site": str,
+    "expiresAt": (int, float),
+}
 
 
 async def list_tokens(call: Call) -> web.StreamResponse:
@@ -29,7 +36,9 @@ async def make_token(call: Call) -> web.StreamResponse:
     """A new token, valid from the next request on."""
     wanted = _wanted(call)
     if any(token.name == wanted["name"] for token in await call.tokens.tokens()):
-        raise Problem(409, "conflict", f"there is a token {wanted['name']!r} already; revoke it first, or take another name")
+        raise Problem(
+            409, "conflict", f"there is a token {wanted['name']!r} already; revoke it first, or take another name"
+        )
     try:
         secret, token = new_token(
             wanted["name"],
@@ -67,7 +76,9 @@ def _wanted(call: Call) -> dict[str, Any]:
         raise Problem(422, "invalid-token", "an object with at least a name is needed")
     for key, value in wanted.items():
         if key not in FIELDS or not isinstance(value, FIELDS[key]) or isinstance(value, bool):
-            raise Problem(422, "invalid-token", f"field {key!r} is unknown or of the wrong type; known: {', '.join(FIELDS)}")
+            raise Problem(
+                422, "invalid-token", f"field {key!r} is unknown or of the wrong type; known: {', '.join(FIELDS)}"
+            )
     return wanted
 
 
@@ -82,13 +93,45 @@ def _view(token: Token) -> Json:
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/api/v1/tokens", list_tokens, "list_tokens", "List tokens by name, without secrets.", action="operate",
-          params=(Param("limit", "integer", "At most so many.", default=100, minimum=1, maximum=1000),
-                  Param("after", "string", "Where the page before ended.", default="")),
-          result="TokenList", tag="tokens"),
-    Route("POST", "/api/v1/tokens", make_token, "make_token", "Make a token; its secret is told in this answer only.",
-          action="operate", body="NewToken", result="MadeToken", write=True, repeatable=False,
-          statuses=(409, 422), success=(201,), tag="tokens"),
-    Route("DELETE", "/api/v1/tokens/{name}", revoke_token, "revoke_token", "Make a token void.", action="operate",
-          result="Deleted", write=True, statuses=(404,), tag="tokens"),
+    Route(
+        "GET",
+        "/api/v1/tokens",
+        list_tokens,
+        "list_tokens",
+        "List tokens by name, without secrets.",
+        action="operate",
+        params=(
+            Param("limit", "integer", "At most so many.", default=100, minimum=1, maximum=1000),
+            Param("after", "string", "Where the page before ended.", default=""),
+        ),
+        result="TokenList",
+        tag="tokens",
+    ),
+    Route(
+        "POST",
+        "/api/v1/tokens",
+        make_token,
+        "make_token",
+        "Make a token; its secret is told in this answer only.",
+        action="operate",
+        body="NewToken",
+        result="MadeToken",
+        write=True,
+        repeatable=False,
+        statuses=(409, 422),
+        success=(201,),
+        tag="tokens",
+    ),
+    Route(
+        "DELETE",
+        "/api/v1/tokens/{name}",
+        revoke_token,
+        "revoke_token",
+        "Make a token void.",
+        action="operate",
+        result="Deleted",
+        write=True,
+        statuses=(404,),
+        tag="tokens",
+    ),
 )

@@ -165,7 +165,11 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Token": TOKEN,
     "TokenList": page_of("Token"),
-    "MadeToken": {**TOKEN, "properties": {**TOKEN["properties"], "token": TEXT}, "required": [*TOKEN["required"], "token"]},
+    "MadeToken": {
+        **TOKEN,
+        "properties": {**TOKEN["properties"], "token": TEXT},
+        "required": [*TOKEN["required"], "token"],
+    },
     "NewToken": NEW_TOKEN,
     "Health": obj({"status": {"const": "ok"}}),
     "Ready": obj({"ready": FLAG, "checks": many(obj({"name": TEXT, "ok": FLAG, "detail": TEXT}))}),

@@ -24,7 +24,12 @@ from federator.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
-ROUTES: tuple[Route, ...] = (*routes_objects.ROUTES, *routes_insight.ROUTES, *routes_tokens.ROUTES, *routes_system.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *routes_objects.ROUTES,
+    *routes_insight.ROUTES,
+    *routes_tokens.ROUTES,
+    *routes_system.ROUTES,
+)
 KEEP_CONNECTION_S = 75.0
 STOP_S = 5.0
 """How long requests under way get when the server stops."""
@@ -48,7 +53,7 @@ class RunningApi:
     @property
     def url(self) -> str:
         """Where clients on this machine reach it."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         return f"{'https' if self.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     async def stop(self) -> None:
@@ -146,7 +151,9 @@ class Gate:
             call.body = await read_body(request, self._settings.max_body_bytes, self._settings.body_timeout_s)
         if call.body and not route.body:
             raise Problem(400, "unexpected-body", "this request takes no body")
-        return await (self._repeats.once(call, route.handler) if route.write and route.repeatable else route.handler(call))
+        return await (
+            self._repeats.once(call, route.handler) if route.write and route.repeatable else route.handler(call)
+        )
 
     async def _identify(self, request: web.Request) -> Identity:
         return await self._access.identify(request.headers.get("Authorization"))

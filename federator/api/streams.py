@@ -1,4 +1,4 @@
-"""Answers without a known end: logs and events. Bounded in number, ended when the client is gone or the server stops."""
+"""Answers without a known end: logs and events. Bounded in number; they end when the client or the server goes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Stream:
         self._call.streams.discard(self._task)
 
     async def copy(self, pieces: AsyncIterator[bytes]) -> None:
-        """Send all pieces. An error after the first piece cuts the connection, so that the client sees it is not whole."""
+        """Send all pieces. An error after the first cuts the connection, so that the client sees it is not whole."""
         ahead: asyncio.Task[bytes | None] | None = None
         quiet_s = 0.0
         try:

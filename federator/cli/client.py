@@ -85,7 +85,9 @@ class Client:
         headers = {"Accept": "text/event-stream"}
         while True:
             try:
-                async with self._open("GET", "/events", params={"after": after}, headers=headers, timeout=timeout) as got:
+                async with self._open(
+                    "GET", "/events", params={"after": after}, headers=headers, timeout=timeout
+                ) as got:
                     async for line in got.content:
                         if line.startswith(b"data: "):
                             event: Json = json.loads(line[len(b"data: ") :])
@@ -94,7 +96,9 @@ class Client:
             except (aiohttp.ClientError, TimeoutError):
                 await asyncio.sleep(PAUSES_S[0])  # and connect again; _open gives up if nobody is there
 
-    async def _json(self, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: str | None = None) -> Json:
+    async def _json(
+        self, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: str | None = None
+    ) -> Json:
         headers = {"Content-Type": "application/json"} if body is not None else {}
         if method != "GET":
             headers["Idempotency-Key"] = uuid.uuid4().hex
@@ -164,7 +168,11 @@ async def _problem(response: aiohttp.ClientResponse) -> Mapping[str, Any]:
         found = await response.json(content_type=None)
     except ValueError:
         found = None
-    return found if isinstance(found, dict) else {"detail": f"{response.url.host} answered {response.status} {response.reason}"}
+    return (
+        found
+        if isinstance(found, dict)
+        else {"detail": f"{response.url.host} answered {response.status} {response.reason}"}
+    )
 
 
 def _text(value: Any) -> str:

@@ -36,7 +36,9 @@ def backup_database(
 @app.command("restore")
 def restore_database(
     file: Annotated[Path, typer.Argument(help="The copy to restore.")],
-    force: Annotated[bool, typer.Option("--force", help="Also where the database holds something: it is lost.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also where the database holds something: it is lost.")
+    ] = False,
     config: ConfigOption = None,
     database: DatabaseOption = None,
 ) -> None:

@@ -40,7 +40,18 @@ def explain(found: Json) -> None:
     shares = found.get("clusters") or ()
     if shares:
         roles = any(one.get("role") for one in shares)
-        headings = ["CLUSTER", *(["ROLE"] if roles else []), "TIER", "ROOM", "WEIGHT", "MIN", "MAX", "RUNS", "SHARE", "GETS"]
+        headings = [
+            "CLUSTER",
+            *(["ROLE"] if roles else []),
+            "TIER",
+            "ROOM",
+            "WEIGHT",
+            "MIN",
+            "MAX",
+            "RUNS",
+            "SHARE",
+            "GETS",
+        ]
         say("")
         table([*headings, "WHY NOT MORE"], [_share(one, roles) for one in shares])
     for title, lines in (
@@ -83,11 +94,8 @@ def _cluster(one: Json) -> None:
     _fields(one, skip=amounts)
     capacity = one.get("capacity") or {}
     used = one.get("used") or {}
-    rows = [
-        [name, *(amount(name, float((used.get(kind) or {}).get(name, 0))) for kind in ("production", "backfill", "foreign")),
-         amount(name, float((one.get("free") or {}).get(name, 0))), amount(name, float(capacity[name]))]
-        for name in capacity
-    ]  # fmt: skip
+    kinds = [*(used.get(kind) or {} for kind in ("production", "backfill", "foreign")), one.get("free") or {}, capacity]
+    rows = [[name, *(amount(name, float(amounts.get(name, 0))) for amounts in kinds)] for name in capacity]
     if rows:
         say("")
         table(["RESOURCE", "PRODUCTION", "BACKFILL", "FOREIGN", "FREE", "CAPACITY"], rows)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 
 from federator.cli.failures import WRONG_INPUT, Failure
-from federator.documents.problems import did_you_mean
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "workloads": ("workload", "wl", "job", "jobs"),
@@ -23,7 +23,9 @@ def plural(kind: str) -> str:
     """The API's word for a kind. Raises Failure that names the nearest."""
     found = PLURALS.get(kind.lower())
     if found is None:
-        raise Failure(f"there is no kind {kind!r}; {did_you_mean(kind, ALIASES)}", WRONG_INPUT)
+        near = get_close_matches(kind.lower(), PLURALS, n=1)
+        cure = f"did you mean {PLURALS[near[0]]}?" if near else f"kinds: {', '.join(ALIASES)}"
+        raise Failure(f"there is no kind {kind!r}; {cure}", WRONG_INPUT)
     return found
 
 

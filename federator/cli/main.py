@@ -5,52 +5,72 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from federator.cli import clusters, database, objects, planning, run, snapshots, tokens, workloads
 from federator.cli.failures import INTERRUPTED, NO, UNREACHABLE, WRONG_INPUT, Failure
 from federator.cli.output import complain
-from federator.documents import DocumentErrors
-from federator.ports import StoreUnavailable
-from federator.store import BackupUnusable
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Runs the work of many groups on many clusters, by policy.",
-)
 
 SERVER, WORK, FEDERATION, OFFLINE = "The daemon", "Work", "The federation", "Without a daemon"
-app.command(rich_help_panel=SERVER)(run.run_daemon)
-for name, command in (
-    ("submit", workloads.submit),
-    ("explain", workloads.explain),
-    ("logs", workloads.logs),
-    ("cancel", workloads.cancel),
-    ("wait", workloads.wait),
-):
-    app.command(name, rich_help_panel=WORK)(command)
-for name, command in (
-    ("get", objects.get),
-    ("describe", objects.describe_object),
-    ("apply", objects.apply),
-    ("delete", objects.delete),
-    ("cordon", clusters.cordon),
-    ("uncordon", clusters.uncordon),
-    ("drain", clusters.drain),
-    ("undrain", clusters.undrain),
-    ("snapshot", snapshots.snapshot),
-):
-    app.command(name, rich_help_panel=FEDERATION)(command)
-app.command("plan", rich_help_panel=OFFLINE)(planning.plan)
-app.command("schema", rich_help_panel=OFFLINE)(planning.schema)
-app.add_typer(planning.policy_app, name="policy", rich_help_panel=OFFLINE)
-app.add_typer(database.app, name="db", rich_help_panel=SERVER)
-app.add_typer(tokens.app, name="token", rich_help_panel=SERVER)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command and where it lives. Only the module of the one that is asked for is imported: get needs no planner."""
+
+    panel: str
+    name: str
+    module: str
+    member: str
+    group: bool = False
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command(SERVER, "run", "run", "run_daemon"),
+    Command(SERVER, "db", "database", "app", group=True),
+    Command(SERVER, "token", "tokens", "app", group=True),
+    Command(WORK, "submit", "changes", "submit"),
+    Command(WORK, "explain", "workloads", "explain"),
+    Command(WORK, "logs", "workloads", "logs"),
+    Command(WORK, "cancel", "workloads", "cancel"),
+    Command(WORK, "wait", "workloads", "wait"),
+    Command(FEDERATION, "get", "objects", "get"),
+    Command(FEDERATION, "describe", "objects", "describe_object"),
+    Command(FEDERATION, "apply", "changes", "apply"),
+    Command(FEDERATION, "delete", "changes", "delete"),
+    Command(FEDERATION, "cordon", "clusters", "cordon"),
+    Command(FEDERATION, "uncordon", "clusters", "uncordon"),
+    Command(FEDERATION, "drain", "clusters", "drain"),
+    Command(FEDERATION, "undrain", "clusters", "undrain"),
+    Command(FEDERATION, "snapshot", "snapshots", "snapshot"),
+    Command(OFFLINE, "plan", "planning", "plan"),
+    Command(OFFLINE, "policy", "policies", "app", group=True),
+    Command(OFFLINE, "schema", "policies", "schema"),
+)
+
+
+def tree(arguments: Sequence[str] = ()) -> typer.Typer:
+    """The command that the arguments ask for, or all of them where that is not clear (help, a slip)."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help="Runs the work of many groups on many clusters, by policy.",
+    )
+    app.callback()(_top)
+    asked = next(iter(arguments), "")
+    wanted = [command for command in COMMANDS if command.name == asked] or COMMANDS
+    for command in wanted:
+        member = getattr(import_module(f"federator.cli.{command.module}"), command.member)
+        if command.group:
+            app.add_typer(member, name=command.name, rich_help_panel=command.panel)
+        else:
+            app.command(command.name, rich_help_panel=command.panel)(member)
+    return app
 
 
 def _show_version(wanted: bool) -> None:
@@ -59,13 +79,12 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _top(
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    pass
+    """Runs the work of many groups on many clusters, by policy."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -76,26 +95,44 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def execute(arguments: Sequence[str]) -> int:
     """Run one command to its end; its exit status."""
     try:
-        app(args=list(arguments), prog_name="federator")
+        tree(arguments)(args=list(arguments), prog_name="federator")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else NO
-    except Failure as failure:
-        complain(f"error: {failure}")
-        return failure.status
-    except DocumentErrors as errors:
-        for problem in errors.problems:
-            complain(f"error: {problem}")
-        return WRONG_INPUT
-    except BackupUnusable as error:
-        complain(f"error: {error}")
-        return WRONG_INPUT
-    except StoreUnavailable as error:
-        complain(f"error: {error}")
-        return UNREACHABLE
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has seen enough. What is still buffered must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except Failure as failure:
+        complain(f"error: {failure}")
+        return failure.status
+    except Exception as error:
+        status = _tell(error)
+        if status is None:
+            raise
+        return status
     return 0
+
+
+def _tell(error: Exception) -> int | None:
+    """Say what went wrong in the layers below, and give the exit status; None for what nobody expected.
+
+    Imported here, because whoever raised such an error has imported it already, and all others need not.
+    """
+    from federator.documents import DocumentErrors
+    from federator.ports import StoreUnavailable
+
+    if isinstance(error, DocumentErrors):
+        for problem in error.problems:
+            complain(f"error: {problem}")
+        return WRONG_INPUT
+    if isinstance(error, StoreUnavailable):
+        complain(f"error: {error}")
+        return UNREACHABLE
+    from federator.store import BackupUnusable
+
+    if isinstance(error, BackupUnusable):
+        complain(f"error: {error}")
+        return WRONG_INPUT
+    return None

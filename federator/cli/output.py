@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -37,13 +36,15 @@ def console(width: int | None = None) -> Console:
     """Standard output; in a terminal as wide as that is."""
     terminal = sys.stdout.isatty()
     return Console(
-        file=sys.stdout, markup=False, highlight=False, soft_wrap=False, width=width or (None if terminal else PIPE_COLUMNS)
+        file=sys.stdout,
+        markup=False,
+        highlight=False,
+        soft_wrap=False,
+        width=width or (None if terminal else PIPE_COLUMNS),
     )
 
 
-def table(
-    columns: Sequence[str], rows: Iterable[Row], *, width: int | None = None, headings: bool = True
-) -> None:
+def table(columns: Sequence[str], rows: Iterable[Row], *, width: int | None = None, headings: bool = True) -> None:
     """Print rows under headings; text wraps in a terminal and stays in one line elsewhere, unless a width is given."""
     made = Table(box=None, padding=(0, 3, 0, 0), header_style="bold", pad_edge=False, show_header=headings)
     for column in columns:
@@ -83,6 +84,8 @@ def document(value: Any, form: Format) -> None:
 
 def yaml_text(*values: Any) -> str:
     """The values as YAML documents, keys in their order."""
+    import yaml  # slow to import, and seldom needed
+
     plain = json.loads(json.dumps(values, default=str))
     return "---\n".join(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120) for value in plain)
 

@@ -1,4 +1,4 @@
-"""plan: what the planner makes of documents, without a daemon; policy check and import; schema."""
+"""plan: what the planner makes of documents, without a daemon."""
 
 from __future__ import annotations
 
@@ -9,21 +9,19 @@ from typing import Annotated, Any
 
 import typer
 
-from federator.cli.failures import NO, WRONG_INPUT, Failure
-from federator.cli.output import Format, FormatOption, complain, document, say, table, yaml_text
-from federator.cli.workloads import duration
-from federator.documents import Documents, json_schema, policy_document, read_files, to_policy, to_snapshot
+from federator.cli.failures import NO, Failure
+from federator.cli.files import FilesArgument, read
+from federator.cli.output import Format, FormatOption, complain, document, say, table
+from federator.cli.running import duration
+from federator.documents import to_snapshot
 from federator.engine.answer import plan_document
 from federator.engine.planner import plan as make_plan
 from federator.model.plan import Snapshot, TierClock, shape_key
-from federator.model.policy import DEFAULT_POLICY, Match
+from federator.model.policy import DEFAULT_POLICY
 
 Json = Mapping[str, Any]
 WIDTH = 100
 """Columns of the table where nobody says how wide the terminal is."""
-FilesArgument = Annotated[list[str], typer.Argument(metavar="FILES...", help="Files, folders, or - for standard input.")]
-
-policy_app = typer.Typer(no_args_is_help=True, help="Policies as code.")
 
 
 def plan(
@@ -53,14 +51,6 @@ def plan(
         raise Failure(f"{count} replicas have no place", NO)
 
 
-def read(files: Sequence[str]) -> Documents:
-    """The documents in files, warnings told on standard error. Raises DocumentErrors."""
-    documents = read_files(files, stdin=sys.stdin.buffer)
-    for warning in documents.warnings:
-        complain(f"warning: {warning}")
-    return documents
-
-
 def as_if_full(snapshot: Snapshot, for_s: float) -> Snapshot:
     """The same federation, had every tier of every policy been full for so many seconds."""
     shapes = sorted({shape_key(workload) for workload in snapshot.workloads})
@@ -78,7 +68,14 @@ def show_plan(answer: Json) -> None:
     roles = any(one.get("role") for part in ("placements", "refusals") for one in answer[part])
     role_heading = ["ROLE"] if roles else []
     rows = [
-        [one["workload"], *([one.get("role")] if roles else []), one["cluster"], one["replicas"], one["tier"], one["policy"]]
+        [
+            one["workload"],
+            *([one.get("role")] if roles else []),
+            one["cluster"],
+            one["replicas"],
+            one["tier"],
+            one["policy"],
+        ]
         for one in answer["placements"]
     ]
     if rows:
@@ -92,7 +89,11 @@ def show_plan(answer: Json) -> None:
     ):
         if answer[part]:
             say(f"\n{part.capitalize()}:")
-            table([key.upper() for key in headings], [[one[key] for key in headings] for one in answer[part]], width=_width())
+            table(
+                [key.upper() for key in headings],
+                [[one[key] for key in headings] for one in answer[part]],
+                width=_width(),
+            )
     for refusal in answer["refusals"]:
         role = f", role {refusal['role']}" if refusal.get("role") else ""
         say(f"\nRefused: {refusal['replicas']} of {refusal['workload']}{role}")
@@ -105,36 +106,3 @@ def _reasons(reasons: Mapping[str, Json]) -> Iterable[Sequence[str]]:
 
 def _width() -> int | None:
     return None if sys.stdout.isatty() else WIDTH
-
-
-@policy_app.command("check")
-def check(files: FilesArgument) -> None:
-    """Read policies (with clusters beside them, if names are to be checked) and tell all that is wrong."""
-    documents = read(files)
-    count = len(documents.policies)
-    known = "" if documents.clusters else "; no cluster is among these files, so names of clusters were not checked"
-    say(f"{count} {'policy' if count == 1 else 'policies'} in order{known}")
-
-
-@policy_app.command("import")
-def import_policies(files: FilesArgument) -> None:
-    """Turn ReplicaSchedulingPreferences into PlacementPolicies, as YAML on standard output."""
-    documents = read(files)
-    preferences = documents.of("ReplicaSchedulingPreference")
-    if not preferences:
-        raise Failure(f"there is no ReplicaSchedulingPreference in {', '.join(files)}", WRONG_INPUT)
-    made = []
-    for one in preferences:
-        policy = to_policy(one)
-        name = policy.match.workload or one.name
-        if policy.replicas is not None:
-            complain(f"{one.source}: totalReplicas: write replicas: {policy.replicas} in workload {name}; a policy has no such field")
-        made.append(policy_document(replace(policy, match=Match(where=f'workload.name == "{name}"'), replicas=None)))
-    sys.stdout.write(yaml_text(*made))
-
-
-def schema(
-    kind: Annotated[str, typer.Argument(help="A kind of document: Cluster, Workload, PlacementPolicy, Queue ...")],
-) -> None:
-    """Print the JSON Schema of a kind."""
-    document(json_schema(kind), Format.JSON)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -11,9 +11,9 @@ from urllib.parse import quote
 from federator.cli import tables
 from federator.cli.client import Client, Json
 from federator.cli.connection import connect
+from federator.cli.failures import WRONG_INPUT, Failure
 from federator.cli.kinds import singular
 from federator.cli.output import Format, document, say, table
-from federator.documents.entries import Entry
 
 T = TypeVar("T")
 
@@ -39,12 +39,6 @@ def at(kind: str, name: str, verb: str = "") -> str:
     return f"/{kind}/{quote(name, safe='')}" + (f"/{verb}" if verb else "")
 
 
-async def send_sources(client: Client, method: str, path: str, sources: Sequence[Entry]) -> list[Json]:
-    """Write the documents of files: all or none."""
-    answer = await client.send(method, path, [source.raw for source in sources])
-    return list(answer["items"])
-
-
 def show(kind: str, found: Json | list[Json], form: Format) -> None:
     """Show one object or a list of them."""
     many = found if isinstance(found, list) else [found]
@@ -64,3 +58,13 @@ def name_of(one: Mapping[str, Any]) -> str:
     if "name" in one:
         return str(one["name"])
     return "/".join(str(one[key]) for key in ("workload", "role", "cluster") if one.get(key))
+
+
+def duration(option: str, text: str) -> float:
+    """The seconds that ``90s``, ``30m`` stand for. Raises Failure."""
+    from federator.documents.quantities import parse_duration  # slow to import, and seldom needed
+
+    try:
+        return float(parse_duration(text))
+    except ValueError as error:
+        raise Failure(f"{option} {text}: {error}", WRONG_INPUT) from error

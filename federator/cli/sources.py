@@ -13,9 +13,8 @@ from typing import Annotated
 import typer
 
 from federator.cli.failures import WRONG_INPUT, Failure
-from federator.documents.problems import DocumentErrors
 from federator.documents.entries import Entry
-from federator.documents.problems import Problem
+from federator.documents.problems import DocumentErrors, Problem
 from federator.documents.reading import SUFFIXES, read_document
 from federator.documents.yaml_reader import TextRefused, read_yaml
 

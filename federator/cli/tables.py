@@ -96,7 +96,9 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("WEIGHT", field("weight")),
         Column("PRIORITY", field("priority")),
         Column("WORKLOADS", lambda one: ", ".join(f"{n} {state}" for state, n in (one.get("workloads") or {}).items())),
-        Column("USED", lambda one: ", ".join(f"{name} {amount(name, n)}" for name, n in (one.get("used") or {}).items())),
+        Column(
+            "USED", lambda one: ", ".join(f"{name} {amount(name, n)}" for name, n in (one.get("used") or {}).items())
+        ),
         Column("SOURCE", field("source"), wide=True),
     ),
     "policies": (

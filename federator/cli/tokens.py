@@ -14,24 +14,29 @@ from federator.cli.client import Client, Json
 from federator.cli.connection import ServerOption, TokenOption, write_private
 from federator.cli.failures import NO, WRONG_INPUT, Failure
 from federator.cli.output import Format, FormatOption, complain, document, say, table
-from federator.cli.running import at, run, with_client
+from federator.cli.running import at, duration, run, with_client
 from federator.cli.settings import ConfigOption, DatabaseOption, database_url
-from federator.cli.workloads import duration
 from federator.model.records import Token
 from federator.store import SqlStore
 
 T = TypeVar("T")
-app = typer.Typer(no_args_is_help=True, help="Make, list and revoke tokens (with --config or --database: past the server).")
+app = typer.Typer(
+    no_args_is_help=True, help="Make, list and revoke tokens (with --config or --database: past the server)."
+)
 
 
 @app.command("new")
 def new(
     name: Annotated[str, typer.Argument(help="Whose it is.")],
     roles: Annotated[list[Role], typer.Option("--role", help="reader, submitter, operator or pilot.")],
-    queues: Annotated[list[str] | None, typer.Option("--queue", help="A submitter's queue, or a glob of queues.")] = None,
+    queues: Annotated[
+        list[str] | None, typer.Option("--queue", help="A submitter's queue, or a glob of queues.")
+    ] = None,
     site: Annotated[str, typer.Option(help="The site of a pilot.")] = "",
     expires: Annotated[str, typer.Option("--expires", help="Valid for so long (12h, 30d); else for ever.")] = "",
-    to_file: Annotated[Path | None, typer.Option("--to-file", help="Write it there, mode 0600, not on the screen.")] = None,
+    to_file: Annotated[
+        Path | None, typer.Option("--to-file", help="Write it there, mode 0600, not on the screen.")
+    ] = None,
     form: FormatOption = Format.TABLE,
     config: ConfigOption = None,
     database: DatabaseOption = None,

@@ -1,4 +1,4 @@
-"""submit, cancel, wait, logs, explain: what is done with workloads."""
+"""cancel, wait, logs, explain: what is done with one workload."""
 
 from __future__ import annotations
 
@@ -13,28 +13,13 @@ from federator.cli.client import Client, Json
 from federator.cli.connection import ServerOption, TokenOption
 from federator.cli.failures import NO, WRONG_INPUT, Failure
 from federator.cli.output import Format, FormatOption, document, say
-from federator.cli.objects import show_results
-from federator.cli.running import at, send_sources, show, with_client
-from federator.cli.sources import FilesOption, read_sources
-from federator.documents.quantities import parse_duration
+from federator.cli.running import at, duration, show, with_client
 
 NameArgument = Annotated[str, typer.Argument(metavar="WORKLOAD", help="Its name.")]
 STATES = ("waiting", "dispatched", "running", "finished", "failed", "cancelling", "cancelled")
 OVER = ("finished", "failed", "cancelled")
 PASSED = {"running": ("running", "finished"), "dispatched": ("dispatched", "running", "finished")}
 """States that show that the one waited for has come and gone."""
-
-
-def submit(
-    files: FilesOption,
-    form: FormatOption = Format.TABLE,
-    server: ServerOption = None,
-    token_file: TokenOption = None,
-) -> None:
-    """Hand in workloads (or native manifests): all of them or none."""
-    sources = read_sources(files)
-    items = with_client(server, token_file, lambda client: send_sources(client, "POST", "/workloads", sources))
-    show_results(items, form)
 
 
 def cancel(
@@ -148,11 +133,3 @@ def explain(
         say(f"workload/{name}")
     else:
         describe.explain(found)
-
-
-def duration(option: str, text: str) -> float:
-    """The seconds that ``90s``, ``30m`` stand for. Raises Failure."""
-    try:
-        return float(parse_duration(text))
-    except ValueError as error:
-        raise Failure(f"{option} {text}: {error}", WRONG_INPUT) from error

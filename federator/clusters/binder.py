@@ -5,10 +5,13 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from federator.model.cluster import Binding, Flavor, NodeGroup
 from federator.model.resources import CPU, MEMORY, Resources
 from federator.model.selectors import Toleration
+
+NOTHING = Resources()
 
 
 class Node:
@@ -22,7 +25,7 @@ class Node:
         self.free = dict(flavor.allocatable.items_)
         self.down = False
 
-    def use(self, requests: Resources = Resources()) -> int:
+    def use(self, requests: Resources = NOTHING) -> int:
         """How full the node is with one more such replica: the shares of its cpu and memory added, in 2**-30."""
         total = 0
         for name in (CPU, MEMORY):
@@ -71,7 +74,7 @@ class Pool:
 
         ``flavors``: the only ones that may be used; empty: any. Taints that are not tolerated are respected.
         """
-        open_to_it = {f.name for f in self._flavors if _open(f, flavors, tolerations)}
+        open_to_it = {flavor.name for flavor in self.open_flavors(flavors, tolerations)}
         nodes = [node for node in self.nodes.values() if node.flavor.name in open_to_it and node.holds(requests)]
         chosen = Counter[str]()
         for node in self._choices(nodes, requests):
@@ -109,6 +112,23 @@ class Pool:
                 node.free[resource] = node.free.get(resource, 0) + amount * count
             self._shown = None
 
+    def grow(self, flavor: str) -> str | None:
+        """Add a node of the flavor, if it may have one more; returns its name."""
+        place = next(i for i, known in enumerate(self._flavors) if known.name == flavor)
+        known = self._flavors[place]
+        if known.count >= known.max_count:
+            return None
+        node = Node(f"{known.name}-{known.count}", known)
+        grown = replace(known, count=known.count + 1)
+        self._flavors = (*self._flavors[:place], grown, *self._flavors[place + 1 :])
+        self.nodes[node.name] = node
+        self._shown = None
+        return node.name
+
+    def open_flavors(self, only: Sequence[str], tolerations: Sequence[Toleration]) -> list[Flavor]:
+        """The flavors that replicas may use: among those named (empty: all), with every taint tolerated."""
+        return [flavor for flavor in self._flavors if _open(flavor, only, tolerations)]
+
     def set_down(self, name: str, down: bool) -> None:
         """Take a node out of the cluster, or bring it back; what was taken of it stays taken until released."""
         self.nodes[name].down = down
@@ -134,13 +154,4 @@ def _open(flavor: Flavor, only: Sequence[str], tolerations: Sequence[Toleration]
 
 def _shown(flavor: Flavor, free: Counter[tuple[tuple[str, int], ...]]) -> Flavor:
     nodes = tuple(NodeGroup(Resources.of(amounts), count) for amounts, count in sorted(free.items()))
-    return Flavor(
-        name=flavor.name,
-        count=free.total(),
-        allocatable=flavor.allocatable,
-        nodes=nodes,
-        labels=flavor.labels,
-        taints=flavor.taints,
-        max_count=flavor.max_count,
-        boot_time_s=flavor.boot_time_s,
-    )
+    return replace(flavor, count=free.total(), nodes=nodes)

@@ -223,7 +223,9 @@ class Cycle:
         if live.service:
             # The number may be the policy's (totalReplicas), so the plan's own sum counts.
             return IndexSet.span(0, sum(p.replicas for p in placements if p.role == role) + refused)
-        resting = IndexSet.of(index for (name, index), until in live.resting.items() if name == role and until > now_s)
+        for key in [key for key, until in live.resting.items() if until <= now_s]:
+            del live.resting[key]
+        resting = IndexSet.of(index for name, index in live.resting if name == role)
         return live.unfinished(role, replicas) - resting
 
     def _pending(self, live: Live, role: str) -> IndexSet:

@@ -118,6 +118,8 @@ class Desk:
             draft.put_record(record, _stamped(spec, record))
             draft.tell(record, "submitted", f"handed in by {owner} to queue {record.queue}", owner=owner)
             return "created"
+        if record.deleted:
+            raise Conflict(f"workload {name!r} is being deleted; hand it in again when it is gone")
         if record.document == document.raw:
             return "unchanged"
         if not change or live is None or not live.service:
@@ -290,6 +292,10 @@ class Desk:
     async def events(self, *, after: int = 0, limit: int = 500) -> Sequence[Json]:
         """See Service."""
         return [views.entry(item) for item in await self._store.events(after=after, limit=limit)]
+
+    async def last_event(self) -> int:
+        """See Service."""
+        return self._state.last_event
 
     async def wait_events(self, after: int) -> None:
         """See Service."""

@@ -96,6 +96,7 @@ class Registry:
         """Called with every member that is let go."""
         self._specs: dict[str, Mapping[str, Any]] = {}
         self._seen: object = None
+        self._replaced: list[Member] = []
 
     def _read(self) -> Documents:
         paths = list(self._paths())
@@ -213,11 +214,13 @@ class Registry:
         )
         state.members[name] = member
         if old is not None:
-            asyncio.get_running_loop().create_task(_awaited(self.removed(old)))
+            self._replaced.append(old)
         self.added(member)
 
     async def release(self) -> None:
-        """Let go of clusters that no document speaks of and that hold nothing of ours any more."""
+        """Let go of clusters that no document speaks of and that hold nothing of ours any more, and of old selves."""
+        while self._replaced:
+            await self.removed(self._replaced.pop())
         for name, member in list(self._state.members.items()):
             if member.retired and not member.intents:
                 del self._state.members[name]
@@ -228,11 +231,15 @@ class Registry:
         """The live federation as if these objects were there too. Raises DocumentErrors."""
         now = snapshot(self._state, at_s)
         extra = to_snapshot(read_objects(objects, clusters=sorted(self._state.members)), at_s=at_s)
+        # What would be handed in now stands behind what waits already.
+        arriving = [replace(w, submitted_at_s=w.submitted_at_s or at_s) for w in extra.workloads]
         return replace(
             now,
             clusters=_over(now.clusters, extra.clusters),
             # What would be handed in now stands behind what waits already.
-            workloads=_over(now.workloads, [replace(w, submitted_at_s=w.submitted_at_s or at_s) for w in extra.workloads]),
+            workloads=_over(
+                now.workloads, [replace(w, submitted_at_s=w.submitted_at_s or at_s) for w in extra.workloads]
+            ),
             policies=_over(now.policies, extra.policies),
             queues=_over(now.queues, extra.queues),
             holdings=(*now.holdings, *extra.holdings),
@@ -257,10 +264,6 @@ def _over(base: Sequence[N], extra: Sequence[N]) -> tuple[N, ...]:
 
 async def _nothing(member: Member) -> None:
     return None
-
-
-async def _awaited(waiting: Awaitable[None]) -> None:
-    await waiting
 
 
 def fingerprint(paths: Sequence[Path]) -> object:

@@ -223,7 +223,9 @@ class Settler:
             record = self._draft.record(live)
             for intent_id in live.intents:
                 intent = self._draft.intent(intent_id)
-                if intent and intent.state is IntentState.ENDED:
+                if intent and intent.cluster not in self._state.members:
+                    self._vanished(live, intent)
+                elif intent and intent.state is IntentState.ENDED:
                     old = self._draft.at_s - intent.ended_s >= self._rules.keep_ended_s
                     if old or record.deleted or record.state in (WorkloadState.CANCELLING, WorkloadState.CANCELLED):
                         self._draft.put(withdraw(intent, "its logs were kept long enough"))
@@ -247,7 +249,9 @@ class Settler:
                 self._withdraw_all(live, f"the workload is {record.state}")
             return
         if record.state is WorkloadState.CANCELLING:
-            if not any(self._answers(i.cluster) for i in intents):
+            if record.deleted and not intents:
+                self._draft.drop_workload(record.name)
+            elif not any(self._answers(i.cluster) for i in intents):
                 self._end(live, record, WorkloadEvent.GONE, "")
             return
         event = self._event(live, record, intents)

@@ -85,7 +85,7 @@ def holdings(state: State, live: Live, at_s: float) -> Iterator[Holding]:
     grouped: dict[tuple[str, str], list[Intent]] = {}
     for intent_id in live.intents:
         intent = state.intents[intent_id]
-        if intent.live:
+        if intent.live and intent.cluster in state.members:
             grouped.setdefault((intent.role, intent.cluster), []).append(intent)
     for (role, cluster), intents in sorted(grouped.items()):
         member = state.members.get(cluster)

@@ -133,7 +133,7 @@ class LocalSettings(Part):
 
 
 class FakeSettings(Part):
-    """A cluster in memory, with faults to order."""
+    """A cluster in memory."""
 
     start_delay: Duration = 0.0
     """From being sent to running."""
@@ -141,10 +141,6 @@ class FakeSettings(Part):
     """How long a replica runs; left out: its workload's `duration`, else until it is removed."""
     latency: Duration = 0.0
     """How long every call takes."""
-    fail_every: Annotated[int, Field(strict=True, ge=0)] = 0
-    """Every so many-th replica fails; 0: none."""
-    refuse_every: Annotated[int, Field(strict=True, ge=0)] = 0
-    """Every so many-th order is refused for a while; 0: none."""
     seed: Annotated[int, Field(strict=True, ge=0)] = 0
     """What chance begins with."""
 

@@ -58,7 +58,7 @@ def workload_spec(raw: Mapping[str, Any]) -> WorkloadSpec:
     """
     try:
         return _quickly(raw)
-    except (DocumentErrors, ValidationError, ValueError, TypeError, AttributeError):
+    except (DocumentErrors, ValidationError, ValueError, TypeError, AttributeError, LookupError):
         return _read(raw)  # for errors that name it, and its own values
 
 

@@ -60,16 +60,18 @@ def spread(nodes: Nodes, shape: Shape, rows: Array, fits: Array, replicas: Array
     top = np.full(len(replicas), _NEVER, dtype=np.int64)
     top[homes[starts]] = np.minimum.reduceat(alone, starts)
     levels = np.minimum(fits, (top[homes] - use) // step)
+    sure = np.zeros_like(levels)
     if int(levels.sum()) > _MANY_SEATS:
-        levels = _narrow(levels, homes, counts, use, step, replicas)
-    some = np.flatnonzero(levels > 0)
-    of = np.repeat(some, levels[some])
-    level = np.arange(len(of)) - np.repeat(np.cumsum(levels[some]) - levels[some], levels[some]) + 1
+        sure, levels = _narrow(levels, homes, counts, use, step, replicas)
+        replicas = replicas - np.bincount(homes, sure * counts, len(replicas)).astype(np.int64)
+    open_seats = levels - sure
+    of = np.repeat(np.arange(len(rows)), open_seats)
+    level = np.arange(len(of)) - np.repeat(np.cumsum(open_seats) - open_seats, open_seats) + sure[of] + 1
     order = _sorted(nodes, shape, rows[of], (homes[of] << 34) + use[of] + level * step[of], held=level - 1)
     granted = np.zeros(len(of), dtype=np.int64)
     granted[order] = _served(homes[of[order]], counts[of[order]], replicas)
     whole = granted == counts[of]
-    times = np.bincount(of[whole], minlength=len(rows)).astype(np.int64)
+    times = sure + np.bincount(of[whole], minlength=len(rows))
     some_nodes = np.flatnonzero((granted > 0) & ~whole)  # the last seat of a cluster: some of its row's nodes
     fresh = nodes.split(rows[of[some_nodes]], granted[some_nodes])
     nodes.charge(fresh, times[of[some_nodes]] + 1, shape)
@@ -77,19 +79,23 @@ def spread(nodes: Nodes, shape: Shape, rows: Array, fits: Array, replicas: Array
     nodes.charge(rows[lifted], times[lifted], shape)
 
 
-def _narrow(levels: Array, homes: Array, counts: Array, use: Array, step: Array, replicas: Array) -> Array:
-    """The same levels cut at the least height at which every cluster's replicas have their seats."""
+def _narrow(
+    levels: Array, homes: Array, counts: Array, use: Array, step: Array, replicas: Array
+) -> tuple[Array, Array]:
+    """The levels below, and up to, the least height at which all replicas of a cluster have seats, by halving."""
     low = np.zeros(len(replicas), dtype=np.int64)
     high = np.full(len(replicas), _NEVER, dtype=np.int64)
+
+    def up_to(height: Array) -> Array:
+        below: Array = np.clip((height[homes] - use) // step, 0, levels)
+        return below
+
     while int((high - low).max()) > 1:
         middle = (low + high) // 2
-        below = np.clip((middle[homes] - use) // step, 0, levels)
-        seats = np.zeros(len(replicas), dtype=np.int64)
-        np.add.at(seats, homes, below * counts)
-        enough = seats >= replicas
-        high = np.where(enough, middle, high)
-        low = np.where(enough, low, middle)
-    return np.clip((high[homes] - use) // step, 0, levels)
+        seats = np.bincount(homes, up_to(middle) * counts, len(replicas))
+        high = np.where(seats >= replicas, middle, high)
+        low = np.where(seats >= replicas, low, middle)
+    return up_to(low), up_to(high)
 
 
 def pack(nodes: Nodes, shape: Shape, rows: Array, fits: Array, replicas: Array) -> None:
@@ -132,7 +138,8 @@ def _served(homes: Array, offers: Array, replicas: Array) -> Array:
     before = np.cumsum(offers) - offers
     starts = np.flatnonzero(np.diff(homes, prepend=-1))
     base = np.repeat(before[starts], np.diff(starts, append=len(homes)))
-    return np.clip(replicas[homes] - (before - base), 0, offers)
+    served: Array = np.clip(replicas[homes] - (before - base), 0, offers)
+    return served
 
 
 def _sorted(nodes: Nodes, shape: Shape, rows: Array, keys: Array, held: Array | None = None) -> Array:
@@ -141,8 +148,9 @@ def _sorted(nodes: Nodes, shape: Shape, rows: Array, keys: Array, held: Array | 
     ranked = keys[order]
     if (ranked[1:] == ranked[:-1]).any():
         free = nodes.free[:, rows]
-        for at, asked in shape.amounts if held is not None else ():
-            free[at] -= asked * held
+        if held is not None:
+            for at, asked in shape.amounts:
+                free[at] -= asked * held
         order = np.lexsort((*-free[::-1], nodes.lot[rows], keys))
     return order
 

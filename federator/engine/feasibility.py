@@ -189,7 +189,9 @@ class Feasibility:
             for lot, reason in zip(self._nodes.lots, reasons, strict=True):
                 # A taint is what keeps it off where the flavor itself would do; that is the nearer reason.
                 known = first[lot.cluster]
-                if known is None or (known.reason is Reason.NO_MATCHING_FLAVOR and reason and reason.reason is Reason.TAINTED):
+                if known is None or (
+                    known.reason is Reason.NO_MATCHING_FLAVOR and reason and reason.reason is Reason.TAINTED
+                ):
                     first[lot.cluster] = reason
             verdicts = tuple(None if ok else first[at] or _no_flavor(role.flavors) for at, ok in enumerate(usable))
             self._lots[key] = verdicts, usable, allowed
@@ -208,7 +210,9 @@ class Feasibility:
         return self._ranks[special]
 
 
-def _gate_verdict(rule: Rule, at: int, required: str | None, wanted: str | None, lacking: frozenset[str]) -> Verdict | None:
+def _gate_verdict(
+    rule: Rule, at: int, required: str | None, wanted: str | None, lacking: frozenset[str]
+) -> Verdict | None:
     policy = rule.policy.name
     if rule.tier[at] == NO_TIER:
         return Verdict(Reason.NOT_IN_POLICY, {"policy": policy})
@@ -224,5 +228,3 @@ def _gate_verdict(rule: Rule, at: int, required: str | None, wanted: str | None,
 def _no_flavor(constraint: Constraint) -> Verdict:
     requirement = constraint.where or ", ".join(map(str, constraint.selector.requirements))
     return Verdict(Reason.NO_MATCHING_FLAVOR, {"requirement": requirement or "the workload: it has no nodes"})
-
-

@@ -118,6 +118,21 @@ class Federation:
                 self.limits[at] = np.maximum(0, self.limits[at] - asked * replicas)
         return bind(self.nodes, shape, np.where(self.unknown, 0, replicas), self.habits)
 
+    def still_allowed(self, shape: Shape, at: int) -> int:
+        """How many more replicas of the shape the quotas of one cluster allow."""
+        if self.limits is None:
+            return UNLIMITED
+        return min((int(self.limits[name, at]) // asked for name, asked in shape.amounts), default=UNLIMITED)
+
+    def save(self) -> tuple[tuple[Array, ...], Array | None]:
+        """The state of nodes and limits, to go back to once."""
+        return self.nodes.save(), None if self.limits is None else self.limits.copy()
+
+    def restore(self, saved: tuple[tuple[Array, ...], Array | None]) -> None:
+        """Go back to a saved state."""
+        self.nodes.restore(saved[0])
+        self.limits = saved[1]
+
     def hold_unbound(self, eligibility: Eligibility, unbound: Array) -> None:
         """Bind what is on its way before anybody else gets that room.
 

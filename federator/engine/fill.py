@@ -67,5 +67,3 @@ def below_fill(fill: Fill | None, ppm: int, requests: Resources) -> bool:
     if fill is None or ppm >= FULL_PPM:
         return True
     return (fill.used + requests[fill.resource]) * FULL_PPM < ppm * fill.allocatable
-
-

@@ -6,8 +6,8 @@ several roles that has no other scope); ``Together`` places it over several clus
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -19,13 +19,16 @@ from federator.engine.stay import loose_replicas, moves_left
 from federator.engine.tiers import UNWEIGHED, Filling, since
 from federator.engine.turn import Turn
 from federator.engine.weights import by_rule
-from federator.model.policy import FULL_PPM, Rebalance
+from federator.model.policy import Rebalance
 from federator.model.resources import Resources
+from federator.model.workload import Role
 
 
 def by_heft(federation: Federation, turns: Sequence[Turn]) -> list[Turn]:
     """Roles in the order in which they are bound: those whose replicas take the larger share of a node first."""
-    largest = {name: int(federation.nodes.allocatable[at].max(initial=1)) for at, name in enumerate(federation.nodes.resources)}
+    largest = {
+        name: int(federation.nodes.allocatable[at].max(initial=1)) for at, name in enumerate(federation.nodes.resources)
+    }
 
     def heft(turn: Turn) -> int:
         return max((amount * 2**30 // max(1, largest[name]) for name, amount in turn.role.requests.items_), default=0)
@@ -84,7 +87,7 @@ class InOneCluster:
             moved = None
         if moved is not None:
             return moved
-        if self._bind(holder, potential=True):
+        if self.first.maxima[holder] >= self.total and self._bind(holder, potential=True):
             return holder
         return self._choose(len(self.first.rule.tiers))
 
@@ -128,12 +131,14 @@ class InOneCluster:
         return None
 
     def _suits(self) -> Mask:
-        return np.logical_and.reduce([turn.eligibility.suits for turn in self.turns])
+        suits: Mask = np.logical_and.reduce([turn.eligibility.suits for turn in self.turns])
+        return suits
 
     def _takers(self) -> Mask:
         """Clusters that would take all of it if they had room."""
         open_ = np.logical_and.reduce([turn.eligibility.open for turn in self.turns])
-        return open_ & (self.first.maxima >= self.total) & (self.first.rule.weights != 0)
+        takers: Mask = open_ & (self.first.maxima >= self.total) & (self.first.rule.weights != 0)
+        return takers
 
     def _in_tier(self, place: int, takers: Mask, *, limited: bool) -> int | None:
         rule = self.first.rule
@@ -152,9 +157,12 @@ class InOneCluster:
         return None
 
     def _below_fill(self, place: int, potential: bool) -> bool:
-        total = self.first.workload.total_requests
-        fill = tier_fill(self.federation, self.first.rule, place, total, potential=potential)
-        return below_fill(fill, self.first.rule.tiers[place].fill_to_ppm, total - self.turns[-1].role.requests)
+        asked = self._asked()
+        fill = tier_fill(self.federation, self.first.rule, place, asked, potential=potential)
+        return below_fill(fill, self.first.rule.tiers[place].fill_to_ppm, asked - self.turns[-1].role.requests)
+
+    def _asked(self) -> Resources:
+        return sum((turn.role.requests * turn.wanted for turn in self.turns), Resources())
 
     def _weights(self, place: int, potential: bool) -> Array:
         """The tier's weights; by room, how many replicas of it (or, with several roles, how much of it) would fit."""
@@ -162,12 +170,12 @@ class InOneCluster:
         at = rule.members[place]
         if len(at) and rule.weights[at[0]] >= 0:
             return rule.weights[at]
-        reach = [t.held[at] + t.room.more[at] + potential * t.room.extra[at] for t in self.turns]
-        whole = [part * (1 if len(self.turns) == 1 else 1000) // max(1, t.wanted if len(self.turns) > 1 else 1) for t, part in zip(self.turns, reach, strict=True)]
+        reach = [turn.held + turn.room.more + potential * turn.room.extra for turn in self.turns]
+        if len(self.turns) > 1:
+            reach = [1000 * room // max(1, turn.wanted) for room, turn in zip(reach, self.turns, strict=True)]
         weight_by = rule.tiers[place].weight_by
         clusters = [self.federation.clusters[one] for one in at] if weight_by != "room" else []
-        requests = self.first.workload.total_requests
-        return by_rule(weight_by, self.first.workload, requests, clusters, np.minimum.reduce(whole))
+        return by_rule(weight_by, self.first.workload, self._asked(), clusters, np.minimum.reduce(reach)[at])
 
     def _bind(self, at: int, potential: bool) -> bool:
         """Take the room of all that is missing on one cluster, role by role on the same nodes; all or nothing."""
@@ -182,9 +190,10 @@ class InOneCluster:
         saved = federation.save()
         found = 0
         for turn, lacking in zip(self.turns, missing, strict=True):
+            shape = turn.eligibility.shape if potential else federation.nodes.only_existing(turn.eligibility.shape)
             replicas = np.zeros(len(federation.names), dtype=np.int64)
-            replicas[at] = min(lacking, federation.still_allowed(turn.eligibility.shape, at))
-            left = federation.take(turn.eligibility.shape, replicas)
+            replicas[at] = min(lacking, federation.still_allowed(shape, at))
+            left = federation.take(shape, replicas)
             found += int(replicas[at] - left[at]) + min(turn.wanted, int(turn.held[at]))
         if found == self.total:
             return True
@@ -203,4 +212,49 @@ class InOneCluster:
         return Filling(placed, weights, self.waits, self.at_fill, self.full)
 
 
-__all__ = ["FULL_PPM", "InOneCluster", "Resources", "by_heft"]
+Place = Callable[[Turn], Filling]
+MakeTurn = Callable[[Role, Array], Turn]
+"""The turn of a role as things stand now, and after so many replicas of the workload's other roles by cluster."""
+
+
+def place_together(
+    federation: Federation, roles: Sequence[Role], turn_of: MakeTurn, fill: Place, only: Mask | None
+) -> list[Filling] | None:
+    """Place all roles over several clusters (``only`` some), each by the usual division; None if not all fit.
+
+    Their room is taken already, or, if they do not fit, none of it is.
+    """
+    saved = federation.save()
+    spent = np.zeros(len(federation.names), dtype=np.int64)
+    fillings = []
+    for role in roles:
+        turn = turn_of(role, spent)
+        if only is not None:
+            held = turn.held * only
+            turn = replace(turn, held=held, room=turn.room.only(only))
+        filling = fill(turn)
+        left = federation.take(turn.eligibility.shape, np.maximum(filling.placed - turn.held, 0))
+        if filling.total < turn.wanted or left.any():
+            federation.restore(saved)
+            return None
+        spent += filling.placed
+        fillings.append(filling)
+    return fillings
+
+
+def label_groups(federation: Federation, label: str, turns: Sequence[Turn]) -> list[Mask]:
+    """The clusters that agree on a label, one set for each value.
+
+    First the value whose clusters hold most of the workload, then by the first tier that has such a cluster, then by
+    the value itself.
+    """
+    values = sorted({cluster.labels[label] for cluster in federation.clusters if label in cluster.labels})
+    held = sum(turn.held for turn in turns)
+    tier = turns[0].rule.tier
+    groups = []
+    for value in values:
+        members = np.array([cluster.labels.get(label) == value for cluster in federation.clusters], dtype=bool)
+        tiers = tier[members & (tier >= 0)]
+        if len(tiers):
+            groups.append((-int((held * members).sum()), int(tiers.min()), value, members))
+    return [members for *_, members in sorted(groups, key=lambda group: group[:3])]

@@ -74,8 +74,8 @@ class Governing:
         bounds = [policy.bounds.get(c.name, policy.bounds.get("*", Bounds())) for c in self._clusters]
         members = tuple(np.flatnonzero(tier == place) for place in range(len(policy.tiers)))
         weights = np.array([BY_RULE if b.weight is None else b.weight for b in bounds], dtype=np.int64)
-        for place, at in enumerate(members):
-            weights[at] = self._written(policy.tiers[place], at, weights[at])
+        for place, of_tier in enumerate(members):
+            weights[of_tier] = self._written(policy.tiers[place], of_tier, weights[of_tier])
         return Rule(
             policy=policy,
             tier=tier,

@@ -7,7 +7,7 @@ for the nodes that a placement makes different from their like. Built once for e
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,6 +115,10 @@ class Nodes:
         for at, asked in amounts:
             allowed = allowed & (self.allocatable[at] >= asked)
         return Shape(amounts, allowed, rank, np.maximum(step, 1))
+
+    def only_existing(self, shape: Shape) -> Shape:
+        """The same shape kept off nodes that do not exist yet."""
+        return replace(shape, allowed=shape.allowed & ~self._potential) if self.any_potential else shape
 
     def fits(self, shape: Shape) -> Array:
         """How many replicas of the shape each node of each row could still hold."""

@@ -37,7 +37,8 @@ class Outcome:
     @property
     def grown(self) -> Array:
         """What is added to what each cluster holds."""
-        return np.maximum(self.filling.placed - self.turn.held, 0)
+        grown: Array = np.maximum(self.filling.placed - self.turn.held, 0)
+        return grown
 
     @property
     def refused(self) -> int:
@@ -93,7 +94,7 @@ class Outcome:
             tier=turn.rule.tier,
             waits=filling.waits,
             at_fill={place: _limit(federation, turn, place) for place in sorted(filling.at_fill)},
-            whole=self.whole,
+            whole=self.whole if self.refused > 0 else None,
             whole_room=self.whole_room,
             together=self.together,
         )

@@ -8,20 +8,23 @@ the clusters as they will be. Room that a move or a withdrawal will free is give
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from federator.engine.explain import explanation
 from federator.engine.federation import Federation
-from federator.engine.governing import NO_MAXIMUM, Rule
+from federator.engine.gangs import InOneCluster, by_heft, label_groups, place_together
+from federator.engine.governing import Rule
 from federator.engine.nodes import Array
 from federator.engine.opening import Clocks
 from federator.engine.order import in_order
+from federator.engine.outcome import Outcome
 from federator.engine.stay import settle
-from federator.engine.tiers import Filler, Filling
+from federator.engine.tiers import UNWEIGHED, Filler, Filling
 from federator.engine.turn import Turn, measure
-from federator.engine.verdicts import Reasons, Scene, TierLimit
-from federator.model.plan import Move, Placement, Plan, Refusal, Snapshot, shape_key
+from federator.engine.verdicts import Reasons
+from federator.model.plan import Explanation, Move, Placement, Plan, Refusal, Snapshot, shape_key
 from federator.model.reasons import Reason, Verdict
 from federator.model.workload import Role, Workload
 
@@ -31,7 +34,7 @@ def plan(snapshot: Snapshot, *, explain: Collection[str] = ()) -> Plan:
 
     ``explain`` names workloads whose explanation the plan should carry; it changes nothing else.
     """
-    return _Planner(snapshot).plan()
+    return _Planner(snapshot, frozenset(explain)).plan()
 
 
 @dataclass(slots=True)
@@ -42,26 +45,34 @@ class _Answer:
     refusals: list[Refusal] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
     full_tiers: set[tuple[str, str, str]] = field(default_factory=set)
+    explanations: dict[str, Explanation] = field(default_factory=dict)
 
 
 class _Planner:
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
+    def __init__(self, snapshot: Snapshot, explain: frozenset[str]) -> None:
+        self.planning = snapshot.planning
+        self.explain = explain
         self.federation = Federation(snapshot)
         self.queue = in_order(snapshot)
         self.clocks: Clocks = {(clock.policy, clock.tier, clock.shape): clock.since_s for clock in snapshot.clocks}
+        self.blocked_heads: dict[str, str] = {}
         self.answer = _Answer()
 
     def plan(self) -> Plan:
+        """1 bind what is on its way, 2 ask every workload in order, 3 sort the answers."""
         self._bind_what_is_on_its_way()
-        for workload in self.queue:
-            self._place(workload)
+        for position, workload in enumerate(self.queue, start=1):
+            outcomes = self._place(workload)
+            self._record(workload, outcomes, position)
+            if self.planning.blocked_head == "wait" and any(outcome.blocked for outcome in outcomes):
+                self.blocked_heads.setdefault(workload.queue, workload.name)
         answer = self.answer
         return Plan(
             placements=tuple(sorted(answer.placements, key=lambda p: (p.workload, p.role, p.cluster))),
             refusals=tuple(sorted(answer.refusals, key=lambda r: (r.workload, r.role))),
             moves=tuple(sorted(answer.moves, key=lambda m: (m.workload, m.role, m.source, m.target))),
             full_tiers=frozenset(answer.full_tiers),
+            explanations=answer.explanations,
         )
 
     def _bind_what_is_on_its_way(self) -> None:
@@ -75,105 +86,110 @@ class _Planner:
                     rule = federation.governing.rule(workload)
                     federation.hold_unbound(federation.feasibility.of(workload, role, rule, ()), unbound)
 
-    def _place(self, workload: Workload) -> None:
+    def _place(self, workload: Workload) -> list[Outcome]:
+        """The outcome for every role of a workload."""
         rule = self.federation.governing.rule(workload)
-        for role in workload.roles:
-            turn = self._turn(workload, role, rule)
-            filling = settle(self.federation, turn, self._filling(turn))
-            whole = self._below_minimum(turn, filling)
-            if whole is not None:
-                filling.placed[:] = 0
-            self._record(turn, filling, whole)
+        nothing = np.zeros(len(self.federation.names), dtype=np.int64)
+        turns = [self._turn(workload, role, rule, nothing) for role in workload.roles]
+        if workload.queue in self.blocked_heads:
+            return [self._wait_behind(turn) for turn in turns]
+        if workload.gang is None and len(turns) == 1:
+            return [self._place_alone(turn) for turn in turns]
+        turns = by_heft(self.federation, turns)
+        if workload.gang is None or workload.gang.scope == "cluster":
+            return self._place_in_one_cluster(turns)
+        return self._place_gang(turns, workload.gang.label if workload.gang.scope == "label" else "")
 
-    def _turn(self, workload: Workload, role: Role, rule: Rule) -> Turn:
+    def _turn(self, workload: Workload, role: Role, rule: Rule, spent: Array) -> Turn:
+        """The turn of a role after so many replicas of its workload's other roles on each cluster."""
         federation = self.federation
         eligibility = federation.feasibility.of(workload, role, rule, federation.excluded(workload.name))
-        replaced = rule.policy.replicas is not None and len(workload.roles) == 1
+        replaced = rule.policy.replicas if len(workload.roles) == 1 else None
         return Turn(
             workload=workload,
             role=role,
             rule=rule,
-            wanted=rule.policy.replicas if replaced and rule.policy.replicas is not None else role.replicas,
+            wanted=role.replicas if replaced is None else replaced,
             eligibility=eligibility,
             room=measure(federation, eligibility),
             held=federation.held(workload.name, role.name),
-            minima=rule.minima,
-            maxima=rule.maxima,
+            minima=np.maximum(rule.minima - spent, 0),
+            maxima=np.maximum(rule.maxima - spent, 0),
         )
 
-    def _filling(self, turn: Turn):  # type: ignore[no-untyped-def]
-        def fill(firm: Array, afresh: bool) -> Filling:
-            grace_s = self.snapshot.planning.outage_grace_s
-            return Filler(self.federation, turn, firm, afresh, self.clocks, grace_s).fill()
+    def _fill(self, turn: Turn, firm: Array, afresh: bool) -> Filling:
+        return Filler(self.federation, turn, firm, afresh, self.clocks, self.planning.outage_grace_s).fill()
 
-        return fill
+    def _settle(self, turn: Turn) -> Filling:
+        return settle(self.federation, turn, lambda firm, afresh: self._fill(turn, firm, afresh))
 
-    def _below_minimum(self, turn: Turn, filling: Filling) -> Verdict | None:
+    def _place_alone(self, turn: Turn) -> Outcome:
+        """Replicas that start one by one; but a workload that holds nothing starts with its minReplicas at least."""
+        filling = self._settle(turn)
         needed = min(turn.workload.min_replicas, turn.wanted)
-        if turn.held.any() or filling.total >= needed:
-            return None
-        return Verdict(Reason.BELOW_MIN_REPLICAS, {"needed": needed, "room": filling.total})
+        if filling.total >= needed or turn.held.any():
+            return Outcome(turn, filling)
+        verdict = Verdict(Reason.BELOW_MIN_REPLICAS, {"needed": needed, "room": filling.total})
+        filling.placed[:] = 0
+        return Outcome(turn, filling, verdict)
 
-    def _record(self, turn: Turn, filling: Filling, whole: Verdict | None) -> None:
-        placed, federation, policy = filling.placed, self.federation, turn.rule.policy
-        workload, role = turn.workload.name, turn.role.name
-        grown = np.maximum(placed - turn.held, 0)
-        refused = turn.wanted - filling.total
-        if refused > 0:
-            scene = self._scene(turn, filling, grown, whole)
-            self.answer.refusals.append(Refusal(workload, role, refused, Reasons(scene), policy.name))
-        if grown.any():
-            federation.take(turn.eligibility.shape, grown)
-        tiers = [tier.name for tier in policy.tiers]
-        for at in np.flatnonzero(placed):
-            place = int(turn.rule.tier[at])
-            tier = tiers[place] if place >= 0 else ""
-            self.answer.placements.append(
-                Placement(workload, role, federation.names[at], int(placed[at]), tier, policy.name)
+    def _wait_behind(self, turn: Turn) -> Outcome:
+        """What it holds stays, nothing new starts, because the head of its queue waits."""
+        nowhere = np.zeros(len(self.federation.names), dtype=bool)
+        filling = self._fill(replace(turn, room=turn.room.only(nowhere)), turn.held, False)
+        filling.full.clear()
+        queue = turn.workload.queue
+        head = {"head": self.blocked_heads[queue], "queue": queue}
+        return Outcome(turn, filling, Verdict(Reason.BEHIND_BLOCKED_HEAD, head))
+
+    def _place_in_one_cluster(self, turns: list[Turn]) -> list[Outcome]:
+        search = InOneCluster(self.federation, turns, self.clocks, self.planning.outage_grace_s)
+        fillings = search.place()
+        verdict = Verdict(Reason.GANG_DOES_NOT_FIT, {"needed": search.total})
+        return [
+            Outcome(turn, filling, verdict, search.fits, together=search.total, bound=True)
+            for turn, filling in zip(turns, fillings, strict=True)
+        ]
+
+    def _place_gang(self, turns: list[Turn], label: str) -> list[Outcome]:
+        """A gang over several clusters: all of it by the usual division, or nothing new at all."""
+        federation, workload, rule = self.federation, turns[0].workload, turns[0].rule
+        roles = [turn.role for turn in turns]
+        fillings: list[Filling] | None = None
+        for only in label_groups(federation, label, turns) if label else [None]:
+            fillings = place_together(
+                federation, roles, lambda role, spent: self._turn(workload, role, rule, spent), self._settle, only
             )
-        self.answer.moves.extend(self._moves(turn, placed, grown))
-        shape = shape_key(turn.workload)
-        self.answer.full_tiers.update((policy.name, tiers[place], shape) for place in filling.full)
+            if fillings is not None:
+                break
+        total = sum(turn.wanted for turn in turns)
+        fits = sum(np.minimum(turn.wanted, turn.held + turn.room.more + turn.room.extra) for turn in turns)
+        verdict = Verdict(Reason.GANG_DOES_NOT_FIT, {"needed": total})
+        absent = [self._absent(turn) for turn in turns]
+        return [
+            Outcome(turn, filling, verdict, fits, bound=True)
+            for turn, filling in zip(turns, fillings or absent, strict=True)
+        ]
 
-    def _moves(self, turn: Turn, placed: Array, grown: Array) -> list[Move]:
-        """Pair the clusters that lose replicas with those that gain some, both by name."""
-        lost = np.maximum(turn.held - placed, 0)
-        if not lost.any() or not grown.any():
-            return []
-        names, moves = self.federation.names, []
-        targets = [[int(at), int(grown[at])] for at in np.flatnonzero(grown)]
-        for source in np.flatnonzero(lost):
-            left = int(lost[source])
-            while left > 0 and targets:
-                target, room = targets[0]
-                count = min(left, room)
-                moves.append(Move(turn.workload.name, turn.role.name, names[source], names[target], count))
-                left -= count
-                targets[0][1] -= count
-                if targets[0][1] == 0:
-                    targets.pop(0)
-        return moves
+    def _absent(self, turn: Turn) -> Filling:
+        """No replica of a gang; but what a silent cluster holds is believed to run there."""
+        held = turn.held * self.federation.silent
+        return Filling(held, np.full(len(held), UNWEIGHED, dtype=np.int64))
 
-    def _scene(self, turn: Turn, filling: Filling, grown: Array, whole: Verdict | None) -> Scene:
-        return Scene(
-            index=self.federation.index,
-            policy=turn.rule.policy.name,
-            requests=turn.role.requests,
-            eligibility=turn.eligibility,
-            room=turn.room,
-            placed=filling.placed,
-            grown=grown,
-            minima=turn.minima,
-            maxima=turn.maxima,
-            weights=filling.weights,
-            free={name: self.federation.nodes.free_of(name) for name in turn.role.requests},
-            tier=turn.rule.tier,
-            waits=filling.waits,
-            at_fill={
-                place: TierLimit(turn.rule.tiers[place].name, "", "") for place in filling.at_fill
-            },
-            whole=whole,
-        )
-
-
-__all__ = ["NO_MAXIMUM", "plan"]
+    def _record(self, workload: Workload, outcomes: list[Outcome], position: int) -> None:
+        """Write the outcomes down and take their room."""
+        federation, answer, policy = self.federation, self.answer, outcomes[0].turn.rule.policy if outcomes else None
+        explained = workload.name in self.explain
+        reasons = [Reasons(o.scene(federation)) if o.refused > 0 or explained else None for o in outcomes]
+        if explained:
+            answer.explanations[workload.name] = explanation(federation, workload, outcomes, reasons, position)
+        for outcome, why in zip(outcomes, reasons, strict=True):
+            turn = outcome.turn
+            if outcome.refused > 0 and why is not None and policy is not None:
+                answer.refusals.append(Refusal(workload.name, turn.role.name, outcome.refused, why, policy.name))
+            if not outcome.bound and outcome.grown.any():
+                federation.take(turn.eligibility.shape, outcome.grown)
+            answer.placements.extend(outcome.placements(federation))
+            answer.moves.extend(outcome.moves(federation))
+            for place in outcome.filling.full:
+                answer.full_tiers.add((turn.rule.policy.name, turn.rule.tiers[place].name, shape_key(workload)))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from federator.engine.federation import Federation
+from federator.engine.governing import NO_TIER
 from federator.engine.nodes import Array
 from federator.engine.tiers import Filling
 from federator.engine.turn import Turn
@@ -21,7 +22,7 @@ def settle(federation: Federation, turn: Turn, fill: Fill) -> Filling:
     """Place the role: what its policy lets move is placed anew, everything else stays where it is."""
     stay = turn.rule.policy.stay
     holdings = federation.holdings(turn.workload.name, turn.role.name)
-    loose = loose_replicas(federation, turn.held, holdings, stay)
+    loose = np.minimum(loose_replicas(federation, turn.held, holdings, stay), turn.held)
     afresh = stay.rebalance is Rebalance.ALWAYS
     filling = fill(turn.held - loose, afresh)
     if stay.move_budget is None or not loose.any():
@@ -69,8 +70,10 @@ def _beyond_budget(federation: Federation, turn: Turn, placed: Array, allowed: i
     if excess <= 0:
         return None
     free_to_go = surplus - drained
-    first_to_stay = np.lexsort((np.arange(len(placed)), np.where(turn.rule.tier < 0, len(turn.rule.tiers), turn.rule.tier)))
+    tier = np.where(turn.rule.tier == NO_TIER, len(turn.rule.tiers), turn.rule.tier)
+    first_to_stay = np.argsort(tier, kind="stable")
     offered = free_to_go[first_to_stay]
     stays = np.zeros_like(placed)
     stays[first_to_stay] = np.clip(excess - (np.cumsum(offered) - offered), 0, offered)
-    return free_to_go - stays + np.where(federation.draining & ~federation.silent, turn.held, 0)
+    kept: Array = free_to_go - stays + np.where(federation.draining & ~federation.silent, turn.held, 0)
+    return kept

@@ -16,7 +16,6 @@ from federator.engine.turn import Turn
 from federator.engine.weights import by_rule
 from federator.model.plan import shape_key
 
-
 UNWEIGHED = -1
 """The weight of a cluster whose tier was not divided."""
 
@@ -94,7 +93,9 @@ class Filler:
         if left <= 0 or not len(at):
             return 0
         if int(stays.sum()) > wanted:  # what runs here is more than is wanted here: the firm stay, the rest shrinks
-            result.placed[at] = shrink(wanted, tier_weights(self.federation, self.turn, place, wanted, home), before, stays)
+            result.placed[at] = shrink(
+                wanted, tier_weights(self.federation, self.turn, place, wanted, home), before, stays
+            )
             return left
         now = stays
         if place not in result.waits:
@@ -125,7 +126,8 @@ class Filler:
     def _takers(self, result: Filling, place: int) -> Mask:
         """The tier's clusters that would take more of it if they had room."""
         turn, at = self.turn, self.turn.rule.members[place]
-        return turn.eligibility.open[at] & (result.placed[at] < turn.maxima[at]) & (turn.rule.weights[at] != 0)
+        takers: Mask = turn.eligibility.open[at] & (result.placed[at] < turn.maxima[at]) & (turn.rule.weights[at] != 0)
+        return takers
 
     def _is_full(self, result: Filling, place: int) -> bool:
         """Whether none of those has room, or the tier has reached its fillTo."""

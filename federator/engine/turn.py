@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,13 +28,14 @@ class Room:
     limits: dict[str, Array] | None = None
     """By resource: what the quotas of each cluster left when the room was measured."""
 
+    def only(self, clusters: Mask) -> Room:
+        """The same with no room anywhere else."""
+        return replace(self, more=self.more * clusters, extra=self.extra * clusters)
+
 
 @dataclass(slots=True, eq=False)
 class Turn:
-    """A role that is about to be placed. Arrays by cluster; ``maxima`` are what its policy leaves it there.
-
-    ``firm`` replicas stay where they are whatever happens; ``home`` is what may stay (at most what is held).
-    """
+    """A role that is about to be placed. Arrays by cluster; bounds are what other roles leave of the policy's."""
 
     workload: Workload
     role: Role
@@ -46,16 +47,10 @@ class Turn:
     minima: Array
     maxima: Array
 
-    @property
-    def caps(self) -> Array:
-        """The most that each cluster can hold on nodes that exist."""
-        return np.minimum(self.maxima, self.held + self.room.more)
 
-
-def measure(federation: Federation, eligibility: Eligibility, only: Mask | None = None) -> Room:
-    """Count the room node by node; ``only`` leaves all other clusters out."""
-    nodes, shape = federation.nodes, eligibility.shape
-    open_ = eligibility.open if only is None else eligibility.open & only
+def measure(federation: Federation, eligibility: Eligibility) -> Room:
+    """Count the room node by node."""
+    nodes, shape, open_ = federation.nodes, eligibility.shape, eligibility.open
     rows = nodes.fits(shape) * nodes.count
     if nodes.any_potential:
         existing = nodes.existing

@@ -126,10 +126,6 @@ def _whole(scene: Scene, at: int) -> Verdict | None:
     return Verdict(scene.whole.reason, {**scene.whole.facts, "room": int(scene.whole_room[at])})
 
 
-def _not_needed(scene: Scene, at: int) -> Verdict:
-    return Verdict(Reason.STAYS_ELSEWHERE, {"detail": "no move is allowed now"})
-
-
 CHECKS: tuple[Callable[[Scene, int], Verdict | None], ...] = (
     _hard,
     _reported,
@@ -155,10 +151,14 @@ class Reasons(Mapping[str, Verdict]):
 
     def __getitem__(self, name: str) -> Verdict:
         if name not in self._made:
-            at = self._scene.index[name]
-            verdicts = (check(self._scene, at) for check in CHECKS)
-            self._made[name] = next((v for v in verdicts if v is not None), None) or _not_needed(self._scene, at)
+            self._made[name] = self.find(name) or Verdict(Reason.STAYS_ELSEWHERE, {"detail": "none may move now"})
         return self._made[name]
+
+    def find(self, name: str) -> Verdict | None:
+        """What keeps a replica off the cluster; None where nothing does (it got a place elsewhere)."""
+        at = self._scene.index[name]
+        verdicts = (check(self._scene, at) for check in CHECKS)
+        return next((verdict for verdict in verdicts if verdict is not None), None)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._scene.index)

@@ -43,7 +43,7 @@ async def backup(url: str, file: Path) -> int:
         raise StoreUnavailable(f"{address.shown}: there is no such file; is the path right?")
     reader = Reader(address, answer_s=None)
     try:
-        with _file_errors(file), _appearing_whole(file) as raw, gzip.open(raw, "wt", encoding="ascii") as out:
+        with _file_errors(file), _appearing_whole(file) as raw, gzip.open(raw, "wt", 3, encoding="ascii") as out:
             return await _dump(reader, address, file, out)
     finally:
         await reader.close()
@@ -158,6 +158,8 @@ async def _fill(connection: AsyncConnection, file: Path, lines: Iterator[Any]) -
             if entry.get("end") != count or next(lines, None) is not None:
                 break
             return count
+        if not isinstance(entry, list) or len(entry) != 2 or not isinstance(entry[1], dict):
+            break
         if entry[0] != name or len(waiting) == CHUNK:
             await _insert(connection, name, waiting)
             name, waiting = entry[0], []

@@ -60,8 +60,8 @@ def wording(address: Address, doing: str, error: Exception) -> str:
 
 
 def _root(cause: BaseException) -> BaseException:
-    """What the driver itself raised; SQLAlchemy's adapters wrap it once more."""
-    while cause.__cause__ is not None:
+    """What the driver itself raised; SQLAlchemy's adapters wrap it once more. (Of a time-out: itself.)"""
+    while isinstance(cause.__cause__, Exception):
         cause = cause.__cause__
     return cause
 

@@ -29,7 +29,12 @@ SECRET_TEXT: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 """Our own secrets, Authorization headers, JSON web tokens, and passwords in database URLs."""
 MAX_DEPTH = 6
-QUIET = {"asyncio": logging.WARNING, "aiosqlite": logging.WARNING, "kubernetes_asyncio": logging.INFO}
+QUIET = {
+    "alembic": logging.WARNING,
+    "asyncio": logging.WARNING,
+    "aiosqlite": logging.WARNING,
+    "kubernetes_asyncio": logging.INFO,
+}
 """Libraries that say more than anybody wants to read at our own level."""
 
 LineSink = Callable[[str], None]

@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import version as installed_version
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.exposition import choose_encoder
 
 FAST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -26,7 +34,9 @@ class Metrics:
     """Every metric of one daemon, in a registry of its own, so that two daemons in one process do not mix."""
 
     def __init__(self, version: str = "") -> None:
+        disable_created_metrics()  # when a series began tells nothing that the start of the process does not
         self.registry = CollectorRegistry(auto_describe=True)
+        ProcessCollector(registry=self.registry)
         self.cluster_capacity = self._gauge(
             "cluster_capacity", "What the nodes of a cluster can give out in all.", "cluster", "resource"
         )

@@ -36,7 +36,9 @@ class FakeService:
         self.objects: dict[str, dict[str, dict[str, Any]]] = {
             "workloads": {},
             "clusters": {"cern": cluster("cern", "file:clusters.yaml:1"), "exoscale": cluster("exoscale", "api")},
-            "queues": {"atlas": {"name": "atlas", "weight": 2, "priority": 0, "source": "api", "workloads": {}, "used": {}}},
+            "queues": {
+                "atlas": {"name": "atlas", "weight": 2, "priority": 0, "source": "api", "workloads": {}, "used": {}}
+            },
             "policies": {},
             "placements": {},
         }
@@ -83,7 +85,7 @@ class FakeService:
             if table.get(name, {}).get("source", "").startswith("file:"):
                 raise Conflict(f"{kind} {name} belongs to {table[name]['source']}; change it there")
             results.append({"kind": kind, "name": name, "result": "changed" if name in table else "created"})
-            table[name] = {"name": name, "source": "api", "document": dict(document), **({"order": 0, "governs": 0})}
+            table[name] = {"name": name, "source": "api", "document": dict(document), "order": 0, "governs": 0}
         return results
 
     async def cancel(self, name: str, *, permit: Permit) -> Json:
@@ -134,10 +136,31 @@ class FakeService:
             "source": "policies/fill.yaml:1",
             "position": 1,
             "clusters": [
-                {"cluster": "cern", "role": "", "tier": "cern", "room": 6, "weight": 100, "min": 2, "max": 6, "running": 0,
-                 "share": 6.0, "replicas": 6},
-                {"cluster": "exoscale", "role": "", "tier": "cloud", "room": 0, "weight": 20, "min": 0, "max": 3,
-                 "running": 0, "share": None, "replicas": 0, **verdict},
+                {
+                    "cluster": "cern",
+                    "role": "",
+                    "tier": "cern",
+                    "room": 6,
+                    "weight": 100,
+                    "min": 2,
+                    "max": 6,
+                    "running": 0,
+                    "share": 6.0,
+                    "replicas": 6,
+                },
+                {
+                    "cluster": "exoscale",
+                    "role": "",
+                    "tier": "cloud",
+                    "room": 0,
+                    "weight": 20,
+                    "min": 0,
+                    "max": 3,
+                    "running": 0,
+                    "share": None,
+                    "replicas": 0,
+                    **verdict,
+                },
             ],
             "cures": ["free 3 cpu on exoscale"],
             "notes": [{"cluster": "cern", "index": 3, "reason": "ImagePullBackOff", "message": "no such image"}],
@@ -195,7 +218,12 @@ class FakeService:
 
     async def snapshot(self) -> Sequence[Json]:
         return [
-            {"apiVersion": "federator.dev/v1alpha1", "kind": "Cluster", "metadata": {"name": name}, "spec": {"provider": "fake"}}
+            {
+                "apiVersion": "federator.dev/v1alpha1",
+                "kind": "Cluster",
+                "metadata": {"name": name},
+                "spec": {"provider": "fake"},
+            }
             for name in self.objects["clusters"]
         ]
 

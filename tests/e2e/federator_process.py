@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import psutil
 import yaml
 
-COMMAND = [sys.executable, "-m", "federator.cli.main"]
+COMMAND = [sys.executable, "-m", "federator"]
 
 
 class Federator:
@@ -62,7 +64,12 @@ class Federator:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"the daemon ended with {self.process.returncode}:\n{self.tail()}")
-        return (self.folder / "var" / "endpoint.json").exists() and self.try_cli("get", "clusters").returncode == 0
+        if not (self.folder / "var" / "endpoint.json").exists():
+            return False
+        try:
+            return bool(self.http("/readyz")["ready"])
+        except (AssertionError, OSError):
+            return False
 
     def kill(self) -> None:
         """SIGKILL: what a crash is like."""
@@ -98,9 +105,27 @@ class Federator:
         path = self.write_file("submitted.yaml", documents)
         self.cli("submit", "-f", str(path))
 
+    def http(self, path: str, accept: str = "application/json") -> Any:
+        """What the API answers to a GET, with the operator's token; None for 404."""
+        endpoint = json.loads((self.folder / "var" / "endpoint.json").read_text())
+        token = Path(endpoint["token_file"]).read_text().strip()
+        headers = {"Authorization": f"Bearer {token}", "Accept": accept}
+        try:
+            with urlopen(Request(endpoint["url"] + path, headers=headers), timeout=30) as answer:
+                body = answer.read().decode()
+        except HTTPError as error:
+            if error.code == 404:
+                return None
+            raise AssertionError(f"GET {path}: {error.code} {error.read().decode()}") from error
+        return json.loads(body) if accept == "application/json" else body
+
     def workload(self, name: str) -> Any:
-        """A workload as ``get`` shows it."""
-        return self.json("get", "workload", name)
+        """A workload as ``get`` shows it; None if it is not there."""
+        return self.http(f"/api/v1/workloads/{name}")
+
+    def items(self, path: str) -> list[Any]:
+        """All of a list."""
+        return list(self.http(f"/api/v1/{path}")["items"])
 
     def wait_for(self, name: str, condition: Callable[[Any], bool], timeout_s: float = 60.0) -> Any:
         """Wait until the workload is as wanted; returns it."""
@@ -108,8 +133,8 @@ class Federator:
 
         def holds() -> bool:
             latest.clear()
-            latest.update(self.workload(name))
-            return condition(latest)
+            latest.update(self.workload(name) or {})
+            return bool(latest) and condition(latest)
 
         until(holds, timeout_s, f"workload {name}", lambda: f"{json.dumps(latest, indent=1)}\n{self.tail()}")
         return latest

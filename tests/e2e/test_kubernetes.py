@@ -132,7 +132,7 @@ def test_work_leaves_a_cluster_that_stays_away_and_the_surplus_is_removed_at_its
     plane = kubernetes_pair.cern.plane
     plane.stop_apiserver_blocking()
     try:
-        until(lambda: federation.json("get", "cluster", "cern")["health"] == "lost", 60, "CERN to be lost")
+        until(lambda: federation.http("/api/v1/clusters/cern")["health"] == "lost", 60, "CERN to be lost")
         explained = federation.cli("explain", "jupyterhub")
         assert "has not answered" in explained
         refused = federation.workload("jupyterhub")

@@ -59,7 +59,7 @@ def test_the_preference_of_cern_lands_six_and_three(federator: Federator) -> Non
     assert "cern" in text
     assert "exoscale" in text
     federator.cli("delete", "workload", "jupyterhub")
-    until(lambda: federator.try_cli("get", "workload", "jupyterhub").returncode == 1, 30, "the hub to be gone")
+    until(lambda: federator.workload("jupyterhub") is None, 30, "the hub to be gone")
 
 
 def test_a_daemon_that_is_killed_at_any_moment_loses_nothing_and_runs_nothing_twice(
@@ -85,7 +85,7 @@ def test_a_daemon_that_is_killed_at_any_moment_loses_nothing_and_runs_nothing_tw
     lines = Counter(out.read_text().split())
     assert len(lines) == 40, f"seed {seed}: {lines}"
     assert set(lines.values()) == {1}, f"seed {seed}: some replica ran twice: {lines}"
-    assert not federator.json("get", "placements")["items"]
+    assert not federator.items("placements")
 
 
 def test_a_stopped_daemon_leaves_work_running_and_goes_on_with_it(federator: Federator, tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ class KubernetesProvider:
         self._removal = Removal(self._client, self._writes, self._cache)
         self._capabilities: Capabilities | None = None
         self._swept = False
+        self._trouble: ClusterUnreachable | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
@@ -64,9 +65,9 @@ class KubernetesProvider:
     async def observe(self) -> Observation:
         """What the cluster has and runs, from the cache; raises ClusterUnreachable where that cannot be believed."""
         self._cache.changed.clear()
+        if self._capabilities is None:
+            raise self._trouble or ClusterUnreachable(self.name, "has not told yet what it has")
         self._watches.check()
-        if self._capabilities is None or not self._swept:
-            raise ClusterUnreachable(self.name, "it has not told yet what it has")
         limits = None if self._settings.namespace_per_queue else self._cache.limits(self._settings.namespace)
         return Observation(
             cluster=self.name,
@@ -126,7 +127,11 @@ class KubernetesProvider:
 
     async def _discovered(self) -> Capabilities:
         if self._capabilities is None:
-            self._capabilities = await self._ask()
+            try:
+                self._capabilities = await self._ask()
+            except ClusterUnreachable as error:
+                self._trouble = error
+                raise
         return self._capabilities
 
     async def _ask(self) -> Capabilities:
@@ -149,7 +154,7 @@ class KubernetesProvider:
             try:
                 self._capabilities = await self._ask()
             except ClusterUnreachable as error:
-                log.info("%s", error)
+                self._trouble = error
 
     async def _sweeping(self) -> None:
         """Pods that a Job makes for replicas already withdrawn are deleted as they appear."""

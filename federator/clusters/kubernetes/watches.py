@@ -121,8 +121,9 @@ class Watches:
             if not watch.synced.is_set():
                 raise ClusterUnreachable(self._cluster, f"has not told what is at {watch.path} yet")
         if answered_s is None or now_s - answered_s > limit_s:
-            detail = self._silent.detail if self._silent else "it has gone silent"
-            raise ClusterUnreachable(self._cluster, detail)
+            troubles = (self._silent, *(watch.trouble for watch in self._needed))
+            known = next((t.detail for t in troubles if isinstance(t, ClusterUnreachable)), "")
+            raise ClusterUnreachable(self._cluster, known or f"silent for more than {limit_s:g} s")
 
     async def stop(self) -> None:
         """Follow nothing any more."""

@@ -1,0 +1,36 @@
+"""Proves a plan legal without knowing how it was made. Shares no code with the planner, only the model's values."""
+
+from __future__ import annotations
+
+from federator.engine.checks.answers import answered, gangs_whole, refusals_reasoned
+from federator.engine.checks.capacity import within_capacity, within_limits
+from federator.engine.checks.facts import Facts
+from federator.engine.checks.moves import moves_legal
+from federator.engine.checks.rules import hard_rules_kept, maxima_kept
+from federator.engine.checks.tiers import tiers_in_order
+from federator.model.plan import Plan, Snapshot
+
+CHECKS = (
+    answered,
+    refusals_reasoned,
+    hard_rules_kept,
+    maxima_kept,
+    within_limits,
+    within_capacity,
+    gangs_whole,
+    tiers_in_order,
+    moves_legal,
+)
+
+
+def violations(snapshot: Snapshot, plan: Plan) -> tuple[str, ...]:
+    """What is wrong with the plan, one sentence each; empty where it is legal.
+
+    Whether replicas of different shapes fit their nodes together is a packing problem. It is answered by finding a
+    packing, or by a proof that there is none; the rare case between the two, where a search gave up, passes.
+    """
+    facts = Facts(snapshot, plan)
+    return tuple(sentence for check in CHECKS for sentence in check(facts))
+
+
+__all__ = ["CHECKS", "violations"]

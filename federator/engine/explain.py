@@ -1,0 +1,168 @@
+"""Why a workload is where it is, and what would have to change for it to start: taken down while it is placed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from federator.documents.quantities import format_amount, format_duration
+from federator.engine.federation import Federation
+from federator.engine.outcome import Outcome
+from federator.engine.tiers import UNWEIGHED, tier_weights
+from federator.engine.verdicts import Reasons
+from federator.model.plan import Explanation, Share
+from federator.model.reasons import Reason, Verdict
+from federator.model.resources import Resources
+from federator.model.workload import Workload
+
+_CURES = 20
+"""Cures in one explanation; a person reads no more."""
+
+
+def explanation(
+    federation: Federation,
+    workload: Workload,
+    outcomes: Sequence[Outcome],
+    reasons: Sequence[Reasons | None],
+    position: int,
+) -> Explanation:
+    """The explanation of a workload whose roles had these outcomes; to be taken before their room is."""
+    shares: list[Share] = []
+    cures: dict[str, None] = {}
+    for outcome, why in zip(outcomes, reasons, strict=True):
+        if why is None:
+            continue
+        shares.extend(_shares(federation, outcome, why))
+        if outcome.refused > 0:
+            cures |= dict.fromkeys(_cures(federation, outcome, why))
+    policy = outcomes[0].turn.rule.policy if outcomes else federation.governing.rule(workload).policy
+    return Explanation(
+        workload=workload.name,
+        policy=policy.name,
+        policy_source=policy.source,
+        position=position,
+        shares=tuple(sorted(shares, key=lambda share: (share.role, share.cluster))),
+        cures=tuple(cures)[:_CURES],
+    )
+
+
+def _shares(federation: Federation, outcome: Outcome, reasons: Reasons) -> Iterator[Share]:
+    turn, placed = outcome.turn, outcome.filling.placed
+    weights = _weights(federation, outcome)
+    ideal = _ideal(federation, outcome, weights)
+    tiers = [*(tier.name for tier in turn.rule.tiers), ""]
+    for at, name in enumerate(federation.names):
+        room = int(turn.held[at] + turn.room.more[at] + turn.room.extra[at])
+        unknown = federation.unknown[at] and turn.eligibility.open[at]
+        maximum = int(turn.maxima[at])
+        refused = outcome.refused > 0
+        yield Share(
+            role=turn.role.name,
+            cluster=name,
+            tier=tiers[turn.rule.tier[at]],
+            room=None if unknown else room,
+            weight=max(0, int(weights[at])),
+            minimum=int(turn.minima[at]),
+            maximum=None if maximum >= 2**39 else maximum,
+            held=int(turn.held[at]),
+            ideal=ideal[at],
+            replicas=int(placed[at]),
+            verdict=reasons[name] if refused else (reasons.find(name) if placed[at] == 0 else None),
+        )
+
+
+def _weights(federation: Federation, outcome: Outcome) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """The weights used; where a tier was not divided, those that it would have had."""
+    turn, weights = outcome.turn, outcome.filling.weights.copy()
+    for place, at in enumerate(turn.rule.members):
+        if len(at) and (weights[at] == UNWEIGHED).all():
+            reach = (turn.held + turn.room.more)[at]
+            weights[at] = tier_weights(federation, turn, place, turn.wanted, reach)
+    return weights
+
+
+def _ideal(
+    federation: Federation, outcome: Outcome, weights: np.ndarray[tuple[int], np.dtype[np.int64]]
+) -> list[float | None]:
+    """What each cluster's weight alone would give it of what its tier got, before rounding and bounds."""
+    turn, placed = outcome.turn, outcome.filling.placed
+    ideal: list[float | None] = [None] * len(federation.names)
+    for at in turn.rule.members:
+        took_part = turn.eligibility.open[at] & (weights[at] > 0)
+        whole = int(weights[at][took_part].sum())
+        for one in at[took_part].tolist():
+            ideal[one] = int(placed[at].sum()) * int(weights[one]) / whole
+    return ideal
+
+
+def _cures(federation: Federation, outcome: Outcome, reasons: Reasons) -> Iterator[str]:
+    """Changes, in words, any of which would let (more of) it start; one for each cluster at most."""
+    for at, name in enumerate(federation.names):
+        verdict = reasons[name]
+        cure = CURES.get(verdict.reason)
+        if cure is not None and (words := cure(federation, outcome, at, verdict)):
+            yield words
+
+
+def _more_room(federation: Federation, outcome: Outcome, at: int, verdict: Verdict) -> str:
+    """What is missing of each resource, at least: all that the refused replicas ask for beyond what is free."""
+    turn = outcome.turn
+    replicas = outcome.together or outcome.refused
+    lacking = max(1, replicas - int(turn.held[at] + turn.room.more[at] + turn.room.extra[at]))
+    asked = turn.role.requests * lacking
+    missing = Resources.of({name: asked[name] - int(federation.nodes.free_of(name)[at]) for name in asked}).floor()
+    amounts = missing or turn.role.requests  # enough is free in all, but not on one node
+    words = ", ".join(f"{format_amount(name, amount)} more {name}" for name, amount in amounts.items_)
+    return f"{words} on {federation.names[at]}" + ("" if missing else ", on one node")
+
+
+def _larger_maximum(federation: Federation, outcome: Outcome, at: int, verdict: Verdict) -> str:
+    policy = outcome.turn.rule.policy.name
+    needed = outcome.together or int(outcome.filling.placed[at]) + outcome.refused
+    return f"max {needed} for {federation.names[at]} in policy {policy}"
+
+
+def _larger_quota(federation: Federation, outcome: Outcome, at: int, verdict: Verdict) -> str:
+    resource = str(verdict.facts["resource"])
+    amount = outcome.turn.role.requests[resource] * (outcome.together or outcome.refused)
+    return f"a quota of {format_amount(resource, amount)} more {resource} on {federation.names[at]}"
+
+
+def _larger_node(federation: Federation, outcome: Outcome, at: int, verdict: Verdict) -> str:
+    return f"a node with {verdict.facts['needed']} {verdict.facts['resource']} on {federation.names[at]}"
+
+
+def _open_tier(federation: Federation, outcome: Outcome, at: int, verdict: Verdict) -> str:
+    wait = outcome.filling.waits[int(outcome.turn.rule.tier[at])]
+    return f"wait {format_duration(max(0.0, wait.open_after_s - wait.for_s))} for tier {wait.tier} to open"
+
+
+def _words(text: str) -> Callable[[Federation, Outcome, int, Verdict], str]:
+    def say(federation: Federation, outcome: Outcome, at: int, verdict: Verdict) -> str:
+        facts = {"cluster": federation.names[at], "queue": outcome.turn.workload.queue, **verdict.facts}
+        return text.format_map(facts)
+
+    return say
+
+
+CURES: Mapping[Reason, Callable[[Federation, Outcome, int, Verdict], str]] = {
+    Reason.CLUSTER_UNKNOWN: _words("{cluster} answers"),
+    Reason.CLUSTER_AWAY: _words("{cluster} answers again"),
+    Reason.CORDONED: _words("uncordon {cluster}"),
+    Reason.DRAINING: _words("uncordon {cluster}"),
+    Reason.NOT_IN_POLICY: _words("a tier of policy {policy} that has {cluster}"),
+    Reason.NO_MATCHING_FLAVOR: _words("a flavor with {requirement} on {cluster}"),
+    Reason.TAINTED: _words("tolerate taint {taint}"),
+    Reason.TOO_BIG: _larger_node,
+    Reason.NO_ROOM: _more_room,
+    Reason.GANG_DOES_NOT_FIT: _more_room,
+    Reason.BELOW_MIN_REPLICAS: _words("minReplicas {room}"),
+    Reason.OVER_LIMIT: _larger_quota,
+    Reason.AT_MAXIMUM: _larger_maximum,
+    Reason.NO_WEIGHT: _words("a weight for {cluster} in policy {policy}"),
+    Reason.TIER_NOT_OPEN: _open_tier,
+    Reason.TIER_FULL: _words("a fillTo above {fill} for tier {tier}"),
+    Reason.BEHIND_BLOCKED_HEAD: _words("{head} starts, or blockedHead: pass"),
+}
+"""What would change each verdict; a verdict that is not here has no cure that an operator could apply."""

@@ -1,0 +1,35 @@
+"""One real control plane with a fake kubelet for all real tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers.control_plane import ControlPlane
+from tests.servers.fake_node import fake_nodes
+from tests.servers.kubelet import KubeletThread
+
+
+@pytest.fixture(scope="session")
+def plane() -> Iterator[ControlPlane]:
+    """Through a proxy, so that connections can be cut."""
+    plane = ControlPlane("cern", proxy=True)
+    plane.start_blocking()
+    try:
+        yield plane
+    finally:
+        plane.stop_blocking()
+
+
+@pytest.fixture(scope="session")
+def kubelet(plane: ControlPlane) -> Iterator[KubeletThread]:
+    """Three nodes of 8 cores; one of them has two GPUs."""
+    plain = fake_nodes("n", 2, {"cpu": "8", "memory": "32Gi"})
+    gpus = fake_nodes("g", 1, {"cpu": "8", "memory": "32Gi", "nvidia.com/gpu": "2"}, {"gpu": "v100"})
+    kubelet = KubeletThread(plane, [*plain, *gpus], runs_for_s=1.0)
+    kubelet.start()
+    try:
+        yield kubelet
+    finally:
+        kubelet.stop()

@@ -1,0 +1,61 @@
+"""What the tests against real servers share: waiting for something, and a provider for a control plane."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from federator.clock import SystemClock
+from federator.clusters.kubernetes import KubernetesProvider, KubernetesSettings
+from federator.model.intent import Observation, ObservedIntent
+from tests.servers.control_plane import ControlPlane
+
+FEDERATION = "fed"
+
+
+@asynccontextmanager
+async def opened(
+    plane: ControlPlane, *, kubeconfig: Path | None = None, federation: str = FEDERATION, **settings: Any
+) -> AsyncIterator[KubernetesProvider]:
+    """A provider that watches the plane."""
+    chosen = KubernetesSettings(
+        **{"kubeconfig": str(kubeconfig or plane.kubeconfig), "namespace": "work", "timeout_s": 5.0, "qps": 0, **settings}
+    )
+    provider = KubernetesProvider("cern", chosen, clock=SystemClock(), random=Random(7), federation=federation)
+    try:
+        await provider.open()
+        yield provider
+    finally:
+        await provider.close()
+
+
+async def until(
+    provider: KubernetesProvider, holds: Callable[[Observation], bool], timeout_s: float = 30.0
+) -> Observation:
+    """Wait until an observation is as wanted; says what it was last when it never is."""
+    seen = await provider.observe()
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not holds(seen):
+                await provider.changed()
+                seen = await provider.observe()
+    except TimeoutError:
+        raise AssertionError(f"not within {timeout_s:g} s; last seen: {seen.intents}, {seen.flavors}") from None
+    return seen
+
+
+async def intent_until(
+    provider: KubernetesProvider, name: str, holds: Callable[[ObservedIntent], bool], timeout_s: float = 30.0
+) -> ObservedIntent:
+    """The same for one intent."""
+    seen = await until(provider, lambda all_: name in all_.intents and holds(all_.intents[name]), timeout_s)
+    return seen.intents[name]
+
+
+async def call(plane: ControlPlane, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """As the admin, not through the provider."""
+    return await asyncio.to_thread(plane.client.call, method, path, body)

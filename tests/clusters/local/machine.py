@@ -1,0 +1,103 @@
+"""A local cluster for tests, and orders of shell commands for it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from federator.clock import SystemClock
+from federator.clusters.local import LocalProvider, LocalSettings, layout
+from federator.clusters.local.launch import stop_everything
+from federator.clusters.local.processes import birth, marked
+from federator.model.cluster import Flavor, NodeGroup
+from federator.model.indexset import IndexSet
+from federator.model.intent import Container, Intent, ObservedIntent, Order
+from federator.model.resources import CPU, MEMORY, Resources
+from federator.model.workload import Lifetime, Role
+from tests.contracts.harness import until_intent
+
+GIB = 1 << 30
+NODE = Resources.of({CPU: 100_000, MEMORY: 100 * GIB})
+_numbers = itertools.count()
+
+
+def flavor(count: int = 2, size: Resources = NODE, name: str = "standard") -> Flavor:
+    """Some empty pretended nodes."""
+    return Flavor(name, count, size, (NodeGroup(size, count),))
+
+
+class Machine:
+    """One directory, and the providers opened over it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.tmp = directory
+        self.settings = LocalSettings(directory / "cluster", (flavor(),), kill_grace_s=0.5, backoff_s=0.1)
+        self.providers: list[LocalProvider] = []
+
+    @property
+    def directory(self) -> Path:
+        return self.settings.directory
+
+    async def open(self, **changes: object) -> LocalProvider:
+        """A new provider, as after a restart of the daemon (the ones before are just forgotten)."""
+        settings = replace(self.settings, **changes)  # type: ignore[arg-type]
+        self.providers.append(LocalProvider("here", settings, clock=SystemClock()))
+        await self.providers[-1].open()
+        return self.providers[-1]
+
+    def processes(self, intent_id: str) -> list[int]:
+        """All live processes that carry the intent's mark."""
+        prefix = f"{os.path.realpath(self.directory)}/{intent_id}/"
+        return [pid for pid in marked(layout.MARKER, prefix) if birth(pid) is not None]
+
+    def supervisor(self, intent_id: str) -> int:
+        """The process id of its latest supervisor."""
+        events = layout.JournalReader(str(self.directory / intent_id / layout.JOURNAL)).new_events()
+        return [int(event["pid"]) for event in events if event["event"] == "supervisor"][-1]
+
+    def events(self, intent_id: str, kind: str) -> list[layout.Event]:
+        """What the journal has of one kind."""
+        events = layout.JournalReader(str(self.directory / intent_id / layout.JOURNAL)).new_events()
+        return [event for event in events if event["event"] == kind]
+
+    async def clear(self) -> None:
+        for provider in self.providers:
+            await provider.close()
+        stop_everything(self.directory)
+
+
+def shell(
+    script: str,
+    indices: Iterable[int] = (0,),
+    *,
+    env: Mapping[str, str] | None = None,
+    lifetime: Lifetime = Lifetime.BATCH,
+    cpu: int = 100,
+    memory: int = 0,
+    time_limit_s: float | None = None,
+    working_dir: str = "",
+) -> Order:
+    """An order of a new intent that runs a shell script."""
+    wanted = IndexSet.of(indices)
+    role = Role("", len(wanted), Resources.of({CPU: cpu, MEMORY: memory}))
+    intent = Intent(f"i-{next(_numbers)}", "work", "uid", "", "here", wanted)
+    container = Container(command=("sh", "-c", script), env=env or {}, working_dir=working_dir)
+    return Order(intent, lifetime, (role,), "q", container=container, time_limit_s=time_limit_s, spec_hash="first")
+
+
+async def ended(provider: LocalProvider, intent_id: str) -> ObservedIntent:
+    """Wait until every replica has ended."""
+    return await until_intent(provider, intent_id, lambda s: not s.pending and not s.running, "it ends", 20)
+
+
+async def all_run(provider: LocalProvider, intent_id: str) -> ObservedIntent:
+    """Wait until every replica runs."""
+    return await until_intent(provider, intent_id, lambda s: bool(s.running) and not s.pending, "it runs", 20)
+
+
+async def output(provider: LocalProvider, intent_id: str, index: int = 0) -> str:
+    """All that a replica wrote."""
+    return b"".join([piece async for piece in provider.logs(intent_id, index)]).decode()
