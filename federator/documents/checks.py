@@ -56,7 +56,8 @@ def _twice(entries: list[Entry]) -> Iterator[Problem]:
             continue
         other = first.setdefault((_group(entry), entry.name), entry)
         if other is not entry:
-            place = f"{other.file}:{other.marks.find(('metadata', 'name'))[0]}" if other.marks else other.file
+            line = other.place(("metadata", "name"))[0]
+            place = f"{other.file}:{line}" if line else other.file
             message = f"another {other.kind} is called '{entry.name}', at {place}"
             yield entry.problem(("metadata", "name"), message, "rename one of the two")
 

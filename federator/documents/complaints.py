@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from federator.documents.problems import Problem, did_you_mean, field_path
-from federator.documents.yaml_reader import Marks
+from federator.documents.yaml_reader import Marks, Place, place_in
 
 Path = tuple[str | int, ...]
 Words = tuple[str, str]
@@ -25,24 +25,20 @@ class Misfit(Exception):
         self.faults = faults
 
 
-def locate(
-    faults: list[tuple[Path, str, str]], file: str, marks: Marks | None, line: int = 0, *, at_key: bool = False
-) -> list[Problem]:
+def locate(misfit: Misfit, file: str, marks: Marks | Place | None) -> list[Problem]:
     """The faults of one document as problems of its file."""
-    problems = []
-    for path, message, cure in faults:
-        place = marks.find(path, at_key=at_key) if marks else (line, 1 if line else 0)
-        problems.append(Problem(file, *place, field_path(path), message, cure))
-    return problems
+    return [
+        Problem(file, *place_in(marks, path), field_path(path), message, cure) for path, message, cure in misfit.faults
+    ]
 
 
-def explain(error: ValidationError, model: type[BaseModel], file: str, marks: Marks | None) -> list[Problem]:
+def explain(error: ValidationError, model: type[BaseModel], file: str, marks: Marks | Place | None) -> list[Problem]:
     """Each of pydantic's errors as a problem."""
     problems = []
     for detail in error.errors(include_url=False):
         path, at_key = _path(detail)
         message, cure = _words(detail, model)
-        place = marks.find(path, at_key=at_key) if marks else (0, 0)
+        place = place_in(marks, path, at_key=at_key)
         problems.append(Problem(file, *place, field_path(path), message, cure))
     return problems
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from federator.documents.complaints import Path
 from federator.documents.problems import Problem, field_path
-from federator.documents.yaml_reader import MAX_DEPTH, MAX_NODES, Marks
+from federator.documents.yaml_reader import MAX_DEPTH, MAX_NODES, Marks, Place, place_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +17,12 @@ class Entry:
 
     file: str
     raw: Any
-    marks: Marks | None = None
+    marks: Marks | Place | None = None
 
     @property
     def line(self) -> int:
         """The line it begins in; 0 where it is not known."""
-        return self.marks.line if self.marks else 0
+        return self.place(())[0]
 
     @property
     def kind(self) -> str:
@@ -50,8 +50,11 @@ class Entry:
 
     def problem(self, path: Path, message: str, cure: str = "", *, at_key: bool = False) -> Problem:
         """A problem at a path of it."""
-        place = self.marks.find(path, at_key=at_key) if self.marks else (0, 0)
-        return Problem(self.file, *place, field_path(path), message, cure)
+        return Problem(self.file, *self.place(path, at_key=at_key), field_path(path), message, cure)
+
+    def place(self, path: Path, *, at_key: bool = False) -> Place:
+        """Line and column of a path of it; 0 where they are not known."""
+        return place_in(self.marks, path, at_key=at_key)
 
 
 def refuse_depth(value: Any) -> str | None:

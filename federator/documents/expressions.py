@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
-
-import cel
+from typing import TYPE_CHECKING, Any
 
 from federator.documents.problems import did_you_mean
 from federator.documents.quantities import natural_amount, parse_quantity, price_unit
 from federator.model.cluster import Cluster, Flavor
 from federator.model.resources import Resources
 from federator.model.workload import Role, Workload
+
+if TYPE_CHECKING:
+    import cel  # when it runs it is imported where it is used: it draws in a command line of its own, for over 1 s
 
 MAX_LENGTH = 2000
 MAX_NESTING = 50
@@ -106,6 +107,8 @@ class Expression:
 
     def evaluate(self, values: Mapping[str, Any]) -> object:
         """The value for these variables. Raises KeyError, TypeError, ArithmeticError, RuntimeError or ValueError."""
+        import cel
+
         context = cel.Context({name: values[name] for name in self.reads if name in values}, _OURS)
         return self._program.execute(context)
 
@@ -142,6 +145,8 @@ def compile_expression(source: str, variables: frozenset[str], functions: frozen
 
     Raises ExpressionError for syntax, unknown variables, fields and functions, and for what could cost too much.
     """
+    import cel
+
     bare = _TEXT.sub(lambda found: '"' + "_" * (len(found[0]) - 2) + '"', source)
     _bound_the_cost(source, bare)
     try:

@@ -19,7 +19,7 @@ from federator.documents.native import read_native
 from federator.documents.problems import DocumentErrors, Problem, did_you_mean
 from federator.documents.workload import WorkloadBody
 from federator.documents.workloads import template_of
-from federator.documents.yaml_reader import MAX_BYTES, TextRefused, read_yaml
+from federator.documents.yaml_reader import MAX_BYTES, Marks, TextRefused, read_yaml
 
 SUFFIXES = (".yaml", ".yml", ".json")
 STDIN = "<stdin>"
@@ -133,9 +133,10 @@ def _split(entry: Entry) -> Iterator[Entry]:
     if not is_list or not isinstance(value.get("items"), list):
         yield entry
         return
-    inside = marks.inside["items"].inside if marks and isinstance(marks.inside, dict) else None
+    inside = marks.inside["items"] if isinstance(marks, Marks) and isinstance(marks.inside, dict) else None
+    places = inside.inside if isinstance(inside, Marks) and isinstance(inside.inside, list) else None
     for index, item in enumerate(value["items"]):
-        yield Entry(entry.file, item, inside[index] if isinstance(inside, list) else None)
+        yield Entry(entry.file, item, places[index] if places else None)
 
 
 def _together(entries: list[Entry], problems: list[Problem], clusters: Iterable[str] | None) -> Documents:
@@ -167,7 +168,7 @@ def read_document(entry: Entry) -> Document:
         if isinstance(envelope.spec, WorkloadBody):
             template_of(envelope.spec)
     except Misfit as misfit:
-        raise DocumentErrors(locate(list(misfit.faults), file, marks)) from None
+        raise DocumentErrors(locate(misfit, file, marks)) from None
     metadata = envelope.metadata
     source = Source(file, entry.line)
     return Document(kind, api_version, metadata.name, source, raw, envelope.spec, metadata.labels, kind == "Workload")

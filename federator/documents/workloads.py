@@ -112,7 +112,7 @@ def _read(raw: Mapping[str, Any]) -> WorkloadSpec:
             raise Misfit(*faults_of(error, WorkloadDocument)) from None
         return _of_document(document)
     except Misfit as misfit:
-        raise DocumentErrors(locate(list(misfit.faults), file, None)) from None
+        raise DocumentErrors(locate(misfit, file, None)) from None
 
 
 def template_of(body: WorkloadBody) -> Native | None:

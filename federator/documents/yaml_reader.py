@@ -22,34 +22,49 @@ MAX_NODES = 1_000_000
 _TAGS = {"str": str, "int": int, "float": float, "bool": bool, "null": None, "map": dict, "seq": list}
 
 
+Place = tuple[int, int]
+"""Line and column, from 1: all that there is to know of a scalar."""
+
+
 @dataclass(slots=True)
 class Marks:
-    """Where a value stands (line and column from 1), and the same for what is in it, by key or index."""
+    """Where a mapping or a list stands, and the same for what is in it, by key or index."""
 
     line: int
     column: int
-    inside: dict[str, Marks] | list[Marks] | None = None
-    keys: dict[str, tuple[int, int]] = field(default_factory=dict)
+    inside: dict[str, Marks | Place] | list[Marks | Place]
+    keys: dict[str, Place] = field(default_factory=dict)
     """Where each key of a mapping stands."""
     size: int = 1
     """Nodes in it, each alias counted as what it stands for."""
-    whole: bool = True
+    whole: bool = False
     """False while it is being read: an alias may not stand for what it is part of."""
 
-    def find(self, path: tuple[str | int, ...], *, at_key: bool = False) -> tuple[int, int]:
+    def find(self, path: tuple[str | int, ...], *, at_key: bool = False) -> Place:
         """The place of the value at ``path``, of its key if so asked; of the nearest there is where it is missing."""
-        here: Marks = self
+        here: Marks | Place = self
         place = (self.line, self.column)
         for step in path:
-            if isinstance(here.inside, dict) and isinstance(step, str) and step in here.inside:
-                place = here.keys[step]
-                here = here.inside[step]
-            elif isinstance(here.inside, list) and isinstance(step, int) and step < len(here.inside):
-                here = here.inside[step]
-                place = (here.line, here.column)
+            inside = here.inside if isinstance(here, Marks) else ()
+            if isinstance(inside, dict) and isinstance(here, Marks) and isinstance(step, str) and step in inside:
+                place, here = here.keys[step], inside[step]
+            elif isinstance(inside, list) and isinstance(step, int) and step < len(inside):
+                here = inside[step]
+                place = _place_of(here)
             else:
-                return place if here is not self else (self.line, self.column)
-        return place if at_key else (here.line, here.column)
+                return place
+        return place if at_key else _place_of(here)
+
+
+def _place_of(marks: Marks | Place) -> Place:
+    return (marks.line, marks.column) if isinstance(marks, Marks) else marks
+
+
+def place_in(marks: Marks | Place | None, path: tuple[str | int, ...], *, at_key: bool = False) -> Place:
+    """The place of a path; 0 where no place is known."""
+    if marks is None:
+        return (0, 0)
+    return marks.find(path, at_key=at_key) if isinstance(marks, Marks) else marks
 
 
 class TextRefused(Exception):
@@ -72,8 +87,13 @@ class _Open:
     own: set[str] = field(default_factory=set)
     """Keys written here, not merged in."""
 
+    @property
+    def expects_key(self) -> bool:
+        """Whether a mapping has no key open."""
+        return self.key is None and not self.merge
 
-def read_yaml(text: str, file: str) -> Iterator[tuple[Any, Marks]]:
+
+def read_yaml(text: str, file: str) -> Iterator[tuple[Any, Marks | Place]]:
     """Each document of the text with its marks. Raises TextRefused, after having given the documents before."""
     if len(text) > MAX_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise TextRefused(Problem(file, message="is larger than 8 MiB", cure="split it into several files"))
@@ -124,35 +144,32 @@ class _Reader:
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._anchors: dict[str, tuple[Any, Marks]] = {}
+        self._anchors: dict[str, tuple[Any, Marks | Place]] = {}
         self._stack: list[_Open] = []
         self._nodes = 0
-        self._root: tuple[Any, Marks] | None = None
+        self._root: tuple[Any, Marks | Place] | None = None
 
-    def documents(self, text: str) -> Iterator[tuple[Any, Marks]]:
+    def documents(self, text: str) -> Iterator[tuple[Any, Marks | Place]]:
         """Each document in turn."""
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        event: Any  # told apart by its class, which mypy does not follow
         for event in yaml.parse(text, Loader=loader):
-            match event:
-                case yaml.ScalarEvent():
-                    value = self._scalar(event)
-                    self._add(value, self._marks(event), event.anchor)
-                case yaml.MappingStartEvent():
-                    self._open({}, event)
-                case yaml.SequenceStartEvent():
-                    self._open([], event)
-                case yaml.CollectionEndEvent():
-                    self._close()
-                case yaml.AliasEvent():
-                    self._alias(event)
-                case yaml.DocumentStartEvent():
-                    self._anchors, self._root = {}, None
-                case yaml.DocumentEndEvent():
-                    if self._root is not None:
-                        yield self._root
-
-    def _marks(self, event: yaml.Event) -> Marks:
-        return Marks(*_place(event))
+            kind = type(event)
+            if kind is yaml.ScalarEvent:  # first: nearly all of them are
+                place = _place(event)
+                self._add(self._scalar(event, place), place, event.anchor)
+            elif kind is yaml.MappingStartEvent:
+                self._open({}, Marks(*_place(event), {}), event)
+            elif kind is yaml.SequenceStartEvent:
+                self._open([], Marks(*_place(event), []), event)
+            elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+                self._close()
+            elif kind is yaml.AliasEvent:
+                self._alias(event)
+            elif kind is yaml.DocumentStartEvent:
+                self._anchors, self._root = {}, None
+            elif kind is yaml.DocumentEndEvent and self._root is not None:
+                yield self._root
 
     def _refuse(self, line: int, column: int, message: str, cure: str) -> TextRefused:
         steps: list[str | int] = []
@@ -163,15 +180,13 @@ class _Reader:
                 steps.append(frame.key)
         return TextRefused(Problem(self._file, line, column, field_path(steps), message, cure))
 
-    def _open(self, value: dict[str, Any] | list[Any], event: yaml.CollectionStartEvent) -> None:
-        marks = self._marks(event)
-        self._check_tag(event.tag, type(value), marks)
-        if self._stack and isinstance(self._stack[-1].value, dict) and self._stack[-1].key is None:
+    def _open(self, value: dict[str, Any] | list[Any], marks: Marks, event: yaml.CollectionStartEvent) -> None:
+        self._check_tag(event.tag, type(value), (marks.line, marks.column))
+        if self._stack and isinstance(self._stack[-1].value, dict) and self._stack[-1].expects_key:
             raise self._refuse(marks.line, marks.column, "a key must be text", "write a single word before the colon")
         if len(self._stack) >= MAX_DEPTH:
             message = f"is nested more than {MAX_DEPTH} deep"
             raise TextRefused(Problem(self._file, marks.line, marks.column, "", message, "flatten it"))
-        marks.inside, marks.whole = ({} if isinstance(value, dict) else []), False
         self._stack.append(_Open(value, marks, event.anchor))
         if event.anchor:
             self._anchors[event.anchor] = (value, marks)
@@ -179,93 +194,100 @@ class _Reader:
     def _close(self) -> None:
         frame = self._stack.pop()
         frame.marks.whole = True
-        self._add(frame.value, frame.marks, frame.anchor, counted=frame.marks.size - 1)
+        self._add(frame.value, frame.marks, frame.anchor, frame.marks.size, 1)
 
     def _alias(self, event: yaml.AliasEvent) -> None:
         line, column = _place(event)
-        if event.anchor not in self._anchors:
-            raise self._refuse(
-                line, column, f"the alias *{event.anchor} is not defined before", "define it with & first"
-            )
-        value, marks = self._anchors[event.anchor]
-        if not marks.whole:
-            raise self._refuse(line, column, f"the alias *{event.anchor} stands for what it is part of", "remove it")
-        self._add(value, marks, None)
+        known = self._anchors.get(event.anchor or "")
+        if known is None:
+            message = f"the alias *{event.anchor} is not defined before"
+            raise self._refuse(line, column, message, "define it with & first")
+        value, marks = known
+        size = 1
+        if isinstance(marks, Marks):
+            size = marks.size
+            if not marks.whole:
+                message = f"the alias *{event.anchor} stands for what it is part of"
+                raise self._refuse(line, column, message, "remove it")
+        self._add(value, marks, None, size, size)
 
-    def _add(self, value: Any, marks: Marks, anchor: str | None, counted: int = 0) -> None:
-        """Put a value where it belongs: under the open key, at the end of the open list, or as the document."""
-        self._nodes += marks.size - counted
+    def _add(self, value: Any, marks: Marks | Place, anchor: str | None, size: int = 1, new: int = 1) -> None:
+        """Put a value where it belongs: under the open key, at the end of the open list, or as the document.
+
+        ``size`` counts the nodes in it, ``new`` those of them that were not counted when they were read.
+        """
+        self._nodes += new
         if self._nodes > MAX_NODES:
             message = f"holds more than {MAX_NODES} values, aliases counted as what they stand for"
-            raise TextRefused(Problem(self._file, marks.line, marks.column, "", message, "split it, or write it out"))
+            raise TextRefused(Problem(self._file, *_place_of(marks), "", message, "split it, or write it out"))
         if anchor:
             self._anchors[anchor] = (value, marks)
         if not self._stack:
             self._root = (value, marks)
             return
         frame = self._stack[-1]
-        frame.marks.size += marks.size
+        whole = frame.marks
+        whole.size += size
         if isinstance(frame.value, list):
             frame.value.append(value)
-            assert isinstance(frame.marks.inside, list)
-            frame.marks.inside.append(marks)
-        elif frame.key is None and not frame.merge:
-            self._key(frame, value, marks)
+            whole.inside.append(marks)  # type: ignore[union-attr]  # a list for a list
+        elif frame.key is not None:
+            frame.value[frame.key] = value
+            whole.inside[frame.key] = marks  # type: ignore[call-overload]  # a dict for a dict
+            frame.key = None
         elif frame.merge:
             self._merge(frame, value, marks)
         else:
-            assert isinstance(frame.marks.inside, dict)
-            frame.value[frame.key or ""] = value
-            frame.marks.inside[frame.key or ""] = marks
-            frame.key = None
+            self._key(frame, value, _place_of(marks))
 
-    def _key(self, frame: _Open, key: Any, marks: Marks) -> None:
+    def _key(self, frame: _Open, key: Any, place: Place) -> None:
         if key == "<<":
             frame.merge = True
             return
         if not isinstance(key, str):
             written = "empty" if key is None else f"'{str(key).lower()}'"
             message = f"the key reads as {written}, which is not text in YAML"
-            raise self._refuse(marks.line, marks.column, message, "write the key in quotes")
-        if key in frame.own:
-            line, _ = frame.marks.keys[key]
-            message = f"the key '{key}' is there twice, first in line {line}"
-            raise self._refuse(marks.line, marks.column, message, "keep one of the two")
-        frame.own.add(key)
-        frame.marks.keys[key] = (marks.line, marks.column)
+            raise self._refuse(*place, message, "write the key in quotes")
         frame.key = key
+        if key in frame.own:
+            message = f"the key '{key}' is there twice, first in line {frame.marks.keys[key][0]}"
+            raise self._refuse(*place, message, "keep one of the two")
+        frame.own.add(key)
+        frame.marks.keys[key] = place
 
-    def _merge(self, frame: _Open, value: Any, marks: Marks) -> None:
+    def _merge(self, frame: _Open, value: Any, marks: Marks | Place) -> None:
         """``<<: *alias``: the keys of other mappings, where this one does not have them."""
         frame.merge = False
-        inside = marks.inside if isinstance(marks.inside, list) else [marks]
-        for source, places in zip(value if isinstance(value, list) else [value], inside, strict=True):
-            if not isinstance(source, dict) or not isinstance(places.inside, dict):
-                raise self._refuse(marks.line, marks.column, "<< takes a mapping", "write <<: *alias of a mapping")
-            assert isinstance(frame.value, dict)
-            assert isinstance(frame.marks.inside, dict)
+        inside = marks.inside if isinstance(marks, Marks) and isinstance(marks.inside, list) else [marks]
+        target, places = frame.value, frame.marks.inside
+        for source, found in zip(value if isinstance(value, list) else [value], inside, strict=True):
+            if not isinstance(source, dict) or not isinstance(found, Marks) or not isinstance(found.inside, dict):
+                place = _place_of(marks)
+                raise self._refuse(*place, "<< takes a mapping", "write <<: *alias of a mapping")
+            assert isinstance(target, dict)
+            assert isinstance(places, dict)
             for key in source:
-                if key not in frame.value:
-                    frame.value[key] = source[key]
-                    frame.marks.inside[key] = places.inside[key]
-                    frame.marks.keys.setdefault(key, places.keys[key])
+                if key not in target:
+                    target[key] = source[key]
+                    places[key] = found.inside[key]
+                    frame.marks.keys.setdefault(key, found.keys[key])
 
-    def _check_tag(self, tag: str | None, kind: type, marks: Marks) -> None:
+    def _check_tag(self, tag: str | None, kind: type, place: Place) -> None:
         if tag is None or tag == "!":
             return
         name = tag.removeprefix("tag:yaml.org,2002:")
         if _TAGS.get(name) is not kind:
-            raise self._refuse(marks.line, marks.column, f"the tag {tag} is not taken here", "leave the tag out")
+            raise self._refuse(*place, f"the tag {tag} is not taken here", "leave the tag out")
 
-    def _scalar(self, event: yaml.ScalarEvent) -> Any:
-        quoted = not event.implicit[0] if event.tag is None else event.tag in ("!", "tag:yaml.org,2002:str")
-        if quoted:
-            return event.value
+    def _scalar(self, event: yaml.ScalarEvent, place: Place) -> Any:
+        tag = event.tag
+        if not event.implicit[0] if tag is None else tag in ("!", "tag:yaml.org,2002:str"):
+            return event.value  # in quotes, or called a text
         try:
             value = plain(event.value)
         except ValueError as error:
-            raise self._refuse(*_place(event), str(error), "write it in quotes, or smaller") from None
-        self._check_tag(event.tag, type(value), self._marks(event))
+            raise self._refuse(*place, str(error), "write it in quotes, or smaller") from None
+        self._check_tag(tag, type(value), place)
         return value
 
 

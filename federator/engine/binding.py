@@ -59,7 +59,7 @@ def spread(nodes: Nodes, shape: Shape, rows: Array, fits: Array, replicas: Array
     starts = np.flatnonzero(np.diff(homes, prepend=-1))
     top = np.full(len(replicas), _NEVER, dtype=np.int64)
     top[homes[starts]] = np.minimum.reduceat(alone, starts)
-    levels = np.minimum(fits, (top[homes] - use) // step)
+    levels = np.clip((top[homes] - use) // step, 0, fits)
     sure = np.zeros_like(levels)
     if int(levels.sum()) > _MANY_SEATS:
         sure, levels = _narrow(levels, homes, counts, use, step, replicas)

@@ -34,7 +34,7 @@ class Metrics:
     """Every metric of one daemon, in a registry of its own, so that two daemons in one process do not mix."""
 
     def __init__(self, version: str = "") -> None:
-        disable_created_metrics()  # when a series began tells nothing that the start of the process does not
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # when a series began tells nothing that the start of the process does not
         self.registry = CollectorRegistry(auto_describe=True)
         ProcessCollector(registry=self.registry)
         self.cluster_capacity = self._gauge(

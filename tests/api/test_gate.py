@@ -103,12 +103,12 @@ def test_listening_beyond_this_machine_without_tls_is_refused(host: str) -> None
 
 
 async def test_with_a_certificate_the_server_speaks_tls_and_nothing_else(tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
-    cert, key = authority.issue("server", names=["localhost", "127.0.0.1"])
+    authority = Authority(tmp_path, "test")
+    cert, key = authority.serving("server")
     api = await start(tls_cert=cert, tls_key=key)
     try:
         assert api.url == f"https://127.0.0.1:{api.running.port}"
-        trust = ssl.create_default_context(cafile=str(authority.certificate))
+        trust = ssl.create_default_context(cafile=str(authority.ca_file))
         async with api.session.get(f"{api.url}/healthz", ssl=trust) as answer:
             assert answer.status == 200
         with pytest.raises(aiohttp.ClientError):

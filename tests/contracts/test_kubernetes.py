@@ -16,6 +16,7 @@ from federator.model.intent import Container
 from tests.contracts.harness import Behaviour, Member
 from tests.contracts.provider_contract import ProviderContract
 from tests.servers.fixtures import Cluster, KubernetesPair, kubernetes_pair
+from tests.servers.proxy import Proxy
 from tests.servers.runs import Run
 
 __all__ = ["kubernetes_pair"]
@@ -28,12 +29,11 @@ class KubernetesMember(Member):
     patience_s = 60.0
     short_s = 1.0
 
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
+    def __init__(self, cluster: Cluster, proxy: Proxy, namespace: str) -> None:
         super().__init__()
         self.cluster = cluster
+        self.proxy = proxy
         self.namespace = namespace
-        self.proxy = cluster.plane.new_proxy()
-        self.proxy.start()
 
     def make_provider(self) -> KubernetesProvider:
         kubeconfig = self.cluster.plane.kubeconfig_for("admin", url=self.proxy.url)
@@ -65,7 +65,7 @@ class KubernetesMember(Member):
 
     async def clear(self) -> None:
         await super().clear()
-        await asyncio.to_thread(self.proxy.stop)
+        await self.reconnect()
         path = f"/api/v1/namespaces/{self.namespace}"
         await asyncio.to_thread(self.cluster.plane.client.call, "DELETE", path)
 
@@ -75,11 +75,19 @@ def _index(run: Run) -> int:
     return 0 if run.replica == "-" else int(run.replica)
 
 
+@pytest.fixture(scope="module")
+def proxy(kubernetes_pair: KubernetesPair) -> Proxy:
+    """One way in for all tests here. Its thread ends with pytest: stopping it would wait for idle watches."""
+    proxy = kubernetes_pair.cern.plane.new_proxy()
+    proxy.start()
+    return proxy
+
+
 class TestKubernetes(ProviderContract):
     @pytest.fixture
-    async def member(self, kubernetes_pair: KubernetesPair) -> AsyncIterator[Member]:
+    async def member(self, kubernetes_pair: KubernetesPair, proxy: Proxy) -> AsyncIterator[Member]:
         cluster = kubernetes_pair.cern
         namespace = await asyncio.to_thread(cluster.plane.new_namespace, "contract")
-        member = KubernetesMember(cluster, namespace)
+        member = KubernetesMember(cluster, proxy, namespace)
         yield member
         await member.clear()

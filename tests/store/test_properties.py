@@ -200,7 +200,7 @@ def test_a_copy_is_the_same_dictionary(tmp_path: Path) -> None:
 
 @pytest.mark.real
 def test_postgresql_is_a_dictionary_that_lasts(postgres_server: Postgres, tmp_path: Path) -> None:
-    @moderately(15)
+    @moderately(8)
     @given(STEPS)
     def holds(steps: list[Changes | float]) -> None:
         url, copy = postgres_server.create_database(), f"sqlite:///{tmp_path}/copy.db"

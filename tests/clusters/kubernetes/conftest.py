@@ -11,10 +11,10 @@ from tests.servers.fake_node import fake_nodes
 from tests.servers.kubelet import KubeletThread
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def plane() -> Iterator[ControlPlane]:
-    """Through a proxy, so that connections can be cut."""
-    plane = ControlPlane("cern", proxy=True)
+    """A control plane of our own: the tests stop it, freeze it and take its nodes away."""
+    plane = ControlPlane("cern")
     plane.start_blocking()
     try:
         yield plane
@@ -22,7 +22,7 @@ def plane() -> Iterator[ControlPlane]:
         plane.stop_blocking()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kubelet(plane: ControlPlane) -> Iterator[KubeletThread]:
     """Three nodes of 8 cores; one of them has two GPUs."""
     plain = fake_nodes("n", 2, {"cpu": "8", "memory": "32Gi"})

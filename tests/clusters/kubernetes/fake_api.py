@@ -278,7 +278,9 @@ def _aggregated(groups: list[str]) -> Json:
             }
             for plural, kind in KINDS[group_version].items()
         ]
-        items.append({"metadata": {"name": group} if group else {}, "versions": [{"version": version, "resources": resources}]})
+        items.append(
+            {"metadata": {"name": group} if group else {}, "versions": [{"version": version, "resources": resources}]}
+        )
     return {"kind": "APIGroupDiscoveryList", "items": items}
 
 

@@ -23,7 +23,13 @@ async def opened(
 ) -> AsyncIterator[KubernetesProvider]:
     """A provider that watches the plane."""
     chosen = KubernetesSettings(
-        **{"kubeconfig": str(kubeconfig or plane.kubeconfig), "namespace": "work", "timeout_s": 5.0, "qps": 0, **settings}
+        **{
+            "kubeconfig": str(kubeconfig or plane.kubeconfig),
+            "namespace": "work",
+            "timeout_s": 5.0,
+            "qps": 0,
+            **settings,
+        }
     )
     provider = KubernetesProvider("cern", chosen, clock=SystemClock(), random=Random(7), federation=federation)
     try:

@@ -14,12 +14,13 @@ from federator.model.resources import Resources
 from federator.ports import ClusterUnreachable, NoLogs, OrderRefused
 from tests.clusters.kubernetes import orders
 from tests.clusters.kubernetes.real import call, intent_until, opened, until
+from tests.clusters.kubernetes.relay import relayed
+from tests.clusters.kubernetes.rights import grant_documented_rights
 from tests.servers.control_plane import ControlPlane
 from tests.servers.kubelet import KubeletThread
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("kubelet")]
 LONG = {"fake.kubelet/runs-for": "1h"}
-RUNNING = IndexSet()
 
 
 async def leave(provider: Any, *intents: str) -> None:
@@ -231,8 +232,14 @@ async def test_a_quota_limits_and_what_it_refuses_may_be_tried_again(plane: Cont
 @pytest.mark.parametrize(
     ("order", "reason"),
     [
-        (orders.batch("never-1", 1, container=Container("not a valid image ref\n", ("x",), env={"1 bad": "x"})), "Invalid"),
-        (orders.batch("never-2", 1, manifest={"apiVersion": "kubeflow.org/v1", "kind": "MPIJob", "spec": {}}), "NotFound"),
+        (
+            orders.batch("never-1", 1, container=Container("not a valid image ref\n", ("x",), env={"1 bad": "x"})),
+            "Invalid",
+        ),
+        (
+            orders.batch("never-2", 1, manifest={"apiVersion": "kubeflow.org/v1", "kind": "MPIJob", "spec": {}}),
+            "NotFound",
+        ),
     ],
     ids=["invalid", "no such kind"],
 )
@@ -262,8 +269,6 @@ async def test_a_wrong_token_is_told_without_showing_it(plane: ControlPlane) -> 
 
 async def test_the_rights_in_the_documentation_are_enough(plane: ControlPlane) -> None:
     """The YAML in docs/kubernetes.md, applied as it stands, and nothing else."""
-    from tests.clusters.kubernetes.rights import grant_documented_rights
-
     await grant_documented_rights(plane)
     settings = {"kubeconfig": plane.kubeconfig_for("federator"), "namespace": "federator"}
     async with opened(plane, **settings) as provider:
@@ -295,14 +300,16 @@ async def test_logs_come_whole_by_tail_and_while_they_are_written(plane: Control
 
 
 async def test_cut_connections_lose_nothing(plane: ControlPlane) -> None:
-    async with opened(plane) as provider:
-        await provider.submit(orders.batch("cut-1", 12))
-        for _ in range(4):
-            await asyncio.to_thread(plane.proxy.cut)
-            await asyncio.sleep(0.7)
-        seen = await intent_until(provider, "cut-1", lambda seen: len(seen.succeeded) == 12)
-        assert not seen.failed
-        await leave(provider, "cut-1")
+    async with relayed(plane.url) as relay:
+        async with opened(plane, kubeconfig=plane.kubeconfig_for("admin", url=relay.url)) as provider:
+            await provider.submit(orders.batch("cut-1", 12))
+            for _ in range(4):
+                relay.cut()
+                await asyncio.sleep(0.7)
+            seen = await intent_until(provider, "cut-1", lambda seen: len(seen.succeeded) == 12)
+            assert not seen.failed
+            assert relay.cuts >= 4, "no connection was cut, so this shows nothing"
+            await leave(provider, "cut-1")
 
 
 async def test_a_stopped_server_is_unreachable_and_its_work_is_known_again_when_it_returns(
@@ -324,7 +331,7 @@ async def test_a_stopped_server_is_unreachable_and_its_work_is_known_again_when_
 
 
 async def test_a_frozen_server_is_noticed_and_every_call_ends_in_time(plane: ControlPlane) -> None:
-    async with opened(plane, kubeconfig=plane.kubeconfig_for("admin", direct=True), timeout_s=2.0) as provider:
+    async with opened(plane, timeout_s=2.0) as provider:
         plane.freeze()
         try:
             began = asyncio.get_running_loop().time()
