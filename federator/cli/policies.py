@@ -14,6 +14,9 @@ from federator.cli.output import Format, complain, document, say, yaml_text
 from federator.documents import json_schema, policy_document, to_policy
 from federator.model.policy import Match
 
+FIRST = 0
+"""The order of imported preferences: before all policies that leave theirs out."""
+
 app = typer.Typer(no_args_is_help=True, help="Policies as code.")
 
 
@@ -41,7 +44,11 @@ def import_policies(files: FilesArgument) -> None:
             complain(
                 f"{one.source}: a policy has no totalReplicas; write replicas: {policy.replicas} in workload {name}"
             )
-        made.append(policy_document(replace(policy, match=Match(where=f'workload.name == "{name}"'), replicas=None)))
+        made.append(
+            policy_document(
+                replace(policy, order=FIRST, match=Match(where=f'workload.name == "{name}"'), replicas=None)
+            )
+        )
     sys.stdout.write(yaml_text(*made))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 import structlog
@@ -20,9 +20,9 @@ from federator.daemon.orders import Orders
 from federator.daemon.providers import Surroundings, make_provider
 from federator.daemon.settle import Rules
 from federator.daemon.state import Live, Member, State
-from federator.documents import Configuration, DocumentErrors, read_files
+from federator.documents import Configuration, Document, DocumentErrors, read_files
 from federator.model.records import AuditEntry, Changes, Stored
-from federator.ports import Clock, Store, StoreUnavailable
+from federator.ports import ClusterProvider, Clock, Store, StoreUnavailable
 from federator.store import SqlStore
 from federator.telemetry.metrics import Metrics
 
@@ -42,7 +42,8 @@ class Daemon:
         metrics: Metrics,
         paths: Callable[[], Sequence[Path]],
         samples: Sequence[Path],
-        around: Surroundings,
+        make_provider: Callable[[Document], ClusterProvider],
+        planners: Executor,
         pace: Pace,
         retention_s: float,
     ) -> None:
@@ -52,13 +53,10 @@ class Daemon:
         self._clock = clock
         self._samples = samples
         self._retention_s = retention_s
-        # One thread: the planner holds the interpreter lock only for moments, and plans do not overlap.
-        self._planners = ThreadPoolExecutor(2, thread_name_prefix="planner")
+        self._planners = planners
         orders = Orders(self.state, clock)
         self._dispatcher = Dispatcher(self.state, clock, metrics, orders.order)
-        self._registry = Registry(
-            self.state, store, clock, paths, lambda document: make_provider(document, around), pace.rules
-        )
+        self._registry = Registry(self.state, store, clock, paths, make_provider, pace.rules)
         self._registry.added = self._watch
         self._registry.removed = self._unwatch
         self._cycle = Cycle(self.state, store, self._dispatcher, clock, metrics, self._planners, pace)
@@ -161,13 +159,16 @@ async def compose(configuration: Configuration, config_path: Path | None = None)
     directory = configuration.state_directory
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     clock = SystemClock()
+    around = Surroundings(directory, clock, configuration.federation)
     return Daemon(
         store=SqlStore(configuration.database_url),
         clock=clock,
         metrics=Metrics(),
         paths=configuration.paths,
         samples=configuration.sample_paths,
-        around=Surroundings(directory, clock, configuration.federation),
+        make_provider=lambda document: make_provider(document, around),
+        # Two threads: one plans for the cycle, the other answers "explain" meanwhile.
+        planners=ThreadPoolExecutor(2, thread_name_prefix="planner"),
         pace=Pace(
             cycle_s=configuration.cycle,
             debounce_s=configuration.debounce,

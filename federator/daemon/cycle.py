@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -17,6 +18,7 @@ from federator.daemon.measure import measure
 from federator.daemon.settle import Rules, Settler
 from federator.daemon.snapshots import snapshot
 from federator.daemon.state import Live, State
+from federator.daemon.timing import within
 from federator.engine.assign import Holder, assign
 from federator.engine.planner import plan
 from federator.model.cluster import Health
@@ -65,11 +67,14 @@ class Cycle:
     async def run(self) -> None:
         """Run cycles until cancelled. A store that does not answer only delays them; nothing is lost by it."""
         while True:
-            await self._state.woken(self._pace.cycle_s)
+            with suppress(TimeoutError):
+                await within(self._clock, self._pace.cycle_s, self._state.woken())
             await self._clock.sleep(self._pace.debounce_s)
             try:
                 await self.once()
+                self._state.store_problem = ""
             except StoreUnavailable as error:
+                self._state.store_problem = str(error)
                 LOG.error("the store does not answer; nothing is sent until it does", detail=str(error))
                 await self._clock.sleep(self._pace.cycle_s)
             except Exception:

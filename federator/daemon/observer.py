@@ -9,6 +9,7 @@ import structlog
 
 from federator.daemon.dispatcher import Dispatcher
 from federator.daemon.state import Member, State
+from federator.daemon.timing import within
 from federator.model.cluster import Flavor, Health
 from federator.model.intent import Observation
 from federator.ports import Clock, ClusterUnreachable
@@ -52,10 +53,10 @@ class Observer:
         while True:
             try:
                 if not opened:
-                    await asyncio.wait_for(self._member.provider.open(), ANSWER_WITHIN_S)
+                    await within(self._clock, ANSWER_WITHIN_S, self._member.provider.open())
                     opened = True
                 began = self._state.tick()
-                seen = await asyncio.wait_for(self._member.provider.observe(), ANSWER_WITHIN_S)
+                seen = await within(self._clock, ANSWER_WITHIN_S, self._member.provider.observe())
             except ClusterUnreachable as error:
                 opened = True  # open is called once, whatever came of it
                 self._unreachable(error.detail)
@@ -77,7 +78,7 @@ class Observer:
 
     async def _until_changed(self) -> None:
         try:
-            await asyncio.wait_for(self._member.provider.changed(), LOOK_AT_LEAST_EVERY_S)
+            await within(self._clock, LOOK_AT_LEAST_EVERY_S, self._member.provider.changed())
         except (TimeoutError, ClusterUnreachable):
             return  # the next look tells what is the matter
         await self._clock.sleep(LOOK_AT_MOST_EVERY_S)

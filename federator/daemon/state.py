@@ -124,14 +124,10 @@ class State:
         """Something changed: a cycle should run soon."""
         self._wake.set()
 
-    async def woken(self, timeout_s: float) -> None:
-        """Return when ``wake`` was called since the last return, or after so long."""
-        try:
-            await asyncio.wait_for(self._wake.wait(), timeout_s)
-        except TimeoutError:
-            return
-        finally:
-            self._wake.clear()
+    async def woken(self) -> None:
+        """Return when ``wake`` was called since the last return (at once, if it already was)."""
+        await self._wake.wait()
+        self._wake.clear()
 
     def tell_events(self) -> None:
         """There are new history entries: those who wait in ``next_event`` go on."""

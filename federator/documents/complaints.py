@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from federator.documents.marks import Marks, Place, place_in
 from federator.documents.problems import Problem, did_you_mean, field_path
-from federator.documents.yaml_reader import Marks, Place, place_in
 
 Path = tuple[str | int, ...]
 Words = tuple[str, str]

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from federator.documents.complaints import Path
+from federator.documents.marks import Marks, Place, place_in
 from federator.documents.problems import Problem, field_path
-from federator.documents.yaml_reader import MAX_DEPTH, MAX_NODES, Marks, Place, place_in
+from federator.documents.yaml_reader import MAX_DEPTH, MAX_NODES
 
 
 @dataclass(frozen=True, slots=True)

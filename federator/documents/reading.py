@@ -15,11 +15,12 @@ from federator.documents.complaints import Misfit, explain, locate
 from federator.documents.documents import Document, Documents, Source
 from federator.documents.entries import Entry, refuse_depth
 from federator.documents.kinds import KINDS, NATIVE_KINDS, PLAIN_GROUPS, VERSIONS
+from federator.documents.marks import Marks
 from federator.documents.native import read_native
 from federator.documents.problems import DocumentErrors, Problem, did_you_mean
 from federator.documents.workload import WorkloadBody
 from federator.documents.workloads import template_of
-from federator.documents.yaml_reader import MAX_BYTES, Marks, TextRefused, read_yaml
+from federator.documents.yaml_reader import MAX_BYTES, TextRefused, read_yaml
 
 SUFFIXES = (".yaml", ".yml", ".json")
 STDIN = "<stdin>"

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from federator.documents.marks import Marks, Place, place_of
 from federator.documents.problems import Problem, field_path
 from federator.documents.yaml_scalars import plain
 
@@ -20,51 +21,6 @@ MAX_DEPTH = 64
 MAX_NODES = 1_000_000
 
 _TAGS = {"str": str, "int": int, "float": float, "bool": bool, "null": None, "map": dict, "seq": list}
-
-
-Place = tuple[int, int]
-"""Line and column, from 1: all that there is to know of a scalar."""
-
-
-@dataclass(slots=True)
-class Marks:
-    """Where a mapping or a list stands, and the same for what is in it, by key or index."""
-
-    line: int
-    column: int
-    inside: dict[str, Marks | Place] | list[Marks | Place]
-    keys: dict[str, Place] = field(default_factory=dict)
-    """Where each key of a mapping stands."""
-    size: int = 1
-    """Nodes in it, each alias counted as what it stands for."""
-    whole: bool = False
-    """False while it is being read: an alias may not stand for what it is part of."""
-
-    def find(self, path: tuple[str | int, ...], *, at_key: bool = False) -> Place:
-        """The place of the value at ``path``, of its key if so asked; of the nearest there is where it is missing."""
-        here: Marks | Place = self
-        place = (self.line, self.column)
-        for step in path:
-            inside = here.inside if isinstance(here, Marks) else ()
-            if isinstance(inside, dict) and isinstance(here, Marks) and isinstance(step, str) and step in inside:
-                place, here = here.keys[step], inside[step]
-            elif isinstance(inside, list) and isinstance(step, int) and step < len(inside):
-                here = inside[step]
-                place = _place_of(here)
-            else:
-                return place
-        return place if at_key else _place_of(here)
-
-
-def _place_of(marks: Marks | Place) -> Place:
-    return (marks.line, marks.column) if isinstance(marks, Marks) else marks
-
-
-def place_in(marks: Marks | Place | None, path: tuple[str | int, ...], *, at_key: bool = False) -> Place:
-    """The place of a path; 0 where no place is known."""
-    if marks is None:
-        return (0, 0)
-    return marks.find(path, at_key=at_key) if isinstance(marks, Marks) else marks
 
 
 class TextRefused(Exception):
@@ -219,7 +175,7 @@ class _Reader:
         self._nodes += new
         if self._nodes > MAX_NODES:
             message = f"holds more than {MAX_NODES} values, aliases counted as what they stand for"
-            raise TextRefused(Problem(self._file, *_place_of(marks), "", message, "split it, or write it out"))
+            raise TextRefused(Problem(self._file, *place_of(marks), "", message, "split it, or write it out"))
         if anchor:
             self._anchors[anchor] = (value, marks)
         if not self._stack:
@@ -238,7 +194,7 @@ class _Reader:
         elif frame.merge:
             self._merge(frame, value, marks)
         else:
-            self._key(frame, value, _place_of(marks))
+            self._key(frame, value, place_of(marks))
 
     def _key(self, frame: _Open, key: Any, place: Place) -> None:
         if key == "<<":
@@ -262,7 +218,7 @@ class _Reader:
         target, places = frame.value, frame.marks.inside
         for source, found in zip(value if isinstance(value, list) else [value], inside, strict=True):
             if not isinstance(source, dict) or not isinstance(found, Marks) or not isinstance(found.inside, dict):
-                place = _place_of(marks)
+                place = place_of(marks)
                 raise self._refuse(*place, "<< takes a mapping", "write <<: *alias of a mapping")
             assert isinstance(target, dict)
             assert isinstance(places, dict)

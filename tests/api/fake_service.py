@@ -32,6 +32,8 @@ class FakeService:
         self.keeps_writing = False
         self.log_error: Exception | None = None
         self.followers = 0
+        self.let_go = asyncio.Event()
+        """Set when a reader of logs has gone."""
         self.history_: list[dict[str, Any]] = []
         self.objects: dict[str, dict[str, dict[str, Any]]] = {
             "workloads": {},
@@ -197,6 +199,7 @@ class FakeService:
                 yield b"more\n"
         finally:
             self.followers -= 1
+            self.let_go.set()
 
     async def set_cordon(self, cluster: str, cordoned: bool) -> Json:
         found = await self._find("clusters", cluster)

@@ -121,8 +121,8 @@ async def test_nobody_follows_a_log_for_a_client_that_has_gone(api: Api) -> None
     assert api.service.followers == 1
     answer.close()
     async with asyncio.timeout(5):
-        while api.service.followers:
-            await asyncio.sleep(0.02)
+        await api.service.let_go.wait()
+    assert api.service.followers == 0
 
 
 async def test_a_server_that_stops_does_not_wait_for_its_streams(api: Api) -> None:

@@ -114,12 +114,22 @@ class ProviderContract:
             await provider.cancel(order.intent.id, 1.0, IndexSet.of((1, 3)))
         left = IndexSet.of((0, 2))
         await self.shows(member, provider, order.intent.id, lambda s: s.running == left and not s.pending, "two left")
-        await provider.submit(order)  # a repeat brings none of them back
+        intent = replace(order.intent, withdrawn=IndexSet.of((1, 3)))
+        await provider.submit(replace(order, intent=intent))  # a repeat brings none of them back
         await asyncio.sleep(member.short_s)
         seen = (await observe(provider)).intents[order.intent.id]
         assert (seen.pending | seen.running) == left
         assert sorted(member.running(order.intent.id)) == [0, 2]
         assert sorted(member.starts(order.intent.id)) == [0, 1, 2, 3]
+
+    async def test_replicas_withdrawn_before_the_order_was_sent_never_start(self, member: Member) -> None:
+        provider = await member.provider()
+        order = member.order(Behaviour(member.short_s), range(4))
+        order = replace(order, intent=replace(order.intent, withdrawn=IndexSet.of((0, 2))))
+        await provider.submit(order)
+        seen = await self.ended(member, provider, order.intent.id)
+        assert seen.succeeded == IndexSet.of((1, 3))
+        assert sorted(member.starts(order.intent.id)) == [1, 3]
 
     async def test_a_service_follows_its_number(self, member: Member) -> None:
         provider = await member.provider()

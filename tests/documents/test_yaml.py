@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import time
@@ -12,7 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from federator.documents import DocumentErrors, read_files, read_text
+from federator.documents import DocumentErrors, read_files, read_text, yaml_reader
 from federator.documents.yaml_reader import MAX_BYTES, TextRefused, read_yaml
 
 QUEUE = "apiVersion: federator.dev/v1alpha1\nkind: Queue\nmetadata: {name: %s}\n"
@@ -74,10 +75,8 @@ def test_json_indented_with_tabs_is_read_as_json(value: dict[str, object]) -> No
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=80))
 def test_no_text_makes_the_reader_raise_anything_but_a_refusal(text: str) -> None:
-    try:
+    with contextlib.suppress(TextRefused):
         list(read_yaml(text, "f.yaml"))
-    except TextRefused as refused:
-        assert refused.problem.message
 
 
 BOMB = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
@@ -92,16 +91,21 @@ BOMB = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
         ("[" * 100_000, "64 deep"),
         ("{a: " * 100_000, "64 deep"),
         ("- " * 100_000, "64 deep"),
-        ("[" + "1," * 1_200_000 + "]", "more than 1000000 values"),
         ("x" * (MAX_BYTES + 1), "8 MiB"),
     ],
-    ids=["aliases", "lists", "mappings", "dashes", "values", "bytes"],
+    ids=["aliases", "lists", "mappings", "dashes", "bytes"],
 )
 def test_bombs_are_refused_soon(text: str, message: str) -> None:
     begun = time.monotonic()
     with pytest.raises(DocumentErrors, match=message):
         read_text(text)
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 10
+
+
+def test_a_text_with_too_many_values_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yaml_reader, "MAX_NODES", 1000)
+    with pytest.raises(DocumentErrors, match="more than 1000 values"):
+        read_text("[" + "1," * 1001 + "]")
 
 
 def test_folders_are_read_whole_and_in_order_and_hidden_files_are_not(tmp_path: Path) -> None:
@@ -121,7 +125,7 @@ def test_dash_is_standard_input_and_documents_of_all_kinds_may_be_mixed() -> Non
     assert [(document.kind, document.source.line) for document in documents.all] == [
         ("Queue", 1),
         ("Cluster", 6),
-        ("Planning", 12),
+        ("Planning", 13),
     ]
 
 

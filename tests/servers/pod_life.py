@@ -64,21 +64,26 @@ class PodLife:
 
     async def _run_containers(self) -> None:
         plan, restart = self._behaviour, 0
+        limit_s = self._pod["spec"].get("activeDeadlineSeconds")
+        too_long = limit_s is not None and (plan.runs_for_s is None or plan.runs_for_s > limit_s)
         while not self.deleted.is_set():
             self.run = self._runs.begin(self._pod, restart)
             started = now()
             running = asyncio.create_task(self._report("Running", {"running": {"startedAt": started}}, restart))
             try:
-                if await self._deleted_within(plan.runs_for_s):
+                if await self._deleted_within(limit_s if too_long else plan.runs_for_s):
                     await asyncio.sleep(plan.stops_after_s)
                     self._runs.end(self.run, None)
                     return
-                self._runs.end(self.run, plan.exit_code)
+                self._runs.end(self.run, KILLED if too_long else plan.exit_code)
                 await running
             finally:
                 running.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await running
+            if too_long:
+                await self._report("Failed", _terminated(KILLED, "Error", started), restart, reason="DeadlineExceeded")
+                return
             ended = _terminated(plan.exit_code, plan.reason, started)
             if not plan.restarts:
                 await self._report("Succeeded" if plan.exit_code == 0 else "Failed", ended, restart)
@@ -100,7 +105,9 @@ class PodLife:
         precondition = {"gracePeriodSeconds": 0, "preconditions": {"uid": self._uid}}
         await self._kube.persist("DELETE", self._path, precondition)
 
-    async def _report(self, phase: str, state: Json, restarts: int, last: Json | None = None) -> None:
+    async def _report(
+        self, phase: str, state: Json, restarts: int, last: Json | None = None, reason: str | None = None
+    ) -> None:
         await self._online.wait()
         ready = "running" in state
         # The uid makes sure that a newer pod of the same name is left alone.
@@ -108,6 +115,7 @@ class PodLife:
             "metadata": {"uid": self._uid},
             "status": {
                 "phase": phase,
+                **({"reason": reason} if reason else {}),
                 "startTime": self._since,
                 "hostIP": "127.0.0.1",
                 "conditions": [

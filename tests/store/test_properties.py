@@ -175,7 +175,7 @@ def test_sqlite_is_a_dictionary_that_lasts(tmp_path: Path) -> None:
     template = tmp_path / "empty.db"
     asyncio.run(play(f"sqlite:///{template}", []))  # migrated once, copied for each example
 
-    @moderately(20)
+    @moderately(12)
     @given(STEPS)
     def holds(steps: list[Changes | float]) -> None:
         file = tmp_path / "federator.db"
@@ -188,7 +188,7 @@ def test_sqlite_is_a_dictionary_that_lasts(tmp_path: Path) -> None:
 def test_a_copy_is_the_same_dictionary(tmp_path: Path) -> None:
     numbers = itertools.count()
 
-    @moderately(3)
+    @moderately(2)
     @given(STEPS)
     def holds(steps: list[Changes | float]) -> None:
         number = next(numbers)

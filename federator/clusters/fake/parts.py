@@ -34,7 +34,7 @@ class FakeIntent:
     def __init__(self, order: Order, now_s: float) -> None:
         self.order = order
         self.created_s = now_s
-        self.unbound = order.intent.indices
+        self.unbound = wanted_of(order)
         self.starting = NONE
         self.running = NONE
         self.succeeded = NONE
@@ -90,11 +90,16 @@ class FakeIntent:
                 bound=len(self.starting) + len(self.running),
                 notes=tuple(Note(index, "Unschedulable", message, self.created_s) for index in waiting),
                 spec_hash=self.order.spec_hash,
-                replicas=len(self.order.intent.indices),
+                replicas=len(wanted_of(self.order)),
                 leaving=self.leaving,
                 started_s=self.started_s,
             )
         return self.seen
+
+
+def wanted_of(order: Order) -> IndexSet:
+    """The replicas that should run."""
+    return order.intent.indices - order.intent.withdrawn
 
 
 def parts_of(order: Order) -> list[tuple[Role, IndexSet]]:

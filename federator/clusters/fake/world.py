@@ -10,7 +10,7 @@ from functools import partial
 from random import Random
 
 from federator.clusters.binder import Pool
-from federator.clusters.fake.parts import NONE, FakeIntent
+from federator.clusters.fake.parts import NONE, FakeIntent, wanted_of
 from federator.clusters.fake.settings import FakeSettings
 from federator.model.cluster import Flavor
 from federator.model.indexset import IndexSet
@@ -126,10 +126,10 @@ class FakeCluster:
 
     def _change(self, intent: FakeIntent, order: Order, now_s: float) -> None:
         """A service's number (the largest indices go first) or spec (taken over without a pause)."""
-        self._take_away(intent, intent.order.intent.indices - order.intent.indices, now_s)
+        self._take_away(intent, intent.there - wanted_of(order), now_s)
         if intent.order.spec_hash != order.spec_hash:
             self.starts.append((order.intent.id, intent.running))
-        intent.unbound |= order.intent.indices - intent.there
+        intent.unbound |= wanted_of(order) - intent.there
         intent.order = order
 
     def _take_away(self, intent: FakeIntent, indices: IndexSet, now_s: float) -> None:

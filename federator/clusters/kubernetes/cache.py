@@ -10,7 +10,7 @@ from typing import Any
 
 from federator.clusters.kubernetes.flavors import flavors_of, free_of
 from federator.clusters.kubernetes.nodes import NodeRecord, read_node
-from federator.clusters.kubernetes.objects import Kind, ObjectRecord, read_object
+from federator.clusters.kubernetes.objects import JOB, Kind, ObjectRecord, read_object
 from federator.clusters.kubernetes.observe import Known, observed_intent
 from federator.clusters.kubernetes.pods import Ending, PodRecord, read_pod
 from federator.clusters.kubernetes.quantities import PODS
@@ -34,9 +34,10 @@ class Cache:
         self.changed = asyncio.Event()
         self.nodes: Table[NodeRecord] = Table(self._node_moved)
         self.pods: Table[PodRecord] = Table(self._pod_moved)
-        self.objects: Table[ObjectRecord] = Table(self._object_moved)
         self.quotas: Table[QuotaRecord] = Table(lambda old, new: self.changed.set())
         self.intents: dict[str, Known] = {}
+        # Each kind has a table of its own: a list of Deployments says nothing of Jobs.
+        self._objects: dict[Kind, Table[ObjectRecord]] = {}
         self._federation = federation
         self._used: dict[str, Amounts] = defaultdict(lambda: defaultdict(int))
         self._foreign: dict[str, Amounts] = defaultdict(lambda: defaultdict(int))
@@ -58,23 +59,33 @@ class Cache:
     def read_object(self, raw: Mapping[str, Any], kind: Kind) -> ObjectRecord | None:
         return read_object(raw, kind, self._federation)
 
+    def objects(self, kind: Kind) -> Table[ObjectRecord]:
+        """Our objects of a kind."""
+        if kind not in self._objects:
+            self._objects[kind] = Table(self._object_moved)
+        return self._objects[kind]
+
+    def keep(self, raw: Mapping[str, Any], kind: Kind) -> None:
+        """Take in the answer to a write: an observation after it shows it, however late the watch is."""
+        record = self.read_object(raw, kind) if "metadata" in raw else None
+        if record is not None:
+            self.objects(kind).put(record)
+
     def hear(self, raw: Mapping[str, Any]) -> None:
         """An event in which a controller says why it cannot make the pods of a Job of ours."""
         involved = raw.get("involvedObject") or {}
         at_s = seconds(raw.get("lastTimestamp")) or seconds((raw.get("metadata") or {}).get("creationTimestamp"))
-        for intent, known in self._known_by_object(str(involved.get("uid") or "")):
-            known.words[str(involved.get("name"))] = Note(0, str(raw.get("reason")), str(raw.get("message")), at_s)
-            self._touch(intent)
-
-    def _known_by_object(self, uid: str) -> list[tuple[str, Known]]:
-        row = self.objects.rows.get(uid)
-        return [] if row is None else [(row.intent, self.intents[row.intent])]
+        job = self.objects(JOB).rows.get(str(involved.get("uid")))
+        if job is not None:
+            words = Note(0, str(raw.get("reason")), str(raw.get("message")), at_s)
+            self.intents[job.intent].words[job.name] = words
+            self._touch(job.intent)
 
     def leaving(self, row: ObjectRecord) -> None:
         """We have asked for the object's removal; the watch will say so later."""
-        current = self.objects.rows.get(row.uid)
+        current = self.objects(row.kind).rows.get(row.uid)
         if current is not None and not current.deleting:
-            self.objects.put(replace(current, deleting=True))
+            self.objects(row.kind).put(replace(current, deleting=True))
 
     # -- what comes out ------------------------------------------------------
 

@@ -137,9 +137,7 @@ class Removal:
             if error.status != 404:
                 raise
             return
-        record = self._cache.read_object(raw, JOB)
-        if record is not None:
-            self._cache.objects.put(record)
+        self._cache.keep(raw, JOB)
 
 
 def _path(pod: PodRecord) -> str:

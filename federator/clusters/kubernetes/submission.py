@@ -62,7 +62,7 @@ class Submission:
             wanted = manifests(order, facts)
             collection = capabilities.path(kind, namespace)
             if order.lifetime is Lifetime.SERVICE:
-                self._keep(await self._writes.apply(collection, wanted[0]), kind)
+                self._cache.keep(await self._writes.apply(collection, wanted[0]), kind)
             else:
                 await self._create(order, collection, wanted, kind)
         except ApiError as error:
@@ -86,10 +86,10 @@ class Submission:
         missing = [manifest for manifest in wanted if manifest["metadata"]["name"] not in there]
         if not missing:
             return
-        self._keep(await self._writes.create(collection, missing[0]), kind)
+        self._cache.keep(await self._writes.create(collection, missing[0]), kind)
 
         async def make(manifest: Json) -> None:
-            self._keep(await self._writes.create(collection, manifest), kind)
+            self._cache.keep(await self._writes.create(collection, manifest), kind)
 
         outcomes = await asyncio.gather(*(make(manifest) for manifest in missing[1:]), return_exceptions=True)
         # Each was tried; a later try has less to do. Of several troubles the most lasting is told.
@@ -111,7 +111,7 @@ class Submission:
         notes = {names.SPEC_HASH: order.spec_hash, names.INDICES: str(order.intent.indices)}
         patch = {"metadata": {"annotations": notes}, "spec": {"replicas": count}}
         try:
-            self._keep(await self._writes.change(capabilities.path(kind, namespace, record.name), patch), kind)
+            self._cache.keep(await self._writes.change(capabilities.path(kind, namespace, record.name), patch), kind)
         except ApiError as error:
             if error.status != 404:
                 raise
@@ -122,12 +122,6 @@ class Submission:
         known = self._cache.intents.get(intent)
         records: Iterable[ObjectRecord] = known.objects.values() if known else ()
         return next((record for record in records if record.kind == kind and not record.deleting), None)
-
-    def _keep(self, raw: Json, kind: Kind) -> None:
-        """An observation after a write shows it, however late the watch is."""
-        record = self._cache.read_object(raw, kind) if "metadata" in raw else None
-        if record is not None:
-            self._cache.objects.put(record)
 
     async def _facts(self, order: Order, kind: Kind, namespace: str) -> Facts:
         if kind == JOB and len(order.intent.indices) > 1 and self._per_index is None:

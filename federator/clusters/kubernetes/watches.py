@@ -70,7 +70,7 @@ class Watches:
         if kind not in self._kinds:
             read = partial(self._cache.read_object, kind=kind)
             paths = self._scopes(kind[0], plural)
-            self._kinds[kind] = self._follow(paths, self._cache.objects, read, self._ours)
+            self._kinds[kind] = self._follow(paths, self._cache.objects(kind), read, self._ours)
         return self._kinds[kind]
 
     async def sweep(self, capabilities: Capabilities) -> None:

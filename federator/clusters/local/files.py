@@ -259,13 +259,16 @@ class Files:
 
     def _supervise(self, entry: Entry) -> None:
         """Start a supervisor if one is needed and none lives."""
-        if entry.needs_supervisor and time.monotonic() >= entry.started_at + _START_AGAIN_S:
-            # Failing to start one loses nothing: the order is on the disk, and the next look tries again.
-            with contextlib.suppress(OSError):
-                process = launch.start(entry.path)
-                if process is not None:
-                    self._started.append(process)
-                    entry.started_at = time.monotonic()
+        if not entry.needs_supervisor or time.monotonic() < entry.started_at + _START_AGAIN_S:
+            return
+        # Failing to start one loses nothing: the order is on the disk, and the next look tries again.
+        with contextlib.suppress(OSError):
+            if launch.lives(entry.path):
+                return
+            entry.refresh()  # its last words, which may be that nothing is left to do
+            if entry.needs_supervisor and (process := launch.start(entry.path)):
+                self._started.append(process)
+                entry.started_at = time.monotonic()
 
     def _read_cancelled(self) -> None:
         with contextlib.suppress(FileNotFoundError), open(os.path.join(self._root, _CANCELLED), "rb") as file:

@@ -67,9 +67,8 @@ def stop_everything(directory: Path) -> None:
     root = os.path.realpath(directory)
     if not os.path.isdir(root):
         return
-    for entry in os.scandir(root):
-        if not entry.is_dir():
-            continue
+    # What is being removed already has no supervisor any more.
+    for entry in [entry for entry in os.scandir(root) if not entry.name.startswith(".")]:
         patience = time.monotonic() + 10
         while lives(entry.path) and time.monotonic() < patience:
             events = layout.JournalReader(os.path.join(entry.path, layout.JOURNAL)).new_events()

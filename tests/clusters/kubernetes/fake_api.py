@@ -19,12 +19,18 @@ from aiohttp import web
 Json = dict[str, Any]
 VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 KINDS = {
-    "v1": {"nodes": "Node", "pods": "Pod", "namespaces": "Namespace", "resourcequotas": "ResourceQuota", "events": "Event"},
+    "v1": {
+        "nodes": "Node",
+        "pods": "Pod",
+        "namespaces": "Namespace",
+        "resourcequotas": "ResourceQuota",
+        "events": "Event",
+    },
     "batch/v1": {"jobs": "Job"},
     "apps/v1": {"deployments": "Deployment"},
     "scheduling.k8s.io/v1": {"priorityclasses": "PriorityClass"},
     "kubeflow.org/v2beta1": {"mpijobs": "MPIJob"},
-}  # fmt: skip
+}
 GLOBAL = ("nodes", "namespaces", "priorityclasses")
 
 
@@ -133,7 +139,7 @@ class FakeApi:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.requests.append((request.method, request.path))
-        while self.hanging.is_set():
+        while self.hanging.is_set():  # noqa: ASYNC110 - tests set and clear it at any time
             await asyncio.sleep(0.02)
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             return _error(401, "Unauthorized")

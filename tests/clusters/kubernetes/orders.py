@@ -13,10 +13,6 @@ from federator.model.workload import Lifetime, Role
 CORE = Resources.of({"cpu": 1000, "memory": 2**30})
 
 
-def intent(name: str, indices: IndexSet, *, role: str = "", withdrawn: IndexSet = IndexSet()) -> Intent:
-    return Intent(name, f"workload-{name}", f"uid-{name}", role, "cern", indices, withdrawn=withdrawn)
-
-
 def batch(name: str, indices: IndexSet | int = 1, requests: Resources = CORE, **more: Any) -> Order:
     """A container that runs to its end."""
     return _order(name, indices, Lifetime.BATCH, requests, **more)
@@ -58,4 +54,5 @@ def _order(name: str, indices: IndexSet | int, lifetime: Lifetime, requests: Res
     role = more.pop("role", Role("", len(chosen), requests))
     more.setdefault("spec_hash", "h1")
     more.setdefault("roles", (role,))
-    return Order(intent(name, chosen, withdrawn=withdrawn), lifetime, queue="atlas", **more)
+    intent = Intent(name, f"workload-{name}", f"uid-{name}", "", "cern", chosen, withdrawn=withdrawn)
+    return Order(intent, lifetime, queue="atlas", **more)

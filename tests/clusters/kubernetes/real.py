@@ -19,18 +19,17 @@ FEDERATION = "fed"
 
 @asynccontextmanager
 async def opened(
-    plane: ControlPlane, *, kubeconfig: Path | None = None, federation: str = FEDERATION, **settings: Any
+    plane: ControlPlane,
+    *,
+    kubeconfig: Path | None = None,
+    url: str | None = None,
+    federation: str = FEDERATION,
+    **settings: Any,
 ) -> AsyncIterator[KubernetesProvider]:
-    """A provider that watches the plane."""
-    chosen = KubernetesSettings(
-        **{
-            "kubeconfig": str(kubeconfig or plane.kubeconfig),
-            "namespace": "work",
-            "timeout_s": 5.0,
-            "qps": 0,
-            **settings,
-        }
-    )
+    """A provider that watches the plane, by way of ``url`` if one is given."""
+    path = kubeconfig or plane.kubeconfig_for("admin", url=url)
+    quick: dict[str, Any] = {"kubeconfig": str(path), "namespace": "work", "timeout_s": 5.0, "qps": 0}
+    chosen = KubernetesSettings(**{**quick, **settings})
     provider = KubernetesProvider("cern", chosen, clock=SystemClock(), random=Random(7), federation=federation)
     try:
         await provider.open()

@@ -61,7 +61,7 @@ def condition(kind: str, status: str = "True", **more: Any) -> Json:
     return {"type": kind, "status": status, **more}
 
 
-def ours(kind: str, name: str, indices: str, *, intent: str = "w1", status: Mapping[str, Any] | None = None, **more: Any) -> Json:  # fmt: skip
+def ours(kind: str, name: str, indices: str, *, status: Mapping[str, Any] | None = None, **more: Any) -> Json:
     """An object of ours that stands for these indices."""
     notes = {names.INDICES: indices, names.SPEC_HASH: "h1", names.WORKLOAD_UID: "u1", **more.get("annotations", {})}
     metadata: Json = {
@@ -69,7 +69,7 @@ def ours(kind: str, name: str, indices: str, *, intent: str = "w1", status: Mapp
         "namespace": "work",
         "uid": more.get("uid", f"{kind}-{name}"),
         "resourceVersion": str(next(_uids)),
-        "labels": {names.FEDERATION: "fed", names.INTENT: intent},
+        "labels": {names.FEDERATION: "fed", names.INTENT: more.get("intent", "w1")},
         "annotations": notes,
     }
     if more.get("deleting"):

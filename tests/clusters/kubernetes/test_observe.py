@@ -23,7 +23,7 @@ class Seen:
     def object(self, name: str, indices: str, kind: Kind = JOB, **more: Any) -> Seen:
         record = self.cache.read_object(ours(kind[1], name, indices, **more), kind)
         assert record is not None
-        self.cache.objects.put(record)
+        self.cache.objects(kind).put(record)
         return self
 
     def pod(self, name: str, **more: Any) -> Seen:
@@ -33,7 +33,7 @@ class Seen:
         return self
 
     def gone(self, uid: str) -> Seen:
-        (self.cache.pods if uid.startswith("pod") else self.cache.objects).drop(uid)
+        (self.cache.pods if uid.startswith("pod") else self.cache.objects(JOB)).drop(uid)
         return self
 
     @property
@@ -170,9 +170,13 @@ def test_a_pod_that_somebody_deleted_while_it_ran_did_not_fail_by_itself(ended: 
             "0/3 nodes",
         ),
         (containers("waiting", reason="ImagePullBackOff", message="not found"), "ImagePullBackOff", "not found"),
-        (containers("waiting", reason="CreateContainerConfigError", message="no secret"), "CreateContainerConfigError", "no secret"),
+        (
+            containers("waiting", reason="CreateContainerConfigError", message="no secret"),
+            "CreateContainerConfigError",
+            "no secret",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_keeps_a_replica_from_running_is_noted_in_the_cluster_s_words(
     status: Json, reason: str, message: str
 ) -> None:

@@ -94,9 +94,7 @@ async def test_a_lost_answer_makes_no_second_copy(api: FakeApi, tmp_path: Path) 
     """The Job is there, but neither the answer nor the watch has told us."""
     async with opened(api, tmp_path) as provider:
         await provider.submit(orders.batch("w1", 1))
-        api.objects["jobs"]["work", "w1"]["metadata"]["labels"][names.FEDERATION] = "fed"
-        provider._cache.intents.clear()
-        provider._cache.objects.rows.clear()
+        forget(provider)
         await provider.submit(orders.batch("w1", 1))
     assert len(api.all("jobs")) == 1
 
@@ -144,8 +142,7 @@ async def test_cancelling_removes_every_object_and_is_content_when_there_is_none
 async def test_cancelling_finds_what_no_watch_has_told_of(api: FakeApi, tmp_path: Path) -> None:
     async with opened(api, tmp_path) as provider:
         await provider.submit(orders.batch("w1", 2))
-        provider._cache.intents.clear()
-        provider._cache.objects.rows.clear()
+        forget(provider)
         await provider.cancel("w1")
     assert api.all("jobs") == []
 
@@ -178,9 +175,7 @@ async def test_some_replicas_of_an_indexed_job_leave_for_good(api: FakeApi, tmp_
         assert str(seen.intents["w1"].pending) == "0,3"
         assert not seen.intents["w1"].leaving
         await api.put("pods", pod("p2", intent="w1", annotations=place(2), node="a"))
-        async with asyncio.timeout(5):
-            while api.all("pods"):
-                await asyncio.sleep(0.05)
+        await until(provider, lambda seen: str(seen.intents["w1"].pending) == "0,3" and not api.all("pods"))
     assert api.objects["jobs"]["work", "w1"]["metadata"]["annotations"][names.WITHDRAWN] == "1-2"
 
 
@@ -202,6 +197,17 @@ async def test_objects_of_a_user_s_own_kind_are_found_again_after_a_restart(api:
         await until(after_a_restart, lambda seen: "m1" in seen.intents)
         await after_a_restart.cancel("m1")
     assert api.all("mpijobs") == []
+
+
+async def test_batch_and_service_are_both_known_again_after_a_restart(api: FakeApi, tmp_path: Path) -> None:
+    """The lists of one kind must not make the other forgotten."""
+    async with opened(api, tmp_path) as provider:
+        await provider.submit(orders.batch("w1", 2))
+        await provider.submit(orders.service("s1", 2))
+    for _ in range(3):
+        async with opened(api, tmp_path) as after_a_restart:
+            seen = (await after_a_restart.observe()).intents
+            assert {name: found.spec_hash for name, found in seen.items()} == {"w1": "h1", "s1": "h1"}
 
 
 async def test_a_kind_that_the_cluster_has_not_is_refused_for_ever(api: FakeApi, tmp_path: Path) -> None:
@@ -343,7 +349,7 @@ async def test_a_kubeconfig_that_is_put_there_later_is_found(api: FakeApi, tmp_p
 @pytest.mark.parametrize("what", ["nodes", "pods", "jobs"])
 async def test_what_it_may_not_see_is_named_with_the_cure(api: FakeApi, tmp_path: Path, what: str) -> None:
     api.troubles.append(Trouble("GET", f"/{what}", 403, f'{what} is forbidden: User "u" cannot list', times=99))
-    with pytest.raises(ClusterUnreachable, match="docs/kubernetes.md") as caught:
+    with pytest.raises(ClusterUnreachable, match=r"docs/kubernetes\.md") as caught:
         async with opened(api, tmp_path):
             pass
     assert what in str(caught.value)
@@ -368,6 +374,13 @@ async def test_a_replica_without_a_running_container_has_no_logs(api: FakeApi, t
         await until(provider, lambda seen: bool(seen.intents["w1"].notes))
         with pytest.raises(NoLogs, match="no such image"):
             _ = [piece async for piece in provider.logs("w1", 0)]
+
+
+def forget(provider: KubernetesProvider) -> None:
+    """As if neither an answer nor a watch had told of anything."""
+    provider._cache.intents.clear()
+    for table in provider._cache._objects.values():
+        table.rows.clear()
 
 
 async def unreachable(provider: KubernetesProvider) -> str:

@@ -78,7 +78,8 @@ async def test_a_service_scales_without_a_roll_and_rolls_when_its_spec_changes(p
         await provider.submit(orders.deployment("web-1", 4, image="web:2", spec_hash="h3"))
         async with asyncio.timeout(30):
             while {image(pod) for pod in await pods(plane, "web-1")} != {"web:2"}:
-                await asyncio.sleep(0.2)
+                await provider.changed()
+                await provider.observe()
         await provider.submit(orders.deployment("web-1", 1, image="web:2", spec_hash="h3"))
         await intent_until(provider, "web-1", lambda seen: (seen.replicas, str(seen.running)) == (1, "0"))
         await leave(provider, "web-1")
@@ -300,16 +301,15 @@ async def test_logs_come_whole_by_tail_and_while_they_are_written(plane: Control
 
 
 async def test_cut_connections_lose_nothing(plane: ControlPlane) -> None:
-    async with relayed(plane.url) as relay:
-        async with opened(plane, kubeconfig=plane.kubeconfig_for("admin", url=relay.url)) as provider:
-            await provider.submit(orders.batch("cut-1", 12))
-            for _ in range(4):
-                relay.cut()
-                await asyncio.sleep(0.7)
-            seen = await intent_until(provider, "cut-1", lambda seen: len(seen.succeeded) == 12)
-            assert not seen.failed
-            assert relay.cuts >= 4, "no connection was cut, so this shows nothing"
-            await leave(provider, "cut-1")
+    async with relayed(plane.url) as relay, opened(plane, url=relay.url) as provider:
+        await provider.submit(orders.batch("cut-1", 12))
+        for _ in range(4):
+            relay.cut()
+            await asyncio.sleep(0.7)
+        seen = await intent_until(provider, "cut-1", lambda seen: len(seen.succeeded) == 12)
+        assert not seen.failed
+        assert relay.cuts >= 4, "no connection was cut, so this shows nothing"
+        await leave(provider, "cut-1")
 
 
 async def test_a_stopped_server_is_unreachable_and_its_work_is_known_again_when_it_returns(

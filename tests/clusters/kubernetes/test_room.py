@@ -117,10 +117,17 @@ def test_the_terms_for_a_flavor_tell_it_from_the_others_and_say_no_more() -> Non
 @pytest.mark.parametrize(
     ("resource", "text", "amount"),
     [
-        ("cpu", "500m", 500), ("cpu", "1.5", 1500), ("cpu", "0.0005", 1), ("memory", "1Gi", GIB), ("memory", "1e3", 1000),
-        ("memory", "128974848000m", 128974848), ("pods", "110", 110), ("cpu", "100n", 1), ("cpu", "junk", 0),
+        ("cpu", "500m", 500),
+        ("cpu", "1.5", 1500),
+        ("cpu", "0.0005", 1),
+        ("cpu", "100n", 1),
+        ("cpu", "junk", 0),
+        ("memory", "1Gi", GIB),
+        ("memory", "1e3", 1000),
+        ("memory", "128974848000m", 128974848),
+        ("pods", "110", 110),
     ],
-)  # fmt: skip
+)
 def test_quantities_are_read_exactly(resource: str, text: str, amount: int) -> None:
     assert parse_quantity(resource, text) == amount
 

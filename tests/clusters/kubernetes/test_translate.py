@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from federator.clusters.kubernetes import names
@@ -58,6 +58,7 @@ def test_a_wave_from_zero_is_one_indexed_job_whose_failures_are_counted_by_index
     assert source["valueFrom"]["fieldRef"]["fieldPath"] == f"metadata.annotations['{names.COMPLETION_INDEX}']"
 
 
+@settings(deadline=None, max_examples=20)
 @given(st.lists(st.integers(0, 40), min_size=2, max_size=8, unique=True).filter(lambda found: max(found) >= len(found)))
 def test_a_shell_works_out_the_index_of_any_wave(found: list[int]) -> None:
     """The wrapper is run by a real shell, once for each completion index."""

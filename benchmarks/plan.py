@@ -1,0 +1,159 @@
+"""How long one plan takes: ``python -m benchmarks.plan [--case NAME] [--profile]``.
+
+Federations are made from a seed: 200 clusters, 2,000 workloads of 200 replicas each, 3 resources. Medians of seven runs
+in one process, each from a fresh snapshot value; reading documents is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import platform
+import pstats
+import resource
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from random import Random
+
+from federator.engine.planner import plan
+from federator.model.cluster import Cluster, Flavor, NodeGroup
+from federator.model.plan import Snapshot
+from federator.model.policy import Bounds, Match, Policy, Tier
+from federator.model.resources import Resources
+from federator.model.workload import Role, Workload
+
+SEED = 7
+CLUSTERS = 200
+WORKLOADS = 2000
+REPLICAS = 200
+RUNS = 7
+LIMIT_S = 1.0
+GPU = "nvidia.com/gpu"
+SITES = ("on-prem", "grid", "cloud", "hpc")
+
+
+def clusters(random: Random, nodes: int) -> tuple[Cluster, ...]:
+    """Three flavors each, a third of all nodes in use in four different ways, on every other cluster some GPUs."""
+    made = []
+    for at in range(CLUSTERS):
+        flavors = []
+        for kind, (cpu, memory, gpu) in enumerate(((64, 256, 0), (128, 512, 0), (48, 384, 4 if at % 2 else 0))):
+            whole = Resources.of({"cpu": cpu * 1000, "memory": memory * 2**30, GPU: gpu})
+            used = [Resources.of({key: whole[key] * share // 16 for key in whole}) for share in (0, 2, 5, 9)]
+            counts = [nodes // 12 * 2, nodes // 12, nodes // 12 // 2, nodes // 12 // 2]
+            groups = tuple(NodeGroup(whole - taken, count) for taken, count in zip(used, counts, strict=True) if count)
+            flavors.append(Flavor(f"f{kind}", sum(g.count for g in groups), whole, groups))
+        labels = {"site": SITES[at % 4], "region": f"r{random.randrange(10)}"}
+        made.append(Cluster(f"c{at:03}", labels=labels, flavors=tuple(flavors), price={"cpu": 10_000.0 + at}))
+    return tuple(made)
+
+
+def policies() -> tuple[Policy, ...]:
+    """One queue in four each: by room over all; two tiers; weights; ten small tiers with bounds."""
+    ten = tuple(Tier(f"t{at}", clusters=(f"c{at:02}*",), fill_to_ppm=900_000) for at in range(10))
+    two = (Tier("home", ("c00*", "c01*"), fill_to_ppm=950_000), Tier("rest", ("c*",), weight_by="price"))
+    weights = {f"c{at:03}": Bounds(0, 50, at + 1) for at in range(CLUSTERS)}
+    return (
+        Policy("tiers", 1, Match(queues=("q1",)), tiers=two),
+        Policy("weights", 2, Match(queues=("q2",)), bounds=weights),
+        Policy("ten", 3, Match(queues=("q3",)), tiers=ten, bounds={"*": Bounds(0, 40)}),
+    )
+
+
+def workloads(random: Random, queues: int, shapes: int) -> tuple[Workload, ...]:
+    """Alike in nothing that matters but, where ``shapes`` says so, in what they ask for."""
+    known = [
+        Resources.of(
+            {
+                "cpu": random.choice((1, 2, 4)) * 1000 + (at if shapes > 100 else 0),
+                "memory": random.randrange(1, 16) * 2**29,
+                GPU: 1 if at % 10 == 9 else 0,
+            }
+        )
+        for at in range(shapes)
+    ]
+    return tuple(
+        Workload(
+            f"w{at:05}",
+            (Role("", REPLICAS, random.choice(known)),),
+            queue=f"q{at % queues}",
+            submitted_at_s=float(random.randrange(10**6)),
+        )
+        for at in range(WORKLOADS)
+    )
+
+
+def case(queues: int, shapes: int, nodes: int) -> Snapshot:
+    """One federation."""
+    random = Random(SEED)
+    return Snapshot(
+        at_s=2e6, clusters=clusters(random, nodes), workloads=workloads(random, queues, shapes), policies=policies()
+    )
+
+
+CASES: Mapping[str, tuple[str, Callable[[], Snapshot]]] = {
+    "mixed": ("four policies, 40 shapes, room for all", lambda: case(4, 40, 192)),
+    "mixed-different": ("four policies, 2,000 shapes, room for all", lambda: case(4, 2000, 192)),
+    "by-room": ("one tier of all clusters, 40 shapes, room for all", lambda: case(1, 40, 192)),
+    "full": ("four policies, 40 shapes, room for a third", lambda: case(4, 40, 24)),
+    "running": ("mixed, all of it running already", lambda: running(case(4, 40, 192))),
+}
+
+
+def running(snapshot: Snapshot) -> Snapshot:
+    """The same federation with its plan carried out (the nodes as they were, so that the room is the same)."""
+    from federator.model.plan import Holding
+
+    made = plan(snapshot)
+    held = tuple(Holding(p.workload, p.role, p.cluster, p.replicas, age_s=3600.0) for p in made.placements)
+    return replace(snapshot, holdings=held)
+
+
+def machine() -> str:
+    """What it ran on."""
+    with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+    return f"{model}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+
+
+def measure(name: str) -> None:
+    """Print one line for a case."""
+    words, make = CASES[name]
+    times = []
+    for _ in range(RUNS):
+        snapshot = make()
+        start = time.perf_counter()
+        made = plan(snapshot)
+        times.append(time.perf_counter() - start)
+    placed = sum(placement.replicas for placement in made.placements)
+    refused = sum(refusal.replicas for refusal in made.refusals)
+    print(
+        f"{name:16} {statistics.median(times):7.3f} s  (limit {LIMIT_S:.1f} s; least {min(times):.3f}, "
+        f"most {max(times):.3f})  {len(made.placements):7,} placements of {placed:,} replicas, {refused:,} refused  {words}"
+    )
+
+
+def profile(name: str) -> None:
+    """Where the time goes, by function's own time."""
+    snapshot = CASES[name][1]()
+    profiler = cProfile.Profile()
+    profiler.runcall(plan, snapshot)
+    pstats.Stats(profiler).strip_dirs().sort_stats("tottime").print_stats(10)
+
+
+def main() -> None:
+    """Measure all cases, or one."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", choices=CASES, action="append", help="only this case (may be repeated)")
+    chosen = parser.parse_args().case or list(CASES)
+    print(f"{machine()}; {CLUSTERS} clusters, {WORKLOADS:,} workloads of {REPLICAS} replicas, 3 resources; seed {SEED}")
+    for name in chosen:
+        measure(name)
+    print(f"memory at its peak: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+    profile(chosen[0])
+
+
+if __name__ == "__main__":
+    main()

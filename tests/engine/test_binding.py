@@ -1,0 +1,176 @@
+"""Binding in bulk takes the nodes that binding one replica after the other would take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from federator.engine import binding
+from federator.engine.binding import bind
+from federator.engine.nodes import WHOLE_NODE, Nodes
+from federator.model.cluster import Binding, Cluster, Flavor, NodeGroup
+from federator.model.resources import Resources
+
+Free = tuple[int, ...]
+
+
+@dataclass
+class OneByOne:
+    """Every node by itself, and the rules as they are written down."""
+
+    resources: tuple[str, ...]
+    habit: Binding
+    nodes: list[tuple[str, Free, int]] = field(default_factory=list)
+    """(flavor, free, use)."""
+
+    def bind(self, flavors: dict[str, Flavor], requests: Resources, ranks: dict[str, int]) -> bool:
+        """Bind one replica; False if it finds no node."""
+        asked = tuple(requests[name] for name in self.resources)
+        step = {name: max(1, _use(flavor, requests)) for name, flavor in flavors.items()}
+
+        def fits(at: int) -> int:
+            return min((free // ask for free, ask in zip(self.nodes[at][1], asked, strict=True) if ask), default=1)
+
+        def preference(at: int) -> tuple[object, ...]:
+            flavor, free, use = self.nodes[at]
+            habits = {
+                Binding.SPREAD: (use + step[flavor],),
+                Binding.PACK: (-use,),
+                Binding.FRAGMENTATION_AWARE: (fits(at), -use),
+            }
+            return (ranks[flavor], *habits[self.habit], flavor, tuple(-amount for amount in free))
+
+        could = [at for at in range(len(self.nodes)) if fits(at) > 0]
+        if not could:
+            return False
+        best = min(could, key=preference)
+        flavor, free, use = self.nodes[best]
+        left = tuple(amount - ask for amount, ask in zip(free, asked, strict=True))
+        self.nodes[best] = (flavor, left, use + step[flavor])
+        return True
+
+
+def _use(flavor: Flavor, taken: Resources) -> int:
+    return sum(
+        taken[name] * WHOLE_NODE // flavor.allocatable[name] for name in ("cpu", "memory") if flavor.allocatable[name]
+    )
+
+
+def state(nodes: Nodes, cluster: int) -> Counter[tuple[str, Free]]:
+    """How many nodes of a cluster have what free, by flavor."""
+    found: Counter[tuple[str, Free]] = Counter()
+    for row in np.flatnonzero((nodes.cluster == cluster) & (nodes.count > 0)):
+        found[nodes.lots[nodes.lot[row]].flavor.name, tuple(nodes.free[:, row].tolist())] += int(nodes.count[row])
+    return found
+
+
+@st.composite
+def members(draw: st.DrawFn, name: str) -> Cluster:
+    made = []
+    for at in range(draw(st.integers(1, 2))):
+        whole = Resources.of(
+            {"cpu": draw(st.integers(1, 12)), "memory": draw(st.integers(1, 12)), "gpu": draw(st.sampled_from((0, 2)))}
+        )
+        groups = [
+            NodeGroup(
+                Resources.of({key: whole[key] * draw(st.integers(0, 4)) // 4 for key in whole}), draw(st.integers(1, 5))
+            )
+            for _ in range(draw(st.integers(1, 3)))
+        ]
+        made.append(Flavor(f"f{at}", sum(group.count for group in groups), whole, tuple(groups)))
+    return Cluster(name, flavors=tuple(made), binding=draw(st.sampled_from(Binding)))
+
+
+shapes = st.builds(
+    lambda cpu, memory, gpu: Resources.of({"cpu": cpu, "memory": memory, "gpu": gpu}),
+    st.integers(0, 4),
+    st.integers(0, 4),
+    st.sampled_from((0, 0, 1)),
+).filter(bool)
+
+
+@st.composite
+def jobs(draw: st.DrawFn) -> tuple[list[Cluster], list[tuple[Resources, list[int]]]]:
+    clusters = [draw(members(name)) for name in ("a", "b")[: draw(st.integers(1, 2))]]
+    asked = draw(
+        st.lists(
+            st.tuples(shapes, st.lists(st.integers(0, 30), min_size=len(clusters), max_size=len(clusters))),
+            min_size=1,
+            max_size=4,
+        )
+    )
+    return clusters, asked
+
+
+def compare(clusters: list[Cluster], asked: list[tuple[Resources, list[int]]]) -> None:
+    """Bind the same in bulk and one by one, and compare all nodes after every shape."""
+    nodes = Nodes(clusters, ("cpu", "memory", "gpu"))
+    habits = {habit: np.array([cluster.binding is habit for cluster in clusters]) for habit in Binding}
+    singles = []
+    for cluster in clusters:
+        single = OneByOne(nodes.resources, cluster.binding)
+        for flavor in cluster.flavors or ():
+            for group in flavor.nodes:
+                free = tuple(group.free[name] for name in nodes.resources)
+                single.nodes += [(flavor.name, free, _use(flavor, flavor.allocatable - group.free))] * group.count
+        singles.append(single)
+    for requests, counts in asked:
+        rank = np.array([int(bool(lot.flavor.allocatable["gpu"]) and not requests["gpu"]) for lot in nodes.lots])
+        shape = nodes.shape(requests, np.ones(len(nodes.lots), dtype=bool), rank)
+        left = bind(nodes, shape, np.array(counts, dtype=np.int64), habits)
+        for at, (cluster, single) in enumerate(zip(clusters, singles, strict=True)):
+            flavors = {flavor.name: flavor for flavor in cluster.flavors or ()}
+            ranks = {name: int(bool(f.allocatable["gpu"]) and not requests["gpu"]) for name, f in flavors.items()}
+            bound = sum(single.bind(flavors, requests, ranks) for _ in range(counts[at]))
+            assert counts[at] - bound == left[at], cluster.binding
+            assert Counter((flavor, free) for flavor, free, _ in single.nodes) == state(nodes, at), cluster.binding
+
+
+@settings(max_examples=100, deadline=None)
+@given(jobs())
+def test_bulk_is_one_by_one(job: tuple[list[Cluster], list[tuple[Resources, list[int]]]]) -> None:
+    compare(*job)
+
+
+@settings(max_examples=40, deadline=None)
+@given(jobs())
+def test_bulk_by_halving_is_one_by_one(job: tuple[list[Cluster], list[tuple[Resources, list[int]]]]) -> None:
+    """The way taken for very many seats gives the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(binding, "_MANY_SEATS", 0)
+        compare(*job)
+
+
+def test_a_bulk_binding_that_packs_where_it_should_spread_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The planted mistake."""
+    whole = Resources.of({"cpu": 8, "memory": 8})
+    clusters = [Cluster("a", flavors=(Flavor("f", 4, whole, (NodeGroup(whole, 4),)),))]
+    asked = [(Resources.of({"cpu": 1, "memory": 1}), [6])]
+    compare(clusters, asked)
+    monkeypatch.setattr(binding, "HABITS", {**binding.HABITS, Binding.SPREAD: binding.pack})
+    with pytest.raises(AssertionError):
+        compare(clusters, asked)
+
+
+def test_work_without_accelerators_leaves_gpu_nodes_to_others() -> None:
+    """Cpu work fills the plain nodes first, though the GPU nodes are emptier."""
+    plain, gpu = Resources.of({"cpu": 4}), Resources.of({"cpu": 64, "gpu": 8})
+    cluster = Cluster(
+        "a", flavors=(Flavor("gpu", 1, gpu, (NodeGroup(gpu, 1),)), Flavor("plain", 2, plain, (NodeGroup(plain, 2),)))
+    )
+    compare([cluster], [(Resources.of({"cpu": 1}), [9])])
+
+
+def test_a_million_replicas_are_bound_in_a_moment() -> None:
+    whole = Resources.of({"cpu": 128_000, "memory": 2**40})
+    groups = tuple(NodeGroup(Resources.of({"cpu": 128_000 - at, "memory": 2**40}), 40) for at in range(200))
+    nodes = Nodes([Cluster("a", flavors=(Flavor("f", 8000, whole, groups),))], ("cpu", "memory"))
+    shape = nodes.shape(Resources.of({"cpu": 1000}), np.ones(1, dtype=bool), np.zeros(1, dtype=np.int64))
+    left = bind(nodes, shape, np.array([1_000_000]), {Binding.SPREAD: np.ones(1, dtype=bool)})
+    assert left.tolist() == [0]
+    assert int(nodes.free_of("cpu")[0]) == 40 * sum(128_000 - at for at in range(200)) - 1_000_000_000

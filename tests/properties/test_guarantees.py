@@ -1,0 +1,328 @@
+"""What must hold for every plan, whatever the federation looks like; and that the checks would see it if it did not."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from federator.engine import gangs, opening, planner, tiers
+from federator.engine.answer import plan_document
+from federator.engine.checks import violations
+from federator.engine.nodes import Nodes
+from federator.engine.planner import plan
+from federator.model.plan import Move, Placement, Plan, Snapshot
+from federator.model.policy import Bounds, Policy, Rebalance, Stay, Tier
+from federator.model.reasons import Reason, Verdict
+from federator.model.workload import Gang
+from tests.engine.build import cluster, snapshot, workload
+from tests.properties.snapshots import carried_out, snapshots
+
+Planner = Callable[[Snapshot], Plan]
+
+modest = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@modest
+@given(snapshots())
+def test_every_plan_is_legal(federation: Snapshot) -> None:
+    """Guarantees 2, 4 and 5, as an independent checker sees them."""
+    assert violations(federation, plan(federation)) == ()
+
+
+@modest
+@given(snapshots(fresh=True))
+def test_plans_for_federations_that_hold_nothing_are_legal(federation: Snapshot) -> None:
+    assert violations(federation, plan(federation)) == ()
+
+
+@modest
+@given(snapshots(), st.randoms(use_true_random=False))
+def test_the_order_of_the_lists_changes_nothing(federation: Snapshot, random: Random) -> None:
+    """Guarantee 3, with every list of the snapshot and of its clusters shuffled."""
+    assert plan_document(plan(shuffled(federation, random))) == plan_document(plan(federation))
+
+
+@modest
+@given(snapshots())
+def test_asking_for_an_explanation_changes_nothing(federation: Snapshot) -> None:
+    named = [one.name for one in federation.workloads]
+    explained = plan(federation, explain=named)
+    assert replace(explained, explanations={}) == plan(federation)
+    assert sorted(explained.explanations) == sorted(named)
+
+
+@modest
+@given(snapshots())
+def test_planning_again_comes_to_rest_and_moves_no_replica_twice(federation: Snapshot) -> None:
+    """Guarantee 7: the plan is carried out and planned again, with everything else as it was."""
+    assert unrest(federation, plan) is None
+
+
+@modest
+@given(snapshots())
+def test_every_reason_can_be_read(federation: Snapshot) -> None:
+    for refusal in plan(federation).refusals:
+        for name, verdict in refusal.reasons.items():
+            assert verdict.message, (name, verdict)
+            assert "{" not in verdict.message
+
+
+def shuffled(federation: Snapshot, random: Random) -> Snapshot:
+    """The same federation, its lists in another order."""
+
+    def mixed(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(random.sample(values, len(values)))
+
+    members = [
+        one
+        if one.flavors is None
+        else replace(one, flavors=mixed(tuple(replace(flavor, nodes=mixed(flavor.nodes)) for flavor in one.flavors)))
+        for one in federation.clusters
+    ]
+    return replace(
+        federation,
+        clusters=mixed(tuple(members)),
+        workloads=mixed(federation.workloads),
+        holdings=mixed(federation.holdings),
+        policies=mixed(federation.policies),
+        clocks=mixed(federation.clocks),
+        exclusions=mixed(federation.exclusions),
+    )
+
+
+def unrest(federation: Snapshot, planner_: Planner, steps: int = 15) -> str | None:
+    """Why repeated planning does not come to rest without moving a replica twice; None if it does."""
+    fresh: Counter[tuple[str, str, str]] = Counter()
+    made = planner_(federation)
+    for _ in range(steps):
+        held = {(h.workload, h.role, h.cluster): h.replicas for h in federation.holdings}
+        for move in made.moves:
+            left = held.get((move.workload, move.role, move.source), 0) - fresh[move.workload, move.role, move.source]
+            if move.replicas > left:
+                return f"{move} takes replicas that have just come"
+        for move in made.moves:
+            fresh[move.workload, move.role, move.target] += move.replicas
+        federation = carried_out(federation, made)
+        again = planner_(federation)
+        if again.placements == made.placements:
+            return None
+        made = again
+    return f"no rest after {steps} plans"
+
+
+def test_a_planner_that_moves_to_and_fro_is_seen() -> None:
+    """The planted mistake for guarantee 7."""
+    federation = snapshot([cluster("a"), cluster("b")], [workload("w", 4)])
+
+    def flaps(now: Snapshot) -> Plan:
+        source, target = ("a", "b") if any(h.cluster == "a" for h in now.holdings) else ("b", "a")
+        return Plan(
+            placements=(Placement("w", "", target, 4, "all", "default"),), moves=(Move("w", "", source, target, 4),)
+        )
+
+    assert "have just come" in (unrest(carried_out(federation, flaps(federation)), flaps) or "")
+
+
+ONE_PLAN = """
+import json
+from federator.engine.answer import plan_document
+from federator.engine.planner import plan
+from tests.properties.test_guarantees import busy
+made = plan(busy(), explain=["w3"])
+print(json.dumps([plan_document(made), sorted(made.full_tiers), repr(made.explanations)]))
+"""
+
+
+def busy() -> Snapshot:
+    """A federation in which everything is scarce, with tiers, bounds, weights, gangs and holdings."""
+    members = [cluster(name, nodes=2, cpu=at + 3) for at, name in enumerate(("fnal", "cern", "desy", "kit"))]
+    rules = (
+        Policy("one", tiers=(Tier("x", ("cern", "desy"), fill_to_ppm=700_000), Tier("y", ("*",), weight_by="price"))),
+    )
+    served = [workload(f"w{at}", 5, cpu=at % 3 + 1, gang=Gang("federation") if at == 4 else None) for at in range(7)]
+    return snapshot(members, served, policies=rules, held={("w0", "fnal"): 3, ("w1", "cern"): 2})
+
+
+def test_hash_seeds_change_nothing() -> None:
+    """Guarantee 3, across processes: byte for byte the same JSON."""
+    root = Path(__file__).parents[2]
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", ONE_PLAN],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(root)},
+            capture_output=True,
+            check=True,
+            cwd=root,
+            timeout=120,
+        ).stdout
+        for seed in ("0", "1", "4242")
+    ]
+    assert outputs[0] == outputs[1] == outputs[2]
+    assert json.loads(outputs[0])[0]["refusals"], "nothing was refused, so this test shows little"
+
+
+# Planted mistakes: each spoils a plan, or the planner, in one way; the check named must see it.
+
+
+def spoil(change: Callable[[Plan], Plan], federation: Snapshot) -> tuple[str, ...]:
+    made = plan(federation)
+    assert violations(federation, made) == ()
+    return violations(federation, change(made))
+
+
+def more(by: int) -> Callable[[Plan], Plan]:
+    """One placement has so many more replicas, and its refusal so many fewer."""
+
+    def change(made: Plan) -> Plan:
+        first = made.placements[0]
+        refusals = tuple(replace(r, replicas=r.replicas - by) for r in made.refusals)
+        return replace(
+            made, placements=(replace(first, replicas=first.replicas + by), *made.placements[1:]), refusals=refusals
+        )
+
+    return change
+
+
+def test_a_replica_without_an_answer_is_seen() -> None:
+    seen = spoil(lambda made: replace(made, refusals=()), snapshot([cluster("a", cpu=2)], [workload("w", 9)]))
+    assert seen == ("('w', ''): 9 replicas are wanted, 2 are answered",)
+
+
+def test_a_promise_beyond_the_nodes_is_seen() -> None:
+    seen = spoil(more(1), snapshot([cluster("a", nodes=2, cpu=3)], [workload("w", 9, cpu=2)]))
+    assert len(seen) == 1
+    assert "a is promised more than its nodes have: 3 replicas" in seen[0]
+
+
+def test_a_promise_beyond_fragments_of_two_shapes_is_seen() -> None:
+    """Each shape fits alone, and both fit in all; but no node holds a large one beside a small one."""
+    federation = snapshot([cluster("a", nodes=2, cpu=3)], [workload("v", 2, cpu=2), workload("w", 3)])
+
+    def change(made: Plan) -> Plan:
+        return replace(
+            made,
+            placements=tuple(replace(p, replicas=2 if p.workload == "v" else 3) for p in made.placements),
+            refusals=(),
+        )
+
+    assert any("promised more" in sentence for sentence in spoil(change, federation))
+
+
+def test_a_promise_beyond_a_quota_is_seen() -> None:
+    member = replace(cluster("a", cpu=16), limits=workload("x", 1, cpu=3).total_requests)
+    assert any("quotas leave" in sentence for sentence in spoil(more(1), snapshot([member], [workload("w", 9)])))
+
+
+def test_a_promise_beyond_a_maximum_is_seen() -> None:
+    rules = (Policy("p", bounds={"a": Bounds(maximum=2)}),)
+    seen = spoil(more(1), snapshot([cluster("a", cpu=16)], [workload("w", 9)], policies=rules))
+    assert seen == ("w: 3 replicas on a, policy allows 2",)
+
+
+@pytest.mark.parametrize("change", [{"cordoned": True}, {"draining": True}, {"abilities": frozenset[str]()}])
+def test_new_work_where_none_may_go_is_seen(change: dict[str, object]) -> None:
+    good = snapshot([cluster("a")], [workload("w", 1, needs=frozenset({"container"}))])
+    bad = replace(good, clusters=(replace(good.clusters[0], **change),))  # type: ignore[arg-type]
+    assert any("1 new replicas on a" in sentence for sentence in violations(bad, plan(good)))
+
+
+def test_half_a_gang_is_seen() -> None:
+    federation = snapshot([cluster("a", cpu=8)], [workload("w", 4, gang=Gang())])
+
+    def change(made: Plan) -> Plan:
+        return replace(made, placements=(replace(made.placements[0], replicas=3),))
+
+    assert any("placed in part" in sentence for sentence in spoil(change, federation))
+
+
+def test_a_missing_reason_is_seen() -> None:
+    federation = snapshot([cluster("a", cpu=2), cluster("b", cpu=2)], [workload("w", 9)])
+
+    def change(made: Plan) -> Plan:
+        return replace(made, refusals=(replace(made.refusals[0], reasons={"a": Verdict(Reason.CORDONED)}),))
+
+    assert any("not for every cluster" in sentence for sentence in spoil(change, federation))
+
+
+def test_a_false_lack_of_room_is_seen() -> None:
+    federation = snapshot([cluster("a", cpu=2), cluster("b", cpu=2)], [workload("w", 9, gang=Gang())])
+    lie = Verdict(Reason.NO_ROOM, {"needed": "1 cpu", "free": "0 cpu", "holds": 0})
+
+    def change(made: Plan) -> Plan:
+        return replace(made, refusals=(replace(made.refusals[0], reasons={"a": lie, "b": lie}),))
+
+    assert any("is said to have no room" in sentence for sentence in spoil(change, federation))
+
+
+TWO_TIERS = Policy("p", tiers=(Tier("first", ("a",)), Tier("second", ("b",))))
+
+
+def test_a_later_tier_that_is_filled_first_is_seen() -> None:
+    federation = snapshot([cluster("a", cpu=8), cluster("b", cpu=8)], [workload("w", 3)], policies=(TWO_TIERS,))
+
+    def change(made: Plan) -> Plan:
+        return replace(made, placements=(replace(made.placements[0], cluster="b", tier="second"),))
+
+    assert spoil(change, federation) == ("w grew in tier 1 while a of tier 0 had room",)
+
+
+def test_a_move_that_nothing_allows_is_seen() -> None:
+    federation = snapshot([cluster("a"), cluster("b")], [workload("w", 2)], held={("w", "a"): 2})
+
+    def change(made: Plan) -> Plan:
+        moved = (replace(made.placements[0], cluster="b"),)
+        return replace(made, placements=moved, moves=(Move("w", "", "a", "b", 2),))
+
+    assert spoil(change, federation) == ("w: 2 replicas leave a, 0 may",)
+
+
+def test_a_move_that_is_not_reported_is_seen() -> None:
+    federation = snapshot(
+        [replace(cluster("a"), draining=True), cluster("b")], [workload("w", 2)], held={("w", "a"): 2}
+    )
+    assert plan(federation).moves == (Move("w", "", "a", "b", 2),)
+    assert any("0 replicas move, 2 leave" in one for one in spoil(lambda made: replace(made, moves=()), federation))
+
+
+def test_a_planner_that_forgets_to_take_room_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Nodes, "charge", lambda *_: None)
+    federation = snapshot([cluster("a", cpu=4)], [workload("v", 3), workload("w", 3)])
+    assert any("promised more" in sentence for sentence in violations(federation, plan(federation)))
+
+
+def test_a_planner_that_opens_tiers_too_soon_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    patient = replace(TWO_TIERS, tiers=(TWO_TIERS.tiers[0], replace(TWO_TIERS.tiers[1], open_after_s=300.0)))
+    federation = snapshot([cluster("a", cpu=2), cluster("b", cpu=8)], [workload("w", 5)], policies=(patient,))
+    assert violations(federation, plan(federation)) == ()
+    for module in (tiers, gangs):
+        monkeypatch.setattr(module, "wait_for", lambda *_: None)
+    assert violations(federation, plan(federation)) == ("w grew in tier 1; tier 0 has not been full for 300.0 s",)
+    assert opening.wait_for is not tiers.wait_for
+
+
+def test_a_planner_that_ignores_stay_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = (Policy("p", stay=Stay(Rebalance.NEVER)),)
+    federation = snapshot([cluster("a"), cluster("b")], [workload("w", 4)], policies=rules, held={("w", "a"): 4})
+    assert violations(federation, plan(federation)) == ()
+    real = planner.settle
+    always = replace(rules[0], stay=Stay(Rebalance.ALWAYS, 0.0))
+
+    def restless(federation_: object, turn: object, fill: object) -> object:
+        return real(
+            federation_, replace(turn, rule=replace(turn.rule, policy=always)), lambda firm, _: fill(firm, True)
+        )  # type: ignore
+
+    monkeypatch.setattr(planner, "settle", restless)
+    assert "w: 2 replicas leave a, 0 may" in violations(federation, plan(federation))
