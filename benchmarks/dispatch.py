@@ -1,8 +1,8 @@
 """Jobs per second to a real API server: the provider's submit beside a bare kubernetes-asyncio client.
 
-``python -m benchmarks.dispatch [--jobs 1000] [--concurrency 50] [--rounds 3]``: both make the same number of one-pod Jobs
-with the same number of requests in flight, in turns, against one control plane; the medians and their ratio are printed
-beside the limit. There are no nodes: what is measured is the way to the server, and the server.
+``python -m benchmarks.dispatch [--jobs 1000] [--concurrency 50] [--rounds 3]``: both make the same number of one-pod
+Jobs with the same number of requests in flight, in turns, against one control plane; the medians and their ratio are
+printed beside the limit. There are no nodes: what is measured is the way to the server, and the server.
 """
 
 # ruff: noqa: T201 - a benchmark prints
@@ -46,10 +46,7 @@ def bare_job(name: str) -> client.V1Job:
         name="main",
         image="busybox",
         command=["sh", "-c", "true"],
-        env=[
-            client.V1EnvVar(name="FEDERATOR_REPLICA_INDEX", value="0"),
-            client.V1EnvVar(name="GREETING", value="hello"),
-        ],
+        env=[client.V1EnvVar(name=key, value=value) for key, value in variables.items()],
         resources=client.V1ResourceRequirements(requests={"cpu": "100m", "memory": str(2**26)}),
     )
     spec = client.V1PodSpec(containers=[container], restart_policy="Never", automount_service_account_token=False)

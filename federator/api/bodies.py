@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
 
 from federator.api.call import Call
+from federator.api.incoming import flat, slips_of
 from federator.api.problems import Problem
 from federator.daemon.service import Json
-from federator.documents.entries import Entry
-from federator.documents.problems import DocumentErrors
-from federator.documents.problems import Problem as Slip
-from federator.documents.reading import read_document
-from federator.documents.yaml_reader import Marks, TextRefused, read_yaml
+from federator.documents import DocumentErrors
+from federator.documents.yaml_reader import TextRefused, read_yaml
 
 JSON_TYPES = ("application/json",)
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
@@ -70,42 +68,16 @@ def _parse(body: bytes, as_json: bool) -> Sequence[Json]:
     file = f"{BODY}.json" if as_json else BODY
     try:
         entries = [
-            one for value, marks in read_yaml(text, file) if value is not None for one in _flat(file, value, marks)
+            one for value, marks in read_yaml(text, file) if value is not None for one in flat(file, value, marks)
         ]
     except TextRefused as error:
         slip = error.problem
         raise _malformed(slip.line, slip.column, slip.message, slip.cure) from error
     if not entries:
         raise Problem(400, "empty-body", "the body holds no document")
-    _check_each(entries)
-    return [entry.raw for entry in entries]
-
-
-def _check_each(entries: Sequence[Entry]) -> None:
-    """Read each document by itself, for the lines and columns of what is wrong. Raises DocumentErrors.
-
-    What only shows beside the rest of the federation (a cluster that there is not) is left to Service.
-    """
-    slips: list[Slip] = []
-    for entry in entries:
-        try:
-            read_document(entry)
-        except DocumentErrors as error:
-            slips += error.problems
-    if slips:
+    if slips := slips_of(entries):
         raise DocumentErrors(slips)
-
-
-def _flat(file: str, value: Any, marks: Marks) -> Iterator[Entry]:
-    """The documents of one value: itself, the items of a list, or those of a Kubernetes ``List``."""
-    if isinstance(value, Mapping) and value.get("kind") == "List" and isinstance(value.get("items"), list):
-        assert isinstance(marks.inside, dict)
-        value, marks = value["items"], marks.inside["items"]
-    items = zip(value, marks.inside, strict=True) if isinstance(value, list) and isinstance(marks.inside, list) else ()
-    if not isinstance(value, list):
-        yield Entry(file, value, marks)
-    for one, place in items:
-        yield Entry(file, one, place)
+    return [entry.raw for entry in entries]
 
 
 def _check_json(text: str) -> None:

@@ -6,16 +6,17 @@ Names that documents use of each other (a policy's clusters) are left to the ser
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from federator.api.incoming import flat, slips_of
 from federator.cli.failures import WRONG_INPUT, Failure
 from federator.documents.entries import Entry
 from federator.documents.problems import DocumentErrors, Problem
-from federator.documents.reading import SUFFIXES, read_document
+from federator.documents.reading import SUFFIXES
 from federator.documents.yaml_reader import TextRefused, read_yaml
 
 FilesOption = Annotated[
@@ -32,40 +33,15 @@ def read_sources(names: Sequence[str]) -> list[Entry]:
             try:
                 for value, marks in read_yaml(text, file):
                     if value is not None:
-                        entries += flat(Entry(file, value, marks))
+                        entries += flat(file, value, marks)
             except TextRefused as error:
                 problems.append(error.problem)
-    problems += check_each(entries)
+    problems += slips_of(entries)
     if problems:
         raise DocumentErrors(problems)
     if not entries:
         raise Failure(f"there is no document in {', '.join(names)}", WRONG_INPUT)
     return entries
-
-
-def check_each(entries: Sequence[Entry]) -> list[Problem]:
-    """What is wrong with these documents, each by itself."""
-    problems: list[Problem] = []
-    for entry in entries:
-        try:
-            read_document(entry)
-        except DocumentErrors as error:
-            problems += error.problems
-    return problems
-
-
-def flat(entry: Entry) -> Iterator[Entry]:
-    """The documents of one value: itself, the items of a list, or those of a Kubernetes ``List``."""
-    value, marks = entry.raw, entry.marks
-    if isinstance(value, Mapping) and value.get("kind") == "List" and isinstance(value.get("items"), list):
-        value = value["items"]
-        marks = marks.inside["items"] if marks and isinstance(marks.inside, dict) else None
-    if not isinstance(value, list):
-        yield entry
-        return
-    inside = marks.inside if marks and isinstance(marks.inside, list) else [None] * len(value)
-    for one, place in zip(value, inside, strict=True):
-        yield Entry(entry.file, one, place)
 
 
 def _texts(name: str) -> Iterator[tuple[str, str]]:

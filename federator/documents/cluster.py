@@ -138,9 +138,13 @@ class FakeSettings(Part):
     start_delay: Duration = 0.0
     """From being sent to running."""
     run_time: Duration | None = None
-    """How long a replica runs; left out: its workload's `duration`, else until it is removed."""
+    """How long a replica of a batch runs; left out: until it is removed, or its time limit is over."""
     latency: Duration = 0.0
     """How long every call takes."""
+    fail_every: Annotated[int, Field(strict=True, ge=0)] = 0
+    """Every so many-th replica of a batch fails; 0: none."""
+    refuse_every: Annotated[int, Field(strict=True, ge=0)] = 0
+    """Every so many-th new order is refused for a while; 0: none."""
     seed: Annotated[int, Field(strict=True, ge=0)] = 0
     """What chance begins with."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Annotated, Any, Self
@@ -149,6 +150,14 @@ def _resource_name(name: str) -> str:
 ResourceName = Annotated[str, Field(strict=True, max_length=317, pattern=rf"^(?:{_DNS}/)?{_LABEL}$")]
 Quantities = dict[Annotated[ResourceName, AfterValidator(_resource_name)], Quantity]
 """Amounts by resource."""
+
+
+_IS_NAME = re.compile(_DNS)
+
+
+def is_name(text: str) -> bool:
+    """Whether Kubernetes would take it as the name of an object."""
+    return len(text) <= 253 and _IS_NAME.fullmatch(text) is not None
 
 
 def expression(*variables: str) -> Any:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from federator.documents.cluster import ClusterDocument
 from federator.documents.common import API_VERSION, Envelope
 from federator.documents.configuration import ConfigurationDocument
-from federator.documents.later import BackfillDocument, PolicyTestDocument, ScenarioDocument
+from federator.documents.later import BackfillDocument, PolicyTestDocument
 from federator.documents.policy import RSP_VERSIONS, PolicyDocument, PreferenceDocument
 from federator.documents.queue import PlacementDocument, PlanningDocument, QueueDocument
+from federator.documents.scenario import ScenarioDocument
 from federator.documents.workload import WorkloadDocument
 
 KINDS: Mapping[str, type[Envelope]] = {

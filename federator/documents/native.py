@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from federator.documents.complaints import Misfit, Path
-from federator.documents.fields import MAX_REPLICAS
+from federator.documents.fields import MAX_REPLICAS, is_name
 from federator.documents.podspec import Pod, read_pod
 from federator.documents.problems import did_you_mean
 from federator.documents.quantities import amount_of, parse_duration, parse_quantity
@@ -91,32 +91,6 @@ def read_native(manifest: Mapping[str, Any], *, base: Path = (), template: bool 
     return native
 
 
-_POD = ("nodeSelector", "affinity", "tolerations", "overhead", "resources")
-_NUMBERS = ("completions", "parallelism", "backoffLimit", "replicas")
-
-
-def planning_part(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest without its name and what does not count here (images, commands, volumes), for known kinds.
-
-    Raises AttributeError or TypeError for a manifest that is not of the usual form.
-    """
-    metadata = manifest["metadata"]
-    content = {**manifest, "metadata": {**metadata, "name": "any"}}
-    known = (manifest.get("apiVersion"), manifest.get("kind")) in (JOB, *SERVICES)
-    if not known or REPLICAS_PATH in str(metadata) or not isinstance(manifest.get("spec"), Mapping):
-        return content
-    annotations = {key: value for key, value in (metadata.get("annotations") or {}).items() if key in KEYS}
-    content["metadata"] = {"name": "any", "labels": metadata.get("labels"), "annotations": annotations}
-    spec = manifest["spec"]
-    pod = spec["template"]["spec"]
-    part = {key: pod[key] for key in _POD if key in pod}
-    for key in ("containers", "initContainers"):
-        if pod.get(key):
-            part[key] = [{k: one[k] for k in ("resources", "restartPolicy") if k in one} for one in pod[key]]
-    content["spec"] = {**{key: spec[key] for key in _NUMBERS if key in spec}, "template": {"spec": part}}
-    return content
-
-
 class _Reader:
     """Reads one manifest and notes its faults."""
 
@@ -141,6 +115,8 @@ class _Reader:
             if not isinstance(value, str) or not value:
                 self._wrong((key,), "is missing" if value is None else "must be text", f"write the manifest's {key}")
                 return None
+        if not self._template:
+            self._check_metadata()
         version = str(api_version), str(kind)
         self._mapping(("spec",))
         parallelism = None
@@ -163,6 +139,17 @@ class _Reader:
             self._priority(),
             self._parsed(DURATION, duration, parse_duration) if duration is not None else None,
         )
+
+    def _check_metadata(self) -> None:
+        """A name, and labels that are text: what a cluster would refuse later is refused now."""
+        name = self._find(("metadata", "name"))
+        if not isinstance(name, str) or not is_name(name):
+            message = "is missing" if name is None else f"'{name}' is not a name that Kubernetes would take"
+            self._wrong(("metadata", "name"), message, "give it one of small letters, digits and '-'")
+        for part in ("labels", "annotations"):
+            for key, value in self._mapping(("metadata", part)).items():
+                if not isinstance(value, str) and key not in KEYS:
+                    self._wrong(("metadata", part, key), "must be text", f"write it in quotes: '{value}'")
 
     def _wrong(self, path: Path, message: str, cure: str = "") -> None:
         self._faults.append(((*self._base, *path), message, cure))

@@ -7,8 +7,8 @@ from dataclasses import replace
 from federator.documents.documents import Document, Documents
 from federator.documents.problems import DocumentErrors, Problem, did_you_mean
 from federator.documents.queue import PlacementSpec
+from federator.documents.stored import to_workload
 from federator.documents.translate import to_cluster, to_planning, to_policy, to_queue
-from federator.documents.workloads import to_workload
 from federator.model.cluster import Cluster
 from federator.model.plan import Holding, Snapshot
 from federator.model.policy import Planning

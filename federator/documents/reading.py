@@ -151,7 +151,7 @@ def _together(entries: list[Entry], problems: list[Problem], clusters: Iterable[
     found, warnings = check_together(entries, clusters)
     if problems or found:
         raise DocumentErrors((*problems, *found))
-    return Documents(tuple(documents), tuple(warnings))
+    return Documents(tuple(documents), tuple(sorted(warnings)))
 
 
 def read_document(entry: Entry) -> Document:
@@ -178,7 +178,7 @@ def read_document(entry: Entry) -> Document:
 def _native(entry: Entry, kind: str, api_version: str) -> Document:
     native = read_native(entry.raw)
     name = entry.raw["metadata"]["name"]
-    labels = {key: str(value) for key, value in (entry.raw["metadata"].get("labels") or {}).items()}
+    labels = entry.raw["metadata"].get("labels") or {}
     return Document(kind, api_version, name, Source(entry.file, entry.line), entry.raw, native, labels, True)
 
 

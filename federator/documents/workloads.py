@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
 from federator.documents.common import API_VERSION
 from federator.documents.complaints import Misfit, faults_of, locate
-from federator.documents.documents import Document
-from federator.documents.native import Native, NativeRole, planning_part, read_native
+from federator.documents.native import Native, NativeRole, read_native
 from federator.documents.problems import DocumentErrors
-from federator.documents.quantities import parse_time, resources_of
+from federator.documents.quantities import resources_of
 from federator.documents.translate import to_constraint, to_toleration
 from federator.documents.workload import ContainerPart, RolePart, WorkloadBody, WorkloadDocument
 from federator.model.intent import Container
 from federator.model.workload import Gang, Input, Lifetime, Role, Workload
-
-_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
-_LARGEST_KEY = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,60 +39,8 @@ class WorkloadSpec:
         return self.manifest is not None or all(role.name in self.containers for role in self.workload.roles)
 
 
-def to_workload(document: Document) -> WorkloadSpec:
-    """The workload of a document that was read. Raises DocumentErrors only where it was not."""
-    return workload_spec(document.raw)
-
-
-def workload_spec(raw: Mapping[str, Any]) -> WorkloadSpec:
-    """The workload of a raw document. Raises DocumentErrors.
-
-    Documents that differ only in name, time of submission and what they run are read once.
-    """
-    try:
-        return _quickly(raw)
-    except (DocumentErrors, ValidationError, ValueError, TypeError, AttributeError, LookupError):
-        return _read(raw)  # for errors that name it, and its own values
-
-
-def _quickly(raw: Mapping[str, Any]) -> WorkloadSpec:
-    """Through the cache. Raises anything for a document that is wrong, or not of the usual form."""
-    name = raw["metadata"]["name"] if "metadata" in raw and "name" in raw["metadata"] else ""
-    if len(name) > 253 or _NAME.fullmatch(name) is None:
-        raise ValueError(name)
-    ours = raw.get("kind") == "Workload" and raw.get("apiVersion") == API_VERSION
-    spec = raw.get("spec") or {}
-    content, container = _of_ours(raw, spec) if ours else (planning_part(raw), None)
-    key = json.dumps(content, separators=(",", ":"))
-    shared = _shared(key) if len(key) <= _LARGEST_KEY else _read(content)
-    submitted_s = parse_time(spec["submittedAt"]) if ours and spec.get("submittedAt") is not None else 0.0
-    containers = shared.containers if container is None else {"": _container(ContainerPart.model_validate(container))}
-    return WorkloadSpec(
-        replace(shared.workload, name=name, submitted_at_s=submitted_s),
-        containers,
-        shared.manifest if ours else raw,
-        shared.enforce_duration,
-        shared.namespace if ours else _namespace(raw),
-    )
-
-
-def _of_ours(raw: Mapping[str, Any], spec: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-    """A Workload without its name and time of submission, and apart from it the container of its only role."""
-    content = {**raw, "metadata": {**raw["metadata"], "name": "any"}}
-    content["spec"] = {key: value for key, value in spec.items() if key != "submittedAt"}
-    container = content["spec"].get("container")
-    if container is None or spec.get("roles") or spec.get("template"):
-        return content, None
-    content["spec"]["container"] = {"image": "any"} if container.get("image") else {}
-    return content, container
-
-
-@lru_cache(maxsize=4096)
-def _shared(key: str) -> WorkloadSpec:
-    return _read(json.loads(key))
-
-
-def _read(raw: Mapping[str, Any]) -> WorkloadSpec:
+def read_workload(raw: Mapping[str, Any]) -> WorkloadSpec:
+    """The workload of a raw document, read in full. Raises DocumentErrors."""
     metadata = raw.get("metadata")
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
     file = f"workload {name}" if name else "<workload>"
@@ -152,25 +93,17 @@ def _of_document(document: WorkloadDocument) -> WorkloadSpec:
     )
     containers = {} if native else _containers(body, roles)
     manifest = body.template or None
-    return WorkloadSpec(workload, containers, manifest, body.enforce_duration, _namespace(manifest or {}))
+    return WorkloadSpec(workload, containers, manifest, body.enforce_duration, namespace_of(manifest or {}))
 
 
 def _of_native(raw: Mapping[str, Any], native: Native) -> WorkloadSpec:
-    metadata = raw.get("metadata") or {}
-    name = metadata.get("name")
-    if not isinstance(name, str) or len(name) > 253 or _NAME.fullmatch(name) is None:
-        message = "is missing" if name is None else f"'{name}' is not a name that Kubernetes would take"
-        raise Misfit((("metadata", "name"), message, "give it one of small letters, digits and '-'"))
-    labels = metadata.get("labels") or {}
-    for key, value in labels.items():
-        if not isinstance(value, str):
-            raise Misfit((("metadata", "labels", key), "must be text", f"write it in quotes: '{value}'"))
+    metadata = raw["metadata"]
     roles = tuple(_native_role(role) for role in native.roles)
     workload = Workload(
-        name=name,
+        name=metadata["name"],
         roles=roles,
         queue=native.queue,
-        labels=labels,
+        labels=metadata.get("labels") or {},
         priority=native.priority,
         lifetime=native.lifetime,
         min_replicas=min(1, sum(role.replicas for role in roles)),
@@ -180,7 +113,7 @@ def _of_native(raw: Mapping[str, Any], native: Native) -> WorkloadSpec:
         parallelism=native.parallelism,
         retries=native.retries,
     )
-    return WorkloadSpec(workload, {}, raw, False, _namespace(raw))
+    return WorkloadSpec(workload, {}, raw, False, namespace_of(raw))
 
 
 def _gang_of(native: Native) -> Gang | None:
@@ -188,7 +121,8 @@ def _gang_of(native: Native) -> Gang | None:
     return Gang("cluster") if len(native.roles) > 1 else None
 
 
-def _namespace(manifest: Mapping[str, Any]) -> str:
+def namespace_of(manifest: Mapping[str, Any]) -> str:
+    """The namespace that a manifest names; empty where it names none."""
     metadata = manifest.get("metadata")
     namespace = metadata.get("namespace") if isinstance(metadata, Mapping) else None
     return namespace if isinstance(namespace, str) else ""
@@ -241,10 +175,11 @@ def _role(part: RolePart, body: WorkloadBody) -> Role:
 def _containers(body: WorkloadBody, roles: tuple[Role, ...]) -> dict[str, Container]:
     own = {part.name: part.container for part in body.roles}
     found = {role.name: own.get(role.name) or body.container for role in roles}
-    return {name: _container(part) for name, part in found.items() if part is not None}
+    return {name: to_container(part) for name, part in found.items() if part is not None}
 
 
-def _container(part: ContainerPart) -> Container:
+def to_container(part: ContainerPart) -> Container:
+    """The container."""
     return Container(part.image, part.command, part.args, part.env, part.working_dir)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -171,11 +172,9 @@ async def test_files_with_slips_are_refused_before_anything_is_sent(client: Clie
     assert api.service.submissions == 0
 
 
-@pytest.mark.parametrize(
-    "arguments", [("get", "wl", "none"), ("explain", "none"), ("cancel", "none"), ("logs", "none")]
-)
+@pytest.mark.parametrize("arguments", [("get", "wl"), ("explain",), ("cancel",), ("logs",)])
 async def test_what_is_not_there_is_a_no(client: Client, arguments: tuple[str, ...]) -> None:
-    result = await client(*arguments)
+    result = await client(*arguments, "none")
     assert (result.status, result.out) == (1, "")
     assert "none" in result.err
 
@@ -226,7 +225,7 @@ async def test_watch_shows_what_is_there_and_then_what_changes(api: Api, tmp_pat
     token = tmp_path / "token"
     token.write_text(api.tokens["operator"])
     process = await asyncio.create_subprocess_exec(
-        *(".venv/bin/federator", "get", "clusters", "-w", "-o", "name"),
+        *(str(Path(sys.executable).with_name("federator")), "get", "clusters", "-w", "-o", "name"),
         *("--server", api.url, "--token-file", str(token)),
         stdout=asyncio.subprocess.PIPE,
         env={"PYTHONUNBUFFERED": "1", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},

@@ -166,9 +166,8 @@ def test_a_schema_is_json_and_a_kind_that_is_none_is_refused_with_the_nearest(ru
 
 
 def test_warnings_go_to_standard_error_only(run: Run) -> None:
-    result = run(
-        "plan", "-", "-o", "json", stdin="\n---\n".join((CLUSTERS, PREFERENCE.replace("exoscale", "azure"), WORK))
-    )
+    preference = PREFERENCE.replace("exoscale", "azure")
+    result = run("plan", "-", "-o", "json", stdin="\n---\n".join((CLUSTERS, preference, WORK)))
     assert result.status == 0
     assert "azure" in result.err
     json.loads(result.out)

@@ -144,9 +144,7 @@ class ProviderContract:
         provider = await member.provider()
         order = member.order(Behaviour(member.short_s), range(1), lifetime=Lifetime.SERVICE)
         await provider.submit(order)
-        await until(
-            provider, lambda _: len(member.starts(order.intent.id)) >= 2, "it starts again", member.patience_s
-        )
+        await until(provider, lambda _: len(member.starts(order.intent.id)) >= 2, "it starts again", member.patience_s)
         seen = (await observe(provider)).intents[order.intent.id]
         assert not seen.succeeded
         assert not seen.failed

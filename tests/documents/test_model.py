@@ -112,14 +112,14 @@ def workloads(draw: st.DrawFn) -> Workload:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(clusters(), max_size=3, unique_by=lambda cluster: cluster.name))
 def test_a_live_cluster_is_read_back_as_it_was_written(written: list[Cluster]) -> None:
     documents = read_objects(json.loads(json.dumps([cluster_document(cluster) for cluster in written])))
     assert [to_cluster(document) for document in documents.clusters] == written
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(workloads())
 def test_a_workload_is_read_back_as_it_was_written(workload: Workload) -> None:
     raw = json.loads(json.dumps(workload_document(workload)))

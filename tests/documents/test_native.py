@@ -144,7 +144,7 @@ def test_any_other_kind_is_read_by_its_annotations() -> None:
     assert (workload.replicas, workload.duration_s) == (5, 7200)
     assert workload.roles[0].requests == Resources.of({"cpu": 1000, "memory": 2 * 2**30})
     del raw["metadata"]["annotations"]  # type: ignore[attr-defined]
-    with pytest.raises(DocumentErrors, match="federator.dev/requests: cpu=1"):
+    with pytest.raises(DocumentErrors, match=r"federator\.dev/requests: cpu=1"):
         read_objects([raw])
 
 

@@ -90,7 +90,7 @@ CASES = [
     ("- a\n", 1, 1, "", "not a document", "mapping"),
     (
         "apiVersion: batch/v1\nkind: Job\nmetadata: {name: a}\n",
-        3,
+        1,
         1,
         "spec.template.spec.containers",
         "no container",

@@ -26,7 +26,7 @@ async def filled(store: SqlStore) -> None:
         Changes(
             workloads=(workload("a"), workload("ä")),
             intents=(intent("a"), intent("a", 1, "exoscale")),
-            history=tuple(entry("a") for _ in range(1234)),
+            history=tuple(entry("a") for _ in range(600)),
             objects=(QUEUE,),
             audit=(AuditEntry(1.0, "sam", ("reader",), "::1", "GET", "/", 200),),
             values={"clock": [1, None]},
@@ -56,9 +56,9 @@ async def test_a_copy_is_restored_whole(store: SqlStore, tmp_path: Path) -> None
     rows = await backup(str(store._url), file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     copy, restored = await restored_at(f"sqlite:///{tmp_path}/copy.db", file)
-    assert restored == rows > 1234
+    assert restored == rows > 600
     assert await contents(copy) == await contents(store)
-    assert [one.id for one in await copy.commit(Changes(history=(entry("a"),)))] == [1235], "numbers go on"
+    assert [one.id for one in await copy.commit(Changes(history=(entry("a"),)))] == [601], "numbers go on"
     await copy.close()
 
 

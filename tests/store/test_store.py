@@ -229,13 +229,13 @@ async def test_retention_forgets_what_is_over_and_old(store: SqlStore) -> None:
 
 
 async def test_retention_goes_a_little_at_a_time_and_lets_commits_through(store: SqlStore) -> None:
-    await store.commit(Changes(history=tuple(entry(f"w{n}", at_s=1.0) for n in range(5000))))
+    await store.commit(Changes(history=tuple(entry(f"w{n}", at_s=1.0) for n in range(3000))))
     pruning = asyncio.create_task(store.prune(50.0))
     commits = 0
     while not pruning.done():
         await store.commit(Changes(values={"n": commits}))
         commits += 1
-    assert await pruning == 5000
+    assert await pruning == 3000
     assert commits > 2
 
 
@@ -271,7 +271,7 @@ async def test_the_audit_trail_keeps_its_order(store: SqlStore) -> None:
 
 async def test_commits_and_starts_are_quick(store: SqlStore) -> None:
     """A guard against the accidentally quadratic, not a measurement: docs/store.md has the figures."""
-    changes = many(2000, history=4000)
+    changes = many(1000, history=2000)
     async with asyncio.timeout(20):
         await store.commit(changes)
         stored = await store.load()

@@ -7,6 +7,7 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
+from federator.clusters.fake import faults
 from federator.clusters.fake.settings import FakeSettings
 from federator.clusters.fake.world import FakeCluster
 from federator.model.indexset import IndexSet
@@ -91,7 +92,7 @@ class FakeProvider:
                 with contextlib.suppress(OrderRefused):
                     self.cluster.submit(order, at_s)
 
-            self.cluster.later(now_s + self._repeats.popleft(), again)
+            self.cluster.timeline.later(now_s + self._repeats.popleft(), again)
 
     async def cancel(self, intent_id: str, grace_s: float = 30.0, indices: IndexSet | None = None) -> None:
         """Remove the intent, or some of its replicas."""
@@ -162,22 +163,22 @@ class FakeProvider:
     def crash(self, intent_id: str, indices: IndexSet, exit_code: int = 1) -> None:
         """Let replicas end with an exit code now."""
         self._advance()
-        self.cluster.crash(intent_id, indices, self._clock.now_s(), exit_code)
+        faults.crash(self.cluster, intent_id, indices, self._clock.now_s(), exit_code)
 
     def evict(self, intent_id: str, indices: IndexSet) -> None:
         """Let the cluster take replicas away now."""
         self._advance()
-        self.cluster.evict(intent_id, indices, self._clock.now_s())
+        faults.evict(self.cluster, intent_id, indices, self._clock.now_s())
 
     def lose_node(self, node: str) -> None:
         """Break a node (``FLAVOR-0``) now."""
         self._advance()
-        self.cluster.lose_node(node, self._clock.now_s())
+        faults.lose_node(self.cluster, node, self._clock.now_s())
 
     def mend_node(self, node: str) -> None:
         """Bring a broken node back, empty."""
         self._advance()
-        self.cluster.mend_node(node, self._clock.now_s())
+        faults.mend_node(self.cluster, node, self._clock.now_s())
 
     # How calls travel
 
@@ -212,8 +213,8 @@ class FakeProvider:
         """When something happens by itself: at the cluster, or on the way to it."""
         now_s = self._clock.now_s()
         times = [at for outage in self._outages for at in outage if at > now_s]
-        if self.cluster.next_s is not None:
-            times.append(self.cluster.next_s + self.settings.observe_lag_s)
+        if self.cluster.timeline.next_s is not None:
+            times.append(self.cluster.timeline.next_s + self.settings.observe_lag_s)
         return min(times, default=None)
 
     async def _stir_or(self, at_s: float | None) -> None:

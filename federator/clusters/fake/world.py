@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import itertools
 from collections import deque
 from collections.abc import Callable
@@ -10,14 +9,15 @@ from functools import partial
 from random import Random
 
 from federator.clusters.binder import Pool
+from federator.clusters.fake.autoscaler import Autoscaler
 from federator.clusters.fake.parts import NONE, FakeIntent, wanted_of
 from federator.clusters.fake.settings import FakeSettings
+from federator.clusters.fake.timeline import Act, Timeline
 from federator.model.cluster import Flavor
 from federator.model.indexset import IndexSet
 from federator.model.intent import Failure, ObservedIntent, Order
 from federator.ports import OrderRefused
 
-Act = Callable[[float], None]
 STARTS_KEPT = 100_000
 RESTART_S = 1.0
 """How long a replica of a service that ended waits before it starts again."""
@@ -41,31 +41,19 @@ class FakeCluster:
         self.starts: deque[tuple[str, IndexSet]] = deque(maxlen=STARTS_KEPT)
         """The latest starts of replicas: whose, and which. What a test counts to find a replica that ran twice."""
         self._started = 0
-        self._plans: list[tuple[float, int, Act]] = []
-        self._number = itertools.count()
+        self.timeline = Timeline()
         self._random = Random(settings.seed)
-        self._waiting: dict[str, FakeIntent] = {}
-        self._booting: dict[str, int] = {}
+        self.waiting: dict[str, FakeIntent] = {}
+        self._autoscaler = None if self.pool is None else Autoscaler(self.pool, self.timeline, self._booted)
         self._orders = 0
 
     # What happens
 
     def advance(self, now_s: float) -> None:
         """Let happen all that was to happen until now."""
-        while self._plans and self._plans[0][0] <= now_s:
-            at_s, _, act = heapq.heappop(self._plans)
-            act(at_s)
+        self.timeline.run(now_s)
 
-    @property
-    def next_s(self) -> float | None:
-        """When the next thing happens by itself; None: nothing will."""
-        return self._plans[0][0] if self._plans else None
-
-    def later(self, at_s: float, act: Act) -> None:
-        """Let something happen at a time."""
-        heapq.heappush(self._plans, (at_s, next(self._number), act))
-
-    def _touch(self, intent: FakeIntent | None = None) -> None:
+    def touch(self, intent: FakeIntent | None = None) -> None:
         if intent is not None:
             intent.seen = None
         self.version += 1
@@ -98,9 +86,9 @@ class FakeCluster:
             self._change(intent, order, now_s)
         else:
             return
-        self._waiting[order.intent.id] = intent
-        self._bind_waiting(now_s)
-        self._touch(intent)
+        self.waiting[order.intent.id] = intent
+        self.bind_waiting(now_s)
+        self.touch(intent)
 
     def cancel(self, intent_id: str, grace_s: float, indices: IndexSet | None, now_s: float) -> None:
         """Remove an intent, or some of its replicas, as soon as they have ended."""
@@ -116,13 +104,13 @@ class FakeCluster:
             self._take_away(intent, leaving, at_s)
             if intent.leaving and self.intents.get(intent_id) is intent:
                 del self.intents[intent_id]
-                self._touch()
+                self.touch()
 
         if wait_s > 0:
-            self.later(now_s + wait_s, gone)
+            self.timeline.later(now_s + wait_s, gone)
         else:
             gone(now_s)
-        self._touch(intent)
+        self.touch(intent)
 
     def _change(self, intent: FakeIntent, order: Order, now_s: float) -> None:
         """A service's number (the largest indices go first) or spec (taken over without a pause)."""
@@ -137,21 +125,21 @@ class FakeCluster:
         intent.starting -= indices
         intent.running -= indices
         self._free(intent, indices, now_s)
-        self._touch(intent)
+        self.touch(intent)
 
     # Nodes
 
-    def _bind_waiting(self, now_s: float) -> None:
+    def bind_waiting(self, now_s: float) -> None:
         """Give nodes to replicas that have none, the oldest order first."""
-        for name, intent in list(self._waiting.items()):
+        for name, intent in list(self.waiting.items()):
             bound = self._bind(intent)
             if bound:
-                self._touch(intent)
+                self.touch(intent)
                 self._after(self.settings.start_delay_s, now_s, partial(self._start, intent, bound))
             if not intent.unbound or self.intents.get(name) is not intent:
-                del self._waiting[name]
-            else:
-                self._boot_for(intent, now_s)
+                del self.waiting[name]
+            elif self._autoscaler is not None:
+                self._autoscaler.boot_for(intent, now_s)
 
     def _bind(self, intent: FakeIntent) -> IndexSet:
         bound = NONE
@@ -176,36 +164,18 @@ class FakeCluster:
         for node, requests, seated in intent.seats_of(indices):
             self.pool.release(node, requests, len(seated))
         intent.leave_seats(indices)
-        if self._waiting:
-            self._bind_waiting(now_s)
+        if self.waiting:
+            self.bind_waiting(now_s)
 
-    def _boot_for(self, intent: FakeIntent, now_s: float) -> None:
-        """As an autoscaler: nodes that may exist boot for what waits."""
-        if self.pool is None:
-            return
-        for role, share in intent.parts:
-            missing = len(intent.unbound & share)
-            for flavor in self.pool.open_flavors(intent.order.flavors, role.tolerations):
-                fits = role.requests.count_in(flavor.allocatable) or 0
-                coming = self._booting.get(flavor.name, 0)
-                wanted = min(-(-missing // fits) if fits else 0, flavor.max_count - flavor.count)
-                for _ in range(wanted - coming):
-                    self._booting[flavor.name] = self._booting.get(flavor.name, 0) + 1
-                    self.later(now_s + flavor.boot_time_s, partial(self._booted, flavor.name))
-                if wanted > 0:
-                    return
-
-    def _booted(self, flavor: str, now_s: float) -> None:
-        self._booting[flavor] -= 1
-        if self.pool is not None and self.pool.grow(flavor):
-            self._touch()
-            self._bind_waiting(now_s)
+    def _booted(self, now_s: float) -> None:
+        self.touch()
+        self.bind_waiting(now_s)
 
     # Lives of replicas
 
     def _after(self, wait_s: float, now_s: float, act: Act) -> None:
         if wait_s > 0:
-            self.later(now_s + wait_s, act)
+            self.timeline.later(now_s + wait_s, act)
         else:
             act(now_s)
 
@@ -219,16 +189,18 @@ class FakeCluster:
         intent.started_s = now_s if intent.started_s is None else intent.started_s
         first = self._started
         self._started += len(indices)
-        self._touch(intent)
+        self.touch(intent)
         run_s, limit_s = self._run_time_s(intent), intent.order.time_limit_s
         if limit_s is not None and (run_s is None or run_s > limit_s) and not intent.is_service:
-            self.later(now_s + limit_s, partial(self.fail, intent, indices, reason="DeadlineExceeded", exit_code=143))
+            self.timeline.later(
+                now_s + limit_s, partial(self.fail, intent, indices, reason="DeadlineExceeded", exit_code=143)
+            )
         elif run_s is not None:
             bad = self._unlucky(intent, indices, first)
             for some, at_s in self._ends(intent, indices - bad, now_s, run_s):
-                self.later(at_s, partial(self._end, intent, some))
+                self.timeline.later(at_s, partial(self._end, intent, some))
             if bad:
-                self.later(now_s + run_s, partial(self.fail, intent, bad))
+                self.timeline.later(now_s + run_s, partial(self.fail, intent, bad))
 
     def _run_time_s(self, intent: FakeIntent) -> float | None:
         said = intent.env("FAKE_RUN_S")
@@ -261,7 +233,7 @@ class FakeCluster:
             intent.running -= indices
             intent.succeeded |= indices
             self._free(intent, indices, now_s)
-            self._touch(intent)
+            self.touch(intent)
 
     def fail(
         self,
@@ -296,35 +268,8 @@ class FakeCluster:
             indices -= homeless
             intent.unbound |= homeless
             if homeless:
-                self._waiting[intent.order.intent.id] = intent
-                self._bind_waiting(now_s)
+                self.waiting[intent.order.intent.id] = intent
+                self.bind_waiting(now_s)
         intent.starting |= indices
-        self.later(now_s + RESTART_S, partial(self._start, intent, indices))
-        self._touch(intent)
-
-    # Faults at the cluster
-
-    def evict(self, intent_id: str, indices: IndexSet, now_s: float) -> None:
-        """Take replicas away, through no fault of theirs."""
-        self.fail(self.intents[intent_id], indices, now_s, "Evicted", None, own_fault=False)
-
-    def crash(self, intent_id: str, indices: IndexSet, now_s: float, exit_code: int = 1) -> None:
-        """Let replicas end with an exit code."""
-        self.fail(self.intents[intent_id], indices, now_s, "Error", exit_code)
-
-    def lose_node(self, name: str, now_s: float) -> None:
-        """A node breaks, with all that runs on it."""
-        assert self.pool is not None, "a cluster of unknown room has no nodes to lose"
-        self.pool.set_down(name, True)
-        for intent in list(self.intents.values()):
-            seated = intent.seats.get(name, NONE)
-            if seated:
-                self.fail(intent, seated, now_s, "NodeLost", None, own_fault=False)
-        self._touch()
-
-    def mend_node(self, name: str, now_s: float) -> None:
-        """A broken node is back, empty."""
-        assert self.pool is not None, "a cluster of unknown room has no nodes"
-        self.pool.set_down(name, False)
-        self._bind_waiting(now_s)
-        self._touch()
+        self.timeline.later(now_s + RESTART_S, partial(self._start, intent, indices))
+        self.touch(intent)

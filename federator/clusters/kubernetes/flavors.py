@@ -26,7 +26,8 @@ def free_of(node: NodeRecord, used: Mapping[str, int]) -> Resources:
     room = node.allocatable
     if PODS in room and room[PODS] <= used.get(PODS, 0):
         return Resources()
-    return Resources.of({name: amount - used.get(name, 0) for name, amount in room.items_})
+    # A node can be overcommitted (by pods that nobody scheduled): less than nothing is free of nothing.
+    return Resources.of({name: max(0, amount - used.get(name, 0)) for name, amount in room.items_})
 
 
 def flavors_of(nodes: Iterable[tuple[NodeRecord, Resources]]) -> tuple[Flavor, ...]:

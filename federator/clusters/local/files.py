@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import Any
 
 from federator.clusters.binder import Pool
-from federator.clusters.local import launch, layout, story, translate
+from federator.clusters.local import launch, layout, translate
+from federator.clusters.local.entry import Entry
 from federator.clusters.local.settings import LocalSettings
 from federator.model.cluster import Flavor
 from federator.model.indexset import IndexSet
@@ -22,68 +23,6 @@ from federator.model.intent import ObservedIntent, Order
 from federator.ports import OrderRefused
 
 _LOCK, _CANCELLED, _REMOVING = ".lock", ".cancelled", ".removing-"
-_START_AGAIN_S = 2.0
-
-
-class Entry:
-    """One intent: its files as last read. Its replicas' room is taken from the pool while they are bound."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.order: translate.Json = {}
-        self.cancel: translate.Json = {}
-        self.story = story.Story()
-        self.journal = layout.JournalReader(os.path.join(path, layout.JOURNAL))
-        self.taken: dict[int, str] = {}
-        self.seen: ObservedIntent | None = None
-        self.started_at = float("-inf")
-        self._stamps: tuple[int, ...] = ()
-
-    def refresh(self) -> bool:
-        """Read what is new; False if there is no order."""
-        stamps = tuple(_stamp(os.path.join(self.path, name)) for name in (layout.ORDER, layout.CANCEL))
-        if stamps != self._stamps:
-            self.order = layout.read_json(os.path.join(self.path, layout.ORDER)) or {}
-            self.cancel = layout.read_json(os.path.join(self.path, layout.CANCEL)) or {}
-            self._stamps, self.seen = stamps, None
-        if self.size() != self.journal.offset:
-            self.story.tell(self.journal.new_events())
-            self.seen = None
-        return bool(self.order)
-
-    def size(self) -> int:
-        """The length of the journal now."""
-        with contextlib.suppress(FileNotFoundError):
-            return os.stat(self.journal.path).st_size
-        return 0
-
-    @property
-    def leaving(self) -> bool:
-        """Whether all of it should go."""
-        return bool(self.cancel.get("all"))
-
-    @property
-    def wanted(self) -> IndexSet:
-        """The replicas that should run or have run."""
-        if self.leaving:
-            return IndexSet()
-        return translate.indices(self.order["ranges"]) - translate.indices(self.cancel.get("withdrawn", []))
-
-    @property
-    def active(self) -> IndexSet:
-        """The replicas that use a node, if they have one: wanted or still there, and not ended."""
-        ended = IndexSet.of(i for i, r in self.story.replicas.items() if r.phase == story.ENDED)
-        there = IndexSet.of(i for i, r in self.story.replicas.items() if r.phase != story.ENDED)
-        return (self.wanted - ended) | there
-
-    @property
-    def needs_supervisor(self) -> bool:
-        """Whether something is left to do for it."""
-        if self.leaving and self.story.gone:
-            return False
-        if self.order["lifetime"] == "service" and not self.leaving:
-            return True
-        return bool(self.active)
 
 
 class Files:
@@ -115,7 +54,7 @@ class Files:
             self._bind_waiting()
             for entry in self._entries.values():
                 self._supervise(entry)
-            return self._pool.flavors(), {name: _seen(entry) for name, entry in self._entries.items()}
+            return self._pool.flavors(), {name: entry.observed() for name, entry in self._entries.items()}
 
     def submit(self, order: Order, now_s: float) -> None:
         """Record the order on the disk and see that a supervisor carries it out. Raises OrderRefused, OSError."""
@@ -259,7 +198,7 @@ class Files:
 
     def _supervise(self, entry: Entry) -> None:
         """Start a supervisor if one is needed and none lives."""
-        if not entry.needs_supervisor or time.monotonic() < entry.started_at + _START_AGAIN_S:
+        if not entry.needs_supervisor or time.monotonic() < entry.try_at:
             return
         # Failing to start one loses nothing: the order is on the disk, and the next look tries again.
         with contextlib.suppress(OSError):
@@ -268,7 +207,7 @@ class Files:
             entry.refresh()  # its last words, which may be that nothing is left to do
             if entry.needs_supervisor and (process := launch.start(entry.path)):
                 self._started.append(process)
-                entry.started_at = time.monotonic()
+                entry.tried()
 
     def _read_cancelled(self) -> None:
         with contextlib.suppress(FileNotFoundError), open(os.path.join(self._root, _CANCELLED), "rb") as file:
@@ -292,24 +231,9 @@ class Files:
         self._read_cancelled()
 
 
-def _seen(entry: Entry) -> ObservedIntent:
-    if entry.seen is None:
-        withdrawn = translate.indices(entry.cancel.get("withdrawn", []))
-        entry.seen = translate.observed(entry.order, withdrawn, entry.leaving, entry.story)
-    return entry.seen
-
-
 def _same(order: dict[str, Any], wanted: dict[str, Any]) -> bool:
     """Whether a service is already as wanted (nodes and time of the order are not part of what is wanted)."""
     return {**wanted, "nodes": order["nodes"], "created_s": order["created_s"]} == order
-
-
-def _stamp(path: str) -> int:
-    with contextlib.suppress(FileNotFoundError):
-        status = os.stat(path)
-        # Every write is a new file: its number changes even where the clock of the file system is coarse.
-        return hash((status.st_ino, status.st_mtime_ns, status.st_size))
-    return 0
 
 
 def _try_lock(fd: int) -> bool:

@@ -30,6 +30,7 @@ class Held:
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], cwd: str, log: str, data_limit: int) -> None:
         """``data_limit``: bytes of private memory at which allocations fail; 0: none. Raises OSError."""
+        self._command, self._cwd = command, cwd
         self._go_read, self._go = os.pipe()
         self._status, self._status_write = os.pipe()
         supervisor = os.getpid()
@@ -60,7 +61,7 @@ class Held:
         os.close(self._go)
         os.close(self._status)
 
-    def outcome(self, command: Sequence[str], cwd: str) -> str:
+    def outcome(self) -> str:
         """Why the command cannot run; empty if it runs."""
         said = b""
         while piece := os.read(self._status, 4096):
@@ -70,11 +71,12 @@ class Held:
             return ""
         number, _, name = said.decode().partition(" ")
         reason = os.strerror(int(number))
-        if name == cwd:
-            return f"the working directory {cwd!r} cannot be entered: {reason}"
+        if name == self._cwd:
+            return f"the working directory {self._cwd!r} cannot be entered: {reason}"
         if int(number) == errno.ENOENT:
-            return f"the command {command[0]!r} is not there: {reason} (a local cluster runs commands of this machine)"
-        return f"the command {command[0]!r} cannot be run: {reason}"
+            here = "a local cluster runs commands of this machine"
+            return f"the command {self._command[0]!r} is not there: {reason} ({here})"
+        return f"the command {self._command[0]!r} cannot be run: {reason}"
 
 
 def _prepare(supervisor: int, log: str, data_limit: int) -> None:

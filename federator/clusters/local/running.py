@@ -9,10 +9,13 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from federator.clusters.local import processes
+from federator.clusters.local import layout, processes
+from federator.clusters.local.payload import Held, expand
 
 LEFT = "Left"
 """The reason of an end that was asked for: not a failure."""
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+UNLIMITED = 1 << 62
 SOON_S = 0.02
 """When to look again at what was killed, or at orphans that end."""
 
@@ -24,10 +27,9 @@ class Running:
     started is left; who asked for an end (``stop``) says why, else the exit status does.
     """
 
-    def __init__(self, index: int, pid: int, directory: str, time_limit_s: float | None, memory_bytes: int) -> None:
+    def __init__(self, index: int, pid: int, time_limit_s: float | None, memory_bytes: int) -> None:
         self.index = index
         self.pid = pid
-        self.directory = directory
         self.since = time.monotonic()
         self.memory_bytes = memory_bytes
         self.time_limit_s = time_limit_s
@@ -105,6 +107,26 @@ class Running:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
         processes.send(members, number)
+
+
+def hold(intent_directory: str, order: dict[str, Any], index: int) -> tuple[Running, Held]:
+    """Fork a replica's process, which waits to be released, with its directory and environment. Raises OSError."""
+    directory = os.path.join(intent_directory, str(index))
+    cwd = os.path.join(directory, order["working_dir"])
+    log = layout.log_path(intent_directory, index)
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    os.makedirs(os.path.dirname(log), mode=0o700, exist_ok=True)
+    if not os.path.isabs(order["working_dir"]):
+        os.makedirs(cwd, exist_ok=True)
+    env = {"PATH": PATH, "HOME": directory, "LANG": "C.UTF-8", **order["env"], **order["own_env"]}
+    env |= {
+        layout.MARKER: directory,
+        "FEDERATOR_REPLICA_INDEX": str(index),
+        "FEDERATOR_NODE": order["nodes"][str(index)],
+    }
+    command = [expand(word, env) for word in order["command"]]
+    process = Held(command, env, cwd, log, order["data_limit"])
+    return Running(index, process.pid, order["time_limit_s"], order["memory_bytes"] or UNLIMITED), process
 
 
 def _signal_name(number: int) -> str:

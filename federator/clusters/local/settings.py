@@ -24,6 +24,8 @@ class LocalSettings:
     """From SIGTERM to SIGKILL where nobody says otherwise: over time, exchanged for a new spec, scaled down."""
     enforce_memory: bool = True
     """Kill a replica that holds more memory than it asked for (and 5% and 32 MiB above)."""
+    ready_s: float = 1.0
+    """How long a replica of a service must have run before the next one is exchanged for a new spec."""
     backoff_s: float = 1.0
     """How long a service waits before it starts a replica again that ended; doubled for each quick end in a row."""
     backoff_max_s: float = 300.0

@@ -18,20 +18,17 @@ from typing import Any
 
 from federator.clusters.local import layout, orphans, processes, story
 from federator.clusters.local.layout import Event
-from federator.clusters.local.payload import Held, expand
-from federator.clusters.local.running import LEFT, Running
+from federator.clusters.local.payload import Held
+from federator.clusters.local.running import LEFT, Running, hold
 
 ROLLED = "Rolled"
 CHUNK = 32
 """Replicas that are started together: one write to the disk for all."""
-READY_S = 1.0
-"""How long a replica of a service must have run before the next one is exchanged for the new spec."""
 MEMORY_EVERY_S = 0.5
 RETRY_S = 1.0
 """After the disk or the kernel refused something."""
-LOOK_S = 10.0
+LOOK_S = 3.0
 """How often it looks whether its directory is still there."""
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Supervisor:
@@ -169,7 +166,7 @@ class Supervisor:
     def _roll(self, strays: dict[int | None, list[int]]) -> None:
         """Exchange one replica for one of the new spec, if all others have run for a while."""
         old = [i for i in self.running if self.story.replicas[i].hash != self.order["hash"]]
-        settled = time.monotonic() - READY_S
+        settled = time.monotonic() - self.order["ready_s"]
         if old and len(self.running) >= len(self.wanted & self._bound()):
             if any(r.since > settled or r.kill_at is not None or r.status is not None for r in self.running.values()):
                 return
@@ -193,49 +190,30 @@ class Supervisor:
                 return
 
     def _start_chunk(self, indices: list[int]) -> bool:
-        held: list[tuple[Running, Held, list[str], str]] = []
+        held: list[tuple[Running, Held]] = []
         try:
             for index in indices:
-                held.append(self._hold(index))  # noqa: PERF401 - those before the one that fails are kept
+                held.append(hold(self.directory, self.order, index))  # noqa: PERF401 - those before the one that fails are kept
         except OSError as error:  # no room on the disk, no process to be had: that passes
             print(f"cannot start a replica now: {error}", file=sys.stderr, flush=True)  # noqa: T201
         now = time.time()
         started = [
             {"event": "started", "index": r.index, "pid": r.pid, "birth": processes.birth(r.pid) or 0, "at_s": now}
             | {"hash": self.order["hash"]}
-            for r, *_ in held
+            for r, _ in held
         ]
         if not self.journal.write(started):
-            for _, process, *_ in held:
+            for _, process in held:
                 process.abandon()
             return False
         self.story.tell(started)
-        for _, process, *_ in held:
+        for _, process in held:
             process.release()
-        for running, process, command, cwd in held:
+        for running, process in held:
             self.running[running.index] = running
-            if problem := process.outcome(command, cwd):
+            if problem := process.outcome():
                 running.why, running.message = "CannotRun", problem
         return len(held) == len(indices)
-
-    def _hold(self, index: int) -> tuple[Running, Held, list[str], str]:
-        directory = os.path.join(self.directory, str(index))
-        cwd = os.path.join(directory, self.order["working_dir"])
-        log = layout.log_path(self.directory, index)
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        os.makedirs(os.path.dirname(log), mode=0o700, exist_ok=True)
-        if not os.path.isabs(self.order["working_dir"]):
-            os.makedirs(cwd, exist_ok=True)
-        env = {"PATH": PATH, "HOME": directory, "LANG": "C.UTF-8", **self.order["env"]}
-        env |= self.order["own_env"]
-        env |= {layout.MARKER: directory, "FEDERATOR_REPLICA_INDEX": str(index)}
-        env["FEDERATOR_NODE"] = self.order["nodes"][str(index)]
-        command = [expand(word, env) for word in self.order["command"]]
-        process = Held(command, env, cwd, log, self.order["data_limit"])
-        running = Running(
-            index, process.pid, directory, self.order["time_limit_s"], self.order["memory_bytes"] or (1 << 62)
-        )
-        return running, process, command, cwd
 
     def _over(self) -> bool:
         if self.running or (self._is_service and not self.cancelled):
@@ -257,7 +235,7 @@ class Supervisor:
         if waiting:
             due.append(now + max(0.0, min(waiting) - time.time()))
         if any(self.story.replicas[i].hash != self.order["hash"] for i in self.running):
-            due.append(now + READY_S / 4)
+            due.append(now + self.order["ready_s"] / 4)
         ready, _, _ = select.select([self._wake, self._poke], [], [], max(0.0, min(due) - now))
         for fd in ready:
             os.read(fd, 65536)
@@ -273,5 +251,6 @@ def main() -> None:
     """``supervise INTENT_DIRECTORY LOCK_FD``; returns at once in the process that was started, which then exits."""
     directory, lock = sys.argv[1], int(sys.argv[2])
     os.set_inheritable(lock, False)
-    if os.fork() == 0:
-        Supervisor(directory).run()
+    if os.fork():
+        os._exit(0)
+    Supervisor(directory).run()

@@ -60,7 +60,10 @@ async def test_a_daemon_killed_at_any_moment_leaves_everything_running_and_nothi
     import pickle
 
     starts = machine.tmp / "starts"
-    orders = [shell(f"echo $FEDERATOR_INTENT $FEDERATOR_REPLICA_INDEX >> {starts}; sleep 0.5; exit 5", (1, 8)) for _ in range(8)]
+    orders = [
+        shell(f"echo $FEDERATOR_INTENT $FEDERATOR_REPLICA_INDEX >> {starts}; sleep 0.5; exit 5", (1, 8))
+        for _ in range(8)
+    ]
     plan = machine.tmp / "plan"
     plan.write_bytes(pickle.dumps((machine.settings, orders)))
     for sent in (0, 1, 3, 6):

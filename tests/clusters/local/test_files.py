@@ -132,5 +132,8 @@ def test_a_story_is_the_same_told_at_once_or_piece_by_piece() -> None:
     for event in events:
         pieces.tell([event])
     for story in (whole, pieces):
-        assert {i: (r.phase, r.boot, r.pid) for i, r in story.replicas.items()} == {4: (ENDED, "b", 9), 5: (RUNNING, "b", 8)}
+        assert {i: (r.phase, r.boot, r.pid) for i, r in story.replicas.items()} == {
+            4: (ENDED, "b", 9),
+            5: (RUNNING, "b", 8),
+        }
         assert story.started_s == 1.0

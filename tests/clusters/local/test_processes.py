@@ -120,7 +120,9 @@ async def test_a_replica_that_ignores_the_polite_signal_is_killed_after_the_grac
 async def test_a_cancelled_replica_has_its_grace_to_put_things_in_order(machine: Machine) -> None:
     provider = await machine.open()
     last_words = machine.tmp / "last-words"
-    order = shell(f"trap 'sleep 0.3; echo saved > {last_words}; exit 0' TERM; echo ready; while true; do sleep 0.05; done")
+    order = shell(
+        f"trap 'sleep 0.3; echo saved > {last_words}; exit 0' TERM; echo ready; while true; do sleep 0.05; done"
+    )
     await provider.submit(order)
     await until(provider, lambda _: bool(machine.processes(order.intent.id)), "it runs")
     await asyncio.sleep(0.3)

@@ -1,0 +1,197 @@
+"""The kind Scenario: what is simulated. It is validated and listed here; later work acts on it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from federator.documents.common import API_VERSION, Envelope, Metadata
+from federator.documents.fields import (
+    Duration,
+    Name,
+    Number,
+    Part,
+    Priority,
+    Quantities,
+    Replicas,
+    ShortName,
+    Whole,
+    Written,
+    wrong,
+)
+from federator.documents.quantities import format_period, parse_rate
+from federator.documents.queue import PlanningSpec
+
+P = TypeVar("P", bound=Part)
+
+
+def _rate(value: object) -> float:
+    count, period_s = parse_rate(value, "10")
+    if not count.replace(".", "", 1).isdigit() or len(count) > 12:
+        raise ValueError(f"'{count}' is not a number; write 10/h")
+    return float(count) / period_s
+
+
+def _write_rate(per_s: float) -> str:
+    return f"{per_s * 3600:g}/{format_period(3600.0)}"
+
+
+Rate = Annotated[float, Written("number/period", _rate, _write_rate, "10/h")]
+"""Arrivals per second."""
+
+
+class TracePart(Part):
+    """Workloads from a recorded log."""
+
+    file: Annotated[str, Field(strict=True, min_length=1)]
+    """The log, relative to this file; `.gz` is unpacked."""
+    format: Literal["swf"] = "swf"
+    """How it is written."""
+    first: Annotated[Whole, Field(ge=1)] | None = None
+    """Only so many jobs from its start."""
+    queue_by: Literal["queue", "user", "group", "partition"] = "queue"
+    """What of a job names its queue."""
+
+
+class LogNormalCount(Part):
+    """A log-normal distribution."""
+
+    median: Number
+    """Half are below it."""
+    sigma: Number
+    """The standard deviation of the logarithm."""
+
+
+class LogNormalDuration(Part):
+    """A log-normal distribution."""
+
+    median: Duration
+    """Half are below it."""
+    sigma: Number
+    """The standard deviation of the logarithm."""
+
+
+def _constant(value: Any) -> Any:
+    return value if isinstance(value, dict) else {"constant": value}
+
+
+class Counts(Part):
+    """How many: one of these; a plain number is a constant."""
+
+    constant: Replicas | None = None
+    """Always so many."""
+    uniform: tuple[Replicas, Replicas] | None = None
+    """From the first to the last, both included, all alike."""
+    lognormal: LogNormalCount | None = None
+    """Log-normal, rounded, at least 1."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Counts:
+        return _one_of(self, "constant", "uniform", "lognormal")
+
+
+class Durations(Part):
+    """How long: one of these; a plain duration is a constant."""
+
+    constant: Duration | None = None
+    """Always so long."""
+    uniform: tuple[Duration, Duration] | None = None
+    """From the first to the last, all alike."""
+    exponential: Duration | None = None
+    """Exponential with this mean."""
+    lognormal: LogNormalDuration | None = None
+    """Log-normal."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Durations:
+        return _one_of(self, "constant", "uniform", "exponential", "lognormal")
+
+
+def _one_of(part: P, *names: str) -> P:
+    """The part, if exactly one of these fields is given."""
+    given = [name for name in names if getattr(part, name) is not None]
+    if len(given) != 1:
+        raise wrong(f"gives {len(given)} of {', '.join(names)}", "give one")
+    return part
+
+
+class GeneratePart(Part):
+    """Workloads made by chance."""
+
+    name: Name
+    """What their names begin with."""
+    rate: Rate
+    """How many arrive in a period, on average."""
+    replicas: Annotated[Counts, BeforeValidator(_constant)] = Counts.model_validate({"constant": 1})
+    """How many replicas each has."""
+    duration: Annotated[Durations, BeforeValidator(_constant)]
+    """How long each replica runs."""
+    requests: Quantities = Field(default_factory=dict)
+    """What one replica needs."""
+    queue: ShortName = "default"
+    """The queue they wait in."""
+    priority: Priority = 0
+    """Their priority."""
+
+
+class SourcePart(Part):
+    """Where workloads of a scenario come from: a log, or chance."""
+
+    trace: TracePart | None = None
+    """A recorded log."""
+    generate: GeneratePart | None = None
+    """Chance."""
+
+    @model_validator(mode="after")
+    def _one(self) -> SourcePart:
+        return _one_of(self, "trace", "generate")
+
+
+class FaultPart(Part):
+    """Something that goes wrong at a cluster: an outage, or everything takes longer there."""
+
+    outage: ShortName | None = None
+    """The cluster that does not answer."""
+    slow: ShortName | None = None
+    """The cluster where everything takes longer."""
+    at: Duration = 0.0
+    """When it begins."""
+    lasts: Duration | None = None
+    """How long it lasts; left out: to the end."""
+    by: Annotated[float, Field(strict=True, ge=1, le=1e6)] = 2.0
+    """How many times longer, for `slow`."""
+
+    @model_validator(mode="after")
+    def _one(self) -> FaultPart:
+        return _one_of(self, "outage", "slow")
+
+
+class ScenarioSpec(Part):
+    """What is simulated."""
+
+    seed: Annotated[Whole, Field(ge=0)] = 0
+    """What chance begins with."""
+    lasts: Duration | None = None
+    """How long it is; left out: until all work has ended."""
+    files: tuple[Annotated[str, Field(strict=True, min_length=1)], ...] = ()
+    """Further documents (clusters, policies, queues), relative to this file."""
+    workloads: tuple[SourcePart, ...] = ()
+    """Where workloads come from, besides Workload documents."""
+    planning: PlanningSpec = PlanningSpec()
+    """How planning goes, instead of a Planning document."""
+    faults: tuple[FaultPart, ...] = ()
+    """What goes wrong."""
+
+
+class ScenarioDocument(Envelope):
+    """What is simulated: clusters, work, faults. (Later work.)"""
+
+    api_version: Literal["federator.dev/v1alpha1"] = API_VERSION
+    """The version of this kind."""
+    kind: Literal["Scenario"] = "Scenario"
+    """The kind."""
+    metadata: Metadata
+    """Its name."""
+    spec: ScenarioSpec
+    """What is simulated."""

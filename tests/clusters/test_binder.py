@@ -1,0 +1,59 @@
+"""Pretended nodes are filled as a member of their habit would fill them, and never beyond what they have."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from federator.clusters.binder import Pool
+from federator.model.cluster import Binding, Flavor, NodeGroup
+from federator.model.resources import CPU, MEMORY, Resources
+
+
+def flavor(name: str, count: int, cpu: int, memory: int = 100) -> Flavor:
+    size = Resources.of({CPU: cpu, MEMORY: memory})
+    return Flavor(name, count, size, (NodeGroup(size, count),))
+
+
+def test_the_three_habits_choose_different_nodes() -> None:
+    one = Resources.of({CPU: 2})
+    chosen = {}
+    for binding in Binding:
+        pool = Pool([flavor("wide", 1, 10), flavor("narrow", 1, 5)], binding)
+        pool.take("wide-0", Resources.of({CPU: 5, MEMORY: 60}))
+        chosen[binding] = pool.bind(one, 1)
+    assert chosen == {
+        Binding.SPREAD: ["narrow-0"],
+        Binding.PACK: ["wide-0"],
+        Binding.FRAGMENTATION_AWARE: ["wide-0"],
+    }
+    tight = Pool([flavor("wide", 1, 10), flavor("narrow", 1, 3)], Binding.FRAGMENTATION_AWARE)
+    assert tight.bind(one, 1) == ["narrow-0"]
+
+
+shapes = st.builds(
+    lambda cpu, memory: Resources.of({CPU: cpu, MEMORY: memory}), st.integers(0, 6), st.integers(0, 60)
+).filter(bool)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.integers(1, 12)), min_size=1, max_size=3),
+    st.lists(st.tuples(shapes, st.integers(1, 20)), max_size=6),
+    st.sampled_from(list(Binding)),
+)
+def test_no_node_is_ever_promised_more_than_it_has_and_room_comes_back(
+    sizes: list[tuple[int, int]], orders: list[tuple[Resources, int]], binding: Binding
+) -> None:
+    flavors = [flavor(f"f{i}", count, cpu) for i, (count, cpu) in enumerate(sizes)]
+    pool = Pool(flavors, binding)
+    empty = pool.flavors()
+    bound = []
+    for requests, count in orders:
+        room = sum(group.count * (requests.count_in(group.free) or 0) for f in pool.flavors() for group in f.nodes)
+        nodes = pool.bind(requests, count)
+        assert len(nodes) == min(count, room), "every replica that fits gets a node"
+        bound += [(node, requests) for node in nodes]
+        assert all(amount >= 0 for f in pool.flavors() for group in f.nodes for amount in group.free.values())
+    for node, requests in bound:
+        pool.release(node, requests)
+    assert pool.flavors() == empty
