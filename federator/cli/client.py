@@ -79,8 +79,12 @@ class Client:
             except aiohttp.ClientError as error:
                 raise Failure("the log ended early: the connection to the cluster was lost", UNREACHABLE) from error
 
-    async def events(self, after: str = "latest") -> AsyncIterator[Json]:
-        """What happens from now on (or after an event), for ever; a lost connection is taken up again."""
+    async def latest(self) -> str:
+        """The event to go on after, for whoever looks at what there is now and wants to miss nothing that follows."""
+        return str((await self.get("/events", after="latest", limit=1))["next"])
+
+    async def events(self, after: str) -> AsyncIterator[Json]:
+        """What happens after an event, for ever; a lost connection is taken up again."""
         timeout = aiohttp.ClientTimeout(total=None, connect=10, sock_read=60)
         headers = {"Accept": "text/event-stream"}
         while True:
@@ -99,7 +103,7 @@ class Client:
     async def _json(
         self, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: str | None = None
     ) -> Json:
-        headers = {"Content-Type": "application/json"} if body is not None else {}
+        headers = {"Accept": "application/json", **({"Content-Type": "application/json"} if body is not None else {})}
         if method != "GET":
             headers["Idempotency-Key"] = uuid.uuid4().hex
         for pause_s in (*PAUSES_S, None):

@@ -18,7 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="Look after the database.")
 @app.command("upgrade")
 def upgrade_database(config: ConfigOption = None, database: DatabaseOption = None) -> None:
     """Bring the schema of the database up to date. A daemon does it by itself when it starts."""
-    changed = run(upgrade(database_url(config, database)))
+    changed = run(upgrade(database_url(config, database, make=True)))
     say("the schema is up to date now" if changed else "the schema was up to date")
 
 
@@ -43,5 +43,5 @@ def restore_database(
     database: DatabaseOption = None,
 ) -> None:
     """Make the database what a copy says, wholly or not at all. Stop the daemon first."""
-    rows = run(restore(database_url(config, database), file, force=force))
+    rows = run(restore(database_url(config, database, make=True), file, force=force))
     say(f"{rows} rows restored from {file}")

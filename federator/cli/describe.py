@@ -126,6 +126,8 @@ def _fields(one: Json, skip: tuple[str, ...]) -> None:
             continue
         if key in ("submittedAt", "startedAt", "endedAt", "lastSeen"):
             value = moment(value)
+        elif isinstance(value, bool):
+            value = "yes" if value else "no"
         elif isinstance(value, Mapping):
             value = ", ".join(f"{name} {inner}" for name, inner in value.items())
         say(f"{_heading(key) + ':':<14} {value}")

@@ -87,9 +87,9 @@ def _top(
     """Runs the work of many groups on many clusters, by policy."""
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The entry point."""
-    sys.exit(execute(sys.argv[1:] if arguments is None else arguments))
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The entry point; returns the exit status."""
+    return execute(sys.argv[1:] if arguments is None else arguments)
 
 
 def execute(arguments: Sequence[str]) -> int:

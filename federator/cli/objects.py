@@ -57,23 +57,37 @@ async def _find(client: Client, kind: str, names: list[str], filters: dict[str, 
 
 
 async def _watch(client: Client, kind: str, names: list[str], filters: dict[str, str], form: Format) -> None:
-    """Show all, then whatever changed, after each event; JSON as one document a line."""
+    """Show all, then whatever changed, after events; JSON as one document after the other."""
     shown: dict[str, Json] = {}
     first = True
-    events = client.events()
-    waiting = asyncio.ensure_future(anext(events))
+    happened = asyncio.Event()
+    listening = asyncio.create_task(_listen(client, await client.latest(), happened))
     try:
         while True:
+            happened.clear()
             found = await _find(client, kind, names, filters)
             now = {name_of(one): one for one in (found if isinstance(found, list) else [found])}
             changed = [one for name, one in now.items() if shown.get(name) != one]
             _show_changes(kind, changed, [name for name in shown if name not in now], form, headings=first)
             shown, first = now, False
-            await waiting
+            await _either(happened, listening)
             await asyncio.sleep(QUIET_S)
-            waiting = asyncio.ensure_future(anext(events))
     finally:
-        waiting.cancel()
+        listening.cancel()
+
+
+async def _listen(client: Client, after: str, happened: asyncio.Event) -> None:
+    async for _ in client.events(after):
+        happened.set()
+
+
+async def _either(happened: asyncio.Event, listening: asyncio.Task[None]) -> None:
+    """Return when something happened; raise what ended the listening."""
+    waiting = asyncio.create_task(happened.wait())
+    await asyncio.wait({waiting, listening}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if listening.done():
+        listening.result()
 
 
 def _show_changes(kind: str, changed: list[Json], gone: list[str], form: Format, *, headings: bool) -> None:

@@ -23,6 +23,14 @@ DatabaseOption = Annotated[
 ]
 
 
-def database_url(config: Path | None, database: str | None) -> str:
-    """The database that the options mean; by default that of ``federator run``. Raises DocumentErrors."""
-    return database or read_configuration(config).database_url
+def database_url(config: Path | None, database: str | None, *, make: bool = False) -> str:
+    """The database that the options mean; by default that of ``federator run``. Raises DocumentErrors.
+
+    ``make``: it need not be there yet, so make the folder that it belongs in.
+    """
+    if database:
+        return database
+    configuration = read_configuration(config)
+    if make:
+        configuration.state_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return configuration.database_url

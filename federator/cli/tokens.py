@@ -128,7 +128,7 @@ def _in_database(config: Path | None, database: str | None, act: Callable[[SqlSt
     """Act on the database itself. Raises StoreUnavailable while a daemon holds it."""
 
     async def whole() -> T:
-        store = SqlStore(database_url(config, database))
+        store = SqlStore(database_url(config, database, make=True))
         try:
             await store.open()
             return await act(store)

@@ -69,25 +69,17 @@ def wait(
 
 
 async def _wait(client: Client, name: str, target: str) -> Json:
-    """The workload, once it is where it should be. Looks again after every event of this workload."""
+    """The workload, once it is where it should be; looked at again after every event of it."""
+    after = await client.latest()
     found = await client.get(at("workloads", name))
     if _reached(found, target):
         return found
-    events = client.events()
-    while True:
-        # The stream may have begun after the change, so look once more as it starts, and every now and then.
-        found = await client.get(at("workloads", name))
-        if _reached(found, target):
-            return found
-        try:
-            async with asyncio.timeout(LOOK_S):
-                while (await anext(events)).get("workload") != name:
-                    pass
-        except TimeoutError:
-            events = client.events()
-
-
-LOOK_S = 5.0
+    async for event in client.events(after):
+        if event.get("workload") == name:
+            found = await client.get(at("workloads", name))
+            if _reached(found, target):
+                return found
+    raise AssertionError("events go on for ever")
 
 
 def _reached(found: Json, target: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -22,7 +23,7 @@ from federator.daemon.settle import Rules
 from federator.daemon.state import Live, Member, State
 from federator.documents import Configuration, Document, DocumentErrors, read_files
 from federator.model.records import AuditEntry, Changes, Stored
-from federator.ports import ClusterProvider, Clock, Store, StoreUnavailable
+from federator.ports import Clock, ClusterProvider, Store, StoreUnavailable
 from federator.store import SqlStore
 from federator.telemetry.metrics import Metrics
 
@@ -67,8 +68,13 @@ class Daemon:
     async def start(self) -> None:
         """Go on where the last daemon was. Raises DocumentErrors and StoreUnavailable."""
         await self.store.open()
-        stored = await self.store.load()
-        self._remember(stored)
+        gc.disable()  # tens of thousands of values are made that all stay: looking for garbage among them only costs
+        try:
+            stored = await self.store.load()
+            self._remember(stored)
+        finally:
+            gc.freeze()
+            gc.enable()
         objects = self._registry.load()
         self._tasks = [
             asyncio.create_task(self._cycle.run(), name="cycle"),

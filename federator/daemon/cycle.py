@@ -148,7 +148,7 @@ class Cycle:
         plan_id = f"{int(seen.at_s)}-{self._state.cycles}"
         async with self._state.writing:
             draft = Draft(self._state, self._clock.now_s(), plan_id)
-            self._assign(draft, made)
+            self._assign(draft, seen, made)
             self._tell_refusals(draft, made)
             settler = Settler(self._state, draft, self._pace.rules)
             settler.progress()
@@ -171,20 +171,24 @@ class Cycle:
         if draft.intents:
             self._state.wake()
 
-    def _assign(self, draft: Draft, made: Plan) -> None:
-        placements: dict[str, list[Placement]] = defaultdict(list)
+    def _assign(self, draft: Draft, seen: Snapshot, made: Plan) -> None:
+        wanted: dict[str, list[Placement]] = defaultdict(list)
         refused: dict[str, int] = defaultdict(int)
         for placement in made.placements:
-            placements[placement.workload].append(placement)
+            wanted[placement.workload].append(placement)
         for refusal in made.refusals:
             refused[refusal.workload] += refusal.replicas
-        answered = {*placements, *refused}
+        held: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
+        for holding in seen.holdings:
+            held[holding.workload][holding.role, holding.cluster] = holding.replicas
         lost = {name for name, m in self._state.members.items() if m.health is Health.LOST}
-        for name, live in self._state.workloads.items():
-            record = live.record
-            if name not in answered or record.state.over or record.state == "cancelling" or record.deleted:
-                continue  # not planned, or it changed while the plan was made
-            self._assign_one(draft, live, placements[name], refused[name], lost)
+        for name in {*wanted, *refused}:
+            live = self._state.workloads.get(name)
+            if live is None or live.record.state.over or live.record.state == "cancelling" or live.record.deleted:
+                continue  # it changed while the plan was made
+            as_held = held[name] == {(p.role, p.cluster): p.replicas for p in wanted[name]}
+            if not as_held or live.service:  # a service may have a new spec though its numbers are as they were
+                self._assign_one(draft, live, wanted[name], refused[name], lost)
 
     def _assign_one(self, draft: Draft, live: Live, placements: list[Placement], refused: int, lost: set[str]) -> None:
         record, now_s = live.record, self._clock.now_s()

@@ -27,6 +27,7 @@ class Draft:
         self.records: dict[str, WorkloadRecord | None] = {}
         self.specs: dict[str, WorkloadSpec] = {}
         self.intents: dict[str, Intent | None] = {}
+        self._intents_of: dict[str, set[str]] = {}
         self.history: list[HistoryEntry] = []
         self.stored_history: Sequence[HistoryEntry] = ()
         self.objects: list[StoredObject] = []
@@ -37,12 +38,7 @@ class Draft:
     @property
     def touched(self) -> set[str]:
         """Names of the workloads that change here, themselves or in their intents."""
-        names = set(self.records)
-        for intent_id, intent in self.intents.items():
-            known = intent or self._state.intents.get(intent_id)
-            if known:
-                names.add(known.workload)
-        return names
+        return {*self.records, *self._intents_of}
 
     def record(self, live: Live) -> WorkloadRecord:
         """The workload's record as it will be."""
@@ -56,8 +52,7 @@ class Draft:
 
     def intents_of(self, live: Live) -> list[Intent]:
         """The workload's intents as they will be, in the order of their making."""
-        ids = set(live.intents)
-        ids.update(i for i, intent in self.intents.items() if intent and intent.workload == live.record.name)
+        ids = live.intents | self._intents_of.get(live.record.name, set())
         found = [intent for i in ids if (intent := self.intent(i)) is not None]
         return sorted(found, key=lambda intent: (intent.created_s, intent.id))
 
@@ -65,9 +60,13 @@ class Draft:
         """Make, or change, intents."""
         for intent in intents:
             self.intents[intent.id] = intent
+            self._intents_of.setdefault(intent.workload, set()).add(intent.id)
 
     def drop(self, intent_id: str) -> None:
         """Forget an intent: nothing of it is left at its cluster."""
+        known = self.intent(intent_id)
+        if known is not None:
+            self._intents_of.setdefault(known.workload, set()).add(intent_id)
         self.intents[intent_id] = None
 
     def put_record(self, record: WorkloadRecord, spec: WorkloadSpec | None = None) -> None:

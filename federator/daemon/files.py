@@ -236,10 +236,7 @@ class Registry:
         return replace(
             now,
             clusters=_over(now.clusters, extra.clusters),
-            # What would be handed in now stands behind what waits already.
-            workloads=_over(
-                now.workloads, [replace(w, submitted_at_s=w.submitted_at_s or at_s) for w in extra.workloads]
-            ),
+            workloads=_over(now.workloads, arriving),
             policies=_over(now.policies, extra.policies),
             queues=_over(now.queues, extra.queues),
             holdings=(*now.holdings, *extra.holdings),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 
 from federator.daemon.amounts import in_base_units
 from federator.daemon.state import Live, Member, State
@@ -67,41 +68,39 @@ def main_reason(refusal: Refusal) -> Reason:
 def shares(state: State) -> dict[str, float]:
     """What part of the federation each queue uses, of the resource it uses the largest part of (0 to 1)."""
     capacity = sum((capacity_of(member) for member in state.members.values()), Resources())
-    used: dict[str, Resources] = {}
+    used: dict[str, Counter[str]] = defaultdict(Counter)
     for live in state.workloads.values():
-        amount = sum((requests_of(live, state.intents[i]) for i in live.intents), Resources())
-        used[live.record.queue] = used.get(live.record.queue, Resources()) + amount
+        total = used[live.record.queue]
+        for intent_id in live.intents:
+            for name, amount in requests_of(live, state.intents[intent_id]):
+                total[name] += amount
     return {
-        queue: max((amount / capacity[name] for name, amount in total.items_ if capacity[name]), default=0.0)
+        queue: max((amount / capacity[name] for name, amount in total.items() if capacity[name]), default=0.0)
         for queue, total in used.items()
     }
 
 
-def requests_of(live: Live, intent: Intent) -> Resources:
-    """What the live replicas of an intent ask for together."""
-    if live.whole:
-        return live.spec.workload.total_requests if intent.live else Resources()
-    role = next((r for r in live.spec.workload.roles if r.name == intent.role), None)
-    return role.requests * len(intent.live) if role else Resources()
+def requests_of(live: Live, intent: Intent) -> Iterator[tuple[str, int]]:
+    """What the live replicas of an intent ask for together, by resource (a resource may come several times)."""
+    count = len(intent.live)
+    for role in live.spec.workload.roles if count else ():
+        if intent.role == role.name or live.whole:
+            replicas = role.replicas if live.whole else count
+            for name, amount in role.requests.items_:
+                yield name, amount * replicas
 
 
 def capacity_of(member: Member) -> Resources:
     """What the nodes of a cluster offer together; empty where that is unknown."""
     flavors = member.observation.flavors if member.observation else member.cluster.flavors
-    total = Resources()
-    for flavor in flavors or ():
-        total = total + flavor.allocatable * flavor.count
-    return total
+    return sum((flavor.allocatable * flavor.count for flavor in flavors or ()), Resources())
 
 
 def free_of(member: Member) -> Resources:
     """What is free on the nodes of a cluster together."""
     flavors = member.observation.flavors if member.observation else member.cluster.flavors
-    total = Resources()
-    for flavor in flavors or ():
-        for group in flavor.nodes:
-            total = total + group.free.floor() * group.count
-    return total
+    groups = (group for flavor in flavors or () for group in flavor.nodes)
+    return sum((group.free.floor() * group.count for group in groups), Resources())
 
 
 def used_of(member: Member) -> dict[str, Resources]:

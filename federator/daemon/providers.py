@@ -71,9 +71,12 @@ def _fake(document: Document, around: Surroundings) -> ClusterProvider:
     block = document.spec.fake
     settings = FakeSettings(
         flavors=cluster.flavors,
+        binding=cluster.binding,
         start_delay_s=block.start_delay,
         run_time_s=block.run_time,
         latency_s=block.latency,
+        fail_every=block.fail_every,
+        refuse_every=block.refuse_every,
         seed=block.seed,
     )
     return FakeProvider(document.name, settings, clock=around.clock)

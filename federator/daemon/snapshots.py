@@ -53,9 +53,18 @@ def _wants_planning(live: Live) -> bool:
 
 def as_planned(live: Live, at_s: float) -> Workload | None:
     """The workload with the replicas that are to run now; None if there are none."""
-    workload = live.spec.workload
     if live.service:
-        return workload
+        return live.spec.workload
+    if live.resting:
+        return _as_planned(live, at_s)
+    # Records are replaced, never changed: the same record gives the same answer.
+    if live.planned is None or live.planned[0] is not live.record:
+        live.planned = (live.record, _as_planned(live, at_s))
+    return live.planned[1]
+
+
+def _as_planned(live: Live, at_s: float) -> Workload | None:
+    workload = live.spec.workload
     roles = tuple(_remaining(live, role, at_s) for role in workload.roles)
     roles = tuple(role for role in roles if role.replicas > 0)
     if not roles:

@@ -19,7 +19,7 @@ from federator.model.intent import WHOLE, Intent, IntentState, Observation, Obse
 from federator.model.plan import Plan, Snapshot
 from federator.model.policy import Planning, Policy, Queue
 from federator.model.records import StoredObject, WorkloadRecord
-from federator.model.workload import Lifetime
+from federator.model.workload import Lifetime, Workload
 from federator.ports import ClusterProvider
 
 
@@ -32,6 +32,8 @@ class Live:
     intents: set[str] = field(default_factory=set)
     resting: dict[tuple[str, int], float] = field(default_factory=dict)
     """(role, index) of replicas that failed, and until when they rest before they are run again."""
+    planned: tuple[WorkloadRecord, Workload | None] | None = None
+    """What the planner was last given of it, and the record that this was made from."""
     waiting_for: str = ""
     """The reasons last written to its history, to write only what is new."""
 
@@ -148,8 +150,10 @@ class State:
             self._adopt_record(name, record, draft)
         for intent_id, intent in draft.intents.items():
             self._adopt_intent(intent_id, intent)
-        for name in [n for n, live in self.workloads.items() if n in draft.touched and _finished_with(live)]:
-            del self.workloads[name]
+        for name in draft.touched:
+            live = self.workloads.get(name)
+            if live is not None and _finished_with(live):
+                del self.workloads[name]
         if draft.stored_history:
             self.last_event = max(entry.id for entry in draft.stored_history)
             self.tell_events()

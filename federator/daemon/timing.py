@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, T]) -> T:
-    """What the work gives, if it ends within so many seconds of the clock; else it is cancelled. Raises TimeoutError."""
+    """What the work gives, if it ends within so many seconds of the clock; else it is cancelled, with TimeoutError."""
     task, alarm = asyncio.ensure_future(work), asyncio.ensure_future(clock.sleep(seconds))
     try:
         await asyncio.wait({task, alarm}, return_when=asyncio.FIRST_COMPLETED)

@@ -136,19 +136,20 @@ def queue(state: State, name: str) -> dict[str, Any]:
     """A queue, declared or merely used."""
     declared = next((q for q in state.queues if q.name == name), None)
     states: Counter[str] = Counter()
-    used = Resources()
+    used: Counter[str] = Counter()
     for live in state.workloads.values():
         if live.record.queue == name:
             states[str(live.record.state)] += 1
             for intent in state.intents_of(live):
-                used = used + requests_of(live, intent)
+                for resource, amount in requests_of(live, intent):
+                    used[resource] += amount
     return {
         "name": name,
         "weight": declared.weight if declared else 1,
         "priority": declared.priority if declared else 0,
         "source": source_of(state, "Queue", name) if declared else "used, not declared",
         "workloads": dict(sorted(states.items())),
-        "used": in_base_units(used),
+        "used": in_base_units(Resources.of(used)),
     }
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from federator.cli.connection import connect, write_endpoint, write_private
 from federator.cli.failures import Failure
+from federator.cli.main import COMMANDS
 from federator.cli.output import age, amount, clean, span
 from tests.cli.conftest import Run
 
@@ -97,7 +98,6 @@ def test_amounts_and_ages_read_as_people_write_them() -> None:
 def test_the_version_and_the_help_are_shown(run: Run) -> None:
     assert run("--version").out.startswith("federator 0.")
     text = run("--help").out
-    for command in ("run", "submit", "get", "describe", "explain", "logs", "cancel", "wait", "cordon", "uncordon", "drain",
-                    "apply", "delete", "plan", "policy", "schema", "snapshot", "db", "token"):  # fmt: skip
-        assert f" {command} " in text, command
+    for command in COMMANDS:
+        assert f" {command.name} " in text, command
     assert run("get", "--help").status == 0

@@ -29,12 +29,8 @@ async def test_it_shows_clusters_workloads_with_where_or_why_and_the_log() -> No
     tail.add("something \x1b[31mhappened")
     document = {"metadata": {"name": "w"}, "spec": {}}
     service.objects["workloads"] = {
-        "runs": {
-            **workload("runs", "atlas", "me", document),
-            "state": "running",
-            "placements": {"cern": 6},
-            "message": "",
-        },
+        "runs": workload("runs", "atlas", "me", document)
+        | {"state": "running", "placements": {"cern": 6}, "message": ""},
         "waits": workload("waits", "atlas", "me", document),
     }
     text = await drawn(service, tail)

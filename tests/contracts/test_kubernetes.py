@@ -1,4 +1,4 @@
-"""Kubernetes clusters keep the contract: a real API server, scheduler and controllers; only the kubelet is pretended."""
+"""Kubernetes clusters keep the contract: a real API server, scheduler and controllers, only the kubelet pretended."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class LocalMember(Member):
 
     def make_provider(self) -> LocalProvider:
         flavors = (Flavor("standard", 2, NODE, (NodeGroup(NODE, 2),)),)
-        settings = LocalSettings(self.directory, flavors, kill_grace_s=1.0, backoff_s=0.1, timeout_s=1.0)
+        settings = LocalSettings(self.directory, flavors, kill_grace_s=1.0, backoff_s=0.1, timeout_s=1.0, ready_s=0.2)
         return LocalProvider("member", settings, clock=SystemClock())
 
     def container(self, behaviour: Behaviour) -> Container:

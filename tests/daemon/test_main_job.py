@@ -169,7 +169,9 @@ async def test_a_drained_cluster_gives_its_work_away_as_far_as_there_is_room_els
     await federation.daemon.service.set_drain("cern", True)
     await federation.run(30)
     assert federation.placed("web") == {"cern": 2, "cloud": 4}
-    federation.write(fake("cern", 4, 2), fake("cloud", 4), fake("more", 4), tiers("cern-first", "cern", "cloud", "more"))
+    federation.write(
+        fake("cern", 4, 2), fake("cloud", 4), fake("more", 4), tiers("cern-first", "cern", "cloud", "more")
+    )
     await federation.run(30)
     assert federation.placed("web") == {"cloud": 4, "more": 2}
 

@@ -5,6 +5,7 @@ JSON goes in and comes out as plain dicts: the library's typed models cost more 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping
@@ -42,6 +43,7 @@ class KubernetesClient:
         self._api: ApiClient | None = None
         self._source = Source(settings.kubeconfig, settings.context)
         self._loaded_s = 0.0
+        self._renewing = asyncio.Lock()
         self.answered_s: float | None = None
         """When the server last gave a sign of life; None: never."""
 
@@ -113,10 +115,11 @@ class KubernetesClient:
         data: bytes | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         try:
-            response = await self._send(method, path, query, timeout, headers, data)
-            if response.status == 401 and await self._reload():
+            api = await self._connected()
+            response = await self._send(api, method, path, query, timeout, headers, data)
+            if response.status == 401 and (fresh := await self._renewed(api)) is not None:
                 response.release()
-                response = await self._send(method, path, query, timeout, headers, data)
+                response = await self._send(fresh, method, path, query, timeout, headers, data)
             async with response:
                 self.answered_s = self._clock.now_s()
                 if response.status == 401:
@@ -142,6 +145,7 @@ class KubernetesClient:
 
     async def _send(
         self,
+        api: ApiClient,
         method: str,
         path: str,
         query: Mapping[str, str] | None,
@@ -149,7 +153,6 @@ class KubernetesClient:
         headers: dict[str, str],
         data: bytes | None,
     ) -> aiohttp.ClientResponse:
-        api = await self._connected()
         configuration = api.configuration
         sent = dict(headers)
         token = await configuration.get_api_key_with_prefix("BearerToken")
@@ -197,17 +200,23 @@ class KubernetesClient:
         self._loaded_s = self._clock.now_s()
         return configuration
 
-    async def _reload(self) -> bool:
-        """Read the credentials anew: a token that was renewed in its file is taken up without a restart."""
-        api = self._api
-        if api is None or self._clock.now_s() - self._loaded_s < RELOAD_S:
-            return False
-        fresh = await self._load()
-        if fresh.api_key == api.configuration.api_key and fresh.cert_file == api.configuration.cert_file:
-            return False
-        api.configuration.api_key = fresh.api_key
-        api.configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
-        return True
+    async def _renewed(self, refused: ApiClient) -> ApiClient | None:
+        """Read the credentials anew: what was renewed in its file is taken up without a restart. None: nothing new.
+
+        Certificates are read when a connection is made, so everything is made anew.
+        """
+        async with self._renewing:
+            if self._api is not refused:
+                return self._api  # another request has been here already
+            if self._clock.now_s() - self._loaded_s < RELOAD_S:
+                return None
+            fresh = await self._load()
+            has_certificate = bool(fresh.cert_file)
+            if fresh.api_key == refused.configuration.api_key and not has_certificate:
+                return None
+            self._api = ApiClient(configuration=fresh)
+            await refused.close()
+            return self._api
 
     def _unreachable(self, what: str) -> ClusterUnreachable:
         return ClusterUnreachable(self._cluster, f"server {self._source.server} ({self._source}) {what}")

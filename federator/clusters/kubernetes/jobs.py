@@ -43,6 +43,8 @@ def jobs(order: Order, facts: Facts) -> list[Json]:
     """The Jobs that carry out a batch order; the same order always gives the same Jobs."""
     template, spec = _template(order, facts)
     indices = order.intent.indices - order.intent.withdrawn
+    if not indices:
+        return []
     how = indexing(order, template, facts)
     if how is Indexing.ONE_JOB_EACH:
         return [_one(order, facts, template, spec, index) for index in indices]

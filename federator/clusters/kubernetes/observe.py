@@ -147,8 +147,8 @@ def _see_whole(tally: _Tally, one: ObjectRecord, pods: Sequence[PodRecord]) -> N
     for index, pod in zip(indices, in_order(pods), strict=False):
         tally.see(index, pod)
     seen = len(tally.running) + len(tally.pending)
-    if one.kind != DEPLOYMENT:
-        # Part of it has done its work and waits for the rest; a Deployment replaces what ends.
+    if one.kind[0] != DEPLOYMENT[0]:
+        # Part of it has done its work and waits for the rest; Deployments and their like replace what ends.
         done = sum(pod.ended for pod in pods)
         tally.running.extend(indices[seen : seen + done])
         seen += done

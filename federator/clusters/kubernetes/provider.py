@@ -15,6 +15,7 @@ from federator.clusters.kubernetes.logs import replica_logs
 from federator.clusters.kubernetes.removal import Removal
 from federator.clusters.kubernetes.settings import KubernetesSettings
 from federator.clusters.kubernetes.submission import Submission
+from federator.clusters.kubernetes.translate import kind_of
 from federator.clusters.kubernetes.watches import Watches
 from federator.clusters.kubernetes.writes import Writes
 from federator.model.indexset import IndexSet
@@ -87,6 +88,9 @@ class KubernetesProvider:
     async def submit(self, order: Order) -> None:
         """Make the cluster run the order. Raises OrderRefused and ClusterUnreachable."""
         capabilities = await self._discovered()
+        if kind_of(order) not in capabilities.kinds:
+            # It may have been installed since we asked.
+            capabilities = self._capabilities = await self._ask()
         kind = await self._submission.submit(order, capabilities)
         self._watches.follow_kind(kind, capabilities.kinds[kind].plural)
 
@@ -163,6 +167,6 @@ class KubernetesProvider:
             for intent, known in list(self._cache.intents.items()):
                 if any(job.withdrawn for job in known.objects.values()):
                     try:
-                        await self._removal.sweep(intent, 0.0)
+                        await self._removal.sweep(intent)
                     except (ApiError, ClusterUnreachable) as error:
                         log.info("cluster %s: withdrawn replicas of %s: %s", self.name, intent, error)

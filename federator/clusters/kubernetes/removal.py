@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from math import inf
 
 from federator.clusters.kubernetes import names
 from federator.clusters.kubernetes.cache import Cache
@@ -39,7 +40,7 @@ class Removal:
             records = await self._ask(intent)
         pods = list(known.pods.values()) if known else []
         await self._remove_objects(intent, [record for record in records if not record.deleting])
-        await self._remove_pods(pods, grace_s, orphans=not records)
+        await self._remove_pods(intent, pods, grace_s, orphans=not records)
 
     async def withdraw(self, intent: str, indices: IndexSet, grace_s: float) -> None:
         """Ask for the removal of some replicas of a batch intent, for good."""
@@ -55,10 +56,11 @@ class Removal:
         for job in parts:
             await self._mark(job, job.withdrawn | (job.indices & indices))
         await self.sweep(intent, grace_s)
-        leaving = [p for p in self._pods(intent) if p.ours is not None and p.ours.index in indices]
-        await self._remove_pods([pod for pod in leaving if not pod.ended], grace_s, orphans=False)
+        gone = IndexSet.join(r for job in whole for r in job.indices.ranges)
+        pods = known.pods.values() if known else ()
+        await self._remove_pods("", [p for p in pods if p.ours and p.ours.index in gone], grace_s, orphans=False)
 
-    async def sweep(self, intent: str, grace_s: float) -> None:
+    async def sweep(self, intent: str, grace_s: float = inf) -> None:
         """Delete the pods of withdrawn replicas, those too that their Job makes after the withdrawal.
 
         Their end counts against that index only, and the Job does not try it again.
@@ -77,10 +79,6 @@ class Removal:
         )
 
     # -- inside ------------------------------------------------------------
-
-    def _pods(self, intent: str) -> list[PodRecord]:
-        known = self._cache.intents.get(intent)
-        return list(known.pods.values()) if known else []
 
     async def _ask(self, intent: str) -> list[ObjectRecord]:
         found: list[ObjectRecord] = []
@@ -102,28 +100,22 @@ class Removal:
             places[record.kind, record.namespace].append(record)
         for (kind, namespace), group in places.items():
             plural = PLURALS.get(kind) or self.kinds[kind].plural
-            if not (intent and len(group) >= MANY and await self._all_at_once(kind, plural, namespace, intent)):
-                await asyncio.gather(
-                    *(
-                        self._writes.delete(object_path(kind[0], plural, namespace, record.name), uid=record.uid)
-                        for record in group
-                    )
-                )
+            at_once = bool(intent) and len(group) >= MANY
+            collection = object_path(kind[0], plural, namespace)
+            if not (at_once and await self._writes.delete_all(collection, f"{names.INTENT}={intent}")):
+                await asyncio.gather(*(self._writes.delete(f"{collection}/{r.name}", uid=r.uid) for r in group))
             for record in group:
                 self._cache.leaving(record)
 
-    async def _all_at_once(self, kind: Kind, plural: str, namespace: str, intent: str) -> bool:
-        try:
-            await self._writes.delete_all(object_path(kind[0], plural, namespace), f"{names.INTENT}={intent}")
-        except ApiError as error:
-            if error.status in (403, 405):
-                return False  # one by one, then
-            raise
-        return True
-
-    async def _remove_pods(self, pods: Iterable[PodRecord], grace_s: float, *, orphans: bool) -> None:
+    async def _remove_pods(self, intent: str, pods: Iterable[PodRecord], grace_s: float, *, orphans: bool) -> None:
         """Pods follow their owners by themselves; help where there is none, or where they are to go sooner."""
         going = [p for p in pods if orphans or (not p.ended and grace_s < _grace(p)) or not (p.ours and p.ours.owned)]
+        places = {pod.namespace for pod in going}
+        if intent and len(going) >= MANY and len(places) == 1:
+            shortest_s = min(grace_s, *(_grace(pod) for pod in going))
+            collection = object_path("v1", "pods", places.pop())
+            if await self._writes.delete_all(collection, f"{names.INTENT}={intent}", grace_s=shortest_s):
+                return
         await asyncio.gather(
             *(self._writes.delete(_path(pod), uid=pod.uid, grace_s=min(grace_s, _grace(pod))) for pod in going)
         )

@@ -54,20 +54,17 @@ class Submission:
         if kind not in capabilities.kinds:
             raise OrderRefused("NotFound", f"the cluster has no {kind[1]} of {kind[0]}", permanent=True)
         namespace = self.namespace(order)
+        known = namespace in self._namespaces
         try:
-            if order.lifetime is Lifetime.SERVICE and await self._rescaled(order, kind, namespace, capabilities):
-                return kind
-            await self._ready(namespace)
-            facts = await self._facts(order, kind, namespace)
-            wanted = manifests(order, facts)
-            collection = capabilities.path(kind, namespace)
-            if order.lifetime is Lifetime.SERVICE:
-                self._cache.keep(await self._writes.apply(collection, wanted[0]), kind)
-            else:
-                await self._create(order, collection, wanted, kind)
-        except ApiError as error:
-            if error.status == 404:
+            try:
+                await self._carry_out(order, kind, namespace, capabilities)
+            except ApiError as error:
+                if error.status != 404 or not known:
+                    raise
+                # The namespace was there once; if it has been removed since, it is made again.
                 self._namespaces.discard(namespace)
+                await self._carry_out(order, kind, namespace, capabilities)
+        except ApiError as error:
             raise refusal(error) from error
         return kind
 
@@ -78,6 +75,17 @@ class Submission:
         return names.dns_label(order.queue) if self._settings.namespace_per_queue else self._settings.namespace
 
     # -- one step each ---------------------------------------------------------
+
+    async def _carry_out(self, order: Order, kind: Kind, namespace: str, capabilities: Capabilities) -> None:
+        if order.lifetime is Lifetime.SERVICE and await self._rescaled(order, kind, namespace, capabilities):
+            return
+        await self._ready(namespace)
+        wanted = manifests(order, await self._facts(order, kind, namespace))
+        collection = capabilities.path(kind, namespace)
+        if order.lifetime is Lifetime.SERVICE:
+            self._cache.keep(await self._writes.apply(collection, wanted[0]), kind)
+        else:
+            await self._create(order, collection, wanted, kind)
 
     async def _create(self, order: Order, collection: str, wanted: list[Json], kind: Kind) -> None:
         """Make what is not there yet. The first object goes ahead, so that what is wrong with all is said once."""

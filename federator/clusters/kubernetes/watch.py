@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from random import Random
 from typing import Any, Generic, TypeVar
 
@@ -65,7 +65,7 @@ class ListWatch(Generic[R]):
         self._query = dict(query or {})
         self._on_change = on_change
         self._version = ""
-        self._stream: asyncio.Task[None] | None = None
+        self._step: asyncio.Task[None] | None = None
 
     async def follow(self) -> None:
         """Follow until cancelled."""
@@ -76,18 +76,10 @@ class ListWatch(Generic[R]):
                     await self._list()
                 self._works()
                 began_s = self._clock.now_s()
-                self._stream = asyncio.create_task(self._watch())
-                try:
-                    await self._stream
-                finally:
-                    self._stream.cancel()
+                await self._interruptible(self._watch())
                 # A server that ends every watch at once must not be asked in a tight loop.
                 wait_s = 0.0 if self._clock.now_s() - began_s > 1 else FIRST_PAUSE_S
                 pause_s = FIRST_PAUSE_S
-            except asyncio.CancelledError:
-                if self._stream is None or not self._stream.cancelled() or _cancelling():
-                    raise
-                continue  # somebody asked for a fresh watch
             except Expired:
                 log.info("%s: the version to go on from is too old; listing again", self.path)
                 self._version, wait_s = "", FIRST_PAUSE_S
@@ -102,14 +94,29 @@ class ListWatch(Generic[R]):
                 self._version = ""
                 self._fails(ApiError(0, "Unreadable", f"{self.path}: {type(error).__name__}: {error}"))
                 wait_s, pause_s = pause_s, min(LONGEST_PAUSE_S, pause_s * 2)
-            await self._clock.sleep(wait_s * (0.5 + self._random.random()))
+            if not await self._interruptible(self._clock.sleep(wait_s * (0.5 + self._random.random()))):
+                pause_s = FIRST_PAUSE_S
 
     def refresh(self) -> None:
-        """Begin a new watch where the present one is: its connection may have died with the outage just over."""
-        if self._stream is not None:
-            self._stream.cancel()
+        """Begin anew at once: an outage is over, with which the watch's connection may have died unnoticed."""
+        if self._step is not None:
+            self._step.cancel()
 
     # -- inside ------------------------------------------------------------
+
+    async def _interruptible(self, step: Coroutine[Any, Any, None]) -> bool:
+        """Take the step; False if ``refresh`` cut it short."""
+        self._step = asyncio.create_task(step)
+        try:
+            await self._step
+        except asyncio.CancelledError:
+            if not self._step.cancelled() or _cancelling():
+                raise
+            return False
+        finally:
+            self._step.cancel()
+            self._step = None
+        return True
 
     def _works(self) -> None:
         self.failing_s, self.trouble = None, None

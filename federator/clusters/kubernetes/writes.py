@@ -16,6 +16,8 @@ from federator.ports import Clock, OrderRefused
 log = logging.getLogger(__name__)
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
+# Deleting many in one call: forbidden, unknown, or too many for the time the server gives itself.
+ONE_BY_ONE = (403, 405, 504)
 
 
 class Writes:
@@ -48,7 +50,12 @@ class Writes:
         except ApiError as error:
             if error.status != 409 or error.reason != "AlreadyExists":
                 raise
-        there = await self._client.call("GET", f"{collection}/{manifest['metadata']['name']}")
+        try:
+            there = await self._client.call("GET", f"{collection}/{manifest['metadata']['name']}")
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            raise OrderRefused("Conflict", "an earlier copy has just been removed", permanent=False) from error
         if not is_ours(there, manifest):
             name = manifest["metadata"]["name"]
             raise OrderRefused("Conflict", f"{name} exists at the cluster and is not this intent's", permanent=True)
@@ -84,21 +91,31 @@ class Writes:
 
     async def delete(self, path: str, *, uid: str = "", grace_s: float | None = None) -> None:
         """Delete an object, and in the background what it owns; one that is gone, or replaced, is left alone."""
-        options: Json = {"propagationPolicy": "Background"}
+        options = _deletion(grace_s)
         if uid:
             options["preconditions"] = {"uid": uid}
-        if grace_s is not None:
-            options["gracePeriodSeconds"] = max(0, round(grace_s))
         try:
             await self.call("DELETE", path, body=options)
         except ApiError as error:
             if error.status not in (404, 409):
                 raise
 
-    async def delete_all(self, collection: str, selector: str) -> None:
-        """Delete all objects of a collection that the selector finds, in one call."""
-        query = {"labelSelector": selector}
-        await self.call("DELETE", collection, query=query, body={"propagationPolicy": "Background"})
+    async def delete_all(self, collection: str, selector: str, *, grace_s: float | None = None) -> bool:
+        """Delete all objects of a collection that the selector finds, in one call; False where that cannot be."""
+        try:
+            await self.call("DELETE", collection, query={"labelSelector": selector}, body=_deletion(grace_s))
+        except ApiError as error:
+            if error.status in ONE_BY_ONE:
+                return False
+            raise
+        return True
+
+
+def _deletion(grace_s: float | None) -> Json:
+    options: Json = {"propagationPolicy": "Background"}
+    if grace_s is not None:
+        options["gracePeriodSeconds"] = max(0, round(grace_s))
+    return options
 
 
 def is_ours(there: Json, manifest: Json) -> bool:

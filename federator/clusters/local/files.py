@@ -72,8 +72,8 @@ class Files:
                 with contextlib.suppress(FileExistsError):
                     os.mkfifo(os.path.join(entry.path, layout.POKE), 0o600)
                 layout.sync_directory(self._root)
-            self._write(entry, {**wanted, "nodes": self._kept_nodes(entry, wanted)})
-            self._bind(entry)
+            entry.order = {**wanted, "nodes": self._kept_nodes(entry, wanted)}
+            self._write(entry, self._with_nodes(entry))
             self._entries[order.intent.id] = entry
             self._supervise(entry)
             layout.poke(entry.path)
@@ -173,19 +173,22 @@ class Files:
         """Bind what has no node yet, the oldest order first."""
         for entry in sorted(self._entries.values(), key=lambda e: (e.order["created_s"], e.path)):
             if not entry.leaving and len(entry.taken) < len(entry.active):
-                self._bind(entry)
+                order = self._with_nodes(entry)
+                if order is not entry.order:
+                    self._write(entry, order)
+                    layout.poke(entry.path)
 
-    def _bind(self, entry: Entry) -> None:
+    def _with_nodes(self, entry: Entry) -> translate.Json:
+        """The entry's order with nodes, taken from the pool, for replicas that have none and for which there is room."""
         waiting = entry.wanted & entry.active - IndexSet.of(entry.taken)
         order = entry.order
         requests = translate.requests_of(order)
         nodes = self._pool.bind(requests, len(waiting), order["flavors"], translate.tolerations_of(order))
-        if nodes:
-            new = dict(zip(waiting, nodes, strict=False))
-            entry.taken |= new
-            known = {index: node for index, node in order["nodes"].items() if int(index) not in new}
-            self._write(entry, {**order, "nodes": known | {str(index): node for index, node in new.items()}})
-            layout.poke(entry.path)
+        if not nodes:
+            return order
+        new = dict(zip(waiting, nodes, strict=False))
+        entry.taken |= new
+        return {**order, "nodes": order["nodes"] | {str(index): node for index, node in new.items()}}
 
     def _kept_nodes(self, entry: Entry, wanted: translate.Json) -> dict[str, str]:
         """The nodes of replicas that stay, or are still there, when a service changes."""

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import federator
-from federator.clusters.local import layout, orphans, processes
+from federator.clusters.local import layout, orphans, processes, story
 
 _ROOT = str(Path(federator.__file__).parents[1])
 # -I -S: nothing of the user's and the daemon's Python set-up; the packages on the way to the module are empty.
@@ -75,5 +75,9 @@ def stop_everything(directory: Path) -> None:
             supervisors = {event["pid"]: event["birth"] for event in events if event["event"] == "supervisor"}
             processes.send([p for p, birth in supervisors.items() if processes.birth(p) == birth], signal.SIGKILL)
             time.sleep(0.01)
-        orphans.end_leftovers(entry.path, {})
+        events = layout.JournalReader(os.path.join(entry.path, layout.JOURNAL)).new_events()
+        told = story.Story()
+        told.tell(events)
+        known = [replica for replica in told.replicas.values() if replica.boot == processes.boot_id()]
+        orphans.end_leftovers(entry.path, {replica.pid: replica.birth for replica in known})
         shutil.rmtree(entry.path, ignore_errors=True)

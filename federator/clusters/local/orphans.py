@@ -41,11 +41,14 @@ def end_adopted() -> None:
 def end_leftovers(directory: str, leaders: Mapping[int, int]) -> None:
     """Kill what runs of an intent that has no supervisor, and wait until it is gone.
 
-    ``leaders``: first processes and their births; a process id of another birth is somebody else.
+    ``leaders``: first processes and their births; a process id of another birth is somebody else. Their sessions are
+    looked for too, because an environment can be emptied; the kernel gives no id of a session that has members to
+    anybody else.
     """
     while True:
-        left = [pid for pid, birth in leaders.items() if processes.birth(pid) == birth]
-        left += [pid for pid in processes.marked(MARKER, directory + "/") if processes.birth(pid) is not None]
+        sessions = {pid for pid, birth in leaders.items() if processes.birth(pid) in (birth, None)}
+        left = [pid for pid in processes.everybody() if processes.session(pid) in sessions]
+        left = [pid for pid in left + processes.marked(MARKER, directory + "/") if processes.birth(pid) is not None]
         if not left:
             return
         processes.send(processes.family(left), signal.SIGKILL)

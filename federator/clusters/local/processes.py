@@ -102,8 +102,12 @@ def marker_of(pid: int, name: str) -> str | None:
 
 def marked(name: str, prefix: str) -> list[int]:
     """All processes that were started with a variable whose value begins so. Dear: looks at every process."""
-    pids = (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
-    return [pid for pid in pids if (marker_of(pid, name) or "").startswith(prefix)]
+    return [pid for pid in everybody() if (marker_of(pid, name) or "").startswith(prefix)]
+
+
+def everybody() -> list[int]:
+    """Every process of this machine (that this one may see)."""
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
 
 
 def send(pids: Iterable[int], number: signal.Signals) -> None:

@@ -139,7 +139,7 @@ class FakeApi:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.requests.append((request.method, request.path))
-        while self.hanging.is_set():  # noqa: ASYNC110 - tests set and clear it at any time
+        while self.hanging.is_set():
             await asyncio.sleep(0.02)
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             return _error(401, "Unauthorized")

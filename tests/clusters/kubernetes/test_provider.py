@@ -22,7 +22,7 @@ from tests.clusters.kubernetes import orders
 from tests.clusters.kubernetes.fake_api import FakeApi, Trouble
 from tests.clusters.kubernetes.shapes import containers, node, pod
 
-QUICK = KubernetesSettings(namespace="work", timeout_s=1.0, qps=0)
+QUICK = KubernetesSettings(namespace="work", timeout_s=5.0, qps=0)
 
 
 @pytest.fixture
@@ -260,6 +260,16 @@ async def test_each_queue_has_its_namespace_where_that_is_wanted(api: FakeApi, t
     assert set(api.objects["jobs"]) == {("atlas", "w1"), ("special", "w2")}
 
 
+async def test_a_namespace_that_was_removed_is_made_again(api: FakeApi, tmp_path: Path) -> None:
+    async with opened(api, tmp_path) as provider:
+        await provider.submit(orders.batch("w1", 1))
+        await api.remove("namespaces", "work", "")
+        api.troubles.append(Trouble("POST", "/jobs", 404, 'namespaces "work" not found'))
+        await provider.submit(orders.batch("w2", 1))
+    assert len(api.all("jobs")) == 2
+    assert len(api.all("namespaces")) == 1
+
+
 async def test_a_list_of_many_pages_is_read_to_its_end(api: FakeApi, tmp_path: Path) -> None:
     api.page = 3
     for number in range(20):
@@ -295,7 +305,7 @@ async def test_a_version_that_is_too_old_is_answered_by_a_new_list(api: FakeApi,
 
 
 async def test_a_server_that_refuses_connections_is_unreachable_and_then_is_back(api: FakeApi, tmp_path: Path) -> None:
-    async with opened(api, tmp_path) as provider:
+    async with opened(api, tmp_path, timeout_s=1.0) as provider:
         await api.refuse()
         message = await unreachable(provider)
         assert "cannot be reached" in message or "broke off" in message
@@ -309,7 +319,7 @@ async def test_a_server_that_refuses_connections_is_unreachable_and_then_is_back
 
 
 async def test_a_server_that_accepts_and_never_answers_is_noticed(api: FakeApi, tmp_path: Path) -> None:
-    async with opened(api, tmp_path) as provider:
+    async with opened(api, tmp_path, timeout_s=1.0) as provider:
         api.hanging.set()
         assert "no answer within" in await unreachable(provider)
         began = asyncio.get_running_loop().time()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -268,6 +271,18 @@ async def test_a_wrong_token_is_told_without_showing_it(plane: ControlPlane) -> 
     assert "wrong-token" not in str(caught.value)
 
 
+async def test_a_server_that_the_kubeconfig_s_authority_did_not_sign_is_not_trusted(
+    plane: ControlPlane, tmp_path: Path
+) -> None:
+    config = json.loads(plane.kubeconfig.read_text())
+    del config["clusters"][0]["cluster"]["certificate-authority-data"]
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(config))
+    with pytest.raises(ClusterUnreachable, match="certificate"):
+        async with opened(plane, kubeconfig=path):
+            pass
+
+
 async def test_the_rights_in_the_documentation_are_enough(plane: ControlPlane) -> None:
     """The YAML in docs/kubernetes.md, applied as it stands, and nothing else."""
     await grant_documented_rights(plane)
@@ -313,8 +328,10 @@ async def test_cut_connections_lose_nothing(plane: ControlPlane) -> None:
 
 
 async def test_a_stopped_server_is_unreachable_and_its_work_is_known_again_when_it_returns(
-    plane: ControlPlane,
+    plane: ControlPlane, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """A server that has started anew knows no old versions: what was watched has to be listed again."""
+    caplog.set_level(logging.INFO)
     async with opened(plane, timeout_s=3.0) as provider:
         await provider.submit(orders.job("out-1", 3, notes={"fake.kubelet/runs-for": "4s"}))
         await intent_until(provider, "out-1", lambda seen: len(seen.running) == 3)
@@ -327,6 +344,7 @@ async def test_a_stopped_server_is_unreachable_and_its_work_is_known_again_when_
             await plane.start_apiserver()
         await back(provider)
         await intent_until(provider, "out-1", lambda seen: len(seen.succeeded) == 3)
+        assert "too old; listing again" in caplog.text
         await leave(provider, "out-1")
 
 

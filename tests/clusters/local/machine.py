@@ -34,7 +34,7 @@ class Machine:
 
     def __init__(self, directory: Path) -> None:
         self.tmp = directory
-        self.settings = LocalSettings(directory / "cluster", (flavor(),), kill_grace_s=0.5, backoff_s=0.1)
+        self.settings = LocalSettings(directory / "cluster", (flavor(),), kill_grace_s=0.5, backoff_s=0.1, ready_s=0.3)
         self.providers: list[LocalProvider] = []
 
     @property

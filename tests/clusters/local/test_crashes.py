@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
+import shutil
 import signal
+import subprocess
 import sys
-import time
 from pathlib import Path
 
-from federator.clusters.local import layout
+import pytest
+
+from federator.clusters.local import launch, layout, processes
 from federator.clusters.local.processes import birth, children
 from federator.model.indexset import IndexSet
 from federator.model.workload import Lifetime
+from federator.ports import OrderRefused
 from tests.clusters.local.machine import Machine, all_run, ended, shell
 from tests.contracts.harness import observe, until, until_intent
 
@@ -38,6 +43,15 @@ asyncio.run(main())
 """
 
 
+async def vanish(pids: list[int]) -> bool:
+    """Whether all of these processes end within a while."""
+    for _ in range(150):
+        if not any(birth(pid) for pid in pids):
+            return True
+        await asyncio.sleep(0.1)
+    return False
+
+
 async def test_a_hundred_replicas_run_once_each_though_their_provider_is_replaced_again_and_again(
     machine: Machine,
 ) -> None:
@@ -57,8 +71,6 @@ async def test_a_hundred_replicas_run_once_each_though_their_provider_is_replace
 
 async def test_a_daemon_killed_at_any_moment_leaves_everything_running_and_nothing_twice(machine: Machine) -> None:
     """A process that submits and watches is killed with SIGKILL, ever later; its successor sends everything again."""
-    import pickle
-
     starts = machine.tmp / "starts"
     orders = [
         shell(f"echo $FEDERATOR_INTENT $FEDERATOR_REPLICA_INDEX >> {starts}; sleep 0.5; exit 5", (1, 8))
@@ -101,8 +113,8 @@ async def test_replicas_whose_supervisor_was_killed_are_reported_lost_and_do_not
     await provider.submit(order)
     await all_run(provider, order.intent.id)
     await asyncio.sleep(0.3)
-    before = machine.processes(order.intent.id)
-    assert len(before) >= 6
+    before = processes.family([machine.supervisor(order.intent.id)])
+    assert len(before) >= 1 + 3 * 4
     os.kill(machine.supervisor(order.intent.id), signal.SIGKILL)
     seen = await ended(provider, order.intent.id)
     assert [(failure.index, failure.reason, failure.own_fault) for failure in seen.failed] == [
@@ -165,8 +177,8 @@ async def test_a_torn_last_line_of_the_journal_is_no_event(machine: Machine) -> 
     await provider.submit(order)
     await all_run(provider, order.intent.id)
     os.kill(machine.supervisor(order.intent.id), signal.SIGKILL)
-    with open(machine.directory / order.intent.id / layout.JOURNAL, "a") as journal:
-        journal.write('{"event":"ended","index":0,"rea')
+    journal = machine.directory / order.intent.id / layout.JOURNAL
+    journal.write_text(journal.read_text() + '{"event":"ended","index":0,"rea')
     seen = await ended(await machine.open(), order.intent.id)
     assert [failure.reason for failure in seen.failed] == ["NodeLost"]
 
@@ -198,10 +210,6 @@ async def test_an_order_on_the_disk_without_a_supervisor_is_carried_out_by_the_n
 
 async def test_an_intent_that_was_cancelled_never_runs_again(machine: Machine) -> None:
     """A late repeat of submit, even one that another daemon sends, and even if the cancel came first."""
-    import pytest
-
-    from federator.ports import OrderRefused
-
     provider = await machine.open()
     sent, unsent = shell("sleep 600"), shell("sleep 600")
     await provider.submit(sent)
@@ -223,39 +231,41 @@ async def test_a_cancel_is_carried_out_though_the_daemon_dies(machine: Machine) 
     await all_run(provider, order.intent.id)
     await provider.cancel(order.intent.id, 0.5)
     await provider.close()
-    for _ in range(100):
-        if not machine.processes(order.intent.id):
-            break
-        await asyncio.sleep(0.05)
-    assert machine.processes(order.intent.id) == []
+    assert await vanish(machine.processes(order.intent.id))
     second = await machine.open()
     await until(second, lambda o: not o.intents, "its files are gone too")
     assert not (machine.directory / order.intent.id).exists()
 
 
-async def test_replicas_end_when_their_directory_is_deleted(machine: Machine, monkeypatch) -> None:
+async def test_replicas_end_when_their_directory_is_deleted(machine: Machine) -> None:
     """Nobody is left who could ask them to."""
-    import shutil
-
     provider = await machine.open()
     order = shell("sleep 600")
     await provider.submit(order)
     await all_run(provider, order.intent.id)
     pids = machine.processes(order.intent.id)
     shutil.rmtree(machine.directory)
-    ends = time.monotonic() + 15
-    while any(birth(pid) for pid in pids) and time.monotonic() < ends:
-        await asyncio.sleep(0.1)
-    assert not any(birth(pid) for pid in pids)
+    assert await vanish(pids)
+
+
+async def test_a_supervisor_that_cannot_even_start_is_told_of(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = await machine.open()
+    order = shell("true")
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "_START", "raise SystemExit('broken')")
+        await provider.submit(order)
+        seen = await until_intent(provider, order.intent.id, lambda s: bool(s.notes), "it is told of", 20)
+    assert seen.notes[0].reason == "SupervisorFailed"
+    assert "supervisor.log" in seen.notes[0].message
+    assert (await ended(provider, order.intent.id)).succeeded
+    assert not (await observe(provider)).intents[order.intent.id].notes
 
 
 def test_a_supervisor_imports_nothing_beyond_the_standard_library(tmp_path: Path) -> None:
-    import subprocess
-
-    from federator.clusters.local.launch import _ROOT
-
     code = (
-        f"import sys; sys.path.append({_ROOT!r}); import federator.clusters.local.supervise; "
+        f"import sys; sys.path.append({launch._ROOT!r}); import federator.clusters.local.supervise; "
         "print(*sorted({m.partition('.')[0] for m in sys.modules} - set(sys.stdlib_module_names)), "
         "*[m for m in sys.modules if m.startswith('federator')])"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import replace
 
 from federator.model.cluster import Binding
@@ -106,7 +107,7 @@ async def test_a_service_that_keeps_ending_is_started_ever_more_rarely_and_says_
     await provider.submit(order)
     await until(provider, lambda _: len(machine.events(order.intent.id, "started")) >= 4, "it was started four times")
     starts = [event["at_s"] for event in machine.events(order.intent.id, "started")]
-    waits = [later - sooner for sooner, later in zip(starts, starts[1:], strict=False)]
+    waits = [later - sooner for sooner, later in itertools.pairwise(starts)]
     assert waits[0] < waits[1] < waits[2]
     seen = await until_intent(provider, order.intent.id, lambda s: bool(s.notes), "it says why", 5)
     assert seen.notes[0].reason == "CrashLoopBackOff"
