@@ -5,8 +5,6 @@ Jobs with the same number of requests in flight, in turns, against one control p
 printed beside the limit. There are no nodes: what is measured is the way to the server, and the server.
 """
 
-# ruff: noqa: T201 - a benchmark prints
-
 from __future__ import annotations
 
 import argparse

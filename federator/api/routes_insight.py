@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from aiohttp import web
@@ -83,7 +84,12 @@ async def plan(call: Call) -> web.StreamResponse:
 
 async def snapshot(call: Call) -> web.StreamResponse:
     """The live federation as documents."""
-    return answer({"items": list(await call.service.snapshot())})
+    parts: list[str] = []
+    for document in await call.service.snapshot():
+        parts.append(dumps(document))
+        if len(parts) % 100 == 0:
+            await asyncio.sleep(0)  # with many workloads this takes longer than the event loop may be held up
+    return web.Response(text=f'{{"items": [{", ".join(parts)}]}}', content_type="application/json")
 
 
 ROUTES: tuple[Route, ...] = (

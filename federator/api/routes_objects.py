@@ -18,7 +18,7 @@ FILTERS = (
         "string",
         "Only with these labels: key=value,key=value.",
         default="",
-        pattern=r"^[^=,]+=[^=,]*(,[^=,]+=[^=,]*)*$",
+        pattern=r"^[A-Za-z0-9_./-]+=[A-Za-z0-9_.-]*(,[A-Za-z0-9_./-]+=[A-Za-z0-9_.-]*)*$",
     ),
 )
 KINDS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import functools
 import hashlib
@@ -27,7 +28,8 @@ async def readyz(call: Call) -> web.StreamResponse:
 
 async def metrics(call: Call) -> web.StreamResponse:
     """Everything measured, for Prometheus."""
-    body, content_type = call.metrics.render(call.request.headers.get("Accept", ""))
+    # In a thread: with hundreds of clusters this takes longer than the event loop may be held up.
+    body, content_type = await asyncio.to_thread(call.metrics.render, call.request.headers.get("Accept", ""))
     return web.Response(body=body, headers={"Content-Type": content_type})
 
 

@@ -130,6 +130,9 @@ def _tell(error: Exception) -> int | None:
     if isinstance(error, StoreUnavailable):
         complain(f"error: {error}")
         return UNREACHABLE
+    if isinstance(error, OSError):
+        complain(f"error: {error}")
+        return WRONG_INPUT
     from federator.store import BackupUnusable
 
     if isinstance(error, BackupUnusable):

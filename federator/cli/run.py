@@ -114,7 +114,7 @@ async def _listening(daemon: Daemon, configuration: Configuration) -> AsyncItera
         api = await start_api(daemon.service, access, settings, daemon.metrics)
     except OSError as error:
         place = f"{settings.host}:{settings.port}"
-        raise Failure(f"cannot listen on {place}: {error.strerror or error}; see spec.listen", WRONG_INPUT) from error
+        raise Failure(f"cannot listen on {place}: {error}; see spec.listen", WRONG_INPUT) from error
     try:
         yield api
     finally:

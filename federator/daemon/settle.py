@@ -77,6 +77,8 @@ class Settler:
 
     def _refused(self, intent: Intent, live: Live | None, detail: str) -> None:
         """The cluster will never take it: what it may have taken of it leaves, and the workload goes elsewhere."""
+        if intent.state is IntentState.LEAVING:
+            return  # the order came after its own withdrawal: that says nothing of the next one
         self._state.exclusions[intent.workload, intent.cluster] = detail
         self._draft.put(withdraw(intent, f"refused: {detail}"))
         self.touched.add(intent.workload)

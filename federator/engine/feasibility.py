@@ -14,6 +14,7 @@ import numpy as np
 from federator.documents.quantities import format_amount
 from federator.engine.constraints import Constraints, flavor_requirement
 from federator.engine.governing import NO_TIER, Rule
+from federator.engine.lots import NO_NODES
 from federator.engine.nodes import Array, Mask, Nodes, Shape
 from federator.model.cluster import Cluster, Flavor, Health
 from federator.model.reasons import Reason, Verdict
@@ -132,7 +133,6 @@ class Feasibility:
         self._states: Verdicts = tuple(state_verdict(cluster) for cluster in clusters)
         self._stateful = np.array([state is not None for state in self._states], dtype=bool)
         self._known = np.array([cluster.flavors is not None for cluster in clusters], dtype=bool)
-        self._homes = np.array([lot.cluster for lot in nodes.lots], dtype=np.int64)
         self._ranks: dict[frozenset[str], Array] = {}
         self._gates: dict[object, tuple[Verdicts, Mask]] = {}
         self._lots: dict[object, tuple[Verdicts, Mask, Mask]] = {}
@@ -182,11 +182,13 @@ class Feasibility:
         """Per cluster the verdict if no flavor may be used and whether one may, and which lots may be used."""
         if key not in self._lots:
             clusters = self._clusters
-            reasons = [flavor_verdict(workload, role, clusters[lot.cluster], lot.flavor) for lot in self._nodes.lots]
-            allowed = np.array([reason is None for reason in reasons], dtype=bool)
+            lots = [lot for lot in self._nodes.lots if lot.flavor is not NO_NODES]
+            reasons = [flavor_verdict(workload, role, clusters[lot.cluster], lot.flavor) for lot in lots]
+            allowed = np.array([lot.flavor is not NO_NODES for lot in self._nodes.lots], dtype=bool)
+            allowed[allowed] = [reason is None for reason in reasons]
             usable = ~self._known | self._any(allowed)
             first: list[Verdict | None] = [None] * len(clusters)
-            for lot, reason in zip(self._nodes.lots, reasons, strict=True):
+            for lot, reason in zip(lots, reasons, strict=True):
                 # A taint is what keeps it off where the flavor itself would do; that is the nearer reason.
                 known = first[lot.cluster]
                 if known is None or (
@@ -199,7 +201,7 @@ class Feasibility:
 
     def _any(self, allowed: Mask) -> Mask:
         """Whether the cluster has any of these lots."""
-        return np.bincount(self._homes[allowed], minlength=len(self._clusters)) > 0
+        return np.bincount(self._nodes.home[allowed], minlength=len(self._clusters)) > 0
 
     def _rank(self, requests: Resources) -> Array:
         """Nodes that exist before those that could, and of either, those without an accelerator it would leave idle."""

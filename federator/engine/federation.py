@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -110,13 +110,21 @@ class Federation:
                     said.setdefault(at, report.message)
         return said
 
-    def take(self, shape: Shape, replicas: Array) -> Array:
-        """Take the room of so many more replicas on each cluster; returns how many found no node."""
+    def take(self, shape: Shape, replicas: Array, groups: Sequence[Array] = ()) -> Array:
+        """Take the room of so many more replicas on each cluster; returns how many found no node.
+
+        ``groups`` are clusters that are looked at together, if not all are; no replica is outside them.
+        """
         if self.limits is not None:
             for at, asked in shape.amounts:
                 # What cannot be below zero stays so: the quota may have been lowered below what is on its way.
                 self.limits[at] = np.maximum(0, self.limits[at] - asked * replicas)
-        return bind(self.nodes, shape, np.where(self.unknown, 0, replicas), self.habits)
+        left, known = np.zeros_like(replicas), np.where(self.unknown, 0, replicas)
+        for group in groups or (np.arange(len(replicas)),):
+            if known[group].any():
+                window = self.nodes.window(None if len(group) == len(replicas) else group)
+                left[group] = bind(self.nodes, shape, window, known[group], self.habits)
+        return left
 
     def still_allowed(self, shape: Shape, at: int) -> int:
         """How many more replicas of the shape the quotas of one cluster allow."""
@@ -142,4 +150,4 @@ class Federation:
         left = self.take(eligibility.shape, unbound)
         for at in np.flatnonzero(left):
             self.nodes.keep_remains(int(at), eligibility.shape, int(left[at]))
-        self.nodes.tidy()
+            self.nodes.tidy()

@@ -193,7 +193,7 @@ class InOneCluster:
             shape = turn.eligibility.shape if potential else federation.nodes.only_existing(turn.eligibility.shape)
             replicas = np.zeros(len(federation.names), dtype=np.int64)
             replicas[at] = min(lacking, federation.still_allowed(shape, at))
-            left = federation.take(shape, replicas)
+            left = federation.take(shape, replicas, [np.array([at])])
             found += int(replicas[at] - left[at]) + min(turn.wanted, int(turn.held[at]))
         if found == self.total:
             return True
@@ -230,8 +230,7 @@ def place_together(
     for role in roles:
         turn = turn_of(role, spent)
         if only is not None:
-            held = turn.held * only
-            turn = replace(turn, held=held, room=turn.room.only(only))
+            turn = replace(turn.look_everywhere(), held=turn.held * only, room=turn.room.only(only))
         filling = fill(turn)
         left = federation.take(turn.eligibility.shape, np.maximum(filling.placed - turn.held, 0))
         if filling.total < turn.wanted or left.any():

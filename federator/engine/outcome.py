@@ -76,9 +76,10 @@ class Outcome:
             names = federation.names
             yield Move(self.turn.workload.name, self.turn.role.name, names[source], names[target], count)
 
-    def scene(self, federation: Federation) -> Scene:
+    def scene(self) -> Scene:
         """What stood when it was decided, for its reasons; to be taken before its room is."""
-        turn, filling = self.turn, self.filling
+        turn, filling = self.turn.look_everywhere(), self.filling
+        federation = turn.federation
         return Scene(
             index=federation.index,
             policy=turn.rule.policy.name,

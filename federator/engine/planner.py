@@ -22,7 +22,7 @@ from federator.engine.order import in_order
 from federator.engine.outcome import Outcome
 from federator.engine.stay import settle
 from federator.engine.tiers import UNWEIGHED, Filler, Filling
-from federator.engine.turn import Turn, measure
+from federator.engine.turn import Turn, unmeasured
 from federator.engine.verdicts import Reasons
 from federator.model.plan import Explanation, Move, Placement, Plan, Refusal, Snapshot, shape_key
 from federator.model.reasons import Reason, Verdict
@@ -95,7 +95,7 @@ class _Planner:
             return [self._wait_behind(turn) for turn in turns]
         if workload.gang is None and len(turns) == 1:
             return [self._place_alone(turn) for turn in turns]
-        turns = by_heft(self.federation, turns)
+        turns = by_heft(self.federation, [turn.look_everywhere() for turn in turns])
         if workload.gang is None or workload.gang.scope == "cluster":
             return self._place_in_one_cluster(turns)
         return self._place_gang(turns, workload.gang.label if workload.gang.scope == "label" else "")
@@ -106,12 +106,13 @@ class _Planner:
         eligibility = federation.feasibility.of(workload, role, rule, federation.excluded(workload.name))
         replaced = rule.policy.replicas if len(workload.roles) == 1 else None
         return Turn(
+            federation=federation,
             workload=workload,
             role=role,
             rule=rule,
             wanted=role.replicas if replaced is None else replaced,
             eligibility=eligibility,
-            room=measure(federation, eligibility),
+            room=unmeasured(federation, eligibility),
             held=federation.held(workload.name, role.name),
             minima=np.maximum(rule.minima - spent, 0),
             maxima=np.maximum(rule.maxima - spent, 0),
@@ -136,7 +137,8 @@ class _Planner:
     def _wait_behind(self, turn: Turn) -> Outcome:
         """What it holds stays, nothing new starts, because the head of its queue waits."""
         nowhere = np.zeros(len(self.federation.names), dtype=bool)
-        filling = self._fill(replace(turn, room=turn.room.only(nowhere)), turn.held, False)
+        closed = replace(turn.look_everywhere(), room=turn.room.only(nowhere))
+        filling = self._fill(closed, turn.held, False)
         filling.full.clear()
         queue = turn.workload.queue
         head = {"head": self.blocked_heads[queue], "queue": queue}
@@ -180,7 +182,7 @@ class _Planner:
         """Write the outcomes down and take their room."""
         federation, answer, policy = self.federation, self.answer, outcomes[0].turn.rule.policy if outcomes else None
         explained = workload.name in self.explain
-        reasons = [Reasons(o.scene(federation)) if o.refused > 0 or explained else None for o in outcomes]
+        reasons = [Reasons(o.scene()) if o.refused > 0 or explained else None for o in outcomes]
         if explained:
             answer.explanations[workload.name] = explanation(federation, workload, outcomes, reasons, position)
         for outcome, why in zip(outcomes, reasons, strict=True):
@@ -188,7 +190,7 @@ class _Planner:
             if outcome.refused > 0 and why is not None and policy is not None:
                 answer.refusals.append(Refusal(workload.name, turn.role.name, outcome.refused, why, policy.name))
             if not outcome.bound and outcome.grown.any():
-                federation.take(turn.eligibility.shape, outcome.grown)
+                federation.take(turn.eligibility.shape, outcome.grown, turn.rule.members)
             answer.placements.extend(outcome.placements(federation))
             answer.moves.extend(outcome.moves(federation))
             for place in outcome.filling.full:

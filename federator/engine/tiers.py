@@ -15,6 +15,7 @@ from federator.engine.opening import Clocks, Passed, Wait, passed, wait_for
 from federator.engine.turn import Turn
 from federator.engine.weights import by_rule
 from federator.model.plan import shape_key
+from federator.model.policy import Tier
 
 UNWEIGHED = -1
 """The weight of a cluster whose tier was not divided."""
@@ -51,10 +52,12 @@ class Filler:
     clocks: Clocks
     outage_grace_s: float
     home: Array = field(init=False)
+    holds: bool = field(init=False)
 
     def __post_init__(self) -> None:
         turn = self.turn
         may_stay = turn.eligibility.suits & ~self.federation.draining
+        self.holds = bool(turn.held.any())
         self.firm = np.minimum(self.firm, turn.maxima)
         self.home = np.minimum(np.where(may_stay, turn.held, self.firm), turn.maxima)
 
@@ -67,22 +70,33 @@ class Filler:
         left = turn.wanted - result.total
         before: list[Passed] = []
         for place, tier in enumerate(turn.rule.tiers):
-            wait = wait_for(tier, before, self.outage_grace_s) if left > 0 and not result.waits else None
-            if result.waits and left > 0:
-                wait = Wait(tier.name, tier.open_after_s or 0.0, 0.0)  # the tier before it is not even open
-            if wait is not None:
-                result.waits[place] = wait
-            left -= self._serve(result, place, left, limited=True)
-            takers = bool(self._takers(result, place).any())
-            if wait is None and takers and (left > 0 or self._needed_later(place)) and self._is_full(result, place):
-                result.full.append(place)
-            full_since = since(self.clocks, self.federation, turn, place)
-            before.append(passed(self.federation, turn.eligibility.suits, turn.rule.members[place], takers, full_since))
+            if left > 0 or self._needed_later(place - 1):
+                turn.look(place)
+                left -= self._next(result, place, tier, left, before)
         if left > 0 and not result.waits:
             for place in sorted(result.at_fill):
                 left -= self._serve(result, place, left, limited=False)
         self._stay_behind(result, left)
         return result
+
+    def _next(self, result: Filling, place: int, tier: Tier, left: int, before: list[Passed]) -> int:
+        """Serve the next tier, if it is open, and note how it stands to what is left; returns how many it took."""
+        turn = self.turn
+        if left > 0:
+            wait = wait_for(tier, before, self.outage_grace_s)
+            if result.waits:  # the tier before it is not even open
+                wait = Wait(tier.name, tier.open_after_s or 0.0, 0.0)
+            if wait is not None:
+                result.waits[place] = wait
+        took = self._serve(result, place, left, limited=True)
+        if left - took == 0 and not self._needed_later(place):
+            return took
+        takers = bool(self._takers(result, place).any())
+        if place not in result.waits and takers and self._is_full(result, place):
+            result.full.append(place)
+        full_since = since(self.clocks, self.federation, turn, place)
+        before.append(passed(self.federation, turn.eligibility.suits, turn.rule.members[place], takers, full_since))
+        return took
 
     def _serve(self, result: Filling, place: int, left: int, *, limited: bool) -> int:
         """Fill one tier with up to ``left`` more replicas; returns how many it took."""
@@ -141,7 +155,8 @@ class Filler:
         return limit is not None and int(grown.sum()) >= limit
 
     def _needed_later(self, place: int) -> bool:
-        return bool(self.turn.held[self.turn.rule.tier > place].any())
+        """Whether a tier after this one holds some of it."""
+        return self.holds and bool(self.turn.held[self.turn.rule.tier > place].any())
 
     def _stay_behind(self, result: Filling, left: int) -> None:
         """What found no other place stays where it is: on draining clusters and on those that would not take it now."""
@@ -159,6 +174,7 @@ class Filler:
             runs = self.firm[at]
             wanted = min(left, int(runs.sum()))
             if wanted > 0:
+                turn.look(place)
                 weights = tier_weights(self.federation, turn, place, wanted, self.home[at] + turn.room.more[at])
                 result.placed[at] = shrink(wanted, weights, np.zeros_like(runs), runs, turn.minima[at])
                 left -= wanted

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,15 +19,15 @@ class Room:
     """How many more replicas of a shape fit into each cluster, and what bounds it.
 
     ``more`` on nodes that exist, ``extra`` on nodes that an autoscaler could add after that, both only where new
-    replicas are let in. ``limited`` is what quotas allow (None: no quotas), ``reported`` who said that none fits.
+    replicas are let in. ``limited`` is what quotas allow (None: no quotas) and ``limits`` what they leave, by
+    resource; ``reported`` who said that none fits.
     """
 
     more: Array
     extra: Array
     limited: Array | None
-    reported: dict[int, str]
-    limits: dict[str, Array] | None = None
-    """By resource: what the quotas of each cluster left when the room was measured."""
+    limits: Mapping[str, Array]
+    reported: Mapping[int, str]
 
     def only(self, clusters: Mask) -> Room:
         """The same with no room anywhere else."""
@@ -35,8 +36,12 @@ class Room:
 
 @dataclass(slots=True, eq=False)
 class Turn:
-    """A role that is about to be placed. Arrays by cluster; bounds are what other roles leave of the policy's."""
+    """A role that is about to be placed. Arrays by cluster; bounds are what other roles leave of the policy's.
 
+    Room is counted where one looks for it, since most workloads find a place in their first tiers.
+    """
+
+    federation: Federation
     workload: Workload
     role: Role
     rule: Rule
@@ -46,25 +51,51 @@ class Turn:
     held: Array
     minima: Array
     maxima: Array
+    looked: set[int] = field(default_factory=set)
+
+    def look(self, place: int) -> None:
+        """Count the room of one tier's clusters, node by node."""
+        if place not in self.looked:
+            self.looked.add(place)
+            members = self.rule.members[place]
+            if len(members):
+                self._count(None if len(members) == len(self.held) else members)
+
+    def look_everywhere(self) -> Turn:
+        """Count the room of all tiers."""
+        for place in range(len(self.rule.members)):
+            self.look(place)
+        return self
+
+    def _count(self, clusters: Array | None) -> None:
+        federation, shape = self.federation, self.eligibility.shape
+        window = federation.nodes.window(clusters)
+        lots = federation.nodes.room(shape, window, federation.nodes.fits(shape, window))
+        at = slice(None) if clusters is None else clusters
+        open_ = self.eligibility.open[at]
+        if federation.nodes.any_potential:
+            potential = federation.nodes.potential[window.lots]
+            more, extra = window.by_cluster(lots * ~potential), window.by_cluster(lots * potential)
+        else:
+            more, extra = window.by_cluster(lots), None
+        more = np.minimum(np.where(federation.unknown[at], UNLIMITED, more), UNLIMITED)
+        if self.room.limited is not None:
+            more = np.minimum(more, self.room.limited[at])
+        self.room.more[at] = more * open_
+        if extra is not None:
+            left = extra if self.room.limited is None else np.minimum(extra, self.room.limited[at] - more)
+            self.room.extra[at] = left * open_
+        for one in self.room.reported:
+            self.room.more[one] = self.room.extra[one] = 0
 
 
-def measure(federation: Federation, eligibility: Eligibility) -> Room:
-    """Count the room node by node."""
-    nodes, shape, open_ = federation.nodes, eligibility.shape, eligibility.open
-    rows = nodes.fits(shape) * nodes.count
-    if nodes.any_potential:
-        existing = nodes.existing
-        more, extra = nodes.by_cluster(rows * existing), nodes.by_cluster(rows * ~existing)
-    else:
-        more = nodes.by_cluster(rows)
-        extra = np.zeros_like(more)
-    more = np.where(federation.unknown, UNLIMITED, np.minimum(more, UNLIMITED))
-    limited = federation.limit_room(shape)
-    if limited is not None:
-        more = np.minimum(more, limited)
-        extra = np.minimum(extra, limited - more)
-    reported = federation.reported(eligibility.requests)
-    more, extra = more * open_, extra * open_
-    for at in reported:
-        more[at] = extra[at] = 0
-    return Room(more, extra, limited, reported, federation.limits_left(shape) if limited is not None else None)
+def unmeasured(federation: Federation, eligibility: Eligibility) -> Room:
+    """Room of which no node has been counted yet."""
+    nothing = np.zeros(len(federation.names), dtype=np.int64)
+    return Room(
+        more=nothing,
+        extra=nothing.copy(),
+        limited=federation.limit_room(eligibility.shape),
+        limits=federation.limits_left(eligibility.shape),
+        reported=federation.reported(eligibility.requests),
+    )

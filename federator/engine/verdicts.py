@@ -82,7 +82,7 @@ def _at_maximum(scene: Scene, at: int) -> Verdict | None:
 
 def _over_limit(scene: Scene, at: int) -> Verdict | None:
     limits = scene.room.limits
-    if limits is None or scene.room.limited is None or scene.room.limited[at] > scene.grown[at]:
+    if scene.room.limited is None or scene.room.limited[at] > scene.grown[at]:
         return None
     grown = int(scene.grown[at])
     left = {name: int(limits[name][at]) - grown * asked for name, asked in scene.requests.items_ if asked > 0}

@@ -46,6 +46,7 @@ def test_tokens_are_made_in_the_database_and_survive_a_backup(run: Run, tmp_path
         (("db", "upgrade", "--database", "mysql://x"), 3),
         (("db", "upgrade", "--config", "nothing.yaml"), 2),
         (("run", "--config", "nothing.yaml"), 2),
+        (("token", "new", "x", "--role", "reader", "--database", "sqlite:///x.db", "--to-file", "/proc/none/x"), 2),
     ],
 )
 def test_what_cannot_be_opened_is_told_without_a_traceback(run: Run, arguments: tuple[str, ...], status: int) -> None:

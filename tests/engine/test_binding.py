@@ -21,7 +21,7 @@ Free = tuple[int, ...]
 
 @dataclass
 class OneByOne:
-    """Every node by itself, and the rules as they are written down."""
+    """Every node by itself, in the order of their numbers, and the rules as they are written down."""
 
     resources: tuple[str, ...]
     habit: Binding
@@ -37,13 +37,13 @@ class OneByOne:
             return min((free // ask for free, ask in zip(self.nodes[at][1], asked, strict=True) if ask), default=1)
 
         def preference(at: int) -> tuple[object, ...]:
-            flavor, free, use = self.nodes[at]
+            flavor, _, use = self.nodes[at]
             habits = {
                 Binding.SPREAD: (use + step[flavor],),
                 Binding.PACK: (-use,),
                 Binding.FRAGMENTATION_AWARE: (fits(at), -use),
             }
-            return (ranks[flavor], *habits[self.habit], flavor, tuple(-amount for amount in free))
+            return (ranks[flavor], *habits[self.habit], at)
 
         could = [at for at in range(len(self.nodes)) if fits(at) > 0]
         if not could:
@@ -64,7 +64,7 @@ def _use(flavor: Flavor, taken: Resources) -> int:
 def state(nodes: Nodes, cluster: int) -> Counter[tuple[str, Free]]:
     """How many nodes of a cluster have what free, by flavor."""
     found: Counter[tuple[str, Free]] = Counter()
-    for row in np.flatnonzero((nodes.cluster == cluster) & (nodes.count > 0)):
+    for row in np.flatnonzero((nodes.home[nodes.lot] == cluster) & (nodes.count > 0)):
         found[nodes.lots[nodes.lot[row]].flavor.name, tuple(nodes.free[:, row].tolist())] += int(nodes.count[row])
     return found
 
@@ -115,14 +115,15 @@ def compare(clusters: list[Cluster], asked: list[tuple[Resources, list[int]]]) -
     for cluster in clusters:
         single = OneByOne(nodes.resources, cluster.binding)
         for flavor in cluster.flavors or ():
-            for group in flavor.nodes:
+            found = [(tuple(-group.free[name] for name in nodes.resources), group) for group in flavor.nodes]
+            for _, group in sorted(found, key=lambda pair: pair[0]):
                 free = tuple(group.free[name] for name in nodes.resources)
                 single.nodes += [(flavor.name, free, _use(flavor, flavor.allocatable - group.free))] * group.count
         singles.append(single)
     for requests, counts in asked:
         rank = np.array([int(bool(lot.flavor.allocatable["gpu"]) and not requests["gpu"]) for lot in nodes.lots])
         shape = nodes.shape(requests, np.ones(len(nodes.lots), dtype=bool), rank)
-        left = bind(nodes, shape, np.array(counts, dtype=np.int64), habits)
+        left = bind(nodes, shape, nodes.window(), np.array(counts, dtype=np.int64), habits)
         for at, (cluster, single) in enumerate(zip(clusters, singles, strict=True)):
             flavors = {flavor.name: flavor for flavor in cluster.flavors or ()}
             ranks = {name: int(bool(f.allocatable["gpu"]) and not requests["gpu"]) for name, f in flavors.items()}
@@ -171,6 +172,6 @@ def test_a_million_replicas_are_bound_in_a_moment() -> None:
     groups = tuple(NodeGroup(Resources.of({"cpu": 128_000 - at, "memory": 2**40}), 40) for at in range(200))
     nodes = Nodes([Cluster("a", flavors=(Flavor("f", 8000, whole, groups),))], ("cpu", "memory"))
     shape = nodes.shape(Resources.of({"cpu": 1000}), np.ones(1, dtype=bool), np.zeros(1, dtype=np.int64))
-    left = bind(nodes, shape, np.array([1_000_000]), {Binding.SPREAD: np.ones(1, dtype=bool)})
+    left = bind(nodes, shape, nodes.window(), np.array([1_000_000]), {Binding.SPREAD: np.ones(1, dtype=bool)})
     assert left.tolist() == [0]
     assert int(nodes.free_of("cpu")[0]) == 40 * sum(128_000 - at for at in range(200)) - 1_000_000_000

@@ -45,7 +45,7 @@ class KubernetesProvider:
         self._client = KubernetesClient(name, settings, clock)
         self._writes = Writes(settings, self._client, clock)
         self._watches = Watches(name, settings, self._client, self._cache, clock, random, federation)
-        self._submission = Submission(name, settings, self._client, self._writes, self._cache, federation)
+        self._submission = Submission(name, settings, self._client, self._writes, self._cache, clock, federation)
         self._removal = Removal(self._client, self._writes, self._cache)
         self._capabilities: Capabilities | None = None
         self._swept = False

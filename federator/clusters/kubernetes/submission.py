@@ -19,11 +19,12 @@ from federator.clusters.kubernetes.translate import kind_of, manifests, template
 from federator.clusters.kubernetes.writes import Writes
 from federator.model.intent import Order
 from federator.model.workload import Lifetime
-from federator.ports import OrderRefused
+from federator.ports import Clock, OrderRefused
 
 log = logging.getLogger(__name__)
 PRIORITY_CLASSES = "/apis/scheduling.k8s.io/v1/priorityclasses"
 PRIORITY = 1000
+ASK_AGAIN_S = 600.0
 
 
 class Submission:
@@ -36,6 +37,7 @@ class Submission:
         client: KubernetesClient,
         writes: Writes,
         cache: Cache,
+        clock: Clock,
         federation: str,
     ) -> None:
         self._cluster = cluster
@@ -45,7 +47,9 @@ class Submission:
         self._cache = cache
         self._federation = federation
         self._namespaces: set[str] = set()
+        self._clock = clock
         self._per_index: bool | None = None
+        self._ask_again_s = 0.0
         self._priority_class: str | None = None
 
     async def submit(self, order: Order, capabilities: Capabilities) -> Kind:
@@ -133,7 +137,7 @@ class Submission:
 
     async def _facts(self, order: Order, kind: Kind, namespace: str) -> Facts:
         if kind == JOB and len(order.intent.indices) > 1 and self._per_index is None:
-            self._per_index = await counts_failures_by_index(self._client, namespace)
+            await self._ask_for_per_index(namespace)
         try:
             affinity = affinity_terms(order.flavors, self._cache.flavors()) if order.flavors else ()
         except KeyError as error:
@@ -145,6 +149,12 @@ class Submission:
             priority_class=await self._our_priority_class(),
             affinity=affinity,
         )
+
+    async def _ask_for_per_index(self, namespace: str) -> None:
+        """An answer is kept; where there was none (a policy may refuse the probe) it is asked for now and then."""
+        if self._clock.now_s() >= self._ask_again_s:
+            self._ask_again_s = self._clock.now_s() + ASK_AGAIN_S
+            self._per_index = await counts_failures_by_index(self._client, namespace)
 
     # -- what must be there first ------------------------------------------------
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from federator.clusters.local import layout, story, translate
 from federator.model.indexset import IndexSet
 from federator.model.intent import Note, ObservedIntent
+from federator.model.resources import Resources
 
 TRIES_TO_TELL = 3
 TRY_AGAIN_S, TRY_AGAIN_MAX_S = 0.5, 60.0
@@ -25,6 +26,8 @@ class Entry:
         self.story = story.Story()
         self.journal = layout.JournalReader(os.path.join(path, layout.JOURNAL))
         self.taken: dict[int, str] = {}
+        self.seat = Resources()
+        """What each of the taken seats takes of its node."""
         self.seen: ObservedIntent | None = None
         self.tries = 0
         """How many supervisors were started for it since one did anything."""

@@ -72,8 +72,14 @@ class Files:
                 with contextlib.suppress(FileExistsError):
                     os.mkfifo(os.path.join(entry.path, layout.POKE), 0o600)
                 layout.sync_directory(self._root)
+            if entry.order and entry.order["requests"] != wanted["requests"]:
+                self._release(entry)  # replicas of another size find their nodes anew
             entry.order = {**wanted, "nodes": self._kept_nodes(entry, wanted)}
-            self._write(entry, self._with_nodes(entry))
+            try:
+                self._write(entry, self._with_nodes(entry))
+            except OSError:
+                self._forget(order.intent.id, entry)  # it is as the disk has it, which the next look reads
+                raise
             self._entries[order.intent.id] = entry
             self._supervise(entry)
             layout.poke(entry.path)
@@ -151,11 +157,10 @@ class Files:
         active = entry.active
         bound = {int(index): node for index, node in entry.order["nodes"].items() if int(index) in active}
         if bound != entry.taken:
-            requests = translate.requests_of(entry.order)
-            for node in entry.taken.values():
-                self._pool.release(node, requests)
+            self._release(entry)
+            entry.seat = translate.requests_of(entry.order)
             for node in bound.values():
-                self._pool.take(node, requests)
+                self._pool.take(node, entry.seat)
             entry.taken = bound
         if entry.leaving and not entry.needs_supervisor and (entry.story.gone or not launch.lives(entry.path)):
             self._forget(name, entry)
@@ -163,10 +168,13 @@ class Files:
             os.rename(entry.path, trash)
             threading.Thread(target=shutil.rmtree, args=(trash, True), daemon=True).start()
 
-    def _forget(self, name: str, entry: Entry) -> None:
+    def _release(self, entry: Entry) -> None:
         for node in entry.taken.values():
-            self._pool.release(node, translate.requests_of(entry.order))
+            self._pool.release(node, entry.seat)
         entry.taken = {}
+
+    def _forget(self, name: str, entry: Entry) -> None:
+        self._release(entry)
         self._entries.pop(name, None)
 
     def _bind_waiting(self) -> None:
@@ -179,11 +187,11 @@ class Files:
                     layout.poke(entry.path)
 
     def _with_nodes(self, entry: Entry) -> translate.Json:
-        """The entry's order with nodes, taken from the pool, for replicas that have none and for which there is room."""
+        """The entry's order with nodes, taken from the pool, for those without one for which there is room."""
         waiting = entry.wanted & entry.active - IndexSet.of(entry.taken)
         order = entry.order
-        requests = translate.requests_of(order)
-        nodes = self._pool.bind(requests, len(waiting), order["flavors"], translate.tolerations_of(order))
+        entry.seat = translate.requests_of(order)
+        nodes = self._pool.bind(entry.seat, len(waiting), order["flavors"], translate.tolerations_of(order))
         if not nodes:
             return order
         new = dict(zip(waiting, nodes, strict=False))

@@ -1,14 +1,25 @@
-"""One real control plane with a fake kubelet for all real tests of this folder."""
+"""A small API server in process; one real control plane with a fake kubelet for all real tests of this folder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from tests.clusters.kubernetes.fake_api import FakeApi
+from tests.clusters.kubernetes.shapes import node
 from tests.servers.control_plane import ControlPlane
 from tests.servers.fake_node import fake_nodes
 from tests.servers.kubelet import KubeletThread
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[FakeApi]:
+    """With two nodes."""
+    async with FakeApi() as found:
+        await found.put("nodes", node("a"))
+        await found.put("nodes", node("b"))
+        yield found
 
 
 @pytest.fixture(scope="package")

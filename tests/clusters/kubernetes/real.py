@@ -10,8 +10,9 @@ from random import Random
 from typing import Any
 
 from federator.clock import SystemClock
-from federator.clusters.kubernetes import KubernetesProvider, KubernetesSettings
+from federator.clusters.kubernetes import KubernetesProvider, KubernetesSettings, names
 from federator.model.intent import Observation, ObservedIntent
+from federator.ports import ClusterUnreachable
 from tests.servers.control_plane import ControlPlane
 
 FEDERATION = "fed"
@@ -64,3 +65,39 @@ async def intent_until(
 async def call(plane: ControlPlane, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """As the admin, not through the provider."""
     return await asyncio.to_thread(plane.client.call, method, path, body)
+
+
+async def leave(provider: Any, *intents: str) -> None:
+    for name in intents:
+        await provider.cancel(name, grace_s=1.0)
+    await until(provider, lambda seen: not set(intents) & set(seen.intents))
+
+
+async def left(plane: ControlPlane, intent: str) -> list[str]:
+    """Everything at the cluster that carries the intent's label."""
+    found = []
+    for path in ("/apis/batch/v1/jobs", "/apis/apps/v1/deployments", "/apis/apps/v1/replicasets", "/api/v1/pods"):
+        listed = await call(plane, "GET", f"{path}?labelSelector={names.INTENT}%3D{intent}")
+        found += [f"{path}/{item['metadata']['name']}" for item in listed["items"]]
+    return found
+
+
+async def unreachable(provider: Any) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await provider.observe()
+            except ClusterUnreachable:
+                return
+            await asyncio.sleep(0.1)
+
+
+async def back(provider: Any) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await provider.observe()
+            except ClusterUnreachable:
+                await asyncio.sleep(0.2)
+            else:
+                return

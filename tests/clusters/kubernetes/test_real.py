@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from federator.clusters.kubernetes import names
 from federator.model.indexset import IndexSet
-from federator.model.intent import Container
 from federator.model.resources import Resources
-from federator.ports import ClusterUnreachable, NoLogs, OrderRefused
+from federator.ports import NoLogs, OrderRefused
 from tests.clusters.kubernetes import orders
-from tests.clusters.kubernetes.real import call, intent_until, opened, until
-from tests.clusters.kubernetes.relay import relayed
-from tests.clusters.kubernetes.rights import grant_documented_rights
+from tests.clusters.kubernetes.real import call, intent_until, leave, left, opened, until
 from tests.servers.control_plane import ControlPlane
 from tests.servers.kubelet import KubeletThread
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("kubelet")]
 LONG = {"fake.kubelet/runs-for": "1h"}
-
-
-async def leave(provider: Any, *intents: str) -> None:
-    for name in intents:
-        await provider.cancel(name, grace_s=1.0)
-    await until(provider, lambda seen: not set(intents) & set(seen.intents))
-
-
-async def left(plane: ControlPlane, intent: str) -> list[str]:
-    """Everything at the cluster that carries the intent's label."""
-    found = []
-    for path in ("/apis/batch/v1/jobs", "/apis/apps/v1/deployments", "/apis/apps/v1/replicasets", "/api/v1/pods"):
-        listed = await call(plane, "GET", f"{path}?labelSelector={names.INTENT}%3D{intent}")
-        found += [f"{path}/{item['metadata']['name']}" for item in listed["items"]]
-    return found
 
 
 async def test_a_batch_order_runs_every_replica_once_to_its_end(plane: ControlPlane, kubelet: KubeletThread) -> None:
@@ -177,128 +156,6 @@ async def test_only_the_flavors_of_the_order_are_used(plane: ControlPlane, kubel
         await leave(provider, "gpu-1")
 
 
-async def test_foreign_pods_and_daemon_sets_lower_the_room_and_count_as_foreign(plane: ControlPlane) -> None:
-    container = {"name": "c", "image": "i", "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}}}
-    template = {"metadata": {"labels": {"app": "agent"}}, "spec": {"containers": [container]}}
-    daemons = {
-        "apiVersion": "apps/v1",
-        "kind": "DaemonSet",
-        "metadata": {"name": "agent"},
-        "spec": {"selector": {"matchLabels": {"app": "agent"}}, "template": template},
-    }
-    alone = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "alone"}, "spec": {"containers": [container]}}
-    async with opened(plane) as provider:
-        before = (await provider.observe()).foreign["cpu"]
-        await call(plane, "POST", "/apis/apps/v1/namespaces/default/daemonsets", daemons)
-        await call(plane, "POST", "/api/v1/namespaces/default/pods", alone)
-        seen = await until(provider, lambda seen: seen.foreign["cpu"] == before + 2000)
-        free = sum(group.free["cpu"] * group.count for flavor in seen.flavors or () for group in flavor.nodes)
-        assert free == 3 * 8000 - 2000 - before
-        await call(plane, "DELETE", "/apis/apps/v1/namespaces/default/daemonsets/agent")
-        await call(plane, "DELETE", "/api/v1/namespaces/default/pods/alone")
-        await until(provider, lambda seen: seen.foreign["cpu"] == before)
-
-
-async def test_another_federation_s_work_is_foreign(plane: ControlPlane) -> None:
-    async with opened(plane) as provider, opened(plane, federation="others") as other:
-        await other.submit(orders.job("theirs-1", 2, notes=LONG))
-        await intent_until(other, "theirs-1", lambda seen: seen.bound == 2)
-        seen = await until(provider, lambda seen: seen.foreign["cpu"] >= 2000)
-        assert "theirs-1" not in seen.intents
-        await leave(other, "theirs-1")
-
-
-async def test_a_quota_limits_and_what_it_refuses_may_be_tried_again(plane: ControlPlane) -> None:
-    quota = {
-        "apiVersion": "v1",
-        "kind": "ResourceQuota",
-        "metadata": {"name": "tight"},
-        "spec": {"hard": {"requests.cpu": "2", "count/jobs.batch": "3"}},
-    }
-    async with opened(plane, namespace="quota") as provider:
-        await provider.submit(orders.job("quota-1", 1, notes=LONG))
-        await intent_until(provider, "quota-1", lambda seen: bool(seen.running))
-        assert (await provider.observe()).limits is None
-        await call(plane, "POST", "/api/v1/namespaces/quota/resourcequotas", quota)
-        seen = await until(provider, lambda seen: seen.limits is not None and seen.limits["cpu"] == 1000)
-        assert seen.limits == Resources.of({"cpu": 1000})
-
-        await provider.submit(orders.batch("quota-2", 1, Resources.of({"cpu": 4000})))
-        waiting = await intent_until(provider, "quota-2", lambda seen: bool(seen.notes))
-        assert "exceeded quota" in waiting.notes[0].message
-        await provider.submit(orders.job("quota-3", 1, notes=LONG))
-        with pytest.raises(OrderRefused) as caught:
-            await provider.submit(orders.batch("quota-4", 1))
-        assert (caught.value.reason, caught.value.permanent) == ("QuotaExceeded", False)
-        await leave(provider, "quota-1", "quota-2", "quota-3")
-
-
-@pytest.mark.parametrize(
-    ("order", "reason"),
-    [
-        (
-            orders.batch("never-1", 1, container=Container("not a valid image ref\n", ("x",), env={"1 bad": "x"})),
-            "Invalid",
-        ),
-        (
-            orders.batch("never-2", 1, manifest={"apiVersion": "kubeflow.org/v1", "kind": "MPIJob", "spec": {}}),
-            "NotFound",
-        ),
-    ],
-    ids=["invalid", "no such kind"],
-)
-async def test_what_the_server_will_never_take_is_refused_for_ever(
-    plane: ControlPlane, order: Any, reason: str
-) -> None:
-    async with opened(plane) as provider:
-        with pytest.raises(OrderRefused) as caught:
-            await provider.submit(order)
-        assert (caught.value.reason, caught.value.permanent) == (reason, True)
-        assert order.intent.id not in (await provider.observe()).intents
-
-
-async def test_a_stranger_is_told_what_is_missing(plane: ControlPlane) -> None:
-    with pytest.raises(ClusterUnreachable, match="forbidden to list and watch") as caught:
-        async with opened(plane, kubeconfig=plane.kubeconfig_for("stranger")):
-            pass
-    assert "docs/kubernetes.md" in str(caught.value)
-
-
-async def test_a_wrong_token_is_told_without_showing_it(plane: ControlPlane) -> None:
-    with pytest.raises(ClusterUnreachable, match="401") as caught:
-        async with opened(plane, kubeconfig=plane.kubeconfig_for("x", "wrong-token")):
-            pass
-    assert "wrong-token" not in str(caught.value)
-
-
-async def test_a_server_that_the_kubeconfig_s_authority_did_not_sign_is_not_trusted(
-    plane: ControlPlane, tmp_path: Path
-) -> None:
-    config = json.loads(plane.kubeconfig.read_text())
-    del config["clusters"][0]["cluster"]["certificate-authority-data"]
-    path = tmp_path / "kubeconfig"
-    path.write_text(json.dumps(config))
-    with pytest.raises(ClusterUnreachable, match="certificate"):
-        async with opened(plane, kubeconfig=path):
-            pass
-
-
-async def test_the_rights_in_the_documentation_are_enough(plane: ControlPlane) -> None:
-    """The YAML in docs/kubernetes.md, applied as it stands, and nothing else."""
-    await grant_documented_rights(plane)
-    settings = {"kubeconfig": plane.kubeconfig_for("federator"), "namespace": "federator"}
-    async with opened(plane, **settings) as provider:
-        await provider.submit(orders.batch("rights-1", 5))
-        await provider.submit(orders.deployment("rights-2", 1))
-        await intent_until(provider, "rights-1", lambda seen: len(seen.succeeded) == 5)
-        await intent_until(provider, "rights-2", lambda seen: bool(seen.running))
-        assert b"".join([piece async for piece in provider.logs("rights-1", 0)])
-        await provider.submit(orders.deployment("rights-2", 2, spec_hash="h2"))
-        await intent_until(provider, "rights-2", lambda seen: len(seen.running) == 2)
-        await leave(provider, "rights-1", "rights-2")
-        assert await left(plane, "rights-1") + await left(plane, "rights-2") == []
-
-
 async def test_logs_come_whole_by_tail_and_while_they_are_written(plane: ControlPlane) -> None:
     async with opened(plane) as provider:
         await provider.submit(orders.job("logs-1", 2, notes={"fake.kubelet/runs-for": "3s"}))
@@ -313,86 +170,3 @@ async def test_logs_come_whole_by_tail_and_while_they_are_written(plane: Control
         assert whole.endswith(last)
         assert last.count(b"\n") == 1
         await leave(provider, "logs-1")
-
-
-async def test_cut_connections_lose_nothing(plane: ControlPlane) -> None:
-    async with relayed(plane.url) as relay, opened(plane, url=relay.url) as provider:
-        await provider.submit(orders.batch("cut-1", 12))
-        for _ in range(4):
-            relay.cut()
-            await asyncio.sleep(0.7)
-        seen = await intent_until(provider, "cut-1", lambda seen: len(seen.succeeded) == 12)
-        assert not seen.failed
-        assert relay.cuts >= 4, "no connection was cut, so this shows nothing"
-        await leave(provider, "cut-1")
-
-
-async def test_a_stopped_server_is_unreachable_and_its_work_is_known_again_when_it_returns(
-    plane: ControlPlane, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A server that has started anew knows no old versions: what was watched has to be listed again."""
-    caplog.set_level(logging.INFO)
-    async with opened(plane, timeout_s=3.0) as provider:
-        await provider.submit(orders.job("out-1", 3, notes={"fake.kubelet/runs-for": "4s"}))
-        await intent_until(provider, "out-1", lambda seen: len(seen.running) == 3)
-        await plane.stop_apiserver()
-        try:
-            await unreachable(provider)
-            with pytest.raises(ClusterUnreachable):
-                await provider.submit(orders.batch("out-2", 1))
-        finally:
-            await plane.start_apiserver()
-        await back(provider)
-        await intent_until(provider, "out-1", lambda seen: len(seen.succeeded) == 3)
-        assert "too old; listing again" in caplog.text
-        await leave(provider, "out-1")
-
-
-async def test_a_frozen_server_is_noticed_and_every_call_ends_in_time(plane: ControlPlane) -> None:
-    async with opened(plane, timeout_s=2.0) as provider:
-        plane.freeze()
-        try:
-            began = asyncio.get_running_loop().time()
-            with pytest.raises(ClusterUnreachable, match="no answer within 2 s"):
-                await provider.submit(orders.batch("ice-1", 1))
-            assert asyncio.get_running_loop().time() - began < 4
-            await unreachable(provider)
-        finally:
-            plane.thaw()
-        await back(provider)
-        await provider.submit(orders.batch("ice-1", 1))
-        await intent_until(provider, "ice-1", lambda seen: bool(seen.succeeded))
-        await leave(provider, "ice-1")
-
-
-async def test_a_node_that_goes_away_takes_its_room_with_it(plane: ControlPlane) -> None:
-    def count(seen: Any) -> int:
-        return sum(flavor.count for flavor in seen.flavors or ())
-
-    async with opened(plane) as provider:
-        before = count(await provider.observe())
-        await call(plane, "PATCH", "/api/v1/nodes/n-1", {"spec": {"unschedulable": True}})
-        await until(provider, lambda seen: count(seen) == before - 1)
-        await call(plane, "PATCH", "/api/v1/nodes/n-1", {"spec": {"unschedulable": None}})
-        await until(provider, lambda seen: count(seen) == before)
-
-
-async def unreachable(provider: Any) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                await provider.observe()
-            except ClusterUnreachable:
-                return
-            await asyncio.sleep(0.1)
-
-
-async def back(provider: Any) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                await provider.observe()
-            except ClusterUnreachable:
-                await asyncio.sleep(0.2)
-            else:
-                return

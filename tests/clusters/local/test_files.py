@@ -15,7 +15,7 @@ from federator.clusters.local.payload import expand
 from federator.clusters.local.story import ENDED, RUNNING, Story
 from federator.ports import ClusterUnreachable
 from tests.clusters.local.machine import Machine, all_run, shell
-from tests.contracts.harness import observe
+from tests.contracts.harness import free_cpu, observe
 
 
 def test_events_that_a_full_disk_does_not_take_are_written_when_it_does(
@@ -61,6 +61,7 @@ async def test_a_full_disk_makes_the_cluster_unreachable_for_submit_and_nothing_
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     provider = await machine.open()
+    free = free_cpu(await observe(provider))
     order = shell("sleep 600")
     with monkeypatch.context() as patch:
 
@@ -70,7 +71,9 @@ async def test_a_full_disk_makes_the_cluster_unreachable_for_submit_and_nothing_
         patch.setattr(layout, "write_json", full)
         with pytest.raises(ClusterUnreachable, match="No space left on device"):
             await provider.submit(order)
-        assert order.intent.id not in (await observe(provider)).intents
+        observation = await observe(provider)
+        assert order.intent.id not in observation.intents
+        assert free_cpu(observation) == free
     await provider.submit(order)
     await all_run(provider, order.intent.id)
 

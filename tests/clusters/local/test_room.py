@@ -132,6 +132,18 @@ async def test_a_service_is_exchanged_one_by_one(machine: Machine) -> None:
     assert {event["hash"] for event in machine.events(order.intent.id, "started")[-3:]} == {"second"}
 
 
+async def test_a_service_whose_replicas_grow_takes_the_new_room_and_gives_all_of_it_back(machine: Machine) -> None:
+    provider = await machine.open(flavors=(flavor(2, SMALL),))
+    order = shell("sleep 600", range(2), cpu=500, lifetime=Lifetime.SERVICE)
+    await provider.submit(order)
+    await all_run(provider, order.intent.id)
+    bigger = replace(order.roles[0], requests=Resources.of({CPU: 1500}))
+    await provider.submit(replace(order, roles=(bigger,), spec_hash="second"))
+    assert free_cpu(await observe(provider)) == 4000 - 2 * 1500
+    await provider.cancel(order.intent.id, 0.1)
+    await until(provider, lambda o: free_cpu(o) == 4000, "all is free")
+
+
 async def test_a_service_waits_with_its_exchange_while_the_new_spec_does_not_run(machine: Machine) -> None:
     provider = await machine.open()
     order = shell("sleep 600", range(3), lifetime=Lifetime.SERVICE)

@@ -1,0 +1,94 @@
+"""Alike nodes of a cluster, as the snapshot tells of them: the lots, and the rows of nodes with equal free amounts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from federator.model.cluster import Cluster, Flavor
+from federator.model.resources import CPU, MEMORY
+
+NO_NODES = Flavor("", 0, Cluster("").allocatable, ())
+"""The flavor of the one empty lot of a cluster whose nodes are unknown, or that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """Nodes of one flavor: those that exist, or (``potential``) those that an autoscaler could add."""
+
+    cluster: int
+    flavor: Flavor
+    potential: bool = False
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes there are in it."""
+        if self.potential:
+            return self.flavor.max_count - self.flavor.count
+        return max(self.flavor.count, sum(group.count for group in self.flavor.nodes))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """``count`` nodes of a lot on which the same is free (by resource; never below zero)."""
+
+    lot: int
+    free: tuple[int, ...]
+    count: int
+
+    def use(self, lots: Sequence[Lot], resources: Sequence[str], whole_node: int) -> int:
+        """The share of cpu plus the share of memory that is taken."""
+        use = 0
+        for name in (CPU, MEMORY):
+            whole = lots[self.lot].flavor.allocatable[name]
+            if name in resources and whole > 0:
+                use += (whole - min(whole, self.free[resources.index(name)])) * whole_node // whole
+        return use
+
+
+def lots_of(clusters: Sequence[Cluster]) -> tuple[Lot, ...]:
+    """All lots, by cluster, then flavor; every cluster has at least one."""
+    lots = []
+    for at, cluster in enumerate(clusters):
+        for flavor in sorted(cluster.flavors or (), key=lambda flavor: flavor.name):
+            lots.append(Lot(at, flavor))
+            if flavor.max_count > flavor.count:
+                lots.append(Lot(at, flavor, potential=True))
+        if not cluster.flavors:
+            lots.append(Lot(at, NO_NODES))
+    return tuple(lots)
+
+
+def rows_of(lots: Sequence[Lot], resources: Sequence[str]) -> list[Row]:
+    """All nodes, alike ones joined, by lot and then more free first: the order of no list matters."""
+    counts: dict[tuple[int, tuple[int, ...]], int] = {}
+    for at, lot in enumerate(lots):
+        groups = (
+            [(lot.flavor.allocatable, lot.nodes)] if lot.potential else [(g.free, g.count) for g in lot.flavor.nodes]
+        )
+        for free, count in groups:
+            key = (at, tuple(-max(0, free[name]) for name in resources))
+            counts[key] = counts.get(key, 0) + count
+    return [
+        Row(at, tuple(-amount for amount in free), count) for (at, free), count in sorted(counts.items()) if count > 0
+    ]
+
+
+def amounts_by_lot(lots: Sequence[Lot], resources: Sequence[str]) -> NDArray[np.int64]:
+    """What one node of each lot offers, by resource and lot."""
+    amounts = [[lot.flavor.allocatable[name] for lot in lots] for name in resources]
+    return np.array(amounts, dtype=np.int64).reshape(len(resources), len(lots))
+
+
+def use_scale(lots: Sequence[Lot]) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
+    """For cpu and memory of each lot: by how many bits amounts are cut so that shares fit 64 bits, and the whole."""
+    shifts, wholes = [], []
+    for name in (CPU, MEMORY):
+        whole = [max(1, lot.flavor.allocatable[name]) for lot in lots]
+        shift = [max(0, amount.bit_length() - 32) for amount in whole]
+        shifts.append(np.array(shift, dtype=np.int64))
+        wholes.append(np.array([amount >> by for amount, by in zip(whole, shift, strict=True)], dtype=np.int64))
+    return shifts, wholes

@@ -1,0 +1,134 @@
+"""Watches that break, servers that go silent, credentials that are bad: what is believed and what is survived."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from federator.clock import SystemClock
+from federator.clusters.kubernetes import KubernetesProvider
+from federator.ports import ClusterUnreachable, NoLogs
+from tests.clusters.kubernetes import orders
+from tests.clusters.kubernetes.fake_api import FakeApi, Trouble
+from tests.clusters.kubernetes.fake_member import QUICK, back, intent, opened, unreachable, until
+from tests.clusters.kubernetes.shapes import containers, pod
+
+
+async def test_a_list_of_many_pages_is_read_to_its_end(api: FakeApi, tmp_path: Path) -> None:
+    api.page = 3
+    for number in range(20):
+        await api.put("pods", pod(f"p{number}", node="a", phase="Running", cpu="100m"))
+    async with opened(api, tmp_path) as provider:
+        assert (await provider.observe()).foreign["cpu"] == 2000
+
+
+async def test_a_watch_that_is_cut_goes_on_where_it_was(api: FakeApi, tmp_path: Path) -> None:
+    async with opened(api, tmp_path) as provider:
+        await api.put("pods", pod("one", node="a", phase="Running"))
+        await until(provider, lambda seen: seen.foreign["cpu"] == 1000)
+        listed = api.requests.count(("GET", "/api/v1/pods"))
+        await api.cut()
+        await api.put("pods", pod("two", node="a", phase="Running"))
+        await until(provider, lambda seen: seen.foreign["cpu"] == 2000)
+        again = [query for query in api.requests if query == ("GET", "/api/v1/pods")]
+        assert len(again) == listed + 1, "it listed everything again instead of going on"
+
+
+async def test_a_version_that_is_too_old_is_answered_by_a_new_list(api: FakeApi, tmp_path: Path) -> None:
+    async with opened(api, tmp_path) as provider:
+        await api.put("pods", pod("one", node="a", phase="Running"))
+        await api.put("pods", pod("two", node="a", phase="Running"))
+        await until(provider, lambda seen: seen.foreign["cpu"] == 2000)
+        await api.refuse()
+        await api.remove("pods", "one")
+        api.history.clear()
+        api.oldest = api.version + 1
+        api.version += 1
+        await api.listen()
+        await until(provider, lambda seen: seen.foreign["cpu"] == 1000)
+
+
+async def test_a_server_that_refuses_connections_is_unreachable_and_then_is_back(api: FakeApi, tmp_path: Path) -> None:
+    async with opened(api, tmp_path, timeout_s=1.0) as provider:
+        await api.refuse()
+        message = await unreachable(provider)
+        assert "cannot be reached" in message or "broke off" in message
+        assert str(api.port) in message
+        with pytest.raises(ClusterUnreachable):
+            await provider.submit(orders.batch("w1", 1))
+        await api.listen()
+        await api.put("pods", pod("new", node="a", phase="Running"))
+        await back(provider)
+        await until(provider, lambda seen: seen.foreign["cpu"] == 1000)
+
+
+async def test_a_server_that_accepts_and_never_answers_is_noticed(api: FakeApi, tmp_path: Path) -> None:
+    async with opened(api, tmp_path, timeout_s=1.0) as provider:
+        api.hanging.set()
+        assert "no answer within" in await unreachable(provider)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(ClusterUnreachable, match="no answer within"):
+            await provider.submit(orders.batch("w1", 1))
+        assert asyncio.get_running_loop().time() - began < 3
+        api.hanging.clear()
+        await back(provider)
+
+
+async def test_a_token_that_is_renewed_in_its_file_is_taken_up(api: FakeApi, tmp_path: Path) -> None:
+    async with opened(api, tmp_path) as provider:
+        provider._client._loaded_s = 0.0
+        api.token = "renewed"
+        with pytest.raises(ClusterUnreachable, match="401") as caught:
+            await provider.submit(orders.batch("w1", 1))
+        assert "good" not in str(caught.value)
+        api.kubeconfig(tmp_path, "renewed")
+        provider._client._loaded_s = 0.0
+        await provider.submit(orders.batch("w1", 1))
+    assert len(api.all("jobs")) == 1
+
+
+async def test_a_kubeconfig_that_is_put_there_later_is_found(api: FakeApi, tmp_path: Path) -> None:
+    settings = replace(QUICK, kubeconfig=str(tmp_path / "kubeconfig"))
+    provider = KubernetesProvider("cern", settings, clock=SystemClock(), random=Random(7), federation="fed")
+    with pytest.raises(ClusterUnreachable, match="is not there"):
+        await provider.open()
+    with pytest.raises(ClusterUnreachable, match="is not there"):
+        await provider.observe()
+    api.kubeconfig(tmp_path)
+    await provider.submit(orders.batch("w1", 1))
+    await back(provider)
+    await provider.close()
+
+
+@pytest.mark.parametrize("what", ["nodes", "pods", "jobs"])
+async def test_what_it_may_not_see_is_named_with_the_cure(api: FakeApi, tmp_path: Path, what: str) -> None:
+    api.troubles.append(Trouble("GET", f"/{what}", 403, f'{what} is forbidden: User "u" cannot list', times=99))
+    with pytest.raises(ClusterUnreachable, match=r"docs/kubernetes\.md") as caught:
+        async with opened(api, tmp_path):
+            pass
+    assert what in str(caught.value)
+
+
+async def test_where_it_may_see_jobs_in_its_own_namespace_only_it_looks_there(api: FakeApi, tmp_path: Path) -> None:
+    api.troubles.append(Trouble("GET", "/apis/batch/v1/jobs", 403, "cannot list", times=99))
+    async with opened(api, tmp_path) as provider:
+        await provider.submit(orders.batch("w1", 1))
+        assert await intent(provider, "w1") is not None
+        await provider.cancel("w1")
+        await provider.cancel("unknown")
+
+
+async def test_a_replica_without_a_running_container_has_no_logs(api: FakeApi, tmp_path: Path) -> None:
+    async with opened(api, tmp_path) as provider:
+        await provider.submit(orders.batch("w1", 1))
+        with pytest.raises(NoLogs, match="no pod"):
+            _ = [piece async for piece in provider.logs("w1", 0)]
+        status = containers("waiting", reason="ImagePullBackOff", message="no such image")
+        await api.put("pods", pod("x", intent="w1", index=0, node="a", status=status))
+        await until(provider, lambda seen: bool(seen.intents["w1"].notes))
+        with pytest.raises(NoLogs, match="no such image"):
+            _ = [piece async for piece in provider.logs("w1", 0)]
