@@ -41,6 +41,10 @@ class Kept(Memory, Tokens, Protocol):
     """What the API keeps beside what Service keeps; ``ports.Store`` is one."""
 
 
+MAX_TEXT = 500
+"""Characters of a parameter that is text."""
+
+
 @dataclass(frozen=True, slots=True)
 class Param:
     """A query parameter. ``type`` is a JSON type: integer, boolean or string; None of ``default`` means absent."""
@@ -71,7 +75,7 @@ class Param:
             return number
         if self.choices and text not in self.choices:
             raise ValueError(f"must be one of {', '.join(self.choices)}")
-        if len(text) > 1000 or not text.isprintable() or (self.pattern and not re.search(self.pattern, text)):
+        if len(text) > MAX_TEXT or not text.isprintable() or (self.pattern and not re.search(self.pattern, text)):
             raise ValueError(f"must match {self.pattern}" if self.pattern else "must be short printable text")
         return text
 

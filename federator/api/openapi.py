@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from importlib.metadata import version
 
-from federator.api.call import Param, Route
+from federator.api.call import MAX_TEXT, Param, Route
 from federator.api.problems import PROBLEM
 from federator.api.schemas import SCHEMAS, Schema, ref
 
@@ -105,7 +105,7 @@ def _in_query(param: Param) -> Schema:
         ("minimum", param.minimum),
         ("maximum", param.maximum),
         ("pattern", param.pattern),
-        ("maxLength", 1000 if param.type == "string" and not param.choices else None),
+        ("maxLength", MAX_TEXT if param.type == "string" and not param.choices else None),
     ):
         if value is not None:
             schema[key] = value

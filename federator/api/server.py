@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from federator.api import routes_insight, routes_objects, routes_system, routes_tokens
 from federator.api.access import Access, Identity
@@ -31,6 +33,8 @@ ROUTES: tuple[Route, ...] = (
     *routes_system.ROUTES,
 )
 KEEP_CONNECTION_S = 75.0
+MAX_LINE_BYTES = 32_768
+"""Of a request line and of a header: a JWT with many groups is long."""
 STOP_S = 5.0
 """How long requests under way get when the server stops."""
 HEADERS = {
@@ -72,6 +76,9 @@ async def start_api(service: Service, access: Access, settings: ApiSettings, met
         auto_decompress=False,
         shutdown_timeout=STOP_S,
         lingering_time=1.0,
+        max_line_size=MAX_LINE_BYTES,
+        max_field_size=MAX_LINE_BYTES,
+        logger=_quiet_logger(),
     )
     await runner.setup()
     try:
@@ -215,6 +222,21 @@ class Gate:
         """End all streams: they would go on for ever."""
         for task in self._streams:
             task.cancel()
+
+
+class _NotMalformed(logging.Filter):
+    """Drops records of requests that are not HTTP: anybody can send them, and each would log a traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is worth a line."""
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+def _quiet_logger() -> logging.Logger:
+    logger = logging.getLogger("federator.api.http")
+    if not logger.filters:
+        logger.addFilter(_NotMalformed())
+    return logger
 
 
 def _tls_context(settings: ApiSettings) -> ssl.SSLContext | None:

@@ -10,7 +10,7 @@ from federator.engine.binding import bind
 from federator.engine.constraints import Constraints
 from federator.engine.feasibility import Eligibility, Feasibility, Verdicts
 from federator.engine.governing import Governing
-from federator.engine.nodes import UNLIMITED, Array, Mask, Nodes, Shape
+from federator.engine.nodes import UNLIMITED, Array, Mask, Nodes, Saved, Shape
 from federator.model.cluster import Binding, Cluster, Health
 from federator.model.plan import Holding, Snapshot
 from federator.model.reasons import Reason, Verdict
@@ -132,11 +132,11 @@ class Federation:
             return UNLIMITED
         return min((int(self.limits[name, at]) // asked for name, asked in shape.amounts), default=UNLIMITED)
 
-    def save(self) -> tuple[tuple[Array, ...], Array | None]:
+    def save(self) -> tuple[Saved, Array | None]:
         """The state of nodes and limits, to go back to once."""
         return self.nodes.save(), None if self.limits is None else self.limits.copy()
 
-    def restore(self, saved: tuple[tuple[Array, ...], Array | None]) -> None:
+    def restore(self, saved: tuple[Saved, Array | None]) -> None:
         """Go back to a saved state."""
         self.nodes.restore(saved[0])
         self.limits = saved[1]
@@ -150,4 +150,3 @@ class Federation:
         left = self.take(eligibility.shape, unbound)
         for at in np.flatnonzero(left):
             self.nodes.keep_remains(int(at), eligibility.shape, int(left[at]))
-            self.nodes.tidy()

@@ -25,6 +25,8 @@ WHOLE_NODE = 2**30
 UNLIMITED = 2**40
 """Stands for room without limit; more replicas than anybody has."""
 
+Saved = tuple[Array | int, ...]
+
 _SPARE = 6
 """Spare rows of a block at the start of every binding, which splits off at most so many (or has one row a node)."""
 
@@ -122,8 +124,9 @@ class Nodes:
         return self._windows[key]
 
     def _open(self, clusters: Array | None) -> Window:
+        rows: Array | slice = slice(None)
         if clusters is None:
-            clusters, lots, rows = np.arange(self._clusters), np.arange(len(self.lots)), slice(None)
+            clusters, lots = np.arange(self._clusters), np.arange(len(self.lots))
         else:
             lots = np.flatnonzero(np.isin(self.home, clusters))
             rows = np.flatnonzero(np.isin(self.lot, lots))
@@ -239,13 +242,14 @@ class Nodes:
                 self.use[kept] += shape.step[self.lot[kept]]
             self.version += 1
             replicas -= int(served.sum())
+            self.tidy()
 
-    def save(self) -> tuple[Array | int, ...]:
+    def save(self) -> Saved:
         """The state, to go back to."""
         changing = (self.count, self.use, self.first, self.free, self.length)
         return (*(a.copy() for a in changing), self.lot, self.starts, self.sizes, self.layout)
 
-    def restore(self, saved: tuple[Array | int, ...]) -> None:
+    def restore(self, saved: Saved) -> None:
         """Go back to a saved state (which may be used once)."""
         self.count, self.use, self.first, self.free, self.length, self.lot, self.starts, self.sizes, layout = saved  # type: ignore[assignment]
         if layout != self.layout:

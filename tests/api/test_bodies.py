@@ -115,6 +115,17 @@ async def test_a_body_that_dawdles_is_given_up() -> None:
         await api.running.stop()
 
 
+async def test_what_is_not_http_gets_a_400_and_no_traceback_in_the_log(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.running.port)
+    writer.write(b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\nAuthorization: Bearer fed_secret\r\n\r\n")
+    async with asyncio.timeout(5):
+        assert b" 400 " in await reader.readline()
+    writer.close()
+    assert caplog.text == ""
+
+
 async def test_a_body_where_none_belongs_is_refused(api: Api) -> None:
     await api.call("POST", PATH, json=workload("w"))
     status, body, _ = await api.call("POST", f"{PATH}/w/cancel", json={})

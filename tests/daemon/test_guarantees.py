@@ -121,6 +121,8 @@ def _union(sets: Any) -> IndexSet:
     return union
 
 
+SEEDS_OF_MUCH_TROUBLE = (29, 26, *range(12))
+"""Both mistakes need an unlucky moment; these runs have one."""
 MISTAKES = [indices_are_free_at_once, orders_go_out_before_they_are_written]
 
 
@@ -130,9 +132,7 @@ async def test_a_planted_mistake_is_found(
 ) -> None:
     ends = Ends(monkeypatch)
     plant(monkeypatch)
-    for seed in range(30):
-        found = await trouble(tmp_path, seed, ends)
-        if found:
-            print(plant.__name__, seed, found)
+    for seed in SEEDS_OF_MUCH_TROUBLE:
+        if await trouble(tmp_path, seed, ends):
             return
-    pytest.fail("thirty troubled runs did not show the planted mistake")
+    pytest.fail("no troubled run showed the planted mistake")

@@ -1,0 +1,99 @@
+"""What may be concluded from an observation depends on when it began."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from federator.daemon.draft import Draft
+from federator.daemon.settle import Answer, Rules, Settler
+from federator.model.indexset import IndexSet
+from federator.model.intent import Failure, IntentState, ObservedIntent
+from tests.daemon.federation import Federation
+
+
+async def dispatched(federation: Federation) -> str:
+    """One running intent of four replicas at CERN; returns its id."""
+    await federation.start()
+    await federation.submit("reco", 4)
+    await federation.run(3)
+    (intent,) = federation.store.intents.values()
+    assert intent.state is IntentState.SENT
+    return intent.id
+
+
+def settle(federation: Federation, *, began: int, intents: dict[str, ObservedIntent]) -> Draft:
+    """Settle one observation of CERN that began at this tick."""
+    state = federation.daemon.state
+    member = state.members["cern"]
+    assert member.observation is not None
+    member.observation = replace(member.observation, intents=intents)
+    member.began, member.settled_tick = began, -1
+    draft = Draft(state, federation.clock.now_s())
+    settler = Settler(state, draft, Rules())
+    settler.observation(member)
+    settler.progress()
+    return draft
+
+
+async def test_an_observation_that_began_before_the_answer_proves_no_absence(federation: Federation) -> None:
+    """The watch lags: the order was answered while the observation was on its way."""
+    sent = await dispatched(federation)
+    answered = federation.daemon.state.answered[sent]
+    assert settle(federation, began=answered - 1, intents={}).intents == {}
+    late = settle(federation, began=answered + 1, intents={})
+    assert late.intents == {sent: None}
+    assert [entry.kind for entry in late.history][0] == "vanished"
+
+
+async def test_a_removal_counts_only_when_the_cluster_has_answered_to_it(federation: Federation) -> None:
+    sent = await dispatched(federation)
+    state = federation.daemon.state
+    state.intents[sent] = replace(state.intents[sent], state=IntentState.LEAVING)
+    state.answered.pop(sent)
+    assert settle(federation, began=10**6, intents={}).intents == {}
+    state.answered[sent] = 10**6 + 1
+    assert settle(federation, began=10**6 + 2, intents={}).intents == {sent: None}
+
+
+async def test_an_end_that_is_reported_again_is_counted_once(federation: Federation) -> None:
+    sent = await dispatched(federation)
+    seen = {sent: ObservedIntent(sent, succeeded=IndexSet.span(0, 4))}
+    first = settle(federation, began=10**6, intents=seen)
+    assert first.records["reco"] is not None
+    federation.daemon.state.adopt(first)
+    again = settle(federation, began=10**6 + 1, intents=seen)
+    assert again.history == []
+
+
+async def test_a_late_answer_to_an_order_that_changed_meanwhile_settles_nothing(federation: Federation) -> None:
+    sent = await dispatched(federation)
+    state = federation.daemon.state
+    state.intents[sent] = replace(state.intents[sent], state=IntentState.RECORDED, indices=IndexSet.span(0, 2))
+    draft = Draft(state, 0.0)
+    Settler(state, draft, Rules()).answers([Answer(sent, 1, IndexSet.span(0, 4), 0.0)])
+    assert draft.intents == {}
+
+
+async def test_an_order_that_was_overtaken_by_its_withdrawal_closes_no_cluster(federation: Federation) -> None:
+    sent = await dispatched(federation)
+    state = federation.daemon.state
+    state.intents[sent] = replace(state.intents[sent], state=IntentState.LEAVING)
+    Settler(state, Draft(state, 0.0), Rules()).answers(
+        [Answer(sent, 1, IndexSet.span(0, 4), 0.0, refused="Cancelled: it was cancelled before")]
+    )
+    assert state.exclusions == {}
+
+
+@pytest.mark.parametrize(("own_fault", "counted"), [(True, {"": {1: 1}}), (False, {})])
+async def test_only_a_replicas_own_failures_are_counted_against_it(
+    federation: Federation, tmp_path: Path, own_fault: bool, counted: dict[str, dict[int, int]]
+) -> None:
+    sent = await dispatched(federation)
+    failure = Failure(1, "Error", exit_code=1, own_fault=own_fault)
+    draft = settle(federation, began=10**6, intents={sent: ObservedIntent(sent, failed=(failure,))})
+    record = draft.records["reco"]
+    assert record is not None
+    assert record.failures == counted
