@@ -111,6 +111,7 @@ class Daemon:
         state.objects = {(kept.kind, kept.name): kept for kept in stored.objects}
         state.cordoned = set(stored.values.get("cordoned") or ())
         state.draining = set(stored.values.get("draining") or ())
+        state.last_event = stored.last_event
         state.clocks = {(p, t, s): since for p, t, s, since in stored.values.get("clocks") or ()}
         LOG.info("state read", workloads=len(state.workloads), intents=len(state.intents))
 

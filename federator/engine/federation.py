@@ -41,6 +41,7 @@ class Federation:
         self.draining = self._mask(lambda c: c.draining)
         self.working = ~(self.silent | self.cordoned | self.draining)
         """Clusters that take new work; only they count in the fill of a tier."""
+        self._numbers: dict[str, Array] = {}
         self.limits = self._limits()
         self._reports = [at for at, cluster in enumerate(self.clusters) if cluster.unschedulable]
         self._holdings: dict[tuple[str, str], list[Holding]] = {}
@@ -55,6 +56,12 @@ class Federation:
 
     def _mask(self, holds: Callable[[Cluster], bool]) -> Mask:
         return np.array([holds(cluster) for cluster in self.clusters], dtype=bool)
+
+    def per_cluster(self, what: str, number: Callable[[Cluster], int]) -> Array:
+        """A whole number of every cluster, asked once for each name of what it is."""
+        if what not in self._numbers:
+            self._numbers[what] = np.array([number(cluster) for cluster in self.clusters], dtype=np.int64)
+        return self._numbers[what]
 
     def _limits(self) -> Array | None:
         """By resource and cluster: what quotas leave; None where no cluster has any."""

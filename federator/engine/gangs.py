@@ -174,8 +174,8 @@ class InOneCluster:
         if len(self.turns) > 1:
             reach = [1000 * room // max(1, turn.wanted) for room, turn in zip(reach, self.turns, strict=True)]
         weight_by = rule.tiers[place].weight_by
-        clusters = [self.federation.clusters[one] for one in at] if weight_by != "room" else []
-        return by_rule(weight_by, self.first.workload, self._asked(), clusters, np.minimum.reduce(reach)[at])
+        room = np.minimum.reduce(reach)[at]
+        return by_rule(self.federation, weight_by, self.first.workload, self._asked(), at, room)
 
     def _bind(self, at: int, potential: bool) -> bool:
         """Take the room of all that is missing on one cluster, role by role on the same nodes; all or nothing."""

@@ -191,8 +191,7 @@ def tier_weights(federation: Federation, turn: Turn, place: int, wanted: int, re
         return written
     weight_by = turn.rule.tiers[place].weight_by
     room = np.where(federation.unknown[at], np.minimum(reach, wanted), reach)
-    clusters = [federation.clusters[one] for one in at] if weight_by != "room" else []
-    return by_rule(weight_by, turn.workload, turn.role.requests, clusters, room)
+    return by_rule(federation, weight_by, turn.workload, turn.role.requests, at, room)
 
 
 def since(clocks: Clocks, federation: Federation, turn: Turn, place: int) -> float:

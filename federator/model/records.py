@@ -142,3 +142,5 @@ class Stored:
     intents: tuple[Intent, ...] = ()
     objects: tuple[StoredObject, ...] = ()
     values: Mapping[str, Any] = field(default_factory=dict)
+    last_event: int = 0
+    """The number of the newest history entry."""

@@ -80,6 +80,7 @@ class SqlStore(Store):
                     name: codec.from_json(value)
                     for name, value in await _all(connection, queries.ALL_VALUES, lambda row: (row[0], row[1]))
                 },
+                last_event=await connection.scalar(queries.READ_COUNTER.statement, {"counter": "history"}) or 0,
             )
 
     async def commit(self, changes: Changes) -> Sequence[HistoryEntry]:

@@ -32,7 +32,8 @@ class MemoryStore:
     async def load(self) -> Stored:
         busy = {i.workload for i in self.intents.values()}
         live = [w for w in self.workloads.values() if not w.state.over or w.name in busy]
-        return Stored(tuple(live), tuple(self.intents.values()), tuple(self.objects.values()), dict(self.values))
+        kept = tuple(live), tuple(self.intents.values()), tuple(self.objects.values()), dict(self.values)
+        return Stored(*kept, last_event=len(self.entries))
 
     async def commit(self, changes: Changes) -> Sequence[HistoryEntry]:
         if self.down:
