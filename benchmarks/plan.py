@@ -94,11 +94,11 @@ def case(queues: int, shapes: int, nodes: int) -> Snapshot:
 
 
 CASES: Mapping[str, tuple[str, Callable[[], Snapshot]]] = {
-    "mixed": ("four policies, 40 shapes, room for all", lambda: case(4, 40, 192)),
-    "mixed-different": ("four policies, 2,000 shapes, room for all", lambda: case(4, 2000, 192)),
-    "by-room": ("one tier of all clusters, 40 shapes, room for all", lambda: case(1, 40, 192)),
+    "mixed": ("four policies, 40 shapes, room for all", lambda: case(4, 40, 96)),
+    "mixed-different": ("four policies, 2,000 shapes, room for all", lambda: case(4, 2000, 96)),
+    "by-room": ("one tier of all clusters, 40 shapes, room for all", lambda: case(1, 40, 96)),
     "full": ("four policies, 40 shapes, room for a third", lambda: case(4, 40, 24)),
-    "running": ("mixed, all of it running already", lambda: running(case(4, 40, 192))),
+    "running": ("mixed, all of it running already", lambda: running(case(4, 40, 96))),
 }
 
 

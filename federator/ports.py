@@ -107,6 +107,10 @@ class Store(Protocol):
         """One workload, also if it is over."""
         ...
 
+    async def find_workloads(self, names: Sequence[str]) -> Mapping[str, WorkloadRecord]:
+        """Those of the named workloads that there are, by name, also if they are over."""
+        ...
+
     async def ended_workloads(self, *, after: str = "", limit: int = 100, queue: str = "") -> Sequence[WorkloadRecord]:
         """Workloads that are over, by name, from after the given name on."""
         ...

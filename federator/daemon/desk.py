@@ -89,23 +89,33 @@ class Desk:
             permit(spec.workload.queue)
         async with self._state.writing:
             draft = Draft(self._state, now_s)
+            unknown = [d.name for d in documents if d.name not in self._state.workloads]
+            ended = await self._store.find_workloads(unknown)
             results = {}
             for document, spec in zip(documents, specs, strict=True):
-                results[document.name] = await self._take_in_one(draft, document, spec, owner, change=change)
+                before = ended.get(document.name)
+                results[document.name] = self._take_in_one(draft, document, spec, owner, before, change=change)
             await draft.commit(self._store)
         self._state.wake()
         return [
             {**(await self.get("workloads", document.name)), "result": results[document.name]} for document in documents
         ]
 
-    async def _take_in_one(
-        self, draft: Draft, document: Document, spec: WorkloadSpec, owner: str, *, change: bool
+    def _take_in_one(
+        self,
+        draft: Draft,
+        document: Document,
+        spec: WorkloadSpec,
+        owner: str,
+        ended: WorkloadRecord | None,
+        *,
+        change: bool,
     ) -> str:
         name = document.name
         if name in draft.records:
             raise Conflict(f"workload {name!r} is named twice in one request")
         live = self._state.workloads.get(name)
-        record = live.record if live else await self._store.find_workload(name)
+        record = live.record if live else ended
         if record is None:
             record = WorkloadRecord(
                 name=name,

@@ -36,6 +36,12 @@ def by_heft(federation: Federation, turns: Sequence[Turn]) -> list[Turn]:
     return sorted(turns, key=lambda turn: (-heft(turn), turn.role.name))
 
 
+def believed(held: Array, wanted: int) -> Array:
+    """What is held, as far as it is wanted: a cluster that does not answer is believed to run it."""
+    kept: Array = np.clip(wanted - (np.cumsum(held) - held), 0, held)
+    return kept
+
+
 @dataclass(slots=True, eq=False)
 class InOneCluster:
     """Finds the cluster that holds a whole workload. ``turns`` are its roles, by heft."""
@@ -64,7 +70,7 @@ class InOneCluster:
         elif holder is None:
             chosen = self._choose(len(self.first.rule.tiers))
         elif self.federation.silent[holder]:
-            return [self._filling(turn, turn.held.copy()) for turn in self.turns]  # what it holds is believed to run
+            return [self._filling(turn, believed(turn.held, turn.wanted)) for turn in self.turns]
         else:
             chosen = self._keep_or_move(holder)
         return [self._filling(turn, self._at(chosen, turn)) for turn in self.turns]

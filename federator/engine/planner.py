@@ -14,7 +14,7 @@ import numpy as np
 
 from federator.engine.explain import explanation
 from federator.engine.federation import Federation
-from federator.engine.gangs import InOneCluster, by_heft, label_groups, place_together
+from federator.engine.gangs import InOneCluster, believed, by_heft, label_groups, place_together
 from federator.engine.governing import Rule
 from federator.engine.nodes import Array
 from federator.engine.opening import Clocks
@@ -175,7 +175,7 @@ class _Planner:
 
     def _absent(self, turn: Turn) -> Filling:
         """No replica of a gang; but what a silent cluster holds is believed to run there."""
-        held = turn.held * self.federation.silent
+        held = believed(turn.held * self.federation.silent, turn.wanted)
         return Filling(held, np.full(len(held), UNWEIGHED, dtype=np.int64))
 
     def _record(self, workload: Workload, outcomes: list[Outcome], position: int) -> None:

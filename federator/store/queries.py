@@ -115,6 +115,11 @@ READ_COUNTER = _named(
 FIND_WORKLOAD = _named(
     "find_workload", "One workload by name.", select(workloads).where(workloads.c.name == bindparam("name"))
 )
+FIND_WORKLOADS = _named(
+    "find_workloads",
+    "Several workloads by name.",
+    select(workloads).where(workloads.c.name.in_(bindparam("names", expanding=True))),
+)
 ENDED_WORKLOADS = _named(
     "ended_workloads",
     "A page of workloads that are over, by name.",

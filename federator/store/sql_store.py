@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 CHUNK = 500
 """Rows handled in one go: few enough that the event loop is not held up for more than some milliseconds."""
+NAMES_AT_ONCE = 500
+"""Names in one query: databases limit the number of its parameters."""
 PRUNE_ROWS = 1000
 """Rows that one transaction of retention forgets."""
 
@@ -137,6 +139,14 @@ class SqlStore(Store):
         """One workload, also if it is over."""
         rows = await self._read(queries.FIND_WORKLOAD, codec.workload, name=name)
         return rows[0] if rows else None
+
+    async def find_workloads(self, names: Sequence[str]) -> Mapping[str, WorkloadRecord]:
+        """Those of the named workloads that there are, by name."""
+        found: dict[str, WorkloadRecord] = {}
+        for first in range(0, len(names), NAMES_AT_ONCE):
+            part = list(names[first : first + NAMES_AT_ONCE])
+            found |= {w.name: w for w in await self._read(queries.FIND_WORKLOADS, codec.workload, names=part)}
+        return found
 
     async def ended_workloads(self, *, after: str = "", limit: int = 100, queue: str = "") -> Sequence[WorkloadRecord]:
         """Workloads that are over, by name, from after the given name on."""

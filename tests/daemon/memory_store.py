@@ -57,6 +57,9 @@ class MemoryStore:
     async def find_workload(self, name: str) -> WorkloadRecord | None:
         return self.workloads.get(name)
 
+    async def find_workloads(self, names: Sequence[str]) -> Mapping[str, WorkloadRecord]:
+        return {name: self.workloads[name] for name in names if name in self.workloads}
+
     async def ended_workloads(self, *, after: str = "", limit: int = 100, queue: str = "") -> Sequence[WorkloadRecord]:
         found = [w for n, w in sorted(self.workloads.items()) if n > after and w.state.over and queue in ("", w.queue)]
         return found[:limit]

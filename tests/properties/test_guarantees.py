@@ -27,7 +27,7 @@ from federator.model.policy import Bounds, Policy, Rebalance, Stay, Tier
 from federator.model.reasons import Reason, Verdict
 from federator.model.workload import Gang
 from tests.engine.build import cluster, snapshot, workload
-from tests.properties.snapshots import carried_out, snapshots
+from tests.properties.snapshots import carried_out, restless, snapshots
 
 Planner = Callable[[Snapshot], Plan]
 
@@ -67,6 +67,13 @@ def test_asking_for_an_explanation_changes_nothing(federation: Snapshot) -> None
 @given(snapshots())
 def test_planning_again_comes_to_rest_and_moves_no_replica_twice(federation: Snapshot) -> None:
     """Guarantee 7: the plan is carried out and planned again, with everything else as it was."""
+    assert unrest(federation, plan) is None
+
+
+@modest
+@given(restless())
+def test_where_everything_may_move_it_comes_to_rest_too(federation: Snapshot) -> None:
+    assert violations(federation, plan(federation)) == ()
     assert unrest(federation, plan) is None
 
 

@@ -99,7 +99,7 @@ class Proxy:
         )
         application = web.Application(client_max_size=16 * 2**20, middlewares=[_quiet])
         application.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(application, access_log=None, auto_decompress=False)
+        self._runner = web.AppRunner(application, access_log=None, auto_decompress=False, shutdown_timeout=1.0)
         await self._runner.setup()
         await self._listen()
 

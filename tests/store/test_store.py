@@ -286,3 +286,10 @@ def test_every_query_has_a_name_and_a_sentence() -> None:
     for query in found:
         assert f"/* {query.name} */" in str(query.statement), query.name
         assert query.sentence.endswith(".")
+
+
+async def test_several_workloads_are_found_at_once_and_those_that_are_not_there_are_left_out(store: SqlStore) -> None:
+    await store.commit(Changes(workloads=tuple(workload(f"w{number}") for number in range(1200))))
+    found = await store.find_workloads([f"w{number}" for number in range(0, 2400, 2)])
+    assert sorted(found) == sorted(f"w{number}" for number in range(0, 1200, 2))
+    assert all(name == record.name for name, record in found.items())
