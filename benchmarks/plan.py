@@ -50,6 +50,15 @@ def clusters(random: Random, nodes: int) -> tuple[Cluster, ...]:
     return tuple(made)
 
 
+def regional() -> tuple[Policy, ...]:
+    """Every queue fills its own twenty clusters first, to 90%, then those of the next region, and so on."""
+    names = [f"c{at:03}" for at in range(CLUSTERS)]
+    regions = [Tier(f"r{at}", tuple(names[at * 20 : at * 20 + 20]), fill_to_ppm=900_000) for at in range(10)]
+    return tuple(
+        Policy(f"from-{at}", at, Match(queues=(f"q{at}",)), tiers=tuple(regions[at:] + regions[:at])) for at in range(10)
+    )
+
+
 def policies() -> tuple[Policy, ...]:
     """One queue in four each: by room over all; two tiers; weights; ten small tiers with bounds."""
     ten = tuple(Tier(f"t{at}", clusters=(f"c{at:02}*",), fill_to_ppm=900_000) for at in range(10))
@@ -86,14 +95,19 @@ def workloads(random: Random, queues: int, shapes: int) -> tuple[Workload, ...]:
 
 
 def case(queues: int, shapes: int, nodes: int) -> Snapshot:
-    """One federation."""
+    """One federation; ten queues fill region after region."""
     random = Random(SEED)
     return Snapshot(
-        at_s=2e6, clusters=clusters(random, nodes), workloads=workloads(random, queues, shapes), policies=policies()
+        at_s=2e6,
+        clusters=clusters(random, nodes),
+        workloads=workloads(random, queues, shapes),
+        policies=regional() if queues == 10 else policies(),
     )
 
 
 CASES: Mapping[str, tuple[str, Callable[[], Snapshot]]] = {
+    "regional": ("ten tiers of 20 clusters, 40 shapes", lambda: case(10, 40, 96)),
+    "regional-different": ("the same with 2,000 shapes", lambda: case(10, 2000, 96)),
     "mixed": ("four policies, 40 shapes, room for all", lambda: case(4, 40, 96)),
     "mixed-different": ("four policies, 2,000 shapes, room for all", lambda: case(4, 2000, 96)),
     "by-room": ("one tier of all clusters, 40 shapes, room for all", lambda: case(1, 40, 96)),

@@ -156,6 +156,10 @@ class StoreUnavailable(Exception):
     """The database does not answer, is locked, or cannot write (a full disk). The text says which and the cure."""
 
 
+class StoreRefused(StoreUnavailable):
+    """The database answers and is not for this program: another one holds it, or made it. Waiting does not help."""
+
+
 class Clock(Protocol):
     """Where time comes from: the machine's in the daemon, the simulation's in the simulator."""
 

@@ -121,7 +121,7 @@ def _tell(error: Exception) -> int | None:
     Imported here, because whoever raised such an error has imported it already, and all others need not.
     """
     from federator.documents import DocumentErrors
-    from federator.ports import StoreUnavailable
+    from federator.ports import StoreRefused, StoreUnavailable
 
     if isinstance(error, DocumentErrors):
         for problem in error.problems:
@@ -129,7 +129,7 @@ def _tell(error: Exception) -> int | None:
         return WRONG_INPUT
     if isinstance(error, StoreUnavailable):
         complain(f"error: {error}")
-        return UNREACHABLE
+        return WRONG_INPUT if isinstance(error, StoreRefused) else UNREACHABLE
     if isinstance(error, OSError):
         complain(f"error: {error}")
         return WRONG_INPUT

@@ -66,12 +66,16 @@ class Cycle:
 
     async def run(self) -> None:
         """Run cycles until cancelled. A store that does not answer only delays them; nothing is lost by it."""
+        took_s = 0.0
         while True:
             with suppress(TimeoutError):
                 await within(self._clock, self._pace.cycle_s, self._state.woken())
-            await self._clock.sleep(self._pace.debounce_s)
+            # A rest as long as the work: under load half of the processor is left to orders, watches and requests.
+            await self._clock.sleep(max(self._pace.debounce_s, min(took_s, self._pace.cycle_s)))
+            began = time.perf_counter()
             try:
                 await self.once()
+                took_s = time.perf_counter() - began
                 self._state.store_problem = ""
             except StoreUnavailable as error:
                 self._state.store_problem = str(error)
@@ -278,5 +282,5 @@ def _of_role(placements: Iterable[Placement], role: str) -> list[Placement]:
     summed: dict[str, Placement] = {}
     for p in placements:
         before = summed.get(p.cluster)
-        summed[p.cluster] = replace(p, role=WHOLE, replicas=p.replicas + (before.replicas if before else 0))
+        summed[p.cluster] = p._replace(role=WHOLE, replicas=p.replicas + (before.replicas if before else 0))
     return list(summed.values())

@@ -129,7 +129,8 @@ class Settler:
         if not intent.indices - intent.settled and intent.state in (IntentState.SENT, IntentState.RECORDED):
             state = next_intent_state(intent.id, intent.state, IntentEvent.SETTLED)
             intent = replace(intent, state=state, ended_s=self._draft.at_s)
-        self._draft.put(intent)
+        if intent != self._draft.intent(intent.id):  # a write of what is written already would wake the next cycle
+            self._draft.put(intent)
         if finding.vanished and intent.state is IntentState.SENT:
             self._vanished(live, intent)
         elif finding.vanished or finding.gone:

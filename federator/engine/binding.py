@@ -11,12 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from federator.engine.nodes import Array, Mask, Nodes, Shape, Window
+from federator.engine.arrays import Array, Mask, before_in_run, between, counted_up, starts_of
+from federator.engine.nodes import Count, Nodes, Shape, Window
 from federator.model.cluster import Binding
 
 _NEVER = 2**33
 """Above the use of any node with any replica that fits it."""
 _MANY_SEATS = 50_000
+_MANY_ROWS = 4000
+"""Beyond these a shortcut pays; the answer is the same."""
 _HIGHEST_RANK = 3
 
 
@@ -36,15 +39,13 @@ class Choice:
     replicas: Array
 
 
-def bind(nodes: Nodes, shape: Shape, window: Window, replicas: Array, habits: Mapping[Binding, Mask]) -> Array:
-    """Take the room of so many replicas on each cluster of the window, as its scheduler will.
+def bind(nodes: Nodes, shape: Shape, counted: Count, replicas: Array, habits: Mapping[Binding, Mask]) -> Array:
+    """Take the room of so many replicas on each cluster of the window where it was counted, as its scheduler will.
 
     ``habits`` tells for each binding which of all clusters have it. Lots of a lower rank are filled before others.
     Returns how many replicas of each cluster found no node.
     """
-    left = replicas.copy()
-    fits = nodes.fits(shape, window)
-    room = nodes.room(shape, window, fits)
+    window, fits, room, left = counted.window, counted.fits, counted.room, replicas.copy()
     if not shape.amounts:  # asks for nothing, so it takes nothing
         return np.where(window.by_cluster(room) > 0, 0, left)
     ranks = shape.rank[window.lots]
@@ -57,17 +58,42 @@ def bind(nodes: Nodes, shape: Shape, window: Window, replicas: Array, habits: Ma
             here = granted * members[window.clusters]
             if here.any():
                 lots = (usable > 0) & (here > 0)[window.home_of]
-                HABITS[habit](_choice(nodes, shape, window, fits, lots, here))
+                many = habit is Binding.SPREAD and len(fits) > _MANY_ROWS
+                rows = _low_enough(nodes, shape, window, fits, lots, here) if many else None
+                HABITS[habit](_choice(nodes, shape, window, fits, lots, here, rows))
         left -= granted
     nodes.tidy()
     return left
 
 
-def _choice(nodes: Nodes, shape: Shape, window: Window, fits: Array, lots: Mask, replicas: Array) -> Choice:
-    """The rows of these lots that hold at least one more."""
-    at = np.flatnonzero((fits > 0) & lots[window.lot_of])
-    rows = at if isinstance(window.rows, slice) else window.rows[at]
+def _choice(
+    nodes: Nodes, shape: Shape, window: Window, fits: Array, lots: Mask, replicas: Array, at: Array | None
+) -> Choice:
+    """The rows ``at`` these places of the window, or all of these lots that hold at least one more."""
+    if at is None:
+        at = ((fits > 0) & lots[window.lot_of]).nonzero()[0]
+    rows = window.rows_at(at)
     return Choice(nodes, shape, rows, window.home_of[window.lot_of[at]], fits[at], nodes.count[rows], replicas)
+
+
+def _low_enough(nodes: Nodes, shape: Shape, window: Window, fits: Array, lots: Mask, replicas: Array) -> Array | None:
+    """The places of the rows that a spreading member could choose: few of many where each cluster gets few.
+
+    None goes above the height that the emptiest node would reach with all of its cluster's replicas, if it held them.
+    """
+    use, step = nodes.use[window.rows], shape.step[window.lots]
+    usable = fits > 0
+    lowest = np.minimum.reduceat(np.where(usable, use, _NEVER), window.lot_starts)
+    steps = np.where(lots, step, 0)
+    top = np.minimum.reduceat(np.where(lots, lowest, _NEVER), window.cluster_starts)
+    top += replicas * np.maximum.reduceat(steps, window.cluster_starts)
+    highest = np.where(lots, top[window.home_of] - step, -1)
+    at = (usable & (use <= highest.repeat(window.sizes))).nonzero()[0]
+    homes = window.home_of[window.lot_of[at]]
+    rows = window.rows_at(at)
+    seats = np.minimum((top[homes] - use[at]) // step[window.lot_of[at]], fits[at]) * nodes.count[rows]
+    enough = np.bincount(homes, seats, len(replicas)) >= replicas
+    return at if enough.all() else None
 
 
 def spread(choice: Choice) -> None:
@@ -75,36 +101,50 @@ def spread(choice: Choice) -> None:
 
     A node's j-th replica lifts its use to ``use + j * step``; the lowest such heights are the answer.
     """
-    nodes, shape, rows, homes, counts = choice.nodes, choice.shape, choice.rows, choice.homes, choice.counts
-    use, step, replicas = nodes.use[rows], shape.step[nodes.lot[rows]], choice.replicas
-    asked = replicas[homes]
-    fits = np.minimum(choice.fits, asked)
-    # No replica lands above the height at which one row alone would have taken all of its cluster's.
-    alone = np.where(fits * counts >= asked, use - (-asked // counts) * step, _NEVER)
-    starts = np.flatnonzero(np.diff(homes, prepend=-1))
-    top = np.full(len(replicas), _NEVER, dtype=np.int64)
-    top[homes[starts]] = np.minimum.reduceat(alone, starts)
-    levels = np.clip((top[homes] - use) // step, 0, fits)
-    near = np.flatnonzero(levels)
-    rows, homes, counts, use, step, levels = (a[near] for a in (rows, homes, counts, use, step, levels))
+    nodes, shape, replicas = choice.nodes, choice.shape, choice.replicas
+    use, step = nodes.use[choice.rows], shape.step[nodes.lot[choice.rows]]
+    near, top = _first_seats(choice, use, step)
+    rows, homes, counts, use, step = choice.rows[near], choice.homes[near], choice.counts[near], use[near], step[near]
+    levels = np.minimum((top[homes] - use) // step, choice.fits[near])
     sure = np.zeros_like(levels)
     if int(levels.sum()) > _MANY_SEATS:
         sure, levels = _narrow(levels, homes, counts, use, step, replicas)
         replicas = replicas - np.bincount(homes, sure * counts, len(replicas)).astype(np.int64)
     open_seats = levels - sure
-    of = np.repeat(np.arange(len(rows)), open_seats)
-    level = np.arange(len(of)) - np.repeat(np.cumsum(open_seats) - open_seats, open_seats) + sure[of] + 1
-    order = _sorted((homes[of] << 34) + use[of] + level * step[of], nodes.first[rows[of]])
-    granted = np.zeros(len(of), dtype=np.int64)
-    granted[order] = _served(homes[of[order]], counts[of[order]], replicas)
-    whole = granted == counts[of]
-    times = sure + np.bincount(of[whole], minlength=len(rows))
-    some_nodes = np.flatnonzero((granted > 0) & ~whole)  # the last seat of a cluster: some of its row's nodes
-    last = of[some_nodes]
-    fresh = nodes.split(rows[last], granted[some_nodes])
-    nodes.charge(fresh, times[last] + 1, shape)
-    lifted = np.flatnonzero(times)
+    of = np.arange(len(rows)).repeat(open_seats)
+    heights = use[of] + (counted_up(open_seats) + sure[of] + 1) * step[of]
+    of = of[_sorted((homes[of] << 34) + heights, nodes.first[rows[of]])]
+    seats = counts[of]
+    granted = _served(homes[of], seats, replicas)
+    times = sure + np.bincount(of[granted == seats], minlength=len(rows))
+    lifted = times.nonzero()[0]
+    some_nodes = ((granted > 0) & (granted < seats)).nonzero()[0]  # the last seat of a cluster: some of its row's nodes
+    if len(some_nodes):
+        last = of[some_nodes]
+        fresh = nodes.split(rows[last], granted[some_nodes])
+        nodes.charge(fresh, times[last] + 1, shape)
     nodes.charge(rows[lifted], times[lifted], shape)
+
+
+def _first_seats(choice: Choice, use: Array, step: Array) -> tuple[Array, Array]:
+    """The rows (by place in the choice) that may get a replica, and by cluster a height that none goes above.
+
+    That is where the first seats of the lowest nodes alone would do. Where they do not, all nodes get one, and more
+    seats are needed above: then the height is that at which one row alone has seats enough, or there is no bound.
+    """
+    homes, asked, first = choice.homes, choice.replicas[choice.homes], use + step
+    order = np.argsort((homes << 34) + first)
+    ranked, many, wanted = homes[order], choice.counts[order], asked[order]
+    before = before_in_run(many, starts_of(ranked))
+    last = ((before < wanted) & (before + many >= wanted)).nonzero()[0]
+    top = np.full(len(choice.replicas), _NEVER, dtype=np.int64)
+    top[ranked[last]] = first[order[last]]
+    unbound = (top[homes] == _NEVER).nonzero()[0]
+    if len(unbound):
+        fits, counts, asked = choice.fits[unbound], choice.counts[unbound], asked[unbound]
+        alone = np.where(fits * counts >= asked, use[unbound] - (-asked // counts) * step[unbound], _NEVER)
+        np.minimum.at(top, homes[unbound], alone)
+    return (first <= top[homes]).nonzero()[0], top
 
 
 def _narrow(
@@ -115,7 +155,7 @@ def _narrow(
     high = np.full(len(replicas), _NEVER, dtype=np.int64)
 
     def up_to(height: Array) -> Array:
-        below: Array = np.clip((height[homes] - use) // step, 0, levels)
+        below: Array = between((height[homes] - use) // step, 0, levels)
         return below
 
     while int((high - low).max()) > 1:
@@ -151,22 +191,19 @@ def _fill_up(choice: Choice, order: Array) -> None:
     rows, fits = choice.rows[order], choice.fits[order]
     granted = _served(choice.homes[order], fits * choice.counts[order], choice.replicas)
     filled, rest = np.divmod(granted, fits)
-    full = np.flatnonzero(filled)
+    full = filled.nonzero()[0]
     whole = filled[full] == choice.counts[order][full]
     nodes.charge(rows[full[whole]], fits[full[whole]], shape)
     parted = full[~whole]  # the last row of a cluster: at most one for each
     nodes.charge(nodes.split(rows[parted], filled[parted]), fits[parted], shape)
-    last = np.flatnonzero(rest)  # one more node is filled in part: at most one for each cluster
+    last = rest.nonzero()[0]  # one more node is filled in part: at most one for each cluster
     nodes.charge(nodes.split(rows[last], np.ones(len(last), dtype=np.int64)), rest[last], shape)
 
 
 def _served(homes: Array, offers: Array, replicas: Array) -> Array:
     """What is taken of each offer when every cluster takes its replicas from its first offers on."""
-    before = np.cumsum(offers) - offers
-    starts = np.flatnonzero(np.diff(homes, prepend=-1))
-    base = np.repeat(before[starts], np.diff(starts, append=len(homes)))
-    served: Array = np.clip(replicas[homes] - (before - base), 0, offers)
-    return served
+    served = replicas[homes] - before_in_run(offers, starts_of(homes))
+    return between(served, 0, offers)
 
 
 def _sorted(keys: Array, numbers: Array) -> Array:

@@ -12,10 +12,11 @@ from functools import cached_property
 import numpy as np
 
 from federator.documents.quantities import format_amount
+from federator.engine.arrays import Array, Mask
 from federator.engine.constraints import Constraints, flavor_requirement
 from federator.engine.governing import NO_TIER, Rule
 from federator.engine.lots import NO_NODES
-from federator.engine.nodes import Array, Mask, Nodes, Shape
+from federator.engine.nodes import Nodes, Shape
 from federator.model.cluster import Cluster, Flavor, Health
 from federator.model.reasons import Reason, Verdict
 from federator.model.resources import CPU, MEMORY, STORAGE, Resources

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from federator.engine.arrays import Array, Mask
 from federator.engine.binding import bind
 from federator.engine.constraints import Constraints
 from federator.engine.feasibility import Eligibility, Feasibility, Verdicts
 from federator.engine.governing import Governing
-from federator.engine.nodes import UNLIMITED, Array, Mask, Nodes, Saved, Shape
+from federator.engine.nodes import UNLIMITED, Count, Nodes, Saved, Shape
 from federator.model.cluster import Binding, Cluster, Health
 from federator.model.plan import Holding, Snapshot
 from federator.model.reasons import Reason, Verdict
@@ -42,6 +43,8 @@ class Federation:
         self.working = ~(self.silent | self.cordoned | self.draining)
         """Clusters that take new work; only they count in the fill of a tier."""
         self._numbers: dict[str, Array] = {}
+        self.dominant: dict[object, tuple[str, int, Array] | None] = {}
+        """What ``tier_fill`` has found of each tier for each shape."""
         self.limits = self._limits()
         self._reports = [at for at, cluster in enumerate(self.clusters) if cluster.unschedulable]
         self._holdings: dict[tuple[str, str], list[Holding]] = {}
@@ -117,20 +120,21 @@ class Federation:
                     said.setdefault(at, report.message)
         return said
 
-    def take(self, shape: Shape, replicas: Array, groups: Sequence[Array] = ()) -> Array:
+    def take(self, shape: Shape, replicas: Array, counted: Iterable[Count] = ()) -> Array:
         """Take the room of so many more replicas on each cluster; returns how many found no node.
 
-        ``groups`` are clusters that are looked at together, if not all are; no replica is outside them.
+        ``counted`` says where their room has been counted, if it has: no replica is elsewhere.
         """
         if self.limits is not None:
             for at, asked in shape.amounts:
                 # What cannot be below zero stays so: the quota may have been lowered below what is on its way.
                 self.limits[at] = np.maximum(0, self.limits[at] - asked * replicas)
-        left, known = np.zeros_like(replicas), np.where(self.unknown, 0, replicas)
-        for group in groups or (np.arange(len(replicas)),):
-            if known[group].any():
-                window = self.nodes.window(None if len(group) == len(replicas) else group)
-                left[group] = bind(self.nodes, shape, window, known[group], self.habits)
+        left, known = np.zeros_like(replicas), replicas * ~self.unknown
+        for one in counted or (self.nodes.count_room(shape),):
+            here = one.window.clusters
+            if known[here].any():
+                count = one if one.layout == self.nodes.layout else self.nodes.count_room(shape, here)
+                left[here] = bind(self.nodes, shape, count, known[here], self.habits)
         return left
 
     def still_allowed(self, shape: Shape, at: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from federator.engine.arrays import Array
 from federator.engine.federation import Federation
 from federator.engine.governing import Rule
 from federator.engine.turn import Turn
@@ -32,20 +33,30 @@ def tier_fill(federation: Federation, rule: Rule, place: int, requests: Resource
     That is where a cluster has unknown room, or where nothing is asked for that the tier has. The dominant resource
     is the one of which the requests are the largest share of the tier. ``potential`` counts nodes that could exist.
     """
-    at = rule.members[place]
+    key = (id(rule), place, requests, potential)
+    if key not in federation.dominant:
+        federation.dominant[key] = _dominant(federation, rule.members[place], requests, potential)
+    found = federation.dominant[key]
+    if found is None:
+        return None
+    name, whole, counted = found
+    return Fill(name, whole - federation.nodes.free_in(name, counted, potential=potential), whole)
+
+
+def _dominant(federation: Federation, at: Array, requests: Resources, potential: bool) -> tuple[str, int, Array] | None:
+    """The dominant resource, how much of it there is, and on which clusters it counts."""
     counted = at[federation.working[at]]
     if not len(counted) or federation.unknown[counted].any():
         return None
-    nodes = federation.nodes
     shares = []
     for name, asked in requests.items_:
-        whole = int(nodes.allocatable_of(name, potential=potential)[counted].sum())
+        whole = int(federation.nodes.allocatable_of(name, potential=potential)[counted].sum())
         if asked > 0 and whole > 0:
             shares.append((-Fraction(asked, whole), name, whole))
     if not shares:
         return None
     _, name, whole = min(shares)
-    return Fill(name, whole - int(nodes.free_of(name, potential=potential)[counted].sum()), whole)
+    return name, whole, counted
 
 
 def fill_limit(federation: Federation, turn: Turn, place: int, *, potential: bool) -> int | None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from federator.engine.arrays import Array, Mask
 from federator.engine.federation import Federation
 from federator.engine.fill import below_fill, tier_fill
-from federator.engine.nodes import Array, Mask
 from federator.engine.opening import Clocks, Passed, Wait, passed, wait_for
 from federator.engine.stay import loose_replicas, moves_left
 from federator.engine.tiers import UNWEIGHED, Filling, since
@@ -199,7 +199,7 @@ class InOneCluster:
             shape = turn.eligibility.shape if potential else federation.nodes.only_existing(turn.eligibility.shape)
             replicas = np.zeros(len(federation.names), dtype=np.int64)
             replicas[at] = min(lacking, federation.still_allowed(shape, at))
-            left = federation.take(shape, replicas, [np.array([at])])
+            left = federation.take(shape, replicas, [federation.nodes.count_room(shape, np.array([at]))])
             found += int(replicas[at] - left[at]) + min(turn.wanted, int(turn.held[at]))
         if found == self.total:
             return True

@@ -9,9 +9,9 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from federator.documents.expressions import workload_variables
+from federator.engine.arrays import Array
 from federator.engine.constraints import Constraints, condition
 from federator.engine.division import WEIGHT_MAX
-from federator.engine.nodes import Array
 from federator.model.cluster import Cluster
 from federator.model.policy import DEFAULT_POLICY, Bounds, Policy, Tier
 from federator.model.workload import Workload
@@ -50,6 +50,8 @@ class Governing:
         self._clusters = clusters
         self._constraints = constraints
         self._rules: dict[tuple[int, str], Rule] = {}
+        self._personal: dict[int, bool] = {}
+        """Whether the tiers of a policy may differ from workload to workload."""
         self._by_queue: dict[str, list[Policy]] = {}
 
     def rule(self, workload: Workload) -> Rule:
@@ -59,8 +61,9 @@ class Governing:
             candidates = [policy for policy in self._policies if _serves(policy, workload.queue)]
             self._by_queue[workload.queue] = candidates
         policy = next((policy for policy in candidates if _matches(policy, workload)), DEFAULT_POLICY)
-        reads_workload = any(self._constraints.reads_workload(tier.constraint) for tier in policy.tiers)
-        key = (id(policy), workload.name if reads_workload else "")
+        if id(policy) not in self._personal:
+            self._personal[id(policy)] = any(self._constraints.reads_workload(tier.constraint) for tier in policy.tiers)
+        key = (id(policy), workload.name if self._personal[id(policy)] else "")
         if key not in self._rules:
             self._rules[key] = self._lay_out(policy, workload)
         return self._rules[key]
@@ -68,9 +71,7 @@ class Governing:
     def _lay_out(self, policy: Policy, workload: Workload) -> Rule:
         tier = np.full(len(self._clusters), NO_TIER, dtype=np.int64)
         for place in range(len(policy.tiers) - 1, -1, -1):  # the first tier that has a cluster keeps it
-            for at, cluster in enumerate(self._clusters):
-                if self._has(policy.tiers[place], cluster, at, workload):
-                    tier[at] = place
+            tier[self._in_tier(policy.tiers[place], workload)] = place
         bounds = [policy.bounds.get(c.name, policy.bounds.get("*", Bounds())) for c in self._clusters]
         members = tuple(np.flatnonzero(tier == place) for place in range(len(policy.tiers)))
         weights = np.array([BY_RULE if b.weight is None else b.weight for b in bounds], dtype=np.int64)
@@ -92,10 +93,18 @@ class Governing:
         others = tier.weights.get("*", 0)
         return np.array([tier.weights.get(self._clusters[one].name, others) for one in at], dtype=np.int64)
 
-    def _has(self, tier: Tier, cluster: Cluster, at: int, workload: Workload) -> bool:
-        if tier.clusters:
-            return any(fnmatchcase(cluster.name, pattern) for pattern in tier.clusters)
-        return self._constraints.on_clusters(tier.constraint, workload)[at] is None
+    def _in_tier(self, tier: Tier, workload: Workload) -> list[int]:
+        """The places of the clusters that the tier names, or that its constraint lets in."""
+        if not tier.clusters:
+            answers = self._constraints.on_clusters(tier.constraint, workload)
+            return [at for at, requirement in enumerate(answers) if requirement is None]
+        names = frozenset(tier.clusters)
+        globs = [pattern for pattern in tier.clusters if any(sign in pattern for sign in "*?[")]
+        return [
+            at
+            for at, cluster in enumerate(self._clusters)
+            if cluster.name in names or any(fnmatchcase(cluster.name, pattern) for pattern in globs)
+        ]
 
 
 def _serves(policy: Policy, queue: str) -> bool:

@@ -10,14 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from federator.engine.arrays import Array, Mask, starts_of
 from federator.engine.lots import Lot, amounts_by_lot, lots_of, rows_of, use_scale
 from federator.model.cluster import Cluster
 from federator.model.resources import CPU, MEMORY, Resources
-
-Array = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 WHOLE_NODE = 2**30
 """A node's use is the share of its cpu plus the share of its memory that is taken, each in 2**-30 rounded down."""
@@ -47,8 +44,9 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """The rows of some clusters: which they are, and where in them each lot, and in the lots each cluster, begins.
+    """The rows of some clusters: which they are (a slice where they lie together), and where in them each lot begins.
 
+    ``lots`` of ``sizes`` rows begin at ``lot_starts``, the lots of each of ``clusters`` at ``cluster_starts``.
     ``lot_of`` is by row the place in ``lots``, ``home_of`` by lot the place in ``clusters``.
     """
 
@@ -59,6 +57,11 @@ class Window:
     home_of: Array
     lot_starts: Array
     cluster_starts: Array
+    sizes: Array
+
+    def rows_at(self, places: Array) -> Array:
+        """Which rows of all stand at these places of the window."""
+        return places + self.rows.start if isinstance(self.rows, slice) else self.rows[places]
 
     def by_lot(self, rows: Array) -> Array:
         """The sum over the rows of each lot."""
@@ -67,6 +70,16 @@ class Window:
     def by_cluster(self, lots: Array) -> Array:
         """The sum over the lots of each cluster."""
         return np.add.reduceat(lots, self.cluster_starts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Count:
+    """Room counted on a window: how many of a shape each node of a row ``fits``, and the ``room`` by lot."""
+
+    window: Window
+    layout: int
+    fits: Array
+    room: Array
 
 
 class Nodes:
@@ -124,12 +137,14 @@ class Nodes:
         return self._windows[key]
 
     def _open(self, clusters: Array | None) -> Window:
-        rows: Array | slice = slice(None)
+        rows: Array | slice = slice(0, len(self.lot))
         if clusters is None:
             clusters, lots = np.arange(self._clusters), np.arange(len(self.lots))
         else:
             lots = np.flatnonzero(np.isin(self.home, clusters))
             rows = np.flatnonzero(np.isin(self.lot, lots))
+            if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
+                rows = slice(int(rows[0]), int(rows[-1]) + 1)
         homes = np.searchsorted(clusters, self.home[lots])
         sizes = self.sizes[lots]
         return Window(
@@ -139,7 +154,8 @@ class Nodes:
             lot_of=np.repeat(np.arange(len(lots)), sizes),
             home_of=homes,
             lot_starts=np.cumsum(sizes) - sizes,
-            cluster_starts=np.flatnonzero(np.diff(homes, prepend=-1)),
+            cluster_starts=starts_of(homes),
+            sizes=sizes,
         )
 
     def shape(self, requests: Resources, allowed: Mask, rank: Array) -> Shape:
@@ -158,31 +174,36 @@ class Nodes:
         """The same shape kept off nodes that do not exist yet."""
         return replace(shape, allowed=shape.allowed & ~self.potential) if self.any_potential else shape
 
-    def fits(self, shape: Shape, window: Window) -> Array:
-        """How many replicas each node of each row could still hold, if the shape may use its lot."""
+    def count_room(self, shape: Shape, clusters: Array | None = None) -> Count:
+        """How many replicas the nodes of these clusters (None: of all) could still hold."""
+        window = self.window(clusters)
         fits: Array | None = None
         for at, asked in shape.amounts:
             each = self.free[at, window.rows] // asked
             fits = each if fits is None else np.minimum(fits, each, out=fits)
+        counts = self.count[window.rows]
         if fits is None:
-            fits = np.where(self.count[window.rows] > 0, UNLIMITED >> 20, 0)
-        return fits
-
-    def room(self, shape: Shape, window: Window, fits: Array) -> Array:
-        """By lot of the window: how many replicas its nodes can still hold."""
-        room: Array = window.by_lot(fits * self.count[window.rows]) * shape.allowed[window.lots]
-        return room
+            fits = np.where(counts > 0, UNLIMITED >> 20, 0)
+        return Count(window, self.layout, fits, window.by_lot(fits * counts) * shape.allowed[window.lots])
 
     def free_of(self, resource: str, *, potential: bool = False) -> Array:
         """What is free of a resource on the nodes of each cluster; ``potential``: also on those that could exist."""
+        key = (resource, potential)
         if self._free_at != self.version:
             self._free_of, self._free_at = {}, self.version
-        key = (resource, potential)
         if key not in self._free_of:
             window = self.window()
             amounts = window.by_lot(self.free[self.resources.index(resource)] * self.count)
             self._free_of[key] = window.by_cluster(amounts if potential else amounts * ~self.potential)
         return self._free_of[key]
+
+    def free_in(self, resource: str, clusters: Array, *, potential: bool = False) -> int:
+        """The same for some clusters together."""
+        window = self.window(clusters)
+        amounts = window.by_lot(self.free[self.resources.index(resource), window.rows] * self.count[window.rows])
+        if self.any_potential and not potential:
+            amounts = amounts * ~self.potential[window.lots]
+        return int(amounts.sum())
 
     def allocatable_of(self, resource: str, *, potential: bool = False) -> Array:
         """What the nodes of each cluster offer of a resource; ``potential``: also those that could exist."""
@@ -201,7 +222,7 @@ class Nodes:
 
         At most one row of each lot may be given.
         """
-        parted = np.flatnonzero(nodes < self.count[rows])
+        parted = (nodes < self.count[rows]).nonzero()[0]
         result = rows.copy()
         if len(parted):
             old, part = rows[parted], nodes[parted]

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from federator.engine.arrays import Array, Mask
 from federator.engine.federation import Federation
-from federator.engine.nodes import Array, Mask
 from federator.model.cluster import Health
 from federator.model.policy import Tier
 
@@ -50,6 +50,9 @@ def passed(federation: Federation, suits: Mask, members: Array, takers: bool, si
     ``suits`` tells which clusters would do, ``takers`` whether one would take more if it had room, ``since_s`` since
     when it has been full.
     """
+    silent = federation.silent[members]
+    if not silent.any():
+        return Passed(Standing.FULL, federation.at_s - since_s) if takers else Passed(Standing.CLOSED, 0.0)
     could = [int(at) for at in members if suits[at] and not _put_aside(federation, int(at))]
     if could and all(federation.silent[at] for at in could):
         away_s = min(federation.clusters[at].away_s for at in could)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from federator.documents.quantities import format_share
+from federator.engine.arrays import Array
 from federator.engine.federation import Federation
 from federator.engine.fill import tier_fill
-from federator.engine.nodes import Array
 from federator.engine.tiers import Filling
 from federator.engine.turn import Turn
 from federator.engine.verdicts import Scene, TierLimit
@@ -33,17 +33,15 @@ class Outcome:
     whole_room: Array | None = None
     together: int = 0
     bound: bool = False
+    grown: Array = field(init=False)
+    """What is added to what each cluster holds."""
+    refused: int = field(init=False)
+    """How many replicas have no place."""
 
-    @property
-    def grown(self) -> Array:
-        """What is added to what each cluster holds."""
-        grown: Array = np.maximum(self.filling.placed - self.turn.held, 0)
-        return grown
-
-    @property
-    def refused(self) -> int:
-        """How many replicas have no place."""
-        return self.turn.wanted - self.filling.total
+    def __post_init__(self) -> None:
+        placed, held = self.filling.placed, self.turn.held
+        self.grown = np.maximum(placed - held, 0) if self.turn.holds else placed
+        self.refused = self.turn.wanted - self.filling.total
 
     @property
     def blocked(self) -> bool:
@@ -52,20 +50,21 @@ class Outcome:
         may = turn.eligibility.suits & (filling.placed < turn.maxima) & (turn.rule.weights != 0)
         return self.refused > 0 and bool(may.any())
 
-    def placements(self, federation: Federation) -> Iterator[Placement]:
-        """The wanted state of the role."""
+    def placements(self) -> list[Placement]:
+        """The wanted state of the role, in the order of cluster names."""
         turn, placed = self.turn, self.filling.placed
         policy, role, workload = turn.rule.policy.name, turn.role.name, turn.workload.name
-        tiers = [*(tier.name for tier in turn.rule.tiers), ""]  # picked by NO_TIER, which is -1
-        at = np.flatnonzero(placed)
-        names = federation.names
-        for one, replicas, place in zip(at.tolist(), placed[at].tolist(), turn.rule.tier[at].tolist(), strict=True):
-            yield Placement(workload, role, names[one], replicas, tiers[place], policy)
+        tiers = [*(tier.name for tier in turn.rule.tiers), ""]  # the last is picked by NO_TIER, which is -1
+        names = turn.federation.names
+        at = placed.nonzero()[0]
+        columns = zip(at.tolist(), placed[at].tolist(), turn.rule.tier[at].tolist(), strict=True)
+        return [Placement(workload, role, names[one], many, tiers[place], policy) for one, many, place in columns]
 
     def moves(self, federation: Federation) -> Iterator[Move]:
         """The clusters that lose replicas paired with those that gain some, both in the order of names."""
-        grown = self.grown
-        lost = np.maximum(self.turn.held - self.filling.placed, 0)
+        if not self.turn.holds:
+            return
+        grown, lost = self.grown, np.maximum(self.turn.held - self.filling.placed, 0)
         if not lost.any() or not grown.any():
             return
         sources = np.repeat(np.arange(len(lost)), lost)

@@ -7,16 +7,17 @@ the clusters as they will be. Room that a move or a withdrawal will free is give
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import numpy as np
 
+from federator.engine.arrays import Array
 from federator.engine.explain import explanation
 from federator.engine.federation import Federation
 from federator.engine.gangs import InOneCluster, believed, by_heft, label_groups, place_together
 from federator.engine.governing import Rule
-from federator.engine.nodes import Array
 from federator.engine.opening import Clocks
 from federator.engine.order import in_order
 from federator.engine.outcome import Outcome
@@ -41,11 +42,16 @@ def plan(snapshot: Snapshot, *, explain: Collection[str] = ()) -> Plan:
 class _Answer:
     """What has been decided so far."""
 
-    placements: list[Placement] = field(default_factory=list)
+    placements: list[list[Placement]] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
     full_tiers: set[tuple[str, str, str]] = field(default_factory=set)
     explanations: dict[str, Explanation] = field(default_factory=dict)
+
+
+def _workload_and_role(placements: Iterable[Placement]) -> tuple[str, str]:
+    first = next(iter(placements))
+    return first.workload, first.role
 
 
 class _Planner:
@@ -68,7 +74,7 @@ class _Planner:
                 self.blocked_heads.setdefault(workload.queue, workload.name)
         answer = self.answer
         return Plan(
-            placements=tuple(sorted(answer.placements, key=lambda p: (p.workload, p.role, p.cluster))),
+            placements=tuple(chain.from_iterable(sorted(filter(None, answer.placements), key=_workload_and_role))),
             refusals=tuple(sorted(answer.refusals, key=lambda r: (r.workload, r.role))),
             moves=tuple(sorted(answer.moves, key=lambda m: (m.workload, m.role, m.source, m.target))),
             full_tiers=frozenset(answer.full_tiers),
@@ -127,12 +133,11 @@ class _Planner:
     def _place_alone(self, turn: Turn) -> Outcome:
         """Replicas that start one by one; but a workload that holds nothing starts with its minReplicas at least."""
         filling = self._settle(turn)
-        needed = min(turn.workload.min_replicas, turn.wanted)
-        if filling.total >= needed or turn.held.any():
+        needed, found = min(turn.workload.min_replicas, turn.wanted), filling.total
+        if found >= needed or turn.holds:
             return Outcome(turn, filling)
-        verdict = Verdict(Reason.BELOW_MIN_REPLICAS, {"needed": needed, "room": filling.total})
         filling.placed[:] = 0
-        return Outcome(turn, filling, verdict)
+        return Outcome(turn, filling, Verdict(Reason.BELOW_MIN_REPLICAS, {"needed": needed, "room": found}))
 
     def _wait_behind(self, turn: Turn) -> Outcome:
         """What it holds stays, nothing new starts, because the head of its queue waits."""
@@ -140,6 +145,7 @@ class _Planner:
         closed = replace(turn.look_everywhere(), room=turn.room.only(nowhere))
         filling = self._fill(closed, turn.held, False)
         filling.full.clear()
+        filling.weights[:] = UNWEIGHED
         queue = turn.workload.queue
         head = {"head": self.blocked_heads[queue], "queue": queue}
         return Outcome(turn, filling, Verdict(Reason.BEHIND_BLOCKED_HEAD, head))
@@ -190,8 +196,8 @@ class _Planner:
             if outcome.refused > 0 and why is not None and policy is not None:
                 answer.refusals.append(Refusal(workload.name, turn.role.name, outcome.refused, why, policy.name))
             if not outcome.bound and outcome.grown.any():
-                federation.take(turn.eligibility.shape, outcome.grown, turn.rule.members)
-            answer.placements.extend(outcome.placements(federation))
+                federation.take(turn.eligibility.shape, outcome.grown, turn.counted)
+            answer.placements.append(outcome.placements())
             answer.moves.extend(outcome.moves(federation))
             for place in outcome.filling.full:
                 answer.full_tiers.add((turn.rule.policy.name, turn.rule.tiers[place].name, shape_key(workload)))

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from federator.model.indexset import IndexSet
 from federator.model.intent import Failure, Intent, IntentState, ObservedIntent
 
+LOST = "Lost"
+"""The reason given for a replica that its cluster should have and has not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -79,9 +82,14 @@ def _present(intent: Intent, seen: ObservedIntent, unproven: Collection[str]) ->
     # A replica that was told to leave may be reported as failed: that is its leaving, not a failure.
     leaving = meant if intent.state is IntentState.LEAVING else intent.withdrawn
     there = seen.pending | seen.running | seen.succeeded
+    failed = [f for f in seen.failed if f.index in meant and f.index not in leaving]
+    if intent.state is IntentState.SENT and intent.id not in unproven:
+        # Somebody removed a part of it: the cluster has other replicas of the intent, and knows nothing of these.
+        lost = meant - leaving - there - IndexSet.of(f.index for f in seen.failed)
+        failed += [Failure(index, LOST, "the cluster no longer has it", own_fault=False) for index in lost]
     return Finding(
         intent,
         succeeded=seen.succeeded & meant,
-        failed=tuple(f for f in seen.failed if f.index in meant and f.index not in leaving),
+        failed=tuple(failed),
         left=IndexSet() if intent.id in unproven else intent.withdrawn - there,
     )

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from federator.engine.arrays import Array
 from federator.engine.federation import Federation
 from federator.engine.governing import NO_TIER
-from federator.engine.nodes import Array
 from federator.engine.tiers import Filling
 from federator.engine.turn import Turn
 from federator.model.plan import Holding
@@ -21,6 +21,8 @@ Fill = Callable[[Array, bool], Filling]
 def settle(federation: Federation, turn: Turn, fill: Fill) -> Filling:
     """Place the role: what its policy lets move is placed anew, everything else stays where it is."""
     stay = turn.rule.policy.stay
+    if not turn.holds:
+        return fill(turn.held, False)
     holdings = federation.holdings(turn.workload.name, turn.role.name)
     loose = np.minimum(loose_replicas(federation, turn.held, holdings, stay), turn.held)
     afresh = stay.rebalance is Rebalance.ALWAYS

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from federator.engine.arrays import Array, Mask, total
 from federator.engine.division import divide
 from federator.engine.federation import Federation
 from federator.engine.fill import fill_limit
 from federator.engine.governing import BY_RULE, NO_TIER
-from federator.engine.nodes import Array, Mask
 from federator.engine.opening import Clocks, Passed, Wait, passed, wait_for
 from federator.engine.turn import Turn
 from federator.engine.weights import by_rule
@@ -38,7 +38,7 @@ class Filling:
     @property
     def total(self) -> int:
         """How many replicas have a place."""
-        return int(self.placed.sum())
+        return total(self.placed)
 
 
 @dataclass(slots=True, eq=False)
@@ -52,19 +52,19 @@ class Filler:
     clocks: Clocks
     outage_grace_s: float
     home: Array = field(init=False)
-    holds: bool = field(init=False)
 
     def __post_init__(self) -> None:
         turn = self.turn
-        may_stay = turn.eligibility.suits & ~self.federation.draining
-        self.holds = bool(turn.held.any())
-        self.firm = np.minimum(self.firm, turn.maxima)
-        self.home = np.minimum(np.where(may_stay, turn.held, self.firm), turn.maxima)
+        self.home = self.firm
+        if turn.holds:
+            may_stay = turn.eligibility.suits & ~self.federation.draining
+            self.firm = np.minimum(self.firm, turn.maxima)
+            self.home = np.minimum(np.where(may_stay, turn.held, self.firm), turn.maxima)
 
     def fill(self) -> Filling:
         """Give every replica that can have one a place."""
         turn = self.turn
-        if int(self.firm.sum()) > turn.wanted:
+        if total(self.firm) > turn.wanted:
             return self._scale_in()
         result = Filling(self.firm.copy(), np.full_like(self.firm, UNWEIGHED))
         left = turn.wanted - result.total
@@ -102,11 +102,11 @@ class Filler:
         """Fill one tier with up to ``left`` more replicas; returns how many it took."""
         at = self.turn.rule.members[place]
         before, home = result.placed[at], self.home[at]
-        wanted = int(before.sum()) + left
+        wanted = total(before) + left
         stays = before if self.afresh or not limited else np.maximum(before, home)
         if left <= 0 or not len(at):
             return 0
-        if int(stays.sum()) > wanted:  # what runs here is more than is wanted here: the firm stay, the rest shrinks
+        if total(stays) > wanted:  # what runs here is more than is wanted here: the firm stay, the rest shrinks
             result.placed[at] = shrink(
                 wanted, tier_weights(self.federation, self.turn, place, wanted, home), before, stays
             )
@@ -130,10 +130,10 @@ class Filler:
             result.weights[at] = weights
             takes = wanted
             if limited and (limit := fill_limit(self.federation, turn, place, potential=extra)) is not None:
-                takes = max(int(now.sum()), min(wanted, int(turn.held[at].sum()) + limit))
+                takes = max(total(now), min(wanted, total(turn.held[at]) + limit))
                 (result.at_fill.add if takes < wanted else result.at_fill.discard)(place)
             now = divide(takes, weights, now, np.minimum(minima, caps), caps)
-            if int(now.sum()) >= wanted:
+            if total(now) >= wanted:
                 break
         return now
 
@@ -152,15 +152,15 @@ class Filler:
         if not ((room.more[at] + room.extra[at] > grown) & self._takers(result, place)).any():
             return True
         limit = fill_limit(self.federation, self.turn, place, potential=bool(room.extra[at].any()))
-        return limit is not None and int(grown.sum()) >= limit
+        return limit is not None and total(grown) >= limit
 
     def _needed_later(self, place: int) -> bool:
         """Whether a tier after this one holds some of it."""
-        return self.holds and bool(self.turn.held[self.turn.rule.tier > place].any())
+        return self.turn.holds and bool(self.turn.held[self.turn.rule.tier > place].any())
 
     def _stay_behind(self, result: Filling, left: int) -> None:
         """What found no other place stays where it is: on draining clusters and on those that would not take it now."""
-        if left > 0:
+        if left > 0 and self.turn.holds:
             loose = np.maximum(np.minimum(self.turn.held, self.turn.maxima) - result.placed, 0)
             before = np.cumsum(loose) - loose
             result.placed += np.clip(left - before, 0, loose)
@@ -172,7 +172,7 @@ class Filler:
         left = turn.wanted
         for place, at in enumerate(turn.rule.members):
             runs = self.firm[at]
-            wanted = min(left, int(runs.sum()))
+            wanted = min(left, total(runs))
             if wanted > 0:
                 turn.look(place)
                 weights = tier_weights(self.federation, turn, place, wanted, self.home[at] + turn.room.more[at])
@@ -205,6 +205,6 @@ def shrink(wanted: int, weights: Array, firm: Array, runs: Array, minima: Array 
     """Divide fewer replicas than run, with what runs as caps; clusters without weight lose theirs first."""
     low = np.zeros_like(runs) if minima is None else np.minimum(minima, runs)
     kept = divide(wanted, weights, firm, low, runs)
-    if int(kept.sum()) < wanted:
+    if total(kept) < wanted:
         kept = divide(wanted, np.ones_like(weights), kept, np.zeros_like(runs), runs)
     return kept

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from federator.engine.arrays import Array, Mask
 from federator.engine.feasibility import Eligibility
 from federator.engine.federation import Federation
 from federator.engine.governing import Rule
-from federator.engine.nodes import UNLIMITED, Array, Mask
+from federator.engine.nodes import UNLIMITED, Count
 from federator.model.workload import Role, Workload
 
 
@@ -51,7 +52,13 @@ class Turn:
     held: Array
     minima: Array
     maxima: Array
+    holds: bool = field(init=False)
+    """Whether any cluster holds some of it."""
     looked: set[int] = field(default_factory=set)
+    counted: list[Count] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.holds = bool(self.held.any())
 
     def look(self, place: int) -> None:
         """Count the room of one tier's clusters, node by node."""
@@ -69,8 +76,9 @@ class Turn:
 
     def _count(self, clusters: Array | None) -> None:
         federation, shape = self.federation, self.eligibility.shape
-        window = federation.nodes.window(clusters)
-        lots = federation.nodes.room(shape, window, federation.nodes.fits(shape, window))
+        count = federation.nodes.count_room(shape, clusters)
+        self.counted.append(count)
+        window, lots = count.window, count.room
         at = slice(None) if clusters is None else clusters
         open_ = self.eligibility.open[at]
         if federation.nodes.any_potential:

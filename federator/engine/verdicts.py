@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from federator.documents.quantities import format_amount
+from federator.engine.arrays import Array
 from federator.engine.feasibility import Eligibility
-from federator.engine.nodes import Array
 from federator.engine.opening import Wait
 from federator.engine.turn import Room
 from federator.model.reasons import Reason, Verdict

@@ -9,10 +9,10 @@ import numpy as np
 
 from federator.documents.expressions import cluster_variables, workload_variables
 from federator.documents.quantities import price_unit
+from federator.engine.arrays import Array
 from federator.engine.constraints import condition
 from federator.engine.division import WEIGHT_MAX
 from federator.engine.federation import Federation
-from federator.engine.nodes import Array
 from federator.model.cluster import Cluster
 from federator.model.resources import CPU, Resources, is_bytes
 from federator.model.workload import Workload

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from federator.model.cluster import Cluster
 from federator.model.policy import Planning, Policy, Queue
@@ -69,9 +70,11 @@ class Snapshot:
     exclusions: tuple[Exclusion, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """How many replicas of a workload's role should run on a cluster, old and new together."""
+class Placement(NamedTuple):
+    """How many replicas of a workload's role should run on a cluster, old and new together.
+
+    A named tuple, because a plan holds hundreds of thousands of them and they are made several times faster so.
+    """
 
     workload: str
     role: str

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from federator.ports import StoreUnavailable
+from federator.ports import StoreRefused, StoreUnavailable
 from federator.store.address import Address
 
 ADVISORY_KEY = 0x66656465_7261746F
@@ -33,12 +33,12 @@ class FileLock:
         self._file: int | None = None
 
     def take(self) -> None:
-        """Take the lock, or raise StoreUnavailable naming the process that has it. Taking it again does nothing."""
+        """Take the lock, or raise StoreRefused naming the process that has it. Taking it again does nothing."""
         if self._file is not None:
             return
         if self._path in _held_here:
             # Opening and closing the lock file here would drop the lock of the store that has it.
-            raise StoreUnavailable(taken(self._shown, f"this very process, {os.getpid()}"))
+            raise StoreRefused(taken(self._shown, f"this very process, {os.getpid()}"))
         try:
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -51,7 +51,7 @@ class FileLock:
         except OSError as error:
             holder = os.pread(file, 100, 0).decode(errors="replace").strip() or "unknown"
             os.close(file)
-            raise StoreUnavailable(taken(self._shown, f"process {holder}")) from error
+            raise StoreRefused(taken(self._shown, f"process {holder}")) from error
         os.ftruncate(file, 0)
         os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
         self._file = file
@@ -66,7 +66,7 @@ class FileLock:
 
 
 async def take_advisory_lock(connection: AsyncConnection, address: Address) -> None:
-    """Take PostgreSQL's advisory lock for the life of this connection, or raise StoreUnavailable."""
+    """Take PostgreSQL's advisory lock for the life of this connection, or raise StoreRefused."""
     got = await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_KEY})
     if got:
         await connection.commit()
@@ -81,7 +81,7 @@ async def take_advisory_lock(connection: AsyncConnection, address: Address) -> N
         {"key": ADVISORY_KEY},
     )
     await connection.rollback()
-    raise StoreUnavailable(taken(address.shown, holder or "it has just gone; try again"))
+    raise StoreRefused(taken(address.shown, holder or "it has just gone; try again"))
 
 
 def taken(shown: str, holder: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection
 
-from federator.ports import StoreUnavailable
+from federator.ports import StoreRefused
 from federator.store.tables import metadata
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def revision(connection: Connection) -> str:
 def migrate(connection: Connection, target: str = HEAD) -> bool:
     """Bring the schema up to ``target``, inside the transaction under way; False where nothing was to be done.
 
-    Raises StoreUnavailable where the database is of a newer program, or holds tables of something else.
+    Raises StoreRefused where the database is of a newer program, or holds tables of something else.
     """
     current = revision(connection)
     if current == target:
@@ -38,12 +38,12 @@ def migrate(connection: Connection, target: str = HEAD) -> bool:
     if not current:
         strangers = sorted(set(inspect(connection).get_table_names()) & set(metadata.tables))
         if strangers:
-            raise StoreUnavailable(
+            raise StoreRefused(
                 f"the database already has tables called {', '.join(strangers)} that no federator made; "
                 "give the federator a database of its own"
             )
     elif not known(current):
-        raise StoreUnavailable(
+        raise StoreRefused(
             f"the database has schema {current}, this program knows schemas up to {HEAD}: it was used by a newer "
             "federator; install that one, or restore a backup made with this one"
         )

@@ -43,7 +43,7 @@ class Shown:
     @property
     def runs(self) -> bool:
         """Whether it needs no daemon and no shell."""
-        return self.line.startswith(tuple(f"federator {word} " for word in OFFLINE)) and "|" not in self.line
+        return self.line.startswith(tuple(f"federator {word} " for word in OFFLINE)) and not set("|<>") & set(self.line)
 
 
 def pages() -> list[Path]:

@@ -1,4 +1,4 @@
-"""The pages tell the truth: commands are there, examples are valid, plans are what the pages say, links lead somewhere."""
+"""The pages tell the truth: commands are there, examples are valid, plans are as shown, links lead somewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from federator.documents import DocumentErrors, read_configuration, read_files, 
 from federator.model.reasons import Reason
 from tests.docs.pages import DOCS, GUIDES, ROOT, Shown, anchors, fences, links, named, pages, printed, shown
 
-EXAMPLES = sorted((DOCS / "examples").glob("*.yaml"))
+EXAMPLES = sorted((DOCS / "examples").rglob("*.yaml"))
 CLUSTERS = DOCS / "examples" / "clusters.yaml"
 WITH_MISTAKES = DOCS / "examples" / "mistakes.yaml"
 OWN_CLUSTERS = re.compile(r"^kind: (Cluster|Configuration)$", re.MULTILINE)
@@ -61,7 +61,7 @@ def test_the_example_with_mistakes_has_all_of_them() -> None:
 
 def test_every_example_is_used_by_a_page() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in pages())
-    assert [path.name for path in EXAMPLES if f"docs/examples/{path.name}" not in text] == []
+    assert [path.name for path in EXAMPLES if str(path.relative_to(ROOT)) not in text] == []
 
 
 @pytest.mark.parametrize("one", [one for page in GUIDES for one in shown(page) if one.runs], ids=short)

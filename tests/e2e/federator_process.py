@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -18,6 +19,15 @@ import psutil
 import yaml
 
 COMMAND = [sys.executable, "-m", "federator"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the API answered: any status, the body read as JSON (else as text), headers in lower case."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Federator:
@@ -107,17 +117,38 @@ class Federator:
 
     def http(self, path: str, accept: str = "application/json") -> Any:
         """What the API answers to a GET, with the operator's token; None for 404."""
+        answer = self.ask("GET", path, headers={"Accept": accept})
+        if answer.status == 404:
+            return None
+        assert answer.status < 300, f"GET {path}: {answer.status} {answer.body}"
+        return answer.body
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: str | bytes | None = None,
+        *,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """What the API answers, whatever it is; with the operator's token where no other is given ("": none)."""
         endpoint = json.loads((self.folder / "var" / "endpoint.json").read_text())
-        token = Path(endpoint["token_file"]).read_text().strip()
-        headers = {"Authorization": f"Bearer {token}", "Accept": accept}
+        if token is None:
+            token = Path(endpoint["token_file"]).read_text().strip()
+        data = body.encode() if isinstance(body, str) else body
+        sent = {"Authorization": f"Bearer {token}"} if token else {}
+        sent |= {"Content-Type": "application/yaml", "Accept": "application/json", **(headers or {})}
         try:
-            with urlopen(Request(endpoint["url"] + path, headers=headers), timeout=30) as answer:
-                body = answer.read().decode()
+            with urlopen(Request(endpoint["url"] + path, data, sent, method=method), timeout=60) as got:
+                return _read(got.status, got.read(), got.headers.items())
         except HTTPError as error:
-            if error.code == 404:
-                return None
-            raise AssertionError(f"GET {path}: {error.code} {error.read().decode()}") from error
-        return json.loads(body) if accept == "application/json" else body
+            return _read(error.code, error.read(), error.headers.items())
+
+    def checks(self) -> dict[str, Any]:
+        """What /readyz says, by the name of the check; under ``ready`` its sum."""
+        body = self.ask("GET", "/readyz").body
+        return {"ready": body["ready"], **{check["name"]: check for check in body["checks"]}}
 
     def workload(self, name: str) -> Any:
         """A workload as ``get`` shows it; None if it is not there."""
@@ -152,6 +183,11 @@ class Federator:
             told = [*(process.info["cmdline"] or []), process.info["cwd"] or ""]
             if any(str(self.folder) in word for word in told) and process.info["pid"] != os.getpid():
                 process.kill()
+
+
+def _read(status: int, raw: bytes, headers: Iterable[tuple[str, str]]) -> Answer:
+    text, told = raw.decode(errors="replace"), {key.lower(): value for key, value in headers}
+    return Answer(status, json.loads(text) if "json" in told.get("content-type", "") else text, told)
 
 
 def until(condition: Callable[[], bool], timeout_s: float, what: str, story: Callable[[], str] = lambda: "") -> None:

@@ -123,7 +123,7 @@ def compare(clusters: list[Cluster], asked: list[tuple[Resources, list[int]]]) -
     for requests, counts in asked:
         rank = np.array([int(bool(lot.flavor.allocatable["gpu"]) and not requests["gpu"]) for lot in nodes.lots])
         shape = nodes.shape(requests, np.ones(len(nodes.lots), dtype=bool), rank)
-        left = bind(nodes, shape, nodes.window(), np.array(counts, dtype=np.int64), habits)
+        left = bind(nodes, shape, nodes.count_room(shape), np.array(counts, dtype=np.int64), habits)
         for at, (cluster, single) in enumerate(zip(clusters, singles, strict=True)):
             flavors = {flavor.name: flavor for flavor in cluster.flavors or ()}
             ranks = {name: int(bool(f.allocatable["gpu"]) and not requests["gpu"]) for name, f in flavors.items()}
@@ -172,6 +172,6 @@ def test_a_million_replicas_are_bound_in_a_moment() -> None:
     groups = tuple(NodeGroup(Resources.of({"cpu": 128_000 - at, "memory": 2**40}), 40) for at in range(200))
     nodes = Nodes([Cluster("a", flavors=(Flavor("f", 8000, whole, groups),))], ("cpu", "memory"))
     shape = nodes.shape(Resources.of({"cpu": 1000}), np.ones(1, dtype=bool), np.zeros(1, dtype=np.int64))
-    left = bind(nodes, shape, nodes.window(), np.array([1_000_000]), {Binding.SPREAD: np.ones(1, dtype=bool)})
+    left = bind(nodes, shape, nodes.count_room(shape), np.array([1_000_000]), {Binding.SPREAD: np.ones(1, dtype=bool)})
     assert left.tolist() == [0]
     assert int(nodes.free_of("cpu")[0]) == 40 * sum(128_000 - at for at in range(200)) - 1_000_000_000

@@ -59,3 +59,16 @@ def test_replicas_that_were_to_leave_and_have_are_found_while_the_rest_stays() -
 def test_what_nobody_means_is_an_orphan_unless_it_is_leaving_already() -> None:
     seen = {"x": ObservedIntent("x", running=IndexSet.of([0])), "y": ObservedIntent("y", leaving=True)}
     assert reconcile([], seen).orphans == ("x",)
+
+
+def test_a_replica_that_somebody_took_out_of_an_intent_is_lost_at_no_cost() -> None:
+    seen = ObservedIntent("w-1-0", pending=IndexSet.of([0]), running=IndexSet.of([1]), succeeded=IndexSet.of([3]))
+    (finding,) = reconcile([SENT], {"w-1-0": seen}).findings
+    assert [(f.index, f.reason, f.own_fault) for f in finding.failed] == [(2, "Lost", False)]
+    assert not finding.vanished
+    settled = replace(SENT, settled=IndexSet.of([2, 3]))
+    assert reconcile([settled], {"w-1-0": seen}).findings == (), "found once"
+    (sent_late,) = reconcile([SENT], {"w-1-0": seen}, unproven={"w-1-0"}).findings
+    assert sent_late.failed == ()
+    (recorded,) = reconcile([replace(SENT, state=IntentState.RECORDED)], {"w-1-0": seen}).findings
+    assert recorded.failed == (), "its submission may be under way"

@@ -12,7 +12,7 @@ from federator.model.policy import Bounds, Match, MoveBudget, Planning, Policy, 
 from federator.model.resources import Resources
 from federator.model.selectors import Constraint, Requirement, Selector, Taint, Toleration
 from federator.model.workload import Gang, Role, Workload
-from tests.engine.build import cluster, workload
+from tests.engine import build
 
 NAMES = ("cern", "desy", "exoscale", "fnal")
 LABELS = ({"site": "on-prem"}, {"site": "cloud"}, {})
@@ -173,9 +173,9 @@ def holdings(draw: st.DrawFn, members: list[Cluster], served: list[Workload]) ->
 @st.composite
 def restless(draw: st.DrawFn) -> Snapshot:
     """A federation in which everything may move at once: all clusters are well, all policies rebalance."""
-    members = [cluster(name, draw(st.integers(1, 3)), draw(st.integers(2, 8))) for name in NAMES]
+    members = [build.cluster(name, draw(st.integers(1, 3)), draw(st.integers(2, 8))) for name in NAMES]
     members[0] = replace(members[0], draining=draw(st.booleans()))
-    served = [workload(f"w{at}", draw(st.integers(1, 12)), draw(st.integers(1, 3))) for at in range(3)]
+    served = [build.workload(f"w{at}", draw(st.integers(1, 12)), draw(st.integers(1, 3))) for at in range(3)]
     held = [
         Holding(one.name, "", member.name, draw(st.integers(1, 4)), age_s=3600.0)
         for one in served

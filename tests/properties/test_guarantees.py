@@ -196,7 +196,7 @@ def more(by: int) -> Callable[[Plan], Plan]:
         first = made.placements[0]
         refusals = tuple(replace(r, replicas=r.replicas - by) for r in made.refusals)
         return replace(
-            made, placements=(replace(first, replicas=first.replicas + by), *made.placements[1:]), refusals=refusals
+            made, placements=(first._replace(replicas=first.replicas + by), *made.placements[1:]), refusals=refusals
         )
 
     return change
@@ -220,7 +220,7 @@ def test_a_promise_beyond_fragments_of_two_shapes_is_seen() -> None:
     def change(made: Plan) -> Plan:
         return replace(
             made,
-            placements=tuple(replace(p, replicas=2 if p.workload == "v" else 3) for p in made.placements),
+            placements=tuple(p._replace(replicas=2 if p.workload == "v" else 3) for p in made.placements),
             refusals=(),
         )
 
@@ -249,7 +249,7 @@ def test_half_a_gang_is_seen() -> None:
     federation = snapshot([cluster("a", cpu=8)], [workload("w", 4, gang=Gang())])
 
     def change(made: Plan) -> Plan:
-        return replace(made, placements=(replace(made.placements[0], replicas=3),))
+        return replace(made, placements=(made.placements[0]._replace(replicas=3),))
 
     assert any("placed in part" in sentence for sentence in spoil(change, federation))
 
@@ -280,7 +280,7 @@ def test_a_later_tier_that_is_filled_first_is_seen() -> None:
     federation = snapshot([cluster("a", cpu=8), cluster("b", cpu=8)], [workload("w", 3)], policies=(TWO_TIERS,))
 
     def change(made: Plan) -> Plan:
-        return replace(made, placements=(replace(made.placements[0], cluster="b", tier="second"),))
+        return replace(made, placements=(made.placements[0]._replace(cluster="b", tier="second"),))
 
     assert spoil(change, federation) == ("w grew in tier 1 while a of tier 0 had room",)
 
@@ -289,7 +289,7 @@ def test_a_move_that_nothing_allows_is_seen() -> None:
     federation = snapshot([cluster("a"), cluster("b")], [workload("w", 2)], held={("w", "a"): 2})
 
     def change(made: Plan) -> Plan:
-        moved = (replace(made.placements[0], cluster="b"),)
+        moved = (made.placements[0]._replace(cluster="b"),)
         return replace(made, placements=moved, moves=(Move("w", "", "a", "b", 2),))
 
     assert spoil(change, federation) == ("w: 2 replicas leave a, 0 may",)

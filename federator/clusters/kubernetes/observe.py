@@ -101,7 +101,12 @@ def _rank(pod: PodRecord) -> tuple[bool, bool, float, str]:
 
 
 def _see_jobs(tally: _Tally, jobs: Sequence[ObjectRecord], pods: Mapping[int, PodRecord], known: Known) -> None:
-    """Batch: each index by its Job's count, else by its pod, else by what is remembered of a pod that is gone."""
+    """Batch: each index by its Job's count, else by its pod, else by what is remembered of a pod that is gone.
+
+    Pods whose Job somebody removed count until they are gone too.
+    """
+    for index in sorted(set(pods) - {index for job in jobs for index in job.indices}):
+        tally.see(index, pods[index])
     for job in jobs:
         for index in job.indices:
             pod = pods.get(index)

@@ -1,0 +1,137 @@
+"""Explanations say what the planner saw, and what would have to change; answers have the shape of the design."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import replace
+
+from federator.engine.answer import explanation_document, plan_document
+from federator.engine.order import in_order
+from federator.engine.planner import plan
+from federator.model.cluster import Cluster, Health
+from federator.model.plan import Holding
+from federator.model.policy import Bounds, Match, Policy, Queue, Tier
+from federator.model.selectors import Taint
+from federator.model.workload import Gang, Role
+from tests.engine.build import amounts, cluster, flavor, snapshot, workload
+
+CERN_RSP = Policy(
+    "jupyterhub",
+    order=-1,
+    match=Match(workload="hub"),
+    bounds={"cern": Bounds(2, 6, 100), "exoscale": Bounds(0, 3, 20)},
+    replicas=9,
+    source="policies/jupyterhub.yaml:3",
+)
+TWO = (cluster("cern", nodes=10), cluster("exoscale", nodes=2))
+
+
+def test_cerns_own_preference_lands_six_and_three() -> None:
+    made = plan(snapshot(TWO, [workload("hub", 1)], policies=(CERN_RSP,)), explain=["hub"])
+    assert plan_document(made) == {
+        "placements": [
+            {"workload": "hub", "cluster": "cern", "replicas": 6, "tier": "all", "policy": "jupyterhub"},
+            {"workload": "hub", "cluster": "exoscale", "replicas": 3, "tier": "all", "policy": "jupyterhub"},
+        ],
+        "refusals": [],
+        "preemptions": [],
+        "moves": [],
+        "reservations": [],
+    }
+    assert explanation_document(made.explanations["hub"]) == {
+        "workload": "hub",
+        "policy": "jupyterhub",
+        "source": "policies/jupyterhub.yaml:3",
+        "position": 1,
+        "clusters": [
+            {"cluster": "cern", "tier": "all", "room": 80, "weight": 100, "min": 2, "max": 6, "running": 0, "share": 7.5, "replicas": 6, "reason": None, "message": None},
+            {"cluster": "exoscale", "tier": "all", "room": 16, "weight": 20, "min": 0, "max": 3, "running": 0, "share": 1.5, "replicas": 3, "reason": None, "message": None},
+        ],
+        "cures": [],
+    }  # fmt: skip
+
+
+def test_a_refusal_has_its_reason_and_its_words_for_every_cluster() -> None:
+    greedy = replace(CERN_RSP, replicas=10)
+    made = plan(snapshot((*TWO, cluster("other")), [workload("hub", 1)], policies=(greedy,)))
+    assert plan_document(made)["refusals"] == [
+        {
+            "workload": "hub",
+            "replicas": 1,
+            "reasons": {
+                "cern": {"reason": "AtMaximum", "message": "policy jupyterhub allows 6 replicas here"},
+                "exoscale": {"reason": "AtMaximum", "message": "policy jupyterhub allows 3 replicas here"},
+                "other": {
+                    "reason": "NoWeight",
+                    "message": "policy jupyterhub gives this cluster no weight, only its minimum of 0",
+                },
+            },
+        }
+    ]
+
+
+def test_roles_have_their_names_in_the_answer() -> None:
+    roles = (Role("worker", 2, amounts(cpu=1)), Role("launcher", 1, amounts(cpu=1)))
+    document = plan_document(plan(snapshot(TWO, [workload("mpi", 0, roles=roles)])))
+    assert [(entry["role"], entry["replicas"]) for entry in document["placements"]] == [("launcher", 1), ("worker", 2)]
+
+
+def cures(members: list[Cluster], **more: object) -> tuple[str, ...]:
+    made = plan(snapshot(members, [workload("w", 12, **more)]), explain=["w"])  # type: ignore[arg-type]
+    return made.explanations["w"].cures
+
+
+def test_cures_say_what_would_let_it_start() -> None:
+    assert cures([cluster("cern", cpu=2)]) == ("10 more cpu on cern",)
+    assert cures([replace(cluster("cern"), cordoned=True)]) == ("uncordon cern",)
+    assert cures([replace(cluster("cern"), health=Health.AWAY)]) == ("cern answers again",)
+    assert cures([cluster("cern", flavors=(flavor("f", 1, amounts(cpu=99), taints=(Taint("gpu"),)),))]) == (
+        "tolerate taint gpu:NoSchedule",
+    )
+    assert cures([cluster("cern", cpu=8)], gang=Gang()) == ("4 more cpu on cern",)
+    assert cures([cluster("cern", cpu=8)], cpu=9) == ("a node with 9 cpu on cern",)
+    fragments = cluster("cern", flavors=(flavor("f", 99, amounts(cpu=2), free=[(amounts(cpu=1), 99)]),))
+    assert cures([fragments], cpu=2) == ("2 more cpu on cern, on one node",)
+
+
+def test_a_larger_maximum_is_a_cure() -> None:
+    made = plan(snapshot(TWO, [workload("hub", 1)], policies=(replace(CERN_RSP, replicas=11),)), explain=["hub"])
+    assert made.explanations["hub"].cures == (
+        "max 8 for cern in policy jupyterhub",
+        "max 5 for exoscale in policy jupyterhub",
+    )
+
+
+def test_a_tier_that_is_not_open_says_how_long_to_wait() -> None:
+    tiers = (Tier("t", ("cern",)), Tier("u", ("exoscale",), open_after_s=300.0))
+    made = plan(snapshot(TWO, [workload("w", 81)], policies=(Policy("p", tiers=tiers),)), explain=["w"])
+    assert made.explanations["w"].cures == ("1 more cpu on cern", "wait 5m for tier u to open")
+
+
+def test_the_position_is_the_place_in_the_order_of_service() -> None:
+    served = [
+        workload("late", 1, submitted_at_s=9.0),
+        workload("urgent", 1, submitted_at_s=9.0, priority=5),
+        workload("chosen", 1, submitted_at_s=9.5, queue="vip"),
+        workload("b", 1, submitted_at_s=3.0),
+        workload("a", 1, submitted_at_s=3.0),
+    ]
+    federation = snapshot(TWO, served, queues=(Queue("vip", priority=1),))
+    order = ["chosen", "urgent", "a", "b", "late"]
+    assert [one.name for one in in_order(federation)] == order
+    made = plan(federation, explain=order)
+    assert [made.explanations[name].position for name in order] == [1, 2, 3, 4, 5]
+
+
+def test_unknown_room_is_said_to_be_unknown() -> None:
+    made = plan(snapshot([Cluster("a")], [workload("w", 3)]), explain=["w"])
+    assert explanation_document(made.explanations["w"])["clusters"][0]["room"] is None
+
+
+def test_a_plan_can_be_sent_to_another_process_and_keeps_its_reasons() -> None:
+    held = (Holding("w", "", "cern", 1),)
+    made = plan(snapshot(TWO, [workload("w", 200)], holdings=held), explain=["w"])
+    sent = pickle.loads(pickle.dumps(made))
+    assert sent == made
+    assert json.dumps(plan_document(sent)) == json.dumps(plan_document(made))
