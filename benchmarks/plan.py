@@ -19,7 +19,7 @@ from random import Random
 
 from federator.engine.planner import plan
 from federator.model.cluster import Cluster, Flavor, NodeGroup
-from federator.model.plan import Snapshot
+from federator.model.plan import Holding, Snapshot
 from federator.model.policy import Bounds, Match, Policy, Tier
 from federator.model.resources import Resources
 from federator.model.workload import Role, Workload
@@ -54,9 +54,8 @@ def regional() -> tuple[Policy, ...]:
     """Every queue fills its own twenty clusters first, to 90%, then those of the next region, and so on."""
     names = [f"c{at:03}" for at in range(CLUSTERS)]
     regions = [Tier(f"r{at}", tuple(names[at * 20 : at * 20 + 20]), fill_to_ppm=900_000) for at in range(10)]
-    return tuple(
-        Policy(f"from-{at}", at, Match(queues=(f"q{at}",)), tiers=tuple(regions[at:] + regions[:at])) for at in range(10)
-    )
+    rounds = [tuple(regions[at:] + regions[:at]) for at in range(10)]
+    return tuple(Policy(f"from-{at}", at, Match(queues=(f"q{at}",)), tiers=tiers) for at, tiers in enumerate(rounds))
 
 
 def policies() -> tuple[Policy, ...]:
@@ -118,8 +117,6 @@ CASES: Mapping[str, tuple[str, Callable[[], Snapshot]]] = {
 
 def running(snapshot: Snapshot) -> Snapshot:
     """The same federation with its plan carried out (the nodes as they were, so that the room is the same)."""
-    from federator.model.plan import Holding
-
     made = plan(snapshot)
     held = tuple(Holding(p.workload, p.role, p.cluster, p.replicas, age_s=3600.0) for p in made.placements)
     return replace(snapshot, holdings=held)
@@ -143,10 +140,9 @@ def measure(name: str) -> None:
         times.append(time.perf_counter() - start)
     placed = sum(placement.replicas for placement in made.placements)
     refused = sum(refusal.replicas for refusal in made.refusals)
-    print(
-        f"{name:16} {statistics.median(times):7.3f} s  (limit {LIMIT_S:.1f} s; least {min(times):.3f}, "
-        f"most {max(times):.3f})  {len(made.placements):7,} placements of {placed:,} replicas, {refused:,} refused  {words}"
-    )
+    median, spread = statistics.median(times), f"least {min(times):.3f}, most {max(times):.3f}"
+    sizes = f"{len(made.placements):,} placements of {placed:,} replicas, {refused:,} refused"
+    print(f"{name:18} {median:7.3f} s  (limit {LIMIT_S:.1f} s; {spread})  {sizes}; {words}")
 
 
 def profile(name: str) -> None:

@@ -147,7 +147,8 @@ SCHEMAS: dict[str, Schema] = {
         },
     ),
     "Policy": obj(
-        {"name": TEXT}, {"order": {"type": "integer"}, "source": TEXT, "document": ANY_OBJECT, "governs": COUNT}
+        {"name": TEXT},
+        {"order": {"type": "integer"}, "source": TEXT, "document": ANY_OBJECT, "governs": COUNT, "message": TEXT},
     ),
     "Placement": obj(
         {"workload": TEXT, "cluster": TEXT, "replicas": COUNT},

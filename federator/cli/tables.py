@@ -106,6 +106,7 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("ORDER", field("order")),
         Column("GOVERNS", field("governs")),
         Column("SOURCE", field("source")),
+        Column("MESSAGE", field("message")),
     ),
     "placements": (
         Column("WORKLOAD", field("workload")),

@@ -51,19 +51,24 @@ class Desk:
 
     def ready(self) -> Json:
         """See Service."""
+        problem = self._state.file_problem
         checks = [
             {"name": "cycle", "ok": self._state.cycles > 0, "detail": f"{self._state.cycles} cycles have run"},
             {"name": "store", "ok": not self._state.store_problem, "detail": self._state.store_problem},
-            {"name": "files", "ok": True, "detail": self._state.file_problem},
+            {"name": "files", "ok": not problem, "detail": problem},
         ]
-        return {"ready": all(check["ok"] for check in checks), "checks": checks}
+        # A bad file keeps the set before it in force: that is told, but the daemon serves.
+        return {"ready": all(check["ok"] for check in checks if check["name"] != "files"), "checks": checks}
 
     async def submit(self, objects: Sequence[Json], *, owner: str, permit: Permit) -> Sequence[Json]:
         """See Service."""
         documents = read_objects(objects, clusters=sorted(self._state.members))
         others = [d for d in documents.all if not d.is_workload]
         if others:
-            raise Conflict(f"{others[0].kind} {others[0].name!r} is no workload; use 'federator apply' for it")
+            raise DocumentErrors(
+                Problem(d.source.file, d.source.line, 1, "kind", f"a {d.kind} is no workload", "use 'federator apply'")
+                for d in others
+            )
         return await self._take_in(documents.workloads, owner, permit, change=False)
 
     async def apply(self, objects: Sequence[Json], *, owner: str, permit: Permit) -> Sequence[Json]:
@@ -324,7 +329,10 @@ class Desk:
             i for i in self._state.intents_of(live) if index in i.indices and (i.role in (role, WHOLE) or not role)
         ]
         if not found:
-            raise NoLogs(f"replica {index} of workload {name} is at no cluster: {live.record.state}")
+            replicas = dict(live.roles()).get(role or next(iter(dict(live.roles()))), 0)
+            if index >= replicas and not live.service:
+                raise NoLogs(f"workload {name} has {replicas} replicas: 0 to {replicas - 1}")
+            raise NoLogs(f"replica {index} of workload {name} is at no cluster: it waits for a place")
         member = self._state.members[found[-1].cluster]
         async for piece in member.provider.logs(found[-1].id, index, follow=follow, tail_lines=tail_lines):
             yield piece

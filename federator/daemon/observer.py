@@ -99,8 +99,8 @@ class Observer:
         member = self._member
         if member.health is Health.UP:
             member.health, member.away_since_s = Health.AWAY, self._clock.now_s()
-            LOG.warning("cluster does not answer", cluster=member.cluster.name, detail=detail)
         if member.message != detail:
+            LOG.warning("cluster does not answer", cluster=member.cluster.name, detail=detail)
             member.message = detail
             self._state.wake()
 

@@ -148,12 +148,20 @@ class Settler:
                 record, "completed", f"{len(fresh)} replicas completed on {intent.cluster}",
                 cluster=intent.cluster, indices=str(fresh), role=intent.role,
             )  # fmt: skip
+            self._withdraw_copies(live, intent, fresh)
         if duplicates:
             self._draft.tell(
                 record, "duplicate", f"{len(duplicates)} replicas completed a second time on {intent.cluster}",
                 cluster=intent.cluster, indices=str(duplicates), role=intent.role,
             )  # fmt: skip
         return replace(intent, settled=intent.settled | indices)
+
+    def _withdraw_copies(self, live: Live, intent: Intent, indices: IndexSet) -> None:
+        """An outage may have made a second copy of a replica: nobody needs it once the first has completed."""
+        for other in self._draft.intents_of(live):
+            copies = other.live & indices
+            if copies and other.id != intent.id and other.role == intent.role:
+                self._draft.put(recall(other, copies, f"completed on {intent.cluster}", service=False))
 
     def _failed(self, live: Live, intent: Intent, failure: Failure) -> Intent:
         record = self._draft.record(live)

@@ -159,7 +159,7 @@ def queue_names(state: State) -> list[str]:
 
 
 def policy(state: State, name: str) -> dict[str, Any]:
-    """A policy, with how many workloads of the last plan it governs."""
+    """A policy, with how many workloads of the last plan it governs; its message: why its file was not read anew."""
     found = next(p for p in state.policies if p.name == name)
     governed = {p.workload for p in state.plan.placements if p.policy == name}
     governed |= {r.workload for r in state.plan.refusals if r.policy == name}
@@ -169,6 +169,7 @@ def policy(state: State, name: str) -> dict[str, Any]:
         "source": found.source,
         "document": document_of(state, "PlacementPolicy", name),
         "governs": len(governed),
+        "message": "" if found.source == "api" else state.file_problem,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from federator.documents.expressions import (
     Expression,
@@ -23,21 +23,32 @@ def condition(source: str) -> Expression:
     return compile_expression(source, VARIABLES)
 
 
+def likeness(workload: Workload, *sources: str) -> Hashable:
+    """What these expressions can read of a workload: those with equal likeness get equal answers.
+
+    None where they read nothing of it. A name is unlike any other, so it counts only where one is spoken of.
+    """
+    reading = [source for source in sources if source and "workload" in condition(source).reads]
+    if not reading:
+        return None
+    if any("name" in source for source in reading):
+        return workload.name
+    roles = tuple((role.requests, role.replicas) for role in workload.roles)
+    labels = frozenset(workload.labels.items())
+    return (workload.queue, labels, workload.priority, workload.lifetime, workload.duration_s, roles)
+
+
 class Constraints:
     """Answers per constraint, kept for one plan. None means that it holds, else it is what is required, in words."""
 
     def __init__(self, clusters: Sequence[Cluster]) -> None:
         self._clusters = clusters
         self._variables = [cluster_variables(cluster) for cluster in clusters]
-        self._answers: dict[tuple[Constraint, str], tuple[str | None, ...]] = {}
-
-    def reads_workload(self, constraint: Constraint) -> bool:
-        """Whether the answer may differ from workload to workload."""
-        return bool(constraint.where) and "workload" in condition(constraint.where).reads
+        self._answers: dict[tuple[Constraint, Hashable], tuple[str | None, ...]] = {}
 
     def on_clusters(self, constraint: Constraint, workload: Workload) -> tuple[str | None, ...]:
         """The answer for every cluster."""
-        key = (constraint, workload.name if self.reads_workload(constraint) else "")
+        key = (constraint, likeness(workload, constraint.where))
         if key not in self._answers:
             self._answers[key] = self._ask(constraint, workload)
         return self._answers[key]

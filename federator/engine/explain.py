@@ -106,11 +106,10 @@ def _cures(federation: Federation, outcome: Outcome, reasons: Reasons) -> Iterat
 
 
 def _more_room(federation: Federation, outcome: Outcome, at: int, verdict: Verdict) -> str:
-    """What is missing of each resource, at least: all that the refused replicas ask for beyond what is free."""
+    """What all that is refused asks for beyond what is free there; at least one more place for a replica."""
     turn = outcome.turn
-    replicas = outcome.together or outcome.refused
-    lacking = max(1, replicas - int(turn.held[at] + turn.room.more[at] + turn.room.extra[at]))
-    asked = turn.role.requests * lacking
+    replicas = outcome.together - int(turn.held[at]) if outcome.together else outcome.refused + int(outcome.grown[at])
+    asked = turn.role.requests * max(1, replicas)
     missing = Resources.of({name: asked[name] - int(federation.nodes.free_of(name)[at]) for name in asked}).floor()
     amounts = missing or turn.role.requests  # enough is free in all, but not on one node
     words = ", ".join(f"{format_amount(name, amount)} more {name}" for name, amount in amounts.items_)
@@ -150,7 +149,7 @@ CURES: Mapping[Reason, Callable[[Federation, Outcome, int, Verdict], str]] = {
     Reason.CLUSTER_UNKNOWN: _words("{cluster} answers"),
     Reason.CLUSTER_AWAY: _words("{cluster} answers again"),
     Reason.CORDONED: _words("uncordon {cluster}"),
-    Reason.DRAINING: _words("uncordon {cluster}"),
+    Reason.DRAINING: _words("undrain {cluster}"),
     Reason.NOT_IN_POLICY: _words("a tier of policy {policy} that has {cluster}"),
     Reason.NO_MATCHING_FLAVOR: _words("a flavor with {requirement} on {cluster}"),
     Reason.TAINTED: _words("tolerate taint {taint}"),

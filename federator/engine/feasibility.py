@@ -13,7 +13,7 @@ import numpy as np
 
 from federator.documents.quantities import format_amount
 from federator.engine.arrays import Array, Mask
-from federator.engine.constraints import Constraints, flavor_requirement
+from federator.engine.constraints import Constraints, flavor_requirement, likeness
 from federator.engine.governing import NO_TIER, Rule
 from federator.engine.lots import NO_NODES
 from federator.engine.nodes import Nodes, Shape
@@ -160,9 +160,8 @@ class Feasibility:
         return self._shapes[key]
 
     def _gate_key(self, workload: Workload, rule: Rule) -> object:
-        constraints = (rule.policy.require, workload.clusters)
-        own = any(self._constraints.reads_workload(constraint) for constraint in constraints)
-        return (id(rule), workload.clusters, workload.needs, workload.name if own else "")
+        alike = likeness(workload, rule.policy.require.where, workload.clusters.where)
+        return (id(rule), workload.clusters, workload.needs, alike)
 
     def _gate(self, key: object, workload: Workload, rule: Rule) -> tuple[Verdicts, Mask]:
         if key not in self._gates:
@@ -176,8 +175,7 @@ class Feasibility:
         return self._gates[key]
 
     def _lots_key(self, workload: Workload, role: Role) -> object:
-        own = self._constraints.reads_workload(role.flavors)
-        return (role.flavors, role.tolerations, workload.name if own else "")
+        return (role.flavors, role.tolerations, likeness(workload, role.flavors.where))
 
     def _allowed(self, key: object, workload: Workload, role: Role) -> tuple[Verdicts, Mask, Mask]:
         """Per cluster the verdict if no flavor may be used and whether one may, and which lots may be used."""

@@ -36,6 +36,7 @@ class Federation:
             habit: np.array([one is habit for one in bindings], dtype=bool) for habit in Binding if habit in bindings
         }
         self.unknown = self._mask(lambda c: c.flavors is None)
+        self.any_unknown = bool(self.unknown.any())
         self.lost = self._mask(lambda c: c.health is Health.LOST)
         self.silent = self._mask(lambda c: c.health is not Health.UP)
         self.cordoned = self._mask(lambda c: c.cordoned)

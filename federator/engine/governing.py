@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from federator.documents.expressions import workload_variables
 from federator.engine.arrays import Array
-from federator.engine.constraints import Constraints, condition
+from federator.engine.constraints import Constraints, condition, likeness
 from federator.engine.division import WEIGHT_MAX
 from federator.model.cluster import Cluster
 from federator.model.policy import DEFAULT_POLICY, Bounds, Policy, Tier
@@ -49,9 +49,8 @@ class Governing:
         self._policies = sorted(policies, key=lambda policy: (policy.order, policy.name))
         self._clusters = clusters
         self._constraints = constraints
-        self._rules: dict[tuple[int, str], Rule] = {}
-        self._personal: dict[int, bool] = {}
-        """Whether the tiers of a policy may differ from workload to workload."""
+        self._rules: dict[tuple[int, Hashable], Rule] = {}
+        self._answers: dict[tuple[str, Hashable], bool] = {}
         self._by_queue: dict[str, list[Policy]] = {}
 
     def rule(self, workload: Workload) -> Rule:
@@ -60,13 +59,24 @@ class Governing:
         if candidates is None:
             candidates = [policy for policy in self._policies if _serves(policy, workload.queue)]
             self._by_queue[workload.queue] = candidates
-        policy = next((policy for policy in candidates if _matches(policy, workload)), DEFAULT_POLICY)
-        if id(policy) not in self._personal:
-            self._personal[id(policy)] = any(self._constraints.reads_workload(tier.constraint) for tier in policy.tiers)
-        key = (id(policy), workload.name if self._personal[id(policy)] else "")
+        policy = next((policy for policy in candidates if self._matches(policy, workload)), DEFAULT_POLICY)
+        key = (id(policy), likeness(workload, *(tier.constraint.where for tier in policy.tiers)))
         if key not in self._rules:
             self._rules[key] = self._lay_out(policy, workload)
         return self._rules[key]
+
+    def _matches(self, policy: Policy, workload: Workload) -> bool:
+        match = policy.match
+        if match.workload is not None and match.workload != workload.name:
+            return False
+        if not match.selector.matches(workload.labels):
+            return False
+        if not match.where:
+            return True
+        key = (match.where, likeness(workload, match.where))
+        if key not in self._answers:
+            self._answers[key] = condition(match.where).holds(workload_variables(workload))[0]
+        return self._answers[key]
 
     def _lay_out(self, policy: Policy, workload: Workload) -> Rule:
         tier = np.full(len(self._clusters), NO_TIER, dtype=np.int64)
@@ -110,12 +120,3 @@ class Governing:
 def _serves(policy: Policy, queue: str) -> bool:
     queues = policy.match.queues
     return not queues or any(fnmatchcase(queue, pattern) for pattern in queues)
-
-
-def _matches(policy: Policy, workload: Workload) -> bool:
-    match = policy.match
-    if match.workload is not None and match.workload != workload.name:
-        return False
-    if not match.selector.matches(workload.labels):
-        return False
-    return not match.where or condition(match.where).holds(workload_variables(workload))[0]

@@ -95,8 +95,7 @@ class _Planner:
     def _place(self, workload: Workload) -> list[Outcome]:
         """The outcome for every role of a workload."""
         rule = self.federation.governing.rule(workload)
-        nothing = np.zeros(len(self.federation.names), dtype=np.int64)
-        turns = [self._turn(workload, role, rule, nothing) for role in workload.roles]
+        turns = [self._turn(workload, role, rule) for role in workload.roles]
         if workload.queue in self.blocked_heads:
             return [self._wait_behind(turn) for turn in turns]
         if workload.gang is None and len(turns) == 1:
@@ -106,7 +105,7 @@ class _Planner:
             return self._place_in_one_cluster(turns)
         return self._place_gang(turns, workload.gang.label if workload.gang.scope == "label" else "")
 
-    def _turn(self, workload: Workload, role: Role, rule: Rule, spent: Array) -> Turn:
+    def _turn(self, workload: Workload, role: Role, rule: Rule, spent: Array | None = None) -> Turn:
         """The turn of a role after so many replicas of its workload's other roles on each cluster."""
         federation = self.federation
         eligibility = federation.feasibility.of(workload, role, rule, federation.excluded(workload.name))
@@ -120,8 +119,8 @@ class _Planner:
             eligibility=eligibility,
             room=unmeasured(federation, eligibility),
             held=federation.held(workload.name, role.name),
-            minima=np.maximum(rule.minima - spent, 0),
-            maxima=np.maximum(rule.maxima - spent, 0),
+            minima=rule.minima if spent is None else np.maximum(rule.minima - spent, 0),
+            maxima=rule.maxima if spent is None else np.maximum(rule.maxima - spent, 0),
         )
 
     def _fill(self, turn: Turn, firm: Array, afresh: bool) -> Filling:

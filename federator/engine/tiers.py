@@ -101,39 +101,43 @@ class Filler:
     def _serve(self, result: Filling, place: int, left: int, *, limited: bool) -> int:
         """Fill one tier with up to ``left`` more replicas; returns how many it took."""
         at = self.turn.rule.members[place]
-        before, home = result.placed[at], self.home[at]
-        wanted = total(before) + left
-        stays = before if self.afresh or not limited else np.maximum(before, home)
         if left <= 0 or not len(at):
             return 0
-        if total(stays) > wanted:  # what runs here is more than is wanted here: the firm stay, the rest shrinks
-            result.placed[at] = shrink(
-                wanted, tier_weights(self.federation, self.turn, place, wanted, home), before, stays
-            )
+        before = stays = result.placed[at]
+        count = total(before)
+        wanted = count + left
+        if self.turn.holds and limited and not self.afresh:
+            stays = np.maximum(before, self.home[at])
+        if (
+            stays is not before and total(stays) > wanted
+        ):  # what runs here is more than is wanted here: the firm stay, the rest shrinks
+            weights = tier_weights(self.federation, self.turn, place, wanted, self.home[at])
+            result.placed[at] = shrink(wanted, weights, before, stays)
             return left
         now = stays
         if place not in result.waits:
             now = self._grow(result, place, wanted, stays, limited)
         result.placed[at] = now
-        return int(now.sum() - before.sum())
+        return total(now) - count
 
     def _grow(self, result: Filling, place: int, wanted: int, given: Array, limited: bool) -> Array:
         """Divide over the tier what it takes: first on nodes that exist, then on those that could."""
         turn, at = self.turn, self.turn.rule.members[place]
-        room, home = turn.room, self.home[at]
-        minima, maxima = turn.minima[at], turn.maxima[at]
-        now = given
-        for extra in (False, True) if room.extra[at].any() else (False,):
-            reach = home + room.more[at] + (room.extra[at] if extra else 0)
+        room, minima, maxima, now = turn.room, turn.minima[at], turn.maxima[at], given
+        existing = room.more[at] + self.home[at] if turn.holds else room.more[at]
+        autoscaled = self.federation.nodes.any_potential and bool(room.extra[at].any())
+        for extra in (False, True) if autoscaled else (False,):
+            reach = existing + room.extra[at] if extra else existing
             caps = np.maximum(np.minimum(reach, maxima), now)
             weights = tier_weights(self.federation, turn, place, wanted, reach)
             result.weights[at] = weights
             takes = wanted
             if limited and (limit := fill_limit(self.federation, turn, place, potential=extra)) is not None:
-                takes = max(total(now), min(wanted, total(turn.held[at]) + limit))
+                limit += total(turn.held[at]) if turn.holds else 0
+                takes = max(total(now), min(wanted, limit))
                 (result.at_fill.add if takes < wanted else result.at_fill.discard)(place)
-            now = divide(takes, weights, now, np.minimum(minima, caps), caps)
-            if total(now) >= wanted:
+            now = divide(takes, weights, now, minima, caps)
+            if not autoscaled or total(now) >= wanted:
                 break
         return now
 
@@ -190,7 +194,7 @@ def tier_weights(federation: Federation, turn: Turn, place: int, wanted: int, re
     if len(at) and written[0] != BY_RULE:
         return written
     weight_by = turn.rule.tiers[place].weight_by
-    room = np.where(federation.unknown[at], np.minimum(reach, wanted), reach)
+    room = np.where(federation.unknown[at], np.minimum(reach, wanted), reach) if federation.any_unknown else reach
     return by_rule(federation, weight_by, turn.workload, turn.role.requests, at, room)
 
 

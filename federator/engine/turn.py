@@ -86,7 +86,9 @@ class Turn:
             more, extra = window.by_cluster(lots * ~potential), window.by_cluster(lots * potential)
         else:
             more, extra = window.by_cluster(lots), None
-        more = np.minimum(np.where(federation.unknown[at], UNLIMITED, more), UNLIMITED)
+        if federation.any_unknown:
+            more = np.where(federation.unknown[at], UNLIMITED, more)
+        more = np.minimum(more, UNLIMITED)
         if self.room.limited is not None:
             more = np.minimum(more, self.room.limited[at])
         self.room.more[at] = more * open_

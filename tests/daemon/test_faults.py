@@ -52,7 +52,7 @@ async def test_a_lost_cluster_goes_on_with_what_found_no_place_elsewhere(federat
     federation.providers["cern"].come_back()
     await federation.run(30)
     assert (federation.running("cern"), federation.running("cloud")) == (4, 4)
-    await federation.run(1000, step_s=5)
+    await federation.run(1000, step_s=50)
     assert federation.state("long") == "finished"
     assert "duplicate" not in federation.kinds("long")
 

@@ -39,17 +39,20 @@ def test_cerns_own_preference_lands_six_and_three() -> None:
         "moves": [],
         "reservations": [],
     }
+    nothing_yet = {"running": 0, "reason": None, "message": None}
     assert explanation_document(made.explanations["hub"]) == {
         "workload": "hub",
         "policy": "jupyterhub",
         "source": "policies/jupyterhub.yaml:3",
         "position": 1,
         "clusters": [
-            {"cluster": "cern", "tier": "all", "room": 80, "weight": 100, "min": 2, "max": 6, "running": 0, "share": 7.5, "replicas": 6, "reason": None, "message": None},
-            {"cluster": "exoscale", "tier": "all", "room": 16, "weight": 20, "min": 0, "max": 3, "running": 0, "share": 1.5, "replicas": 3, "reason": None, "message": None},
+            {"cluster": "cern", "tier": "all", "room": 80, "weight": 100, "min": 2, "max": 6, **nothing_yet}
+            | {"share": 7.5, "replicas": 6},
+            {"cluster": "exoscale", "tier": "all", "room": 16, "weight": 20, "min": 0, "max": 3, **nothing_yet}
+            | {"share": 1.5, "replicas": 3},
         ],
         "cures": [],
-    }  # fmt: skip
+    }
 
 
 def test_a_refusal_has_its_reason_and_its_words_for_every_cluster() -> None:

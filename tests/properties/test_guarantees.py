@@ -31,7 +31,7 @@ from tests.properties.snapshots import carried_out, restless, snapshots
 
 Planner = Callable[[Snapshot], Plan]
 
-modest = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+modest = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @modest
@@ -174,9 +174,9 @@ def test_hash_seeds_change_nothing() -> None:
             cwd=root,
             timeout=120,
         ).stdout
-        for seed in ("0", "1", "4242")
+        for seed in ("0", "4242")
     ]
-    assert outputs[0] == outputs[1] == outputs[2]
+    assert outputs[0] == outputs[1]
     assert json.loads(outputs[0])[0]["refusals"], "nothing was refused, so this test shows little"
 
 
