@@ -57,5 +57,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
 	@test -x $(PY) || python3 -m venv .venv 2>/dev/null \
 		|| { echo "== installing Debian's python3-venv"; rm -rf .venv; apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null && python3 -m venv .venv; }
-	@$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@

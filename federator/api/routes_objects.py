@@ -195,5 +195,5 @@ ROUTES: tuple[Route, ...] = (
     _of_clusters("cordon", "Give a cluster no new work."),
     _of_clusters("uncordon", "Give a cluster work again."),
     _of_clusters("drain", "Cordon a cluster and move its work elsewhere."),
-    _of_clusters("undrain", "Stop draining a cluster and uncordon it."),
+    _of_clusters("undrain", "Stop draining a cluster; a cordon stays."),
 )

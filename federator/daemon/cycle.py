@@ -76,13 +76,14 @@ class Cycle:
             try:
                 await self.once()
                 took_s = time.perf_counter() - began
-                self._state.store_problem = ""
+                self._state.store_problem = self._state.cycle_problem = ""
             except StoreUnavailable as error:
                 self._state.store_problem = str(error)
                 LOG.error("the store does not answer; nothing is sent until it does", detail=str(error))
                 await self._clock.sleep(self._pace.cycle_s)
-            except Exception:
+            except Exception as error:
                 # The next cycle starts from the store's and the clusters' word, so a fault in one is not fatal.
+                self._state.cycle_problem = f"the last cycle failed: {type(error).__name__}: {error}; the log says more"
                 LOG.exception("cycle failed")
                 await self._clock.sleep(self._pace.cycle_s)
 

@@ -53,7 +53,11 @@ class Desk:
         """See Service."""
         problem = self._state.file_problem
         checks = [
-            {"name": "cycle", "ok": self._state.cycles > 0, "detail": f"{self._state.cycles} cycles have run"},
+            {
+                "name": "cycle",
+                "ok": self._state.cycles > 0 and not self._state.cycle_problem,
+                "detail": self._state.cycle_problem or f"{self._state.cycles} cycles have run",
+            },
             {"name": "store", "ok": not self._state.store_problem, "detail": self._state.store_problem},
             {"name": "files", "ok": not problem, "detail": problem},
         ]

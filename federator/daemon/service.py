@@ -49,9 +49,9 @@ class Service(Protocol):
          "running", "pending", "lastSeen"}
 
     a queue ``{"name", "weight", "priority", "source", "workloads": {"waiting": 3, "running": 2}, "used": {...}}``, a
-    policy ``{"name", "order", "source", "document", "governs": 12, "message"}``, a placement ``{"workload", "role", "cluster",
-    "replicas", "running", "pending", "tier", "policy", "intents": [...]}``. Amounts of cpu are in cores (floats),
-    memory in bytes. ``source`` is "file:line" or "api".
+    policy ``{"name", "order", "source", "document", "governs": 12, "message"}``, a placement ``{"workload", "role",
+    "cluster", "replicas", "running", "pending", "tier", "policy", "intents": [...]}``. Amounts of cpu are in cores
+    (floats), memory in bytes. ``source`` is "file:line" or "api".
     """
 
     def ready(self) -> Json:

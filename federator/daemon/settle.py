@@ -271,11 +271,9 @@ class Settler:
             return
         state = next_workload_state(record.name, record.state, event)
         if state is not record.state:
-            started_s = record.started_s
-            if state is WorkloadState.RUNNING and started_s is None:
-                started_s = self._draft.at_s
-                self.waits.append((record.queue, max(0.0, started_s - record.submitted_s)))
-            record = replace(record, state=state, started_s=started_s)
+            if state is WorkloadState.RUNNING and record.started_s is None:
+                record = self._started(record)
+            record = replace(record, state=state)
             self._draft.put_record(record)
             self._draft.tell(record, str(state), _STATE_WORDS[state])
 
@@ -296,9 +294,15 @@ class Settler:
                 return WorkloadEvent.STARTED
         return WorkloadEvent.DISPATCHED if placed else WorkloadEvent.UNPLACED
 
+    def _started(self, record: WorkloadRecord) -> WorkloadRecord:
+        self.waits.append((record.queue, max(0.0, self._draft.at_s - record.submitted_s)))
+        return replace(record, started_s=self._draft.at_s)
+
     def _end(self, live: Live, record: WorkloadRecord, event: WorkloadEvent, intent_id: str) -> None:
         state = next_workload_state(record.name, record.state, event)
         record = replace(record, state=state, ended_s=self._draft.at_s)
+        if record.started_s is None and event in (WorkloadEvent.COMPLETED, WorkloadEvent.EXHAUSTED):
+            record = self._started(record)  # it ran between two looks
         self._draft.put_record(record)
         words = record.message if state is WorkloadState.FAILED and record.message else _STATE_WORDS[state]
         self._draft.tell(record, str(state), words, intent=intent_id)

@@ -100,6 +100,8 @@ class State:
         """(kind, name) of what files own: the document, and "file:line"."""
         self.file_problem = ""
         self.store_problem = ""
+        self.cycle_problem = ""
+        """Why the last cycle did not come to its end, where neither store nor clusters are to blame."""
         self.cordoned: set[str] = set()
         self.draining: set[str] = set()
         self.clocks: dict[tuple[str, str, str], float] = {}

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from federator.engine.arrays import Array, Mask, before_in_run, between, counted_up, starts_of
-from federator.engine.nodes import Count, Nodes, Shape, Window
+from federator.engine.arrays import Array, Mask, before_in_run, between, counted_up, starts_of, total
+from federator.engine.nodes import Nodes
+from federator.engine.windows import Count, Shape, Window
 from federator.model.cluster import Binding
 
 _NEVER = 2**33
@@ -99,15 +100,46 @@ def _low_enough(nodes: Nodes, shape: Shape, window: Window, fits: Array, lots: M
 def spread(choice: Choice) -> None:
     """Each replica goes to the node that is used least with it (kube-scheduler's least allocated).
 
-    A node's j-th replica lifts its use to ``use + j * step``; the lowest such heights are the answer.
+    A node's j-th replica lifts its use to ``use + j * step``; the lowest such heights are the answer. Mostly they are
+    first seats of nodes; where a second one is low enough too, or first ones are too few, all are looked at.
+    """
+    nodes, shape, rows, homes = choice.nodes, choice.shape, choice.rows, choice.homes
+    use, step = nodes.use[rows], shape.step[nodes.lot[rows]]
+    first = use + step
+    order = _sorted((homes << 34) + first, nodes.first[rows])
+    ranked, counts, wanted = homes[order], choice.counts[order], choice.replicas[homes][order]
+    before = before_in_run(counts, starts_of(ranked))
+    after = before + counts
+    last = ((before < wanted) & (after >= wanted)).nonzero()[0]
+    top = np.full(len(choice.replicas), _NEVER, dtype=np.int64)
+    top[ranked[last]] = first[order[last]]
+    second = ((first + step <= top[homes]) & (choice.fits > 1)).any()
+    if second:
+        _all_seats(choice, use, step, top)
+    else:
+        chosen = (before < wanted).nonzero()[0]
+        seats = np.minimum(wanted - before, counts)[chosen]
+        nodes.charge(nodes.split(rows[order[chosen]], seats), 1, shape)
+
+
+def _all_seats(choice: Choice, use: Array, step: Array, top: Array) -> None:
+    """Seats of all levels; none goes above ``top`` (by cluster), where that is known.
+
+    Where it is not, because the first seats of all nodes are too few, it is at most the height at which one row alone
+    has seats enough.
     """
     nodes, shape, replicas = choice.nodes, choice.shape, choice.replicas
-    use, step = nodes.use[choice.rows], shape.step[nodes.lot[choice.rows]]
-    near, top = _first_seats(choice, use, step)
+    unbound = (top[choice.homes] == _NEVER).nonzero()[0]
+    if len(unbound):
+        fits, counts = choice.fits[unbound], choice.counts[unbound]
+        asked = replicas[choice.homes[unbound]]
+        alone = np.where(fits * counts >= asked, use[unbound] - (-asked // counts) * step[unbound], _NEVER)
+        np.minimum.at(top, choice.homes[unbound], alone)
+    near = (use + step <= top[choice.homes]).nonzero()[0]
     rows, homes, counts, use, step = choice.rows[near], choice.homes[near], choice.counts[near], use[near], step[near]
     levels = np.minimum((top[homes] - use) // step, choice.fits[near])
     sure = np.zeros_like(levels)
-    if int(levels.sum()) > _MANY_SEATS:
+    if total(levels) > _MANY_SEATS:
         sure, levels = _narrow(levels, homes, counts, use, step, replicas)
         replicas = replicas - np.bincount(homes, sure * counts, len(replicas)).astype(np.int64)
     open_seats = levels - sure
@@ -119,32 +151,10 @@ def spread(choice: Choice) -> None:
     times = sure + np.bincount(of[granted == seats], minlength=len(rows))
     lifted = times.nonzero()[0]
     some_nodes = ((granted > 0) & (granted < seats)).nonzero()[0]  # the last seat of a cluster: some of its row's nodes
-    if len(some_nodes):
-        last = of[some_nodes]
-        fresh = nodes.split(rows[last], granted[some_nodes])
-        nodes.charge(fresh, times[last] + 1, shape)
+    last = of[some_nodes]
+    fresh = nodes.split(rows[last], granted[some_nodes])
+    nodes.charge(fresh, times[last] + 1, shape)
     nodes.charge(rows[lifted], times[lifted], shape)
-
-
-def _first_seats(choice: Choice, use: Array, step: Array) -> tuple[Array, Array]:
-    """The rows (by place in the choice) that may get a replica, and by cluster a height that none goes above.
-
-    That is where the first seats of the lowest nodes alone would do. Where they do not, all nodes get one, and more
-    seats are needed above: then the height is that at which one row alone has seats enough, or there is no bound.
-    """
-    homes, asked, first = choice.homes, choice.replicas[choice.homes], use + step
-    order = np.argsort((homes << 34) + first)
-    ranked, many, wanted = homes[order], choice.counts[order], asked[order]
-    before = before_in_run(many, starts_of(ranked))
-    last = ((before < wanted) & (before + many >= wanted)).nonzero()[0]
-    top = np.full(len(choice.replicas), _NEVER, dtype=np.int64)
-    top[ranked[last]] = first[order[last]]
-    unbound = (top[homes] == _NEVER).nonzero()[0]
-    if len(unbound):
-        fits, counts, asked = choice.fits[unbound], choice.counts[unbound], asked[unbound]
-        alone = np.where(fits * counts >= asked, use[unbound] - (-asked // counts) * step[unbound], _NEVER)
-        np.minimum.at(top, homes[unbound], alone)
-    return (first <= top[homes]).nonzero()[0], top
 
 
 def _narrow(

@@ -16,7 +16,8 @@ from federator.engine.arrays import Array, Mask
 from federator.engine.constraints import Constraints, flavor_requirement, likeness
 from federator.engine.governing import NO_TIER, Rule
 from federator.engine.lots import NO_NODES
-from federator.engine.nodes import Nodes, Shape
+from federator.engine.nodes import Nodes
+from federator.engine.windows import Shape
 from federator.model.cluster import Cluster, Flavor, Health
 from federator.model.reasons import Reason, Verdict
 from federator.model.resources import CPU, MEMORY, STORAGE, Resources

@@ -11,7 +11,8 @@ from federator.engine.binding import bind
 from federator.engine.constraints import Constraints
 from federator.engine.feasibility import Eligibility, Feasibility, Verdicts
 from federator.engine.governing import Governing
-from federator.engine.nodes import UNLIMITED, Count, Nodes, Saved, Shape
+from federator.engine.nodes import UNLIMITED, Nodes, Saved
+from federator.engine.windows import Count, Shape
 from federator.model.cluster import Binding, Cluster, Health
 from federator.model.plan import Holding, Snapshot
 from federator.model.reasons import Reason, Verdict
@@ -47,6 +48,8 @@ class Federation:
         self.dominant: dict[object, tuple[str, int, Array] | None] = {}
         """What ``tier_fill`` has found of each tier for each shape."""
         self.limits = self._limits()
+        self.changes = 0
+        """Grows whenever room is taken or given back: while it stands still, alike questions have alike answers."""
         self._reports = [at for at, cluster in enumerate(self.clusters) if cluster.unschedulable]
         self._holdings: dict[tuple[str, str], list[Holding]] = {}
         for holding in snapshot.holdings:
@@ -126,6 +129,7 @@ class Federation:
 
         ``counted`` says where their room has been counted, if it has: no replica is elsewhere.
         """
+        self.changes += 1
         if self.limits is not None:
             for at, asked in shape.amounts:
                 # What cannot be below zero stays so: the quota may have been lowered below what is on its way.
@@ -150,6 +154,7 @@ class Federation:
 
     def restore(self, saved: tuple[Saved, Array | None]) -> None:
         """Go back to a saved state."""
+        self.changes += 1
         self.nodes.restore(saved[0])
         self.limits = saved[1]
 

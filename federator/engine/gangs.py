@@ -1,13 +1,9 @@
-"""Workloads whose replicas start together or not at all.
-
-``InOneCluster`` chooses one cluster for the whole workload (a gang of scope ``cluster``, and every workload with
-several roles that has no other scope); ``Together`` places it over several clusters, all or nothing.
-"""
+"""Workloads that must be whole in one cluster: gangs of scope ``cluster``, and several roles without another scope."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,7 +17,6 @@ from federator.engine.turn import Turn
 from federator.engine.weights import by_rule
 from federator.model.policy import Rebalance
 from federator.model.resources import Resources
-from federator.model.workload import Role
 
 
 def by_heft(federation: Federation, turns: Sequence[Turn]) -> list[Turn]:
@@ -216,50 +211,3 @@ class InOneCluster:
     def _filling(self, turn: Turn, placed: Array) -> Filling:
         weights = np.full(len(placed), UNWEIGHED, dtype=np.int64)
         return Filling(placed, weights, self.waits, self.at_fill, self.full)
-
-
-Place = Callable[[Turn], Filling]
-MakeTurn = Callable[[Role, Array], Turn]
-"""The turn of a role as things stand now, and after so many replicas of the workload's other roles by cluster."""
-
-
-def place_together(
-    federation: Federation, roles: Sequence[Role], turn_of: MakeTurn, fill: Place, only: Mask | None
-) -> list[Filling] | None:
-    """Place all roles over several clusters (``only`` some), each by the usual division; None if not all fit.
-
-    Their room is taken already, or, if they do not fit, none of it is.
-    """
-    saved = federation.save()
-    spent = np.zeros(len(federation.names), dtype=np.int64)
-    fillings = []
-    for role in roles:
-        turn = turn_of(role, spent)
-        if only is not None:
-            turn = replace(turn.look_everywhere(), held=turn.held * only, room=turn.room.only(only))
-        filling = fill(turn)
-        left = federation.take(turn.eligibility.shape, np.maximum(filling.placed - turn.held, 0))
-        if filling.total < turn.wanted or left.any():
-            federation.restore(saved)
-            return None
-        spent += filling.placed
-        fillings.append(filling)
-    return fillings
-
-
-def label_groups(federation: Federation, label: str, turns: Sequence[Turn]) -> list[Mask]:
-    """The clusters that agree on a label, one set for each value.
-
-    First the value whose clusters hold most of the workload, then by the first tier that has such a cluster, then by
-    the value itself.
-    """
-    values = sorted({cluster.labels[label] for cluster in federation.clusters if label in cluster.labels})
-    held = sum(turn.held for turn in turns)
-    tier = turns[0].rule.tier
-    groups = []
-    for value in values:
-        members = np.array([cluster.labels.get(label) == value for cluster in federation.clusters], dtype=bool)
-        tiers = tier[members & (tier >= 0)]
-        if len(tiers):
-            groups.append((-int((held * members).sum()), int(tiers.min()), value, members))
-    return [members for *_, members in sorted(groups, key=lambda group: group[:3])]

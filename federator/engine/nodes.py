@@ -7,12 +7,13 @@ few spare rows for nodes that a placement makes different from their like. Built
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from federator.engine.arrays import Array, Mask, starts_of
 from federator.engine.lots import Lot, amounts_by_lot, lots_of, rows_of, use_scale
+from federator.engine.windows import Count, Shape, Window
 from federator.model.cluster import Cluster
 from federator.model.resources import CPU, MEMORY, Resources
 
@@ -26,60 +27,6 @@ Saved = tuple[Array | int, ...]
 
 _SPARE = 6
 """Spare rows of a block at the start of every binding, which splits off at most so many (or has one row a node)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What one replica asks for, and which lots it may use.
-
-    ``amounts`` are (index of the resource, amount); ``allowed`` and ``rank`` are by lot: lots of a lower rank are
-    used first. ``step`` is by how much one such replica raises the use of a node of the lot.
-    """
-
-    amounts: tuple[tuple[int, int], ...]
-    allowed: Mask
-    rank: Array
-    step: Array
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Window:
-    """The rows of some clusters: which they are (a slice where they lie together), and where in them each lot begins.
-
-    ``lots`` of ``sizes`` rows begin at ``lot_starts``, the lots of each of ``clusters`` at ``cluster_starts``.
-    ``lot_of`` is by row the place in ``lots``, ``home_of`` by lot the place in ``clusters``.
-    """
-
-    clusters: Array
-    lots: Array
-    rows: Array | slice
-    lot_of: Array
-    home_of: Array
-    lot_starts: Array
-    cluster_starts: Array
-    sizes: Array
-
-    def rows_at(self, places: Array) -> Array:
-        """Which rows of all stand at these places of the window."""
-        return places + self.rows.start if isinstance(self.rows, slice) else self.rows[places]
-
-    def by_lot(self, rows: Array) -> Array:
-        """The sum over the rows of each lot."""
-        return np.add.reduceat(rows, self.lot_starts)
-
-    def by_cluster(self, lots: Array) -> Array:
-        """The sum over the lots of each cluster."""
-        return np.add.reduceat(lots, self.cluster_starts)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Count:
-    """Room counted on a window: how many of a shape each node of a row ``fits``, and the ``room`` by lot."""
-
-    window: Window
-    layout: int
-    fits: Array
-    room: Array
 
 
 class Nodes:
@@ -210,7 +157,7 @@ class Nodes:
         amounts = self.allocatable[self.resources.index(resource)] * self._population
         return self.window().by_cluster(amounts if potential else amounts * ~self.potential)
 
-    def charge(self, rows: Array, times: Array, shape: Shape) -> None:
+    def charge(self, rows: Array, times: Array | int, shape: Shape) -> None:
         """Each node of these rows holds so many more replicas of the shape."""
         for at, asked in shape.amounts:
             self.free[at, rows] -= asked * times

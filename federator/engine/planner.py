@@ -15,14 +15,17 @@ import numpy as np
 
 from federator.engine.arrays import Array
 from federator.engine.explain import explanation
+from federator.engine.feasibility import Eligibility
 from federator.engine.federation import Federation
-from federator.engine.gangs import InOneCluster, believed, by_heft, label_groups, place_together
+from federator.engine.gangs import InOneCluster, believed, by_heft
 from federator.engine.governing import Rule
 from federator.engine.opening import Clocks
 from federator.engine.order import in_order
 from federator.engine.outcome import Outcome
+from federator.engine.shortcuts import Shortcuts
 from federator.engine.stay import settle
 from federator.engine.tiers import UNWEIGHED, Filler, Filling
+from federator.engine.together import label_groups, place_together
 from federator.engine.turn import Turn, unmeasured
 from federator.engine.verdicts import Reasons
 from federator.model.plan import Explanation, Move, Placement, Plan, Refusal, Snapshot, shape_key
@@ -63,12 +66,15 @@ class _Planner:
         self.clocks: Clocks = {(clock.policy, clock.tier, clock.shape): clock.since_s for clock in snapshot.clocks}
         self.blocked_heads: dict[str, str] = {}
         self.answer = _Answer()
+        self.shortcuts = Shortcuts(self.federation)
 
     def plan(self) -> Plan:
         """1 bind what is on its way, 2 ask every workload in order, 3 sort the answers."""
         self._bind_what_is_on_its_way()
         for position, workload in enumerate(self.queue, start=1):
             outcomes = self._place(workload)
+            if not outcomes:
+                continue  # refused like one before it
             self._record(workload, outcomes, position)
             if self.planning.blocked_head == "wait" and any(outcome.blocked for outcome in outcomes):
                 self.blocked_heads.setdefault(workload.queue, workload.name)
@@ -82,15 +88,22 @@ class _Planner:
         )
 
     def _bind_what_is_on_its_way(self) -> None:
+        """Kind by kind, in the order in which the kinds first stand in the queue."""
         federation = self.federation
+        unbound: dict[int, tuple[Eligibility, Array]] = {}
         for workload in self.queue:
             for role in workload.roles:
-                unbound = np.zeros(len(federation.names), dtype=np.int64)
-                for holding in federation.holdings(workload.name, role.name):
-                    unbound[federation.index[holding.cluster]] += min(holding.unbound, holding.replicas)
-                if unbound.any():
-                    rule = federation.governing.rule(workload)
-                    federation.hold_unbound(federation.feasibility.of(workload, role, rule, ()), unbound)
+                holdings = [h for h in federation.holdings(workload.name, role.name) if h.unbound]
+                if not holdings:
+                    continue
+                eligibility = federation.feasibility.of(workload, role, federation.governing.rule(workload), ())
+                nothing = np.zeros(len(federation.names), dtype=np.int64)
+                counts = unbound.setdefault(id(eligibility), (eligibility, nothing))[1]
+                for holding in holdings:
+                    counts[federation.index[holding.cluster]] += min(holding.unbound, holding.replicas)
+        for eligibility, counts in unbound.values():
+            if counts.any():
+                federation.hold_unbound(eligibility, counts)
 
     def _place(self, workload: Workload) -> list[Outcome]:
         """The outcome for every role of a workload."""
@@ -99,11 +112,23 @@ class _Planner:
         if workload.queue in self.blocked_heads:
             return [self._wait_behind(turn) for turn in turns]
         if workload.gang is None and len(turns) == 1:
-            return [self._place_alone(turn) for turn in turns]
+            return self._place_or_repeat(turns[0])
         turns = by_heft(self.federation, [turn.look_everywhere() for turn in turns])
         if workload.gang is None or workload.gang.scope == "cluster":
             return self._place_in_one_cluster(turns)
         return self._place_gang(turns, workload.gang.label if workload.gang.scope == "label" else "")
+
+    def _place_or_repeat(self, turn: Turn) -> list[Outcome]:
+        """The outcome of the only role; none where its refusal is that of one before it, and is recorded already."""
+        if turn.workload.name not in self.explain:
+            refusal = self.shortcuts.refusal(turn) if self.planning.blocked_head == "pass" else None
+            if refusal is not None:
+                self.answer.refusals.append(refusal)
+                return []
+            outcome = self.shortcuts.as_it_is(turn)
+            if outcome is not None:
+                return [outcome]
+        return [self._place_alone(turn)]
 
     def _turn(self, workload: Workload, role: Role, rule: Rule, spent: Array | None = None) -> Turn:
         """The turn of a role after so many replicas of its workload's other roles on each cluster."""
@@ -194,6 +219,8 @@ class _Planner:
             turn = outcome.turn
             if outcome.refused > 0 and why is not None and policy is not None:
                 answer.refusals.append(Refusal(workload.name, turn.role.name, outcome.refused, why, policy.name))
+                if workload.gang is None and len(outcomes) == 1:
+                    self.shortcuts.remember(outcome, why)
             if not outcome.bound and outcome.grown.any():
                 federation.take(turn.eligibility.shape, outcome.grown, turn.counted)
             answer.placements.append(outcome.placements())

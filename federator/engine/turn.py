@@ -11,7 +11,8 @@ from federator.engine.arrays import Array, Mask
 from federator.engine.feasibility import Eligibility
 from federator.engine.federation import Federation
 from federator.engine.governing import Rule
-from federator.engine.nodes import UNLIMITED, Count
+from federator.engine.nodes import UNLIMITED
+from federator.engine.windows import Count
 from federator.model.workload import Role, Workload
 
 

@@ -117,14 +117,15 @@ async def test_replicas_that_find_no_node_are_recalled_and_placed_elsewhere(fede
 async def test_a_bad_file_keeps_the_set_before_it_and_says_so(federation: Federation) -> None:
     await federation.start()
     (federation.folder / "bad.yaml").write_text("kind: PlacementPolicy\nspec: {tires: []}\n")
-    await federation.run(3)
+    # Files are looked at in a thread, which is not bound to the clock that is moved.
+    await federation.until(lambda: bool(federation.daemon.state.file_problem))
     assert [p.name for p in federation.daemon.state.policies] == ["cern-first"]
     detail = next(c["detail"] for c in federation.daemon.service.ready()["checks"] if c["name"] == "files")
     assert "bad.yaml" in detail
     assert "federator_stale_policies 1.0" in federation.daemon.metrics.render()[0].decode()
     (federation.folder / "bad.yaml").unlink()
     federation.write(tiers("cloud-first", "cloud", "cern", order=1), file="more.yaml")
-    await federation.run(3)
+    await federation.until(lambda: not federation.daemon.state.file_problem)
     assert [p.name for p in federation.daemon.state.policies] == ["cern-first", "cloud-first"]
     assert "federator_stale_policies 0.0" in federation.daemon.metrics.render()[0].decode()
 

@@ -217,9 +217,7 @@ def test_a_kill_for_memory_and_exit_codes_reach_the_history(federation: Federato
 
 def test_a_pod_that_somebody_deletes_runs_again_at_no_cost_and_counts_once(federation: Federator, site: Site) -> None:
     """With no retries at all: a pod is deleted, then a whole Job; both replicas run again and all complete once."""
-    federation.submit(
-        batch("victim", 3, ["payload"], retries=0, container={"env": {"FAKE_KUBELET_RUNS_FOR": "6s"}})
-    )
+    federation.submit(batch("victim", 3, ["payload"], retries=0, container={"env": {"FAKE_KUBELET_RUNS_FOR": "6s"}}))
     federation.wait_for("victim", lambda w: w["running"] == 3)
     client = site.cluster.plane.client
     pods = {run.replica: run for run in site.runs()}

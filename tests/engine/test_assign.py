@@ -1,5 +1,6 @@
 """From numbers to indices: nothing is given to two clusters at once."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -96,7 +97,7 @@ def holders(draw: st.DrawFn) -> Holder:
     total = draw(st.integers(1, 12))
     cuts = sorted(draw(st.sets(st.integers(0, total), max_size=5)) | {0})
     intents = []
-    for wave, (start, stop) in enumerate(zip(cuts, cuts[1:], strict=False)):
+    for wave, (start, stop) in enumerate(itertools.pairwise(cuts)):
         cluster, state = draw(st.sampled_from(CLUSTERS)), draw(STATES)
         settled = IndexSet.span(start, stop) if state is IntentState.ENDED else IndexSet()
         intents.append(replace(held(cluster, start, stop, wave, state), settled=settled))

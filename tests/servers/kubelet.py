@@ -96,7 +96,7 @@ class Kubelet:
         self._heart = asyncio.create_task(self._beat())
         async with asyncio.timeout(timeout_s):
             # Asked again and again: only the controllers know when they take their taints off.
-            while not self.nodes.keys() <= await self._nodes_where(is_usable):  # noqa: ASYNC110
+            while not self.nodes.keys() <= await self._nodes_where(is_usable):
                 await asyncio.sleep(0.2)
 
     async def stop(self) -> None:

@@ -1,0 +1,67 @@
+"""Answers that are known without asking: they equal what the planner would find, and cost next to nothing.
+
+Two cases make most of a large federation: work that waits beside alike work for which there is no room, and work that
+runs as it should. ``tests/properties`` equates plans with and without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+import numpy as np
+
+from federator.engine.constraints import likeness
+from federator.engine.federation import Federation
+from federator.engine.outcome import Outcome
+from federator.engine.tiers import UNWEIGHED, Filling
+from federator.engine.turn import Turn
+from federator.engine.weights import COSTS
+from federator.model.plan import Refusal
+from federator.model.policy import Rebalance
+from federator.model.reasons import Verdict
+
+
+class Shortcuts:
+    """What one plan has found so far that holds again."""
+
+    def __init__(self, federation: Federation) -> None:
+        self._federation = federation
+        self._refused: dict[Hashable, tuple[int, Mapping[str, Verdict]]] = {}
+
+    def refusal(self, turn: Turn) -> Refusal | None:
+        """The refusal of a role that is alike to one refused whole, while nobody has taken any room since."""
+        if turn.holds:
+            return None
+        changes, reasons = self._refused.get(self._kind(turn), (-1, {}))
+        if changes != self._federation.changes:
+            return None
+        return Refusal(turn.workload.name, turn.role.name, turn.wanted, reasons, turn.rule.policy.name)
+
+    def remember(self, outcome: Outcome, reasons: Mapping[str, Verdict]) -> None:
+        """Keep the reasons of a role that got nothing."""
+        if not outcome.turn.holds and outcome.filling.total == 0:
+            self._refused[self._kind(outcome.turn)] = self._federation.changes, reasons
+
+    def as_it_is(self, turn: Turn) -> Outcome | None:
+        """The outcome of a role all of which runs in its first tier, where nothing may or must move.
+
+        What runs in a later tier is asked anew: the tiers before it may have to be told as full.
+        """
+        held = turn.held
+        if (
+            not turn.holds
+            or turn.rule.policy.stay.rebalance is not Rebalance.NEVER
+            or int(held.sum()) != turn.wanted
+            or bool((held > turn.maxima).any())
+            or bool(held[self._federation.draining | (turn.rule.tier != 0)].any())
+        ):
+            return None
+        return Outcome(turn, Filling(held.copy(), np.full(len(held), UNWEIGHED, dtype=np.int64)))
+
+    @staticmethod
+    def _kind(turn: Turn) -> Hashable:
+        """What the answer depends on. Rules and eligibilities are made once for each kind: they are their own names."""
+        expressions = (tier.weight_by for tier in turn.rule.tiers if tier.weight_by not in ("room", *COSTS))
+        weighing = likeness(turn.workload, *expressions)
+        needed = min(turn.workload.min_replicas, turn.wanted)
+        return id(turn.eligibility), id(turn.rule), turn.wanted, needed, weighing
