@@ -9,6 +9,7 @@ from federator.daemon.state import Live, Member, State
 from federator.model.cluster import Cluster, Health
 from federator.model.intent import WHOLE, Intent, ObservedIntent
 from federator.model.plan import Exclusion, Holding, Snapshot, TierClock
+from federator.model.policy import MoveBudget
 from federator.model.workload import Role, Workload
 
 
@@ -90,7 +91,8 @@ def _remaining(live: Live, role: Role, at_s: float) -> Role:
 
 def holdings(state: State, live: Live, at_s: float) -> Iterator[Holding]:
     """What the clusters hold of a workload, by role and cluster."""
-    periods = {p.name: p.stay.move_budget.period_s for p in state.policies if p.stay.move_budget}
+    # Replicas that were moved lately do not move again, whether or not the policy also has a budget of moves.
+    periods = {p.name: (p.stay.move_budget or MoveBudget()).period_s for p in state.policies}
     grouped: dict[tuple[str, str], list[Intent]] = {}
     for intent_id in live.intents:
         intent = state.intents[intent_id]

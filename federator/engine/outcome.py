@@ -90,7 +90,7 @@ class Outcome:
             minima=turn.minima,
             maxima=turn.maxima,
             weights=filling.weights,
-            free={name: federation.nodes.free_of(name) for name in turn.role.requests},
+            free={name: self._left(name, asked) for name, asked in turn.role.requests.items_},
             tier=turn.rule.tier,
             waits=filling.waits,
             at_fill={place: _limit(federation, turn, place) for place in sorted(filling.at_fill)},
@@ -98,6 +98,11 @@ class Outcome:
             whole_room=self.whole_room,
             together=self.together,
         )
+
+    def _left(self, resource: str, asked: int) -> Array:
+        """What is free of a resource on each cluster once this outcome has taken its room."""
+        free = self.turn.federation.nodes.free_of(resource)
+        return free if self.bound else np.maximum(free - self.grown * asked, 0)
 
 
 def _limit(federation: Federation, turn: Turn, place: int) -> TierLimit:
