@@ -13,9 +13,10 @@ import structlog
 
 from federator.clock import SystemClock
 from federator.daemon.cycle import Cycle, Pace
-from federator.daemon.desk import Desk, stored_spec
+from federator.daemon.desk import Desk
 from federator.daemon.dispatcher import Dispatcher
 from federator.daemon.files import ObjectSet, Registry
+from federator.daemon.intake import stored_spec
 from federator.daemon.observer import Observer
 from federator.daemon.orders import Orders
 from federator.daemon.providers import Surroundings, make_provider

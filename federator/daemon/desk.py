@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -14,11 +13,12 @@ from federator.daemon import views
 from federator.daemon.dispatcher import Dispatcher, needs_action
 from federator.daemon.draft import Draft
 from federator.daemon.files import Registry
+from federator.daemon.intake import Arrival, take_in
 from federator.daemon.service import Conflict, Json, NotFound, Page, Permit
 from federator.daemon.settle import Settler
 from federator.daemon.snapshots import snapshot
 from federator.daemon.state import Live, State
-from federator.documents import Document, DocumentErrors, Problem, WorkloadSpec, read_objects, workload_spec
+from federator.documents import Document, DocumentErrors, Problem, read_objects, workload_spec
 from federator.engine.answer import explanation_document, plan_document
 from federator.engine.assign import withdraw
 from federator.engine.lifecycle import WorkloadEvent, next_workload_state
@@ -73,7 +73,7 @@ class Desk:
                 Problem(d.source.file, d.source.line, 1, "kind", f"a {d.kind} is no workload", "use 'federator apply'")
                 for d in others
             )
-        return await self._take_in(documents.workloads, owner, permit, change=False)
+        return await self._take_in(documents.workloads, Arrival(owner, permit, change=False))
 
     async def apply(self, objects: Sequence[Json], *, owner: str, permit: Permit) -> Sequence[Json]:
         """See Service."""
@@ -83,73 +83,24 @@ class Desk:
             permit("*")
             self._not_from_file(document.kind, document.name)
         results: list[Json] = []
+        arrival = Arrival(owner, permit, change=True)
+        async with self._state.writing:
+            # What cannot be taken in must be known before anything is changed: all or none.
+            trial = Draft(self._state, self._clock.now_s())
+            await take_in(self._state, self._store, trial, documents.workloads, arrival)
         if others:
             results.extend(await self._registry.apply(others, owner))
-        taken = await self._take_in(documents.workloads, owner, permit, change=True)
+        taken = await self._take_in(documents.workloads, arrival)
         results.extend({"kind": "Workload", "name": w["name"], "result": w["result"]} for w in taken)
         return results
 
-    async def _take_in(
-        self, documents: Sequence[Document], owner: str, permit: Permit, *, change: bool
-    ) -> Sequence[Json]:
-        now_s = self._clock.now_s()
-        specs = [_runnable(document) for document in documents]
-        for spec in specs:
-            permit(spec.workload.queue)
+    async def _take_in(self, documents: Sequence[Document], arrival: Arrival) -> Sequence[Json]:
         async with self._state.writing:
-            draft = Draft(self._state, now_s)
-            unknown = [d.name for d in documents if d.name not in self._state.workloads]
-            ended = await self._store.find_workloads(unknown)
-            results = {}
-            for document, spec in zip(documents, specs, strict=True):
-                before = ended.get(document.name)
-                results[document.name] = self._take_in_one(draft, document, spec, owner, before, change=change)
+            draft = Draft(self._state, self._clock.now_s())
+            results = await take_in(self._state, self._store, draft, documents, arrival)
             await draft.commit(self._store)
         self._state.wake()
-        return [
-            {**(await self.get("workloads", document.name)), "result": results[document.name]} for document in documents
-        ]
-
-    def _take_in_one(
-        self,
-        draft: Draft,
-        document: Document,
-        spec: WorkloadSpec,
-        owner: str,
-        ended: WorkloadRecord | None,
-        *,
-        change: bool,
-    ) -> str:
-        name = document.name
-        if name in draft.records:
-            raise Conflict(f"workload {name!r} is named twice in one request")
-        live = self._state.workloads.get(name)
-        record = live.record if live else ended
-        if record is None:
-            record = WorkloadRecord(
-                name=name,
-                uid=secrets.token_hex(6),
-                document=document.raw,
-                owner=owner,
-                submitted_s=draft.at_s,
-                queue=spec.workload.queue,
-            )
-            draft.put_record(record, _stamped(spec, record))
-            draft.tell(record, "submitted", f"handed in by {owner} to queue {record.queue}", owner=owner)
-            return "created"
-        if record.deleted:
-            raise Conflict(f"workload {name!r} is being deleted; hand it in again when it is gone")
-        if record.document == document.raw:
-            return "unchanged"
-        if not change or live is None or not live.service:
-            raise Conflict(
-                f"another workload {name!r} is there already ({record.state}); "
-                "delete it first, or hand this one in under another name"
-            )
-        record = replace(record, document=document.raw, generation=record.generation + 1, queue=spec.workload.queue)
-        draft.put_record(record, _stamped(spec, record))
-        draft.tell(record, "changed", f"changed by {owner}: generation {record.generation}", owner=owner)
-        return "changed"
+        return [{**(await self.get("workloads", name)), "result": result} for name, result in results.items()]
 
     async def cancel(self, name: str, *, permit: Permit) -> Json:
         """See Service."""
@@ -389,27 +340,6 @@ class Desk:
         near = get_close_matches(name, list(names), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return NotFound(f"there is no {kind} {name!r}{hint}")
-
-
-def _runnable(document: Document) -> WorkloadSpec:
-    """The spec of a workload that can really be run. Raises DocumentErrors."""
-    spec = workload_spec(document.raw)
-    if spec.runnable:
-        return spec
-    source = document.source
-    message = "it does not say what its replicas run"
-    cure = "give 'container' (an image and a command) or 'template' (a manifest)"
-    raise DocumentErrors([Problem(source.file, source.line, 1, "spec", message, cure)])
-
-
-def _stamped(spec: WorkloadSpec, record: WorkloadRecord) -> WorkloadSpec:
-    """The spec with the time at which the workload was handed in, which orders the queue."""
-    return replace(spec, workload=replace(spec.workload, name=record.name, submitted_at_s=record.submitted_s))
-
-
-def stored_spec(record: WorkloadRecord) -> WorkloadSpec:
-    """The spec of a workload that the store has. Raises DocumentErrors."""
-    return _stamped(workload_spec(record.document), record)
 
 
 def _ended(record: WorkloadRecord) -> dict[str, Any]:

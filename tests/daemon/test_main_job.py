@@ -115,6 +115,32 @@ async def test_all_of_a_request_is_taken_or_nothing(federation: Federation) -> N
     assert not federation.store.workloads
 
 
+async def test_nothing_of_a_mixed_request_is_applied_where_one_part_cannot_be(federation: Federation) -> None:
+    await federation.start()
+    await federation.submit("reco", 2)
+    other = named("Workload", "reco", {"replicas": 3, "requests": {"cpu": 1}, "container": {"command": ["x"]}})
+    policy = tiers("mine", "cloud", order=1)
+    with pytest.raises(Conflict, match="another workload 'reco'"):
+        await federation.daemon.service.apply([policy, other], owner="me", permit=lambda queue: None)
+    assert [p.name for p in federation.daemon.state.policies] == ["cern-first"]
+    assert not federation.store.objects
+
+
+async def test_nobody_changes_a_workload_of_a_queue_that_is_not_theirs(federation: Federation) -> None:
+    await federation.start()
+    await federation.submit("web", 1, lifetime="service", queue="theirs")
+
+    def only_mine(queue: str) -> None:
+        if queue != "mine":
+            raise PermissionError(queue)
+
+    body = {"queue": "mine", "replicas": 9, "requests": {"cpu": 1}, "lifetime": "service"}
+    web = named("Workload", "web", {**body, "container": {"command": ["x"]}})
+    with pytest.raises(PermissionError, match="theirs"):
+        await federation.daemon.service.apply([web], owner="me", permit=only_mine)
+    assert federation.store.workloads["web"].queue == "theirs"
+
+
 async def test_a_cluster_that_refuses_for_good_is_not_asked_again_and_says_why(federation: Federation) -> None:
     await federation.start()
     refusal = OrderRefused("AdmissionDenied", "no images from example.org", permanent=True)
