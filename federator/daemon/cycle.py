@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -25,10 +25,13 @@ from federator.model.cluster import Health
 from federator.model.indexset import IndexSet
 from federator.model.intent import WHOLE, Intent
 from federator.model.plan import Placement, Plan, Snapshot
+from federator.model.reasons import Verdict
 from federator.ports import Clock, Store, StoreUnavailable
 from federator.telemetry.metrics import Metrics
 
 LOG = structlog.get_logger(__name__)
+MOST_NAMED = 5
+"""Clusters that a history entry names for one reason; of more it gives the number."""
 FIRST_ANSWERS_S = 3.0
 """How long the first plan waits for the clusters to answer: a plan without them would send work the wrong way."""
 
@@ -254,14 +257,17 @@ class Cycle:
     def _tell_refusals(self, draft: Draft, made: Plan) -> None:
         """Write why a workload waits into its history, when the reasons are others than before."""
         reasons: dict[str, str] = {}
+        told: dict[int, str] = {}  # alike workloads share their reasons: they are put into words once
         for refusal in made.refusals:
-            summary = "; ".join(f"{c}: {v.reason}" for c, v in sorted(refusal.reasons.items()))
-            reasons.setdefault(refusal.workload, summary)
-        for name, summary in reasons.items():
+            key = id(refusal.reasons)
+            if key not in told:
+                told[key] = summary(refusal.reasons)
+            reasons.setdefault(refusal.workload, told[key])
+        for name, words in reasons.items():
             live = self._state.workloads.get(name)
-            if live and live.waiting_for != summary:
-                live.waiting_for = summary
-                draft.tell(draft.record(live), "waiting", summary)
+            if live and live.waiting_for != words:
+                live.waiting_for = words
+                draft.tell(draft.record(live), "waiting", words)
         for name in draft.touched - set(reasons):
             if live := self._state.workloads.get(name):
                 live.waiting_for = ""
@@ -274,6 +280,18 @@ class Cycle:
     def _remember(self, seen: Snapshot, made: Plan) -> None:
         self._state.snapshot, self._state.plan = seen, made
         self._state.cycles += 1
+
+
+def summary(reasons: Mapping[str, Verdict]) -> str:
+    """Why something waits, short enough to be kept: "NoRoom: cern, gpu; NotInPolicy: 180 clusters"."""
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for cluster, verdict in sorted(reasons.items()):
+        by_reason[str(verdict.reason)].append(cluster)
+    named = {
+        reason: ", ".join(clusters) if len(clusters) <= MOST_NAMED else f"{len(clusters)} clusters"
+        for reason, clusters in by_reason.items()
+    }
+    return "; ".join(f"{reason}: {words}" for reason, words in sorted(named.items()))
 
 
 def _of_role(placements: Iterable[Placement], role: str) -> list[Placement]:

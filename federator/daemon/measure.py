@@ -33,9 +33,12 @@ def measure(state: State, metrics: Metrics) -> None:
         states[live.record.queue, str(live.record.state)] += 1
     replace(metrics.queue_workloads, {key: float(count) for key, count in states.items()})
     refused: dict[tuple[str, ...], float] = defaultdict(float)
+    mains: dict[int, str] = {}  # alike workloads share their reasons
     for refusal in state.plan.refusals:
         waiting = state.workloads.get(refusal.workload)
-        refused[waiting.record.queue if waiting else "default", str(main_reason(refusal))] += refusal.replicas
+        main = mains.setdefault(id(refusal.reasons), "") or str(main_reason(refusal))
+        mains[id(refusal.reasons)] = main
+        refused[waiting.record.queue if waiting else "default", main] += refusal.replicas
     replace(metrics.refused_replicas, refused)
     replace(metrics.queue_share, {(queue,): share for queue, share in shares(state).items()})
 
