@@ -36,9 +36,10 @@ def measure(state: State, metrics: Metrics) -> None:
     mains: dict[int, str] = {}  # alike workloads share their reasons
     for refusal in state.plan.refusals:
         waiting = state.workloads.get(refusal.workload)
-        main = mains.setdefault(id(refusal.reasons), "") or str(main_reason(refusal))
-        mains[id(refusal.reasons)] = main
-        refused[waiting.record.queue if waiting else "default", main] += refusal.replicas
+        key = id(refusal.reasons)
+        if key not in mains:
+            mains[key] = str(main_reason(refusal))
+        refused[waiting.record.queue if waiting else "default", mains[key]] += refusal.replicas
     replace(metrics.refused_replicas, refused)
     replace(metrics.queue_share, {(queue,): share for queue, share in shares(state).items()})
 
