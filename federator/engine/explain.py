@@ -8,8 +8,9 @@ import numpy as np
 
 from federator.documents.quantities import format_amount, format_duration
 from federator.engine.federation import Federation
+from federator.engine.filling import UNWEIGHED
 from federator.engine.outcome import Outcome
-from federator.engine.tiers import UNWEIGHED, tier_weights
+from federator.engine.tiers import tier_weights
 from federator.engine.verdicts import Reasons
 from federator.model.plan import Explanation, Share
 from federator.model.reasons import Reason, Verdict

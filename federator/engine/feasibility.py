@@ -17,7 +17,7 @@ from federator.engine.constraints import Constraints, flavor_requirement, likene
 from federator.engine.governing import NO_TIER, Rule
 from federator.engine.lots import NO_NODES
 from federator.engine.nodes import Nodes
-from federator.engine.windows import Shape
+from federator.engine.shapes import ALLOWED, Shape
 from federator.model.cluster import Cluster, Flavor, Health
 from federator.model.reasons import Reason, Verdict
 from federator.model.resources import CPU, MEMORY, STORAGE, Resources
@@ -149,7 +149,7 @@ class Feasibility:
             gate, passes = self._gate(gate_key, workload, rule)
             lot_verdicts, has_lot, allowed = self._allowed(lots_key, workload, role)
             shape = self._nodes.shape(role.requests, allowed, self._rank(role.requests))
-            big = has_lot & self._known & ~self._any(shape.allowed)
+            big = has_lot & self._known & ~self._any(shape.terms[:, ALLOWED] > 0)
             suits = passes & has_lot & ~big
             lasting = (gate, excluded, lot_verdicts) if excluded else (gate, lot_verdicts)
             if excluded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
 
 import numpy as np
 
@@ -53,12 +54,19 @@ class Outcome:
     def placements(self) -> list[Placement]:
         """The wanted state of the role, in the order of cluster names."""
         turn, placed = self.turn, self.filling.placed
-        policy, role, workload = turn.rule.policy.name, turn.role.name, turn.workload.name
         tiers = [*(tier.name for tier in turn.rule.tiers), ""]  # the last is picked by NO_TIER, which is -1
         names = turn.federation.names
         at = placed.nonzero()[0]
-        columns = zip(at.tolist(), placed[at].tolist(), turn.rule.tier[at].tolist(), strict=True)
-        return [Placement(workload, role, names[one], many, tiers[place], policy) for one, many, place in columns]
+        columns = zip(
+            repeat(turn.workload.name),
+            repeat(turn.role.name),
+            [names[one] for one in at.tolist()],
+            placed[at].tolist(),
+            [tiers[place] for place in turn.rule.tier[at].tolist()],
+            repeat(turn.rule.policy.name),
+            strict=False,  # what is repeated has no end
+        )
+        return list(map(tuple.__new__, repeat(Placement), columns))  # hundreds of thousands: no frame for each
 
     def moves(self, federation: Federation) -> Iterator[Move]:
         """The clusters that lose replicas paired with those that gain some, both in the order of names."""

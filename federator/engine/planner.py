@@ -17,14 +17,16 @@ from federator.engine.arrays import Array
 from federator.engine.explain import explanation
 from federator.engine.feasibility import Eligibility
 from federator.engine.federation import Federation
+from federator.engine.filling import UNWEIGHED
 from federator.engine.gangs import InOneCluster, believed, by_heft
 from federator.engine.governing import Rule
+from federator.engine.kinds import Kinds
 from federator.engine.opening import Clocks
 from federator.engine.order import in_order
 from federator.engine.outcome import Outcome
 from federator.engine.shortcuts import Shortcuts
 from federator.engine.stay import settle
-from federator.engine.tiers import UNWEIGHED, Filler, Filling
+from federator.engine.tiers import Filling, fill, unweighed
 from federator.engine.together import label_groups, place_together
 from federator.engine.turn import Turn, unmeasured
 from federator.engine.verdicts import Reasons
@@ -62,6 +64,7 @@ class _Planner:
         self.planning = snapshot.planning
         self.explain = explain
         self.federation = Federation(snapshot)
+        self.kinds = Kinds(self.federation)
         self.queue = in_order(snapshot)
         self.clocks: Clocks = {(clock.policy, clock.tier, clock.shape): clock.since_s for clock in snapshot.clocks}
         self.blocked_heads: dict[str, str] = {}
@@ -142,14 +145,16 @@ class _Planner:
             rule=rule,
             wanted=role.replicas if replaced is None else replaced,
             eligibility=eligibility,
+            kind=self.kinds.of(workload, rule, eligibility),
             room=unmeasured(federation, eligibility),
             held=federation.held(workload.name, role.name),
             minima=rule.minima if spent is None else np.maximum(rule.minima - spent, 0),
             maxima=rule.maxima if spent is None else np.maximum(rule.maxima - spent, 0),
+            looked=np.zeros(len(rule.members), dtype=np.bool_),
         )
 
     def _fill(self, turn: Turn, firm: Array, afresh: bool) -> Filling:
-        return Filler(self.federation, turn, firm, afresh, self.clocks, self.planning.outage_grace_s).fill()
+        return fill(self.federation, turn, firm, afresh, self.clocks, self.planning.outage_grace_s)
 
     def _settle(self, turn: Turn) -> Filling:
         return settle(self.federation, turn, lambda firm, afresh: self._fill(turn, firm, afresh))
@@ -167,8 +172,7 @@ class _Planner:
         """What it holds stays, nothing new starts, because the head of its queue waits."""
         nowhere = np.zeros(len(self.federation.names), dtype=bool)
         closed = replace(turn.look_everywhere(), room=turn.room.only(nowhere))
-        filling = self._fill(closed, turn.held, False)
-        filling.full.clear()
+        filling = replace(self._fill(closed, turn.held, False), full=())
         filling.weights[:] = UNWEIGHED
         queue = turn.workload.queue
         head = {"head": self.blocked_heads[queue], "queue": queue}
@@ -206,7 +210,7 @@ class _Planner:
     def _absent(self, turn: Turn) -> Filling:
         """No replica of a gang; but what a silent cluster holds is believed to run there."""
         held = believed(turn.held * self.federation.silent, turn.wanted)
-        return Filling(held, np.full(len(held), UNWEIGHED, dtype=np.int64))
+        return unweighed(held)
 
     def _record(self, workload: Workload, outcomes: list[Outcome], position: int) -> None:
         """Write the outcomes down and take their room."""
@@ -222,7 +226,7 @@ class _Planner:
                 if workload.gang is None and len(outcomes) == 1:
                     self.shortcuts.remember(outcome, why)
             if not outcome.bound and outcome.grown.any():
-                federation.take(turn.eligibility.shape, outcome.grown, turn.counted)
+                federation.take(turn.eligibility.shape, outcome.grown)
             answer.placements.append(outcome.placements())
             answer.moves.extend(outcome.moves(federation))
             for place in outcome.filling.full:

@@ -10,9 +10,8 @@ import numpy as np
 from federator.engine.arrays import Array, Mask
 from federator.engine.feasibility import Eligibility
 from federator.engine.federation import Federation
+from federator.engine.filling import Kind, look
 from federator.engine.governing import Rule
-from federator.engine.nodes import UNLIMITED
-from federator.engine.windows import Count
 from federator.model.workload import Role, Workload
 
 
@@ -22,7 +21,7 @@ class Room:
 
     ``more`` on nodes that exist, ``extra`` on nodes that an autoscaler could add after that, both only where new
     replicas are let in. ``limited`` is what quotas allow (None: no quotas) and ``limits`` what they leave, by
-    resource; ``reported`` who said that none fits.
+    resource; ``reported`` who said that none fits. ``bound`` is what both leave.
     """
 
     more: Array
@@ -30,6 +29,7 @@ class Room:
     limited: Array | None
     limits: Mapping[str, Array]
     reported: Mapping[int, str]
+    bound: Array
 
     def only(self, clusters: Mask) -> Room:
         """The same with no room anywhere else."""
@@ -49,25 +49,23 @@ class Turn:
     rule: Rule
     wanted: int
     eligibility: Eligibility
+    kind: Kind
     room: Room
     held: Array
     minima: Array
     maxima: Array
+    looked: Mask
+    """The tiers whose room has been counted."""
     holds: bool = field(init=False)
     """Whether any cluster holds some of it."""
-    looked: set[int] = field(default_factory=set)
-    counted: list[Count] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.holds = bool(self.held.any())
 
     def look(self, place: int) -> None:
         """Count the room of one tier's clusters, node by node."""
-        if place not in self.looked:
-            self.looked.add(place)
-            members = self.rule.members[place]
-            if len(members):
-                self._count(None if len(members) == len(self.held) else members)
+        room = self.room
+        look(self.federation.land, self.kind, room.bound, room.more, room.extra, self.looked, place)
 
     def look_everywhere(self) -> Turn:
         """Count the room of all tiers."""
@@ -75,38 +73,13 @@ class Turn:
             self.look(place)
         return self
 
-    def _count(self, clusters: Array | None) -> None:
-        federation, shape = self.federation, self.eligibility.shape
-        count = federation.nodes.count_room(shape, clusters)
-        self.counted.append(count)
-        window, lots = count.window, count.room
-        at = slice(None) if clusters is None else clusters
-        open_ = self.eligibility.open[at]
-        if federation.nodes.any_potential:
-            potential = federation.nodes.potential[window.lots]
-            more, extra = window.by_cluster(lots * ~potential), window.by_cluster(lots * potential)
-        else:
-            more, extra = window.by_cluster(lots), None
-        if federation.any_unknown:
-            more = np.where(federation.unknown[at], UNLIMITED, more)
-        more = np.minimum(more, UNLIMITED)
-        if self.room.limited is not None:
-            more = np.minimum(more, self.room.limited[at])
-        self.room.more[at] = more * open_
-        if extra is not None:
-            left = extra if self.room.limited is None else np.minimum(extra, self.room.limited[at] - more)
-            self.room.extra[at] = left * open_
-        for one in self.room.reported:
-            self.room.more[one] = self.room.extra[one] = 0
-
 
 def unmeasured(federation: Federation, eligibility: Eligibility) -> Room:
     """Room of which no node has been counted yet."""
     nothing = np.zeros(len(federation.names), dtype=np.int64)
-    return Room(
-        more=nothing,
-        extra=nothing.copy(),
-        limited=federation.limit_room(eligibility.shape),
-        limits=federation.limits_left(eligibility.shape),
-        reported=federation.reported(eligibility.requests),
-    )
+    limited, reported = federation.limit_room(eligibility.shape), federation.reported(eligibility.requests)
+    bound = federation.unbounded if limited is None else limited
+    if reported:
+        bound = bound.copy()
+        bound[list(reported)] = 0
+    return Room(nothing, nothing.copy(), limited, federation.limits_left(eligibility.shape), reported, bound)

@@ -24,12 +24,8 @@ _MOST = 2**40
 """The highest rate, in nano-units of money an hour: a thousand units for a core, and no overflow in what follows."""
 
 
-def by_rule(
-    federation: Federation, weight_by: str, workload: Workload, requests: Resources, at: Array, room: Array
-) -> Array:
-    """The weights of the clusters ``at``, which have so much ``room``, where none is written down."""
-    if weight_by == "room":
-        return np.minimum(room, WEIGHT_MAX)
+def by_rule(federation: Federation, weight_by: str, workload: Workload, requests: Resources, at: Array) -> Array:
+    """The weights of the clusters ``at`` by a cost or an expression."""
     if weight_by in COSTS:
         costs = np.maximum(COSTS[weight_by](federation, requests)[at], 1)
         weights: Array = np.maximum(CHEAPEST * costs.min(initial=_MOST) // costs, 1)

@@ -7,15 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from federator.engine import gangs, opening, planner, tiers
+from federator.engine import federation as laid_out
+from federator.engine import filling, planner, tiers
 from federator.engine.checks import violations
-from federator.engine.nodes import Nodes
 from federator.engine.planner import plan
 from federator.model.plan import Move, Plan, Snapshot
 from federator.model.policy import Bounds, Policy, Rebalance, Stay, Tier
 from federator.model.reasons import Reason, Verdict
 from federator.model.workload import Gang
 from tests.engine.build import cluster, snapshot, workload
+from tests.interpreted import interpreted
 
 
 def spoil(change: Callable[[Plan], Plan], federation: Snapshot) -> tuple[str, ...]:
@@ -139,7 +140,7 @@ def test_a_move_that_is_not_reported_is_seen() -> None:
 
 
 def test_a_planner_that_forgets_to_take_room_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Nodes, "charge", lambda *_: None)
+    monkeypatch.setattr(laid_out, "bind", lambda nodes, shape, replicas, habits: 0 * replicas)
     federation = snapshot([cluster("a", cpu=4)], [workload("v", 3), workload("w", 3)])
     assert any("promised more" in sentence for sentence in violations(federation, plan(federation)))
 
@@ -148,10 +149,10 @@ def test_a_planner_that_opens_tiers_too_soon_is_seen(monkeypatch: pytest.MonkeyP
     patient = replace(TWO_TIERS, tiers=(TWO_TIERS.tiers[0], replace(TWO_TIERS.tiers[1], open_after_s=300.0)))
     federation = snapshot([cluster("a", cpu=2), cluster("b", cpu=8)], [workload("w", 5)], policies=(patient,))
     assert violations(federation, plan(federation)) == ()
-    for module in (tiers, gangs):
-        monkeypatch.setattr(module, "wait_for", lambda *_: None)
+    interpreted(monkeypatch, tiers, filling)
+    assert violations(federation, plan(federation)) == ()
+    monkeypatch.setattr(filling, "_waits", lambda *_: filling.OPEN)
     assert violations(federation, plan(federation)) == ("w grew in tier 1; tier 0 has not been full for 300.0 s",)
-    assert opening.wait_for is not tiers.wait_for
 
 
 def test_a_planner_that_ignores_stay_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
