@@ -29,8 +29,7 @@ def bind(nodes: Nodes, shape: Shape, replicas: Array, habits: Array) -> Array:
     """
     state = (nodes.rows, nodes.blocks, nodes.sums)
     if not len(shape.asked):  # asks for nothing, so it takes nothing
-        more, extra = nodes.room(shape)
-        return np.where(more + extra > 0, 0, replicas)
+        return np.where(nodes.room(shape) > 0, 0, replicas)
     left = bind_everywhere(*state, nodes.first_lots, shape.asked, shape.terms, replicas, habits)
     nodes.tidy()
     return left

@@ -10,7 +10,6 @@ from federator.engine.arrays import UNLIMITED, Array, Mask
 from federator.engine.binding import HABITS, bind
 from federator.engine.constraints import Constraints
 from federator.engine.feasibility import Eligibility, Feasibility, Verdicts
-from federator.engine.filling import Land
 from federator.engine.governing import Governing
 from federator.engine.nodes import Nodes, Saved
 from federator.engine.shapes import Shape
@@ -39,6 +38,7 @@ class Federation:
         self.unbounded = np.full(len(self.names), UNLIMITED, dtype=np.int64)
         self.lost = self._mask(lambda c: c.health is Health.LOST)
         self.silent = self._mask(lambda c: c.health is not Health.UP)
+        self.any_silent = bool(self.silent.any())
         self.cordoned = self._mask(lambda c: c.cordoned)
         self.draining = self._mask(lambda c: c.draining)
         self.working = ~(self.silent | self.cordoned | self.draining)
@@ -59,12 +59,6 @@ class Federation:
             if exclusion.cluster in self.index:
                 refused = self._exclusions.setdefault(exclusion.workload, {})
                 refused.setdefault(self.index[exclusion.cluster], exclusion.detail)
-
-    @property
-    def land(self) -> Land:
-        """The federation as compiled code reads it, as it stands now."""
-        nodes = self.nodes
-        return Land(nodes.rows, nodes.blocks, nodes.sums, nodes.first_lots, self.unknown, self.working)
 
     def _mask(self, holds: Callable[[Cluster], bool]) -> Mask:
         return np.array([holds(cluster) for cluster in self.clusters], dtype=bool)

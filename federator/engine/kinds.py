@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -11,12 +13,44 @@ from federator.engine.constraints import likeness
 from federator.engine.feasibility import Eligibility
 from federator.engine.federation import Federation
 from federator.engine.fill import dominant
-from federator.engine.filling import NEVER_ASKED, Kind
+from federator.engine.filling import (
+    AWAY,
+    AWAY_S,
+    DESK,
+    FIRST,
+    LAST,
+    OPEN,
+    OPEN_AFTER,
+    RESOURCE,
+    TAKES,
+    TIER,
+    TIERS,
+    TIMES,
+    UNKNOWN,
+    UNSAID,
+    UNWEIGHED,
+    USED,
+    WAITS,
+    WEIGHT,
+    WORKING,
+    WRITTEN,
+    Times,
+)  # fmt: skip
 from federator.engine.governing import BY_RULE, Rule
 from federator.engine.opening import away
 from federator.engine.weights import COSTS, by_rule
 from federator.model.policy import FULL_PPM
 from federator.model.workload import Workload
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kind:
+    """The members of all tiers, and the tables (see ``engine/filling.py``) with what is the kind's own filled in."""
+
+    members: Array
+    desk: Array
+    tiers: Array
+    times: Times
 
 
 class Kinds:
@@ -45,23 +79,23 @@ class Kinds:
 
 
 def _lay_out(federation: Federation, workload: Workload, rule: Rule, eligibility: Eligibility) -> Kind:
-    tiers = range(len(rule.tiers))
-    standing = [away(federation, eligibility.suits, rule.members[place]) for place in tiers]
-    after = [tier.open_after_s for tier in rule.tiers]
-    return Kind(
-        tier=rule.tier,
-        members=np.concatenate([*rule.members, np.zeros(0, dtype=np.int64)]),
-        offsets=np.cumsum([0, *(len(members) for members in rule.members)]),
-        asked=eligibility.shape.asked,
-        terms=eligibility.shape.terms,
-        open=eligibility.open,
-        written=rule.weights,
-        weights=_weights(federation, workload, rule, eligibility),
-        fill=np.array([_fill(federation, rule, place, eligibility) for place in tiers], dtype=np.int64),
-        open_after=np.array([NEVER_ASKED if one is None else one for one in after], dtype=np.float64),
-        away=np.array([0 if one is None else 2 if one.lost else 1 for one in standing], dtype=np.int64),
-        away_s=np.array([0.0 if one is None else one.for_s for one in standing], dtype=np.float64),
-    )
+    desk = np.zeros((len(federation.names), DESK), dtype=np.int64)
+    desk[:, TIER], desk[:, TAKES], desk[:, WRITTEN] = rule.tier, eligibility.open, rule.weights
+    desk[:, UNKNOWN], desk[:, WORKING] = federation.unknown, federation.working
+    desk[:, WEIGHT] = _weights(federation, workload, rule, eligibility)
+    desk[:, USED] = UNWEIGHED
+    ends = list(accumulate(map(len, rule.members)))
+    tiers = np.zeros((len(rule.tiers), TIERS), dtype=np.int64)
+    times = np.zeros((len(rule.tiers), TIMES))
+    times[:, WAITS] = OPEN
+    for place, tier in enumerate(rule.tiers):
+        standing = away(federation, eligibility.suits, rule.members[place]) if federation.any_silent else None
+        tiers[place, FIRST], tiers[place, LAST] = ends[place] - len(rule.members[place]), ends[place]
+        tiers[place, RESOURCE:AWAY] = _fill(federation, rule, place, eligibility)
+        times[place, OPEN_AFTER] = UNSAID if tier.open_after_s is None else tier.open_after_s
+        if standing is not None:
+            tiers[place, AWAY], times[place, AWAY_S] = 2 if standing.lost else 1, standing.for_s
+    return Kind(np.concatenate([*rule.members, np.zeros(0, dtype=np.int64)]), desk, tiers, times)
 
 
 def _weights(federation: Federation, workload: Workload, rule: Rule, eligibility: Eligibility) -> Array:
@@ -74,15 +108,15 @@ def _weights(federation: Federation, workload: Workload, rule: Rule, eligibility
     return weights
 
 
-def _fill(federation: Federation, rule: Rule, place: int, eligibility: Eligibility) -> list[list[int]]:
+def _fill(federation: Federation, rule: Rule, place: int, eligibility: Eligibility) -> list[int]:
     """The dominant resource, how much there is, and the use that fillTo sets; on existing nodes and on all."""
     ppm = rule.tiers[place].fill_to_ppm
     found = []
     for potential in (False, True) if federation.nodes.any_potential else (False,):
         fill = dominant(federation, rule, place, eligibility.requests, potential=potential) if ppm < FULL_PPM else None
         if fill is None:
-            found.append([-1, 0, 0])
+            found += [-1, 0, 0]
         else:
             name, whole = fill
-            found.append([federation.nodes.at[name], whole, -(-ppm * whole // FULL_PPM)])
-    return found if len(found) == 2 else found * 2
+            found += [federation.nodes.at[name], whole, -(-ppm * whole // FULL_PPM)]
+    return found if len(found) == 6 else found * 2

@@ -13,7 +13,7 @@ import numpy as np
 
 from federator.engine.arrays import Array, Mask
 from federator.engine.lots import Lot, amounts_by_lot, lots_of, rows_of, use_scale
-from federator.engine.rows import COUNT, FIRST, FREE, LENGTH, SIZE, START, USE, count_rooms, keep_remains
+from federator.engine.rows import COUNT, FIRST, FREE, LENGTH, SIZE, START, USE, keep_remains, rooms
 from federator.engine.shapes import ALLOWED, RANK, STEP, Shape
 from federator.model.cluster import Cluster
 from federator.model.resources import CPU, MEMORY, Resources
@@ -119,13 +119,9 @@ class Nodes:
         terms[self.potential, ALLOWED] = 0
         return Shape(shape.asked, terms)
 
-    def room(self, shape: Shape, clusters: Array | None = None) -> tuple[Array, Array]:
-        """How many more replicas each of these clusters (None: of all) could hold, on nodes that exist and that could.
-
-        A node holds 2**20 replicas that ask for nothing.
-        """
-        which = self._everywhere if clusters is None else clusters
-        return count_rooms(self.rows, self.blocks, self.first_lots, shape.asked, shape.terms, which)
+    def room(self, shape: Shape) -> Array:
+        """How many more replicas each cluster could hold, on all nodes. A node holds 2**20 that ask for nothing."""
+        return rooms(self.rows, self.blocks, self.first_lots, shape.asked, shape.terms)
 
     def free_of(self, resource: str, *, potential: bool = False) -> Array:
         """What is free of a resource on the nodes of each cluster; ``potential``: also on those that could exist."""

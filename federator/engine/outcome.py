@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import repeat
 
 import numpy as np
 
@@ -15,7 +14,8 @@ from federator.engine.fill import tier_fill
 from federator.engine.tiers import Filling
 from federator.engine.turn import Turn
 from federator.engine.verdicts import Scene, TierLimit
-from federator.model.plan import Move, Placement
+from federator.engine.wanted import Column
+from federator.model.plan import Move
 from federator.model.policy import FULL_PPM
 from federator.model.reasons import Verdict
 
@@ -51,22 +51,10 @@ class Outcome:
         may = turn.eligibility.suits & (filling.placed < turn.maxima) & (turn.rule.weights != 0)
         return self.refused > 0 and bool(may.any())
 
-    def placements(self) -> list[Placement]:
-        """The wanted state of the role, in the order of cluster names."""
-        turn, placed = self.turn, self.filling.placed
-        tiers = [*(tier.name for tier in turn.rule.tiers), ""]  # the last is picked by NO_TIER, which is -1
-        names = turn.federation.names
-        at = placed.nonzero()[0]
-        columns = zip(
-            repeat(turn.workload.name),
-            repeat(turn.role.name),
-            [names[one] for one in at.tolist()],
-            placed[at].tolist(),
-            [tiers[place] for place in turn.rule.tier[at].tolist()],
-            repeat(turn.rule.policy.name),
-            strict=False,  # what is repeated has no end
-        )
-        return list(map(tuple.__new__, repeat(Placement), columns))  # hundreds of thousands: no frame for each
+    def placements(self) -> Column:
+        """The wanted state of the role."""
+        turn = self.turn
+        return Column(turn.workload.name, turn.role.name, turn.rule, turn.federation.names, self.filling.placed)
 
     def moves(self, federation: Federation) -> Iterator[Move]:
         """The clusters that lose replicas paired with those that gain some, both in the order of names."""

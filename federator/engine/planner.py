@@ -7,9 +7,8 @@ the clusters as they will be. Room that a move or a withdrawal will free is give
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from itertools import chain
 
 import numpy as np
 
@@ -28,9 +27,10 @@ from federator.engine.shortcuts import Shortcuts
 from federator.engine.stay import settle
 from federator.engine.tiers import Filling, fill, unweighed
 from federator.engine.together import label_groups, place_together
-from federator.engine.turn import Turn, unmeasured
+from federator.engine.turn import Turn, nowhere
 from federator.engine.verdicts import Reasons
-from federator.model.plan import Explanation, Move, Placement, Plan, Refusal, Snapshot, shape_key
+from federator.engine.wanted import Column, Placements
+from federator.model.plan import Explanation, Move, Plan, Refusal, Snapshot, shape_key
 from federator.model.reasons import Reason, Verdict
 from federator.model.workload import Role, Workload
 
@@ -47,16 +47,11 @@ def plan(snapshot: Snapshot, *, explain: Collection[str] = ()) -> Plan:
 class _Answer:
     """What has been decided so far."""
 
-    placements: list[list[Placement]] = field(default_factory=list)
+    placements: list[Column] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
     full_tiers: set[tuple[str, str, str]] = field(default_factory=set)
     explanations: dict[str, Explanation] = field(default_factory=dict)
-
-
-def _workload_and_role(placements: Iterable[Placement]) -> tuple[str, str]:
-    first = next(iter(placements))
-    return first.workload, first.role
 
 
 class _Planner:
@@ -83,7 +78,7 @@ class _Planner:
                 self.blocked_heads.setdefault(workload.queue, workload.name)
         answer = self.answer
         return Plan(
-            placements=tuple(chain.from_iterable(sorted(filter(None, answer.placements), key=_workload_and_role))),
+            placements=Placements(answer.placements),
             refusals=tuple(sorted(answer.refusals, key=lambda r: (r.workload, r.role))),
             moves=tuple(sorted(answer.moves, key=lambda m: (m.workload, m.role, m.source, m.target))),
             full_tiers=frozenset(answer.full_tiers),
@@ -146,11 +141,9 @@ class _Planner:
             wanted=role.replicas if replaced is None else replaced,
             eligibility=eligibility,
             kind=self.kinds.of(workload, rule, eligibility),
-            room=unmeasured(federation, eligibility),
             held=federation.held(workload.name, role.name),
             minima=rule.minima if spent is None else np.maximum(rule.minima - spent, 0),
             maxima=rule.maxima if spent is None else np.maximum(rule.maxima - spent, 0),
-            looked=np.zeros(len(rule.members), dtype=np.bool_),
         )
 
     def _fill(self, turn: Turn, firm: Array, afresh: bool) -> Filling:
@@ -170,8 +163,8 @@ class _Planner:
 
     def _wait_behind(self, turn: Turn) -> Outcome:
         """What it holds stays, nothing new starts, because the head of its queue waits."""
-        nowhere = np.zeros(len(self.federation.names), dtype=bool)
-        closed = replace(turn.look_everywhere(), room=turn.room.only(nowhere))
+        closed = replace(turn)
+        closed.keep_to(nowhere(self.federation))
         filling = replace(self._fill(closed, turn.held, False), full=())
         filling.weights[:] = UNWEIGHED
         queue = turn.workload.queue

@@ -33,23 +33,30 @@ def fits(rows: Array, row: int, asked: Array) -> int:
 
 
 @compiled
-def count_rooms(
-    rows: Array, blocks: Array, first_lots: Array, asked: Array, terms: Array, clusters: Array
-) -> tuple[Array, Array]:
-    """How many more replicas each of the clusters holds, on nodes that exist, and on those that could."""
-    more, extra = np.zeros(len(clusters), dtype=np.int64), np.zeros(len(clusters), dtype=np.int64)
-    for at in range(len(clusters)):
-        for lot in range(first_lots[clusters[at]], first_lots[clusters[at] + 1]):
-            if terms[lot, ALLOWED] == 0:
-                continue
-            found = 0
-            for row in range(blocks[lot, START], blocks[lot, START] + blocks[lot, LENGTH]):
-                found += fits(rows, row, asked) * rows[row, COUNT]
-            if blocks[lot, COULD] == 0:
-                more[at] += found
-            else:
-                extra[at] += found
+def count_rooms(rows: Array, blocks: Array, first: int, last: int, asked: Array, terms: Array) -> tuple[int, int]:
+    """How many more replicas the lots from ``first`` to before ``last`` hold: on nodes that exist, that could."""
+    more, extra = 0, 0
+    for lot in range(first, last):
+        if terms[lot, ALLOWED] == 0:
+            continue
+        found = 0
+        for row in range(blocks[lot, START], blocks[lot, START] + blocks[lot, LENGTH]):
+            found += fits(rows, row, asked) * rows[row, COUNT]
+        if blocks[lot, COULD] == 0:
+            more += found
+        else:
+            extra += found
     return more, extra
+
+
+@compiled
+def rooms(rows: Array, blocks: Array, first_lots: Array, asked: Array, terms: Array) -> Array:
+    """The same for every cluster, on all nodes together."""
+    found = np.empty(len(first_lots) - 1, dtype=np.int64)
+    for cluster in range(len(found)):
+        more, extra = count_rooms(rows, blocks, first_lots[cluster], first_lots[cluster + 1], asked, terms)
+        found[cluster] = more + extra
+    return found
 
 
 @compiled

@@ -10,7 +10,21 @@ import numpy as np
 from federator.engine.arrays import Array, total
 from federator.engine.division import REPLICAS_MAX, WEIGHT_MAX, divide
 from federator.engine.federation import Federation
-from federator.engine.filling import BY_ROOM, OPEN, UNWEIGHED, Case, Result, fill_tiers
+from federator.engine.filling import (
+    AT_FILL,
+    BY_ROOM,
+    FIRM,
+    FULL,
+    FULL_S,
+    HOME,
+    OPEN,
+    PLACED,
+    UNWEIGHED,
+    USED,
+    WAITS,
+    WEIGHT,
+    fill_tiers,
+)  # fmt: skip
 from federator.engine.governing import NO_TIER
 from federator.engine.opening import Clocks, Wait
 from federator.engine.turn import Turn
@@ -54,58 +68,38 @@ def fill(federation: Federation, turn: Turn, firm: Array, afresh: bool, clocks: 
         home = np.minimum(np.where(may_stay, turn.held, firm), turn.maxima)
         if total(firm) > turn.wanted:
             return _scale_in(turn, firm, home)
-    clusters, tiers, room = len(firm), len(turn.rule.tiers), turn.room
-    result = Result(
-        placed=np.empty(clusters, dtype=np.int64),
-        weights=np.full(clusters, UNWEIGHED, dtype=np.int64),
-        more=room.more,
-        extra=room.extra,
-        looked=turn.looked,
-        waits=np.full(tiers, OPEN),
-        at_fill=np.zeros(tiers, dtype=np.bool_),
-        full=np.zeros(tiers, dtype=np.bool_),
-    )
-    case = Case(
-        wanted=turn.wanted,
-        holds=turn.holds,
-        afresh=afresh,
-        autoscaled=federation.nodes.any_potential,
-        grace_s=grace_s,
-        held=turn.held,
-        firm=firm,
-        home=home,
-        bound=room.bound,
-        minima=turn.minima,
-        maxima=turn.maxima,
-        full_s=_full_s(clocks, federation, turn),
-    )
-    if not fill_tiers(federation.land, turn.kind, case, result):
+    nodes, shape, desk = federation.nodes, turn.eligibility.shape, turn.desk
+    desk[:, FIRM], desk[:, HOME], desk[:, USED] = firm, home, UNWEIGHED
+    turn.tiers[:, AT_FILL] = turn.tiers[:, FULL] = 0
+    turn.times[:, WAITS] = OPEN
+    if clocks:
+        turn.times[:, FULL_S] = [
+            federation.at_s - since(clocks, federation, turn, place) for place in range(len(turn.rule.tiers))
+        ]
+    legal = fill_tiers(
+        nodes.rows, nodes.blocks, nodes.sums, nodes.first_lots, shape.asked, shape.terms,
+        turn.kind.members, desk, turn.tiers, turn.times, turn.wanted, afresh, grace_s,
+    )  # fmt: skip
+    if not legal:
         raise ValueError(f"weights go up to {WEIGHT_MAX}, replicas up to {REPLICAS_MAX}")
     return Filling(
-        result.placed,
-        result.weights,
-        _waits(turn, result, grace_s),
-        result.at_fill.nonzero()[0].tolist(),
-        result.full.nonzero()[0].tolist(),
+        desk[:, PLACED].copy(),
+        desk[:, USED].copy(),
+        _waits(turn, grace_s),
+        turn.tiers[:, AT_FILL].nonzero()[0].tolist(),
+        turn.tiers[:, FULL].nonzero()[0].tolist(),
     )
 
 
-def _waits(turn: Turn, result: Result, grace_s: float) -> dict[int, Wait]:
+def _waits(turn: Turn, grace_s: float) -> dict[int, Wait]:
     """The tiers that are not open: the first by its own rule, those after it because that one is not."""
     waits: dict[int, Wait] = {}
-    for place in (result.waits != OPEN).nonzero()[0].tolist():
+    for place in (turn.times[:, WAITS] != OPEN).nonzero()[0].tolist():
         tier = turn.rule.tiers[place]
         default = 0.0 if waits else grace_s
         after = default if tier.open_after_s is None else tier.open_after_s
-        waits[place] = Wait(tier.name, after, float(result.waits[place]))
+        waits[place] = Wait(tier.name, after, float(turn.times[place, WAITS]))
     return waits
-
-
-def _full_s(clocks: Clocks, federation: Federation, turn: Turn) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """For how long each tier has been full for such workloads."""
-    if not clocks:
-        return np.zeros(len(turn.rule.tiers))
-    return np.array([federation.at_s - since(clocks, federation, turn, place) for place in range(len(turn.rule.tiers))])
 
 
 def since(clocks: Clocks, federation: Federation, turn: Turn, place: int) -> float:
@@ -118,7 +112,7 @@ def since(clocks: Clocks, federation: Federation, turn: Turn, place: int) -> flo
 def tier_weights(federation: Federation, turn: Turn, place: int, wanted: int, reach: Array) -> Array:
     """The weights of a tier's clusters, which can hold up to ``reach`` each."""
     at = turn.rule.members[place]
-    weights = turn.kind.weights[at]
+    weights = turn.desk[at, WEIGHT]
     room = np.where(federation.unknown[at], np.minimum(reach, wanted), reach) if federation.any_unknown else reach
     return np.where(weights == BY_ROOM, np.minimum(room, WEIGHT_MAX), weights)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -31,7 +30,8 @@ def place_together(
     for role in roles:
         turn = turn_of(role, spent)
         if only is not None:
-            turn = replace(turn.look_everywhere(), held=turn.held * only, room=turn.room.only(only))
+            turn.keep_to(only)
+            turn.let_go(~only)
         filling = fill(turn)
         left = federation.take(turn.eligibility.shape, np.maximum(filling.placed - turn.held, 0))
         if filling.total < turn.wanted or left.any():

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from federator.engine.arrays import Array, Mask
 from federator.engine.feasibility import Eligibility
 from federator.engine.federation import Federation
-from federator.engine.filling import Kind, look
+from federator.engine.filling import BOUND, EXTRA, HELD, LOOKED, MAXIMUM, MINIMUM, MORE, Times, look
 from federator.engine.governing import Rule
+from federator.engine.kinds import Kind
 from federator.model.workload import Role, Workload
 
 
@@ -21,7 +22,7 @@ class Room:
 
     ``more`` on nodes that exist, ``extra`` on nodes that an autoscaler could add after that, both only where new
     replicas are let in. ``limited`` is what quotas allow (None: no quotas) and ``limits`` what they leave, by
-    resource; ``reported`` who said that none fits. ``bound`` is what both leave.
+    resource; ``reported`` who said that none fits.
     """
 
     more: Array
@@ -29,18 +30,14 @@ class Room:
     limited: Array | None
     limits: Mapping[str, Array]
     reported: Mapping[int, str]
-    bound: Array
-
-    def only(self, clusters: Mask) -> Room:
-        """The same with no room anywhere else."""
-        return replace(self, more=self.more * clusters, extra=self.extra * clusters)
 
 
 @dataclass(slots=True, eq=False)
 class Turn:
     """A role that is about to be placed. Arrays by cluster; bounds are what other roles leave of the policy's.
 
-    Room is counted where one looks for it, since most workloads find a place in their first tiers.
+    Its tables are those of its kind, with what is its own filled in. Room is counted where one looks for it, since
+    most workloads find a place in their first tiers.
     """
 
     federation: Federation
@@ -50,36 +47,56 @@ class Turn:
     wanted: int
     eligibility: Eligibility
     kind: Kind
-    room: Room
     held: Array
     minima: Array
     maxima: Array
-    looked: Mask
-    """The tiers whose room has been counted."""
+    room: Room = field(init=False)
+    desk: Array = field(init=False)
+    tiers: Array = field(init=False)
+    times: Times = field(init=False)
     holds: bool = field(init=False)
     """Whether any cluster holds some of it."""
 
     def __post_init__(self) -> None:
+        federation, shape = self.federation, self.eligibility.shape
+        self.desk, self.tiers, self.times = self.kind.desk.copy(), self.kind.tiers.copy(), self.kind.times.copy()
         self.holds = bool(self.held.any())
+        limited, reported = federation.limit_room(shape), federation.reported(self.eligibility.requests)
+        desk = self.desk
+        desk[:, HELD], desk[:, MINIMUM], desk[:, MAXIMUM] = self.held, self.minima, self.maxima
+        desk[:, BOUND] = federation.unbounded if limited is None else limited
+        if reported:
+            desk[list(reported), BOUND] = 0
+        self.room = Room(desk[:, MORE], desk[:, EXTRA], limited, federation.limits_left(shape), reported)
 
     def look(self, place: int) -> None:
         """Count the room of one tier's clusters, node by node."""
-        room = self.room
-        look(self.federation.land, self.kind, room.bound, room.more, room.extra, self.looked, place)
+        nodes, shape = self.federation.nodes, self.eligibility.shape
+        look(
+            nodes.rows, nodes.blocks, nodes.first_lots, shape.asked, shape.terms,
+            self.kind.members, self.desk, self.tiers, place,
+        )  # fmt: skip
 
     def look_everywhere(self) -> Turn:
         """Count the room of all tiers."""
         for place in range(len(self.rule.members)):
-            self.look(place)
+            if not self.tiers[place, LOOKED]:
+                self.look(place)
         return self
 
+    def keep_to(self, clusters: Mask) -> None:
+        """Have no room anywhere else."""
+        self.look_everywhere()
+        self.room.more *= clusters
+        self.room.extra *= clusters
 
-def unmeasured(federation: Federation, eligibility: Eligibility) -> Room:
-    """Room of which no node has been counted yet."""
-    nothing = np.zeros(len(federation.names), dtype=np.int64)
-    limited, reported = federation.limit_room(eligibility.shape), federation.reported(eligibility.requests)
-    bound = federation.unbounded if limited is None else limited
-    if reported:
-        bound = bound.copy()
-        bound[list(reported)] = 0
-    return Room(nothing, nothing.copy(), limited, federation.limits_left(eligibility.shape), reported, bound)
+    def let_go(self, clusters: Mask) -> None:
+        """Hold nothing on these clusters."""
+        self.held = self.held * ~clusters
+        self.desk[:, HELD] = self.held
+        self.holds = bool(self.held.any())
+
+
+def nowhere(federation: Federation) -> Mask:
+    """No cluster."""
+    return np.zeros(len(federation.names), dtype=bool)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -168,7 +168,7 @@ class Plan:
     ``full_tiers`` are the (policy, tier, shape) that turned replicas away; the caller keeps since when (TierClock).
     """
 
-    placements: tuple[Placement, ...] = ()
+    placements: Sequence[Placement] = ()
     refusals: tuple[Refusal, ...] = ()
     moves: tuple[Move, ...] = ()
     preemptions: tuple[Preemption, ...] = ()
