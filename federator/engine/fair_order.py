@@ -74,18 +74,19 @@ class FairOrder:
             low, high = (middle, high) if self._leads(node, middle, rivals) else (low, middle - 1)
         return low
 
-    def _leads(self, node: int, count: int, rivals: Mapping[int, Rank | None]) -> bool:
+    def _leads(self, node: int, count: int, rivals: Mapping[int, tuple[Rank, int] | None]) -> bool:
         """Whether the head is still first everywhere once count - 1 like it are admitted."""
         head = self.heads[node]
         if head is None:
             return False
         amounts = {resource: amount * count for resource, amount in head.amounts.items()}
-        return all(rival is None or self._rank(step, head, amounts) <= rival for step, rival in rivals.items())
+        ranks = {step: self._rank(step, head, amounts) for step in rivals}
+        return all(rival is None or (ranks[step], step) < rival for step, rival in rivals.items())
 
-    def _rival(self, node: int) -> Rank | None:
-        """The best rank among the node's siblings."""
+    def _rival(self, node: int) -> tuple[Rank, int] | None:
+        """The best rank among the node's siblings, and whose it is."""
         siblings = self.tree.below(self.tree.parents[node])
-        return min((self._ranks[one] for one in siblings if one != node and one in self._ranks), default=None)
+        return min(((self._ranks[one], one) for one in siblings if one != node and one in self._ranks), default=None)
 
     def _judge(self, node: int) -> None:
         """Rank a node by its head, or that of its first child."""

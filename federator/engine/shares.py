@@ -29,8 +29,6 @@ from federator.model.policy import lately_per_unit
 Share = Fraction | float
 """A fraction, or math.inf."""
 EMPHASIS = 8
-FINE = 1 << 32
-"""What is owed is rounded down to this part of what the scale of its level can tell."""
 Amounts = Mapping[str, int]
 
 
@@ -53,7 +51,8 @@ def borrowed(quotas: Quotas, node: int) -> tuple[Share, str]:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Those that compete with each other, on one scale: ``unit`` is the whole of any resource.
+    """Those that compete with each other, on one scale where all is a whole number: ``unit`` is the whole of any
+    resource.
 
     ``per`` is how much one unit of a resource counts; ``lift`` makes shares of different weights comparable (0 for
     weight 0); ``due`` is what the weights give, ``owed`` that less what was had lately, times EMPHASIS; both in units.
@@ -106,17 +105,19 @@ class Shares:
     def _level(self, parent: int) -> Level:
         tree, total = self.quotas.forest, self.total(parent)
         nodes = tree.below(parent)
-        unit = math.lcm(*total.values()) * FINE
         heavy = math.lcm(*(tree.nodes[node].weight or 1 for node in nodes))
         lift = {node: heavy // weight if (weight := tree.nodes[node].weight) else 0 for node in nodes}
         had = {node: _lately_part(self.lately.get(node, {}), total) for node in nodes}
         due = self._due(nodes, total, had)
+        owed = {node: EMPHASIS * (due[node] - had[node]) for node in nodes}
+        fractions = (*due.values(), *owed.values())
+        unit = 2 * math.lcm(*total.values(), *(one.denominator for one in fractions))
         return Level(
             unit=unit,
             per={resource: unit // amount for resource, amount in total.items()},
             lift=lift,
-            due={node: math.floor(due[node] * unit) for node in nodes},
-            owed={node: math.floor(EMPHASIS * (due[node] - had[node]) * unit) for node in nodes},
+            due={node: int(due[node] * unit) for node in nodes},
+            owed={node: int(owed[node] * unit) for node in nodes},
         )
 
     def _due(self, nodes: tuple[int, ...], total: Amounts, had: Mapping[int, Fraction]) -> dict[int, Fraction]:
