@@ -77,7 +77,7 @@ class Desk:
 
     async def apply(self, objects: Sequence[Json], *, owner: str, permit: Permit) -> Sequence[Json]:
         """See Service."""
-        documents = read_objects(objects, clusters=sorted(self._state.members))
+        documents = read_objects(objects, clusters=sorted(self._state.members), cohorts=self._state.cohort_parents)
         others = [d for d in documents.all if not d.is_workload]
         for document in others:
             permit("*")

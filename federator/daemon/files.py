@@ -23,11 +23,13 @@ from federator.documents import (
     DocumentErrors,
     Documents,
     cluster_document,
+    cohort_parents,
     placement_document,
     read_files,
     read_objects,
     read_text,
     to_cluster,
+    to_cohort,
     to_planning,
     to_policy,
     to_queue,
@@ -35,7 +37,7 @@ from federator.documents import (
     workload_document,
 )
 from federator.model.plan import Snapshot
-from federator.model.policy import Planning, Policy, Queue
+from federator.model.policy import Cohort, Planning, Policy, Queue
 from federator.model.records import StoredObject
 from federator.ports import Clock, ClusterProvider, Store
 
@@ -55,7 +57,7 @@ metadata: {name: local}
 spec: {provider: local}
 """
 """What there is where no file says anything: this machine."""
-KEPT_KINDS = ("Cluster", "PlacementPolicy", "ReplicaSchedulingPreference", "Queue", "Planning")
+KEPT_KINDS = ("Cluster", "PlacementPolicy", "ReplicaSchedulingPreference", "Queue", "Cohort", "Planning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class ObjectSet:
     clusters: tuple[Document, ...]
     policies: tuple[Policy, ...]
     queues: tuple[Queue, ...]
+    cohorts: tuple[Cohort, ...]
     planning: Planning
     workloads: tuple[Document, ...]
     """Workloads found among the files: handed in once, as by a user."""
@@ -98,14 +101,17 @@ class Registry:
         self._seen: object = None
         self._replaced: list[Member] = []
 
-    def _read(self) -> Documents:
+    def _read(self, stored: Iterable[StoredObject]) -> Documents:
+        """The files; they may name cohorts of what the API made, which is ``stored``."""
         paths = list(self._paths())
-        return read_files(paths) if paths else read_text(DEFAULTS, "<defaults>")
+        cohorts = cohort_parents(kept.document for kept in stored)
+        return read_files(paths, cohorts=cohorts) if paths else read_text(DEFAULTS, "<defaults>")
 
     def load(self) -> ObjectSet:
         """Read the files and take them over, with what the API made. Raises DocumentErrors."""
         self._seen = fingerprint(self._paths())
-        objects = self._combine(self._read(), self._state.objects.values())
+        stored = self._state.objects.values()
+        objects = self._combine(self._read(stored), stored)
         self._adopt(objects)
         return objects
 
@@ -122,7 +128,8 @@ class Registry:
     def reload(self) -> None:
         """Take over the files as they are now; if anything in them is wrong, keep the old set and say so."""
         try:
-            self._adopt(self._combine(self._read(), self._state.objects.values()))
+            stored = self._state.objects.values()
+            self._adopt(self._combine(self._read(stored), stored))
         except (DocumentErrors, OSError) as error:
             self._state.file_problem = f"the files hold errors; the set before them stays in force: {error}"
             LOG.error("files not taken over", problem=str(error))
@@ -152,7 +159,7 @@ class Registry:
         await self._change(wanted, lambda draft: draft.dropped_objects.append((kind, name)))
 
     async def _change(self, wanted: dict[tuple[str, str], StoredObject], write: Callable[[Draft], None]) -> None:
-        objects = self._combine(self._read(), wanted.values())
+        objects = self._combine(self._read(wanted.values()), wanted.values())
         async with self._state.writing:
             draft = Draft(self._state, self._clock.now_s())
             write(draft)
@@ -168,7 +175,7 @@ class Registry:
         }
         made = [kept.document for kept in stored if (kept.kind, kept.name) not in from_files]
         names = [d.name for d in files.clusters] + [m["metadata"]["name"] for m in made if m["kind"] == "Cluster"]
-        api = read_objects(made, clusters=names)
+        api = read_objects(made, clusters=names, cohorts=cohort_parents(d.raw for d in files.all))
         planning = (*files.planning, *api.planning)
         return ObjectSet(
             clusters=(*files.clusters, *api.clusters),
@@ -177,6 +184,7 @@ class Registry:
                 for d in (*files.policies, *api.policies)
             ),
             queues=tuple(to_queue(d) for d in (*files.queues, *api.queues)),
+            cohorts=tuple(to_cohort(d) for d in (*files.cohorts, *api.cohorts)),
             planning=to_planning(planning[0]) if planning else Planning(),
             workloads=files.workloads,
             from_files=from_files,
@@ -188,6 +196,7 @@ class Registry:
         for warning in objects.warnings:
             LOG.warning("document", warning=warning)
         state.policies, state.queues, state.planning = objects.policies, objects.queues, objects.planning
+        state.cohorts = objects.cohorts
         state.file_objects = dict(objects.from_files)
         for document in objects.clusters:
             self._adopt_cluster(document, f"{document.source.file}:{document.source.line}")
@@ -230,7 +239,8 @@ class Registry:
     def imagine(self, objects: Sequence[Mapping[str, Any]], at_s: float) -> Snapshot:
         """The live federation as if these objects were there too. Raises DocumentErrors."""
         now = snapshot(self._state, at_s)
-        extra = to_snapshot(read_objects(objects, clusters=sorted(self._state.members)), at_s=at_s)
+        cohorts = self._state.cohort_parents
+        extra = to_snapshot(read_objects(objects, clusters=sorted(self._state.members), cohorts=cohorts), at_s=at_s)
         # What would be handed in now stands behind what waits already.
         arriving = [replace(w, submitted_at_s=w.submitted_at_s or at_s) for w in extra.workloads]
         return replace(
@@ -239,6 +249,7 @@ class Registry:
             workloads=_over(now.workloads, arriving),
             policies=_over(now.policies, extra.policies),
             queues=_over(now.queues, extra.queues),
+            cohorts=_over(now.cohorts, extra.cohorts),
             holdings=(*now.holdings, *extra.holdings),
         )
 

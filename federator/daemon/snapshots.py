@@ -24,6 +24,7 @@ def snapshot(state: State, at_s: float) -> Snapshot:
         holdings=tuple(h for live in planned for h in holdings(state, live, at_s)),
         policies=state.policies,
         queues=state.queues,
+        cohorts=state.cohorts,
         planning=state.planning,
         clocks=tuple(TierClock(*key, since_s) for key, since_s in sorted(state.clocks.items())),
         exclusions=tuple(Exclusion(*key, detail) for key, detail in sorted(state.exclusions.items())),

@@ -17,7 +17,7 @@ from federator.model.cluster import Cluster, Health, Unschedulable
 from federator.model.indexset import IndexSet
 from federator.model.intent import WHOLE, Intent, IntentState, Observation, ObservedIntent
 from federator.model.plan import Plan, Snapshot
-from federator.model.policy import Planning, Policy, Queue
+from federator.model.policy import Cohort, Planning, Policy, Queue
 from federator.model.records import StoredObject, WorkloadRecord
 from federator.model.workload import Lifetime, Workload
 from federator.ports import ClusterProvider
@@ -94,6 +94,7 @@ class State:
         self.members: dict[str, Member] = {}
         self.policies: tuple[Policy, ...] = ()
         self.queues: tuple[Queue, ...] = ()
+        self.cohorts: tuple[Cohort, ...] = ()
         self.planning = Planning()
         self.objects: dict[tuple[str, str], StoredObject] = {}
         self.file_objects: dict[tuple[str, str], tuple[Mapping[str, Any], str]] = {}
@@ -118,6 +119,12 @@ class State:
         self._wake = asyncio.Event()
         self._ticks = 0
         self._events = asyncio.Event()
+
+    @property
+    def cohort_parents(self) -> dict[str, str]:
+        """The parents of all cohorts, by name."""
+        named = {queue.cohort: "" for queue in self.queues if queue.cohort}
+        return named | {cohort.name: cohort.parent for cohort in self.cohorts}
 
     def tick(self) -> int:
         """A number that grows with every call: orders what was asked and what was answered."""

@@ -70,6 +70,11 @@ class Documents:
         return self.of("Queue")
 
     @property
+    def cohorts(self) -> tuple[Document, ...]:
+        """Kind Cohort."""
+        return self.of("Cohort")
+
+    @property
     def planning(self) -> tuple[Document, ...]:
         """Kind Planning: none or one."""
         return self.of("Planning")

@@ -1,4 +1,4 @@
-"""From typed documents to values of the model: clusters, policies, queues, planning."""
+"""From typed documents to values of the model: clusters, policies, queues, cohorts, planning."""
 
 from __future__ import annotations
 
@@ -10,9 +10,22 @@ from federator.documents.documents import Document
 from federator.documents.fields import Quantities
 from federator.documents.policy import BoundsPart, PolicySpec, PreferenceSpec, StayPart, TierPart
 from federator.documents.quantities import limits_of, price_unit, resources_of
-from federator.documents.queue import PlanningSpec, QueueSpec
+from federator.documents.queue import CohortSpec, PlanningSpec, QueueSpec
 from federator.model.cluster import Binding, Cluster, Flavor, Health, NodeGroup, Unschedulable
-from federator.model.policy import Bounds, Match, MoveBudget, Planning, Policy, Queue, Rebalance, Stay, Tier
+from federator.model.policy import (
+    BILLIONTHS,
+    Bounds,
+    Cohort,
+    Match,
+    MoveBudget,
+    Planning,
+    Policy,
+    Queue,
+    QueueUsage,
+    Rebalance,
+    Stay,
+    Tier,
+)
 from federator.model.resources import Resources
 from federator.model.selectors import Constraint, Requirement, Selector, Taint, Toleration
 
@@ -158,6 +171,29 @@ def to_queue(document: Document) -> Queue:
         lending_limit=_limits(spec.lending_limit),
         half_life_s=spec.half_life,
         namespace=spec.namespace or "",
+        cluster_quota={name: limits_of(limits) for name, limits in sorted(spec.cluster_quota.items())},
+    )
+
+
+def to_usage(document: Document) -> QueueUsage | None:
+    """What a Queue document says that the queue used lately; None where it says nothing."""
+    spec: QueueSpec = document.spec
+    if spec.observed is None:
+        return None
+    lately = {name: round(amount * BILLIONTHS) for name, amount in spec.observed.lately.items()}
+    return QueueUsage(document.name, Resources.of(lately))
+
+
+def to_cohort(document: Document) -> Cohort:
+    """The cohort. A limit of zero stays in it, as in a queue."""
+    spec: CohortSpec = document.spec
+    return Cohort(
+        name=document.name,
+        parent=spec.parent,
+        weight=spec.weight,
+        quota=_limits(spec.quota),
+        borrowing_limit=_limits(spec.borrowing_limit),
+        lending_limit=_limits(spec.lending_limit),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from federator.model.cluster import Cluster
-from federator.model.policy import Planning, Policy, Queue
+from federator.model.policy import Cohort, Planning, Policy, Queue, QueueUsage
 from federator.model.reasons import Verdict
 from federator.model.workload import Workload
 
@@ -68,6 +68,8 @@ class Snapshot:
     planning: Planning = Planning()
     clocks: tuple[TierClock, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
+    cohorts: tuple[Cohort, ...] = ()
+    usage: tuple[QueueUsage, ...] = ()
 
 
 class Placement(NamedTuple):

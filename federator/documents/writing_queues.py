@@ -1,0 +1,35 @@
+"""From queues and cohorts back to documents."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from federator.documents.quantities import format_duration, format_quantity, format_resources
+from federator.documents.written import Raw, document_of
+from federator.model.policy import BILLIONTHS, Cohort, Queue, QueueUsage
+
+
+def queue_document(queue: Queue, usage: QueueUsage | None = None) -> Raw:
+    """A Queue document, with what the queue used lately where that is given."""
+    spec: Raw = {
+        "priority": queue.priority or None,
+        "cohort": queue.cohort,
+        **_sharing(queue),
+        "halfLife": format_duration(queue.half_life_s),
+        "namespace": queue.namespace,
+        "clusterQuota": {name: format_resources(limits) for name, limits in sorted(queue.cluster_quota.items())},
+    }
+    if usage is not None:
+        lately = {name: format_quantity(Fraction(amount, BILLIONTHS)) for name, amount in usage.lately.items_}
+        spec["observed"] = {"lately": lately}
+    return document_of("Queue", queue.name, spec)
+
+
+def cohort_document(cohort: Cohort) -> Raw:
+    """A Cohort document."""
+    return document_of("Cohort", cohort.name, {"parent": cohort.parent, **_sharing(cohort)})
+
+
+def _sharing(one: Queue | Cohort) -> Raw:
+    limits = {"quota": one.quota, "borrowingLimit": one.borrowing_limit, "lendingLimit": one.lending_limit}
+    return {"weight": one.weight, **{key: format_resources(some) for key, some in limits.items() if some is not None}}
