@@ -1,0 +1,14 @@
+"""How property tests run: the same examples every time, and no limit on how long one takes, for machines are slow.
+
+``pytest --hypothesis-profile=searching`` looks for new examples instead.
+"""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+
+settings.register_profile("steady", PATIENT, derandomize=True)
+settings.register_profile("searching", PATIENT)
+settings.load_profile("steady")
