@@ -1,6 +1,14 @@
-"""What holds for all tests: a property is judged by what it finds, not by how fast the machine is today."""
+"""How property tests run: the same examples every time, and no limit on how long one takes, for machines are slow.
 
-from hypothesis import settings
+``pytest --hypothesis-profile=searching`` looks for new examples instead.
+"""
 
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+
+settings.register_profile("steady", PATIENT, derandomize=True)
+settings.register_profile("searching", PATIENT)
+settings.load_profile("steady")

@@ -33,6 +33,7 @@ class FakeService:
         self.log_error: Exception | None = None
         self.followers = 0
         self.let_go = asyncio.Event()
+        self.listening = asyncio.Event()
         """Set when a reader of logs has gone."""
         self.history_: list[dict[str, Any]] = []
         self.objects: dict[str, dict[str, dict[str, Any]]] = {
@@ -179,6 +180,7 @@ class FakeService:
         return len(self.history_)
 
     async def wait_events(self, after: int) -> None:
+        self.listening.set()
         async with self._changed:
             await self._changed.wait_for(lambda: len(self.history_) > after)
 

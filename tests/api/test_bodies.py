@@ -10,6 +10,7 @@ import pytest
 
 from tests.api.conftest import Api, start
 from tests.api.test_objects import YAML, workload
+from tests.patience import PATIENCE_S
 
 JSON = {"Content-Type": "application/json"}
 PATH = "/api/v1/workloads"
@@ -74,7 +75,7 @@ async def test_json_that_we_do_not_take_is_a_400(api: Api, text: str) -> None:
 async def test_an_alias_bomb_is_refused_in_no_time(api: Api) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         status, _, _ = await api.call("POST", PATH, data="\n".join(lines), headers=YAML)
     assert status == 400
 
@@ -107,7 +108,7 @@ async def test_a_body_that_dawdles_is_given_up() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", api.running.port)
         head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {api.tokens['operator']}\r\n"
         writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{".encode())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             assert b" 408 " in await reader.readline()
         writer.close()
     finally:
@@ -120,7 +121,7 @@ async def test_what_is_not_http_gets_a_400_and_no_traceback_in_the_log(
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", api.running.port)
     writer.write(b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\nAuthorization: Bearer fed_secret\r\n\r\n")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         assert b" 400 " in await reader.readline()
     writer.close()
     assert caplog.text == ""

@@ -9,9 +9,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from federator.api import server
 from federator.ports import ClusterUnreachable
-from tests.api.conftest import Api
+from tests.api.conftest import Api, start
 from tests.api.test_objects import workload
+from tests.patience import PATIENCE_S
 
 EVENTS = "/api/v1/events"
 
@@ -22,7 +24,7 @@ async def read_events(
     """So many events, then hang up."""
     found: list[dict[str, Any]] = []
     sent = {"Authorization": f"Bearer {api.tokens['reader']}", **(headers or {})}
-    async with asyncio.timeout(5), api.session.get(api.url + path, headers=sent) as answer:
+    async with asyncio.timeout(PATIENCE_S), api.session.get(api.url + path, headers=sent) as answer:
         assert answer.headers["Content-Type"] == "text/event-stream"
         async for line in answer.content:
             if line.startswith(b"data: "):
@@ -32,10 +34,16 @@ async def read_events(
     return found
 
 
+async def listened(api: Api) -> None:
+    """Wait until somebody has been told all there is, and waits for more."""
+    async with asyncio.timeout(PATIENCE_S):
+        await api.service.listening.wait()
+
+
 async def test_events_come_from_the_beginning_and_as_they_happen(api: Api) -> None:
     await api.service.happen("First", "before anybody listened")
     listening = asyncio.create_task(read_events(api, 2))
-    await asyncio.sleep(0.1)
+    await listened(api)
     await api.service.happen("Second", "while somebody listens")
     assert [one["kind"] for one in await listening] == ["First", "Second"]
 
@@ -52,14 +60,14 @@ async def test_a_stream_goes_on_after_the_last_event_seen(api: Api, way: str) ->
 async def test_latest_leaves_out_all_that_was(api: Api) -> None:
     await api.service.happen("Old", "")
     listening = asyncio.create_task(read_events(api, 1, f"{EVENTS}?after=latest"))
-    await asyncio.sleep(0.1)
+    await listened(api)
     await api.service.happen("New", "")
     assert [one["kind"] for one in await listening] == ["New"]
 
 
 async def test_a_quiet_stream_says_that_it_lives(api: Api) -> None:
     headers = {"Authorization": f"Bearer {api.tokens['reader']}"}
-    async with asyncio.timeout(5), api.session.get(api.url + EVENTS, headers=headers) as answer:
+    async with asyncio.timeout(PATIENCE_S), api.session.get(api.url + EVENTS, headers=headers) as answer:
         async for line in answer.content:
             if line == b": keep-alive\n":
                 return
@@ -120,15 +128,18 @@ async def test_nobody_follows_a_log_for_a_client_that_has_gone(api: Api) -> None
     await answer.content.readany()
     assert api.service.followers == 1
     answer.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await api.service.let_go.wait()
     assert api.service.followers == 0
 
 
-async def test_a_server_that_stops_does_not_wait_for_its_streams(api: Api) -> None:
+async def test_a_server_that_stops_does_not_wait_for_its_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "STOP_S", 100 * PATIENCE_S)
+    api = await start()
     listening = asyncio.create_task(read_events(api, 1))
-    await asyncio.sleep(0.1)
-    async with asyncio.timeout(3):
+    await listened(api)
+    async with asyncio.timeout(PATIENCE_S):
         await api.running.stop()
     with pytest.raises((aiohttp.ClientError, AssertionError)):
         assert await listening
+    await api.session.close()

@@ -14,6 +14,7 @@ import yaml
 
 from federator.ports import ClusterUnreachable, StoreUnavailable
 from tests.cli.conftest import Api, Run
+from tests.patience import PATIENCE_S
 from tests.servers.processes import free_port
 
 Client = Callable[..., Any]
@@ -130,11 +131,11 @@ async def test_wait_ends_when_the_state_is_reached(client: Client, work: str, ap
     await client("submit", "-f", work)
 
     async def finish() -> None:
-        await asyncio.sleep(0.3)
+        await api.service.listening.wait()
         api.service.objects["workloads"]["one"]["state"] = "finished"
         await api.service.happen("Finished", "", "one")
 
-    result, _ = await asyncio.gather(client("wait", "one", "--timeout", "10s"), finish())
+    result, _ = await asyncio.gather(client("wait", "one", "--timeout", "60s"), finish())
     assert (result.status, result.out) == (0, "workload/one finished\n")
     assert (await client("wait", "one", "--for", "running")).status == 0, "it has run, and it is over"
 
@@ -232,10 +233,10 @@ async def test_watch_shows_what_is_there_and_then_what_changes(api: Api, tmp_pat
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             assert await process.stdout.readline() == b"cluster/cern\n"
             assert await process.stdout.readline() == b"cluster/exoscale\n"
-            await asyncio.sleep(0.5)
+            await api.service.listening.wait()
             api.service.objects["clusters"]["cern"]["cordoned"] = True
             await api.service.happen("Cordoned", "cern")
             assert await process.stdout.readline() == b"cluster/cern\n"

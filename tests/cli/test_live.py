@@ -9,6 +9,7 @@ from rich.console import Console
 
 from federator.cli.live import LiveTable, LogTail
 from tests.api.fake_service import FakeService, workload
+from tests.patience import PATIENCE_S
 
 HEIGHT = 24
 
@@ -58,5 +59,5 @@ async def test_it_ends_when_told_to() -> None:
     showing = asyncio.create_task(table.show(stopping))
     await asyncio.sleep(0.05)
     stopping.set()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE_S):
         await showing

@@ -14,6 +14,7 @@ from federator.model.intent import Container, Intent, Observation, ObservedInten
 from federator.model.resources import CPU, MEMORY, Resources
 from federator.model.workload import Lifetime, Role
 from federator.ports import ClusterProvider
+from tests.patience import PATIENCE_S
 
 GIB = 1 << 30
 
@@ -30,7 +31,7 @@ class Behaviour:
 class Member(ABC):
     """One cluster, and what a test may do to it that no provider can."""
 
-    patience_s: float = 20.0
+    patience_s: float = PATIENCE_S
     """How long the suite waits for anything."""
     short_s: float = 0.3
     """A run time that is over soon, and yet can be seen."""
@@ -126,7 +127,7 @@ async def observe(provider: ClusterProvider) -> Observation:
 
 
 async def until(
-    provider: ClusterProvider, holds: Callable[[Observation], bool], what: str, patience_s: float = 20.0
+    provider: ClusterProvider, holds: Callable[[Observation], bool], what: str, patience_s: float = PATIENCE_S
 ) -> Observation:
     """Observe again and again, whenever something changed, until it is as wished."""
     ends = time.monotonic() + patience_s
@@ -142,7 +143,11 @@ async def until(
 
 
 async def until_intent(
-    provider: ClusterProvider, intent_id: str, holds: Callable[[ObservedIntent], bool], what: str, patience_s: float
+    provider: ClusterProvider,
+    intent_id: str,
+    holds: Callable[[ObservedIntent], bool],
+    what: str,
+    patience_s: float = PATIENCE_S,
 ) -> ObservedIntent:
     """The same for one intent, which must be there."""
 

@@ -180,7 +180,7 @@ class ProviderContract:
         provider = await member.provider()
         order = member.order(Behaviour(member.short_s * 4))
         await provider.submit(order)
-        await self.all_run(member, provider, order.intent.id, 1)
+        await self.shows(member, provider, order.intent.id, lambda s: not s.pending, "it has begun")
         async with asyncio.timeout(member.patience_s):
             pieces = [piece async for piece in provider.logs(order.intent.id, 0, follow=True)]
         assert b"replica 0" in b"".join(pieces)
@@ -217,12 +217,14 @@ class ProviderContract:
     async def test_free_amounts_drop_while_replicas_run_and_return_afterwards(self, member: Member) -> None:
         provider = await member.provider()
         before = free_cpu(await observe(provider))
-        order = member.order(Behaviour(member.short_s * 5), range(2), cpu=1000)
-        await provider.submit(order)
-        await self.all_run(member, provider, order.intent.id, 2)
+        cancelled, ended = member.order(FOREVER, range(2), cpu=1000), member.order(Behaviour(member.short_s), cpu=1000)
+        await provider.submit(cancelled)
+        await self.all_run(member, provider, cancelled.intent.id, 2)
         observation = await until(provider, lambda o: free_cpu(o) <= before - 2000, "room is used", member.patience_s)
-        assert observation.intents[order.intent.id].bound == 2
-        await self.ended(member, provider, order.intent.id)
+        assert observation.intents[cancelled.intent.id].bound == 2
+        await provider.cancel(cancelled.intent.id, 1.0)
+        await provider.submit(ended)
+        await self.ended(member, provider, ended.intent.id)
         await until(provider, lambda o: free_cpu(o) >= before, "the room is free again", member.patience_s)
 
     async def test_what_finds_no_node_waits_and_says_so(self, member: Member) -> None:

@@ -26,7 +26,6 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 class KubernetesMember(Member):
     """A namespace of its own in a shared cluster, reached through a proxy that can be told to refuse."""
 
-    patience_s = 60.0
     short_s = 1.0
 
     def __init__(self, cluster: Cluster, proxy: Proxy, namespace: str) -> None:
@@ -37,7 +36,7 @@ class KubernetesMember(Member):
 
     def make_provider(self) -> KubernetesProvider:
         kubeconfig = self.cluster.plane.kubeconfig_for("admin", url=self.proxy.url)
-        settings = KubernetesSettings(kubeconfig=str(kubeconfig), namespace=self.namespace, timeout_s=5.0)
+        settings = KubernetesSettings(kubeconfig=str(kubeconfig), namespace=self.namespace, timeout_s=10.0)
         return KubernetesProvider(
             "member", settings, clock=SystemClock(), random=Random(7), federation=f"contract-{self.namespace}"
         )

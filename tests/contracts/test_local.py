@@ -17,6 +17,7 @@ from federator.model.intent import Container
 from federator.model.resources import CPU, MEMORY, Resources
 from tests.contracts.harness import GIB, Behaviour, Member
 from tests.contracts.provider_contract import ProviderContract
+from tests.patience import PATIENCE_S
 
 NODE = Resources.of({CPU: 4000, MEMORY: 8 * GIB})
 
@@ -32,7 +33,9 @@ class LocalMember(Member):
 
     def make_provider(self) -> LocalProvider:
         flavors = (Flavor("standard", 2, NODE, (NodeGroup(NODE, 2),)),)
-        settings = LocalSettings(self.directory, flavors, kill_grace_s=1.0, backoff_s=0.1, timeout_s=1.0, ready_s=0.2)
+        settings = LocalSettings(
+            self.directory, flavors, kill_grace_s=1.0, backoff_s=0.1, timeout_s=PATIENCE_S, ready_s=0.2
+        )
         return LocalProvider("member", settings, clock=SystemClock())
 
     def container(self, behaviour: Behaviour) -> Container:

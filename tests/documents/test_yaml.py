@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import time
 from pathlib import Path
 
@@ -47,8 +48,11 @@ def test_merge_keys_and_aliases_are_taken() -> None:
     assert value_of(text) == {"base": {"x": 1, "y": 2}, "one": {"x": 1, "y": 3}, "two": {"x": 1, "y": 2}}
 
 
+# 1e3, 0o7 and -.5 are numbers to kubectl and to us, but text to this library, which writes them without quotes.
+others_numbers = re.compile(r"[-+]?[0-9.]+[eEo]|[-+]\.[0-9]")
+words = st.text(st.characters(codec="ascii"), max_size=20).filter(lambda text: not others_numbers.match(text))
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.text(st.characters(codec="ascii"), max_size=20),
+    st.none() | st.booleans() | st.integers(-(10**12), 10**12) | words,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abcxyz-_. ", max_size=6), inner, max_size=4),
     max_leaves=20,
 )
@@ -96,10 +100,10 @@ BOMB = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
     ids=["aliases", "lists", "mappings", "dashes", "bytes"],
 )
 def test_bombs_are_refused_soon(text: str, message: str) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(DocumentErrors, match=message):
         read_text(text)
-    assert time.monotonic() - begun < 10
+    assert time.process_time() - begun < 10
 
 
 def test_a_text_with_too_many_values_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,8 @@ from urllib.request import Request, urlopen
 import psutil
 import yaml
 
+from tests.patience import PATIENCE_S
+
 COMMAND = [sys.executable, "-m", "federator"]
 
 
@@ -40,6 +42,15 @@ class Federator:
         self.process: subprocess.Popen[bytes] | None = None
         self._environment = {k: v for k, v in os.environ.items() if not k.startswith("FEDERATOR")}
 
+    @property
+    def held(self) -> str:
+        """Shell words for a replica that waits until the test lets go."""
+        return f"until [ -e {self.folder}/gate ]; do sleep 0.1; done"
+
+    def let_go(self) -> None:
+        """Everything that is held goes on."""
+        (self.folder / "gate").touch()
+
     def write(self, documents: Sequence[Mapping[str, Any]], **settings: Any) -> None:
         """The documents that its files hold, and its configuration."""
         self.write_file("federation.yaml", documents)
@@ -60,7 +71,7 @@ class Federator:
         path.write_text(yaml.safe_dump_all(with_version(d) for d in documents))
         return path
 
-    def start(self, timeout_s: float = 60.0) -> None:
+    def start(self, timeout_s: float = PATIENCE_S) -> None:
         """Start the daemon and wait until it is ready."""
         (self.folder / "var" / "endpoint.json").unlink(missing_ok=True)
         with self.log.open("ab") as log:
@@ -68,7 +79,7 @@ class Federator:
                 [*COMMAND, "run", "--config", str(self.config), "--no-live"],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder, env=self._environment,
             )  # fmt: skip
-        until(self._ready, timeout_s, "the daemon to be ready", self.tail)
+        until(self._ready, "the daemon to be ready", self.tail, timeout_s)
 
     def _ready(self) -> bool:
         assert self.process is not None
@@ -87,7 +98,7 @@ class Federator:
         self.process.kill()
         self.process.wait()
 
-    def stop(self, timeout_s: float = 60.0) -> int:
+    def stop(self, timeout_s: float = PATIENCE_S) -> int:
         """SIGTERM, as a supervisor does; returns the exit status."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
@@ -158,7 +169,7 @@ class Federator:
         """All of a list."""
         return list(self.http(f"/api/v1/{path}")["items"])
 
-    def wait_for(self, name: str, condition: Callable[[Any], bool], timeout_s: float = 60.0) -> Any:
+    def wait_for(self, name: str, condition: Callable[[Any], bool], timeout_s: float = PATIENCE_S) -> Any:
         """Wait until the workload is as wanted; returns it."""
         latest: dict[str, Any] = {}
 
@@ -167,7 +178,7 @@ class Federator:
             latest.update(self.workload(name) or {})
             return bool(latest) and condition(latest)
 
-        until(holds, timeout_s, f"workload {name}", lambda: f"{json.dumps(latest, indent=1)}\n{self.tail()}")
+        until(holds, f"workload {name}", lambda: f"{json.dumps(latest, indent=1)}\n{self.tail()}", timeout_s)
         return latest
 
     def tail(self, lines: int = 40) -> str:
@@ -190,7 +201,9 @@ def _read(status: int, raw: bytes, headers: Iterable[tuple[str, str]]) -> Answer
     return Answer(status, json.loads(text) if "json" in told.get("content-type", "") else text, told)
 
 
-def until(condition: Callable[[], bool], timeout_s: float, what: str, story: Callable[[], str] = lambda: "") -> None:
+def until(
+    condition: Callable[[], bool], what: str, story: Callable[[], str] = lambda: "", timeout_s: float = PATIENCE_S
+) -> None:
     """Wait for a condition; fails with the story if it does not come true in time."""
     end = time.monotonic() + timeout_s
     while not condition():

@@ -248,13 +248,13 @@ def test_clusters_that_cannot_be_used_say_why_and_hold_up_nobody(
     try:
         federator.start()
         federator.submit(batch("reco", 4, ["sh", "-c", "sleep 1"]))
-        federator.wait_for("reco", lambda w: w["state"] == "finished", 30)
+        federator.wait_for("reco", lambda w: w["state"] == "finished")
 
         def told() -> bool:
             messages = {c["name"]: c["message"] for c in federator.items("clusters")}
             return all(word in messages[name] for name, (_, words) in expected.items() for word in words)
 
-        until(told, 30, "every cluster to say what is wrong", lambda: federator.cli("get", "clusters", "-o", "yaml"))
+        until(told, "every cluster to say what is wrong", lambda: federator.cli("get", "clusters", "-o", "yaml"))
         shown = federator.cli("get", "clusters")
         for name, (_, words) in expected.items():
             assert words[0] in shown, f"{name}: {shown}"
@@ -270,7 +270,7 @@ def test_clusters_that_cannot_be_used_say_why_and_hold_up_nobody(
         assert 'federator_cluster_up{cluster="here"} 1.0' in metrics
     finally:
         other.thaw()
-    until(lambda: federator.http("/api/v1/clusters/frozen")["health"] == "up", 60, "the thawed cluster to be up",
+    until(lambda: federator.http("/api/v1/clusters/frozen")["health"] == "up", "the thawed cluster to be up",
           federator.tail)  # fmt: skip
     log = federator.log.read_text(errors="replace")
     assert plane.token not in log

@@ -41,7 +41,7 @@ def namespace(kubernetes_pair: KubernetesPair) -> str:
     for cluster in kubernetes_pair:
         cluster.plane.client.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
     for cluster in kubernetes_pair:
-        until(lambda c=cluster: _account_exists(c, name), 30, "the namespace's service account")
+        until(lambda c=cluster: _account_exists(c, name), "the namespace's service account")
     return name
 
 
@@ -112,7 +112,7 @@ def test_the_preference_of_cern_lands_six_and_three_and_a_delete_leaves_nothing(
     hub = federation.wait_for("jupyterhub", lambda w: w["running"] == 9)
     assert hub["placements"] == {"cern": 6, "exoscale": 3}
     federation.cli("delete", "workload", "jupyterhub")
-    until(lambda: not objects_in(kubernetes_pair.cern, namespace), 60, "nothing of the hub to be left",
+    until(lambda: not objects_in(kubernetes_pair.cern, namespace), "nothing of the hub to be left",
           lambda: str(objects_in(kubernetes_pair.cern, namespace)))  # fmt: skip
 
 
@@ -132,7 +132,7 @@ def test_work_leaves_a_cluster_that_stays_away_and_the_surplus_is_removed_at_its
     plane = kubernetes_pair.cern.plane
     plane.stop_apiserver_blocking()
     try:
-        until(lambda: federation.http("/api/v1/clusters/cern")["health"] == "lost", 60, "CERN to be lost")
+        until(lambda: federation.http("/api/v1/clusters/cern")["health"] == "lost", "CERN to be lost")
         explained = federation.cli("explain", "jupyterhub")
         assert "has not answered" in explained
         refused = federation.workload("jupyterhub")
@@ -142,7 +142,7 @@ def test_work_leaves_a_cluster_that_stays_away_and_the_surplus_is_removed_at_its
     back = federation.wait_for("jupyterhub", lambda w: w["running"] == 9, 90)
     assert back["placements"] == {"cern": 6, "exoscale": 3}
     federation.cli("delete", "workload", "jupyterhub")
-    until(lambda: not objects_in(kubernetes_pair.cern, namespace), 60, "nothing of the hub to be left")
+    until(lambda: not objects_in(kubernetes_pair.cern, namespace), "nothing of the hub to be left")
 
 
 def test_a_daemon_killed_over_a_real_api_server_loses_nothing_and_runs_nothing_twice(
@@ -166,5 +166,5 @@ def test_a_daemon_killed_over_a_real_api_server_loses_nothing_and_runs_nothing_t
     assert set(runs.values()) == {1}, f"seed {seed}: some replica ran twice: {runs}"
     for number in range(3):
         federation.cli("delete", "workload", f"crash-{number}")
-    until(lambda: not objects_in(kubernetes_pair.cern, namespace), 60, "nothing to be left",
+    until(lambda: not objects_in(kubernetes_pair.cern, namespace), "nothing to be left",
           lambda: str(objects_in(kubernetes_pair.cern, namespace)))  # fmt: skip

@@ -18,7 +18,7 @@ from tests.servers.fake_node import fake_nodes
 from tests.servers.fixtures import Cluster, start_cluster
 from tests.servers.pod_facts import requests_of
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 SEED = 20265
 LAG_S = 5.0
@@ -122,7 +122,7 @@ def test_no_pod_waits_long_for_a_node_and_no_room_is_promised_twice_though_the_w
     def all_over() -> bool:
         return all(w["state"] in ("finished", "failed") for w in federator.items("workloads?limit=500"))
 
-    until(all_over, 150, "everything to end", lambda: federator.cli("get", "workloads") + federator.tail())
+    until(all_over, "everything to end", lambda: federator.cli("get", "workloads") + federator.tail(), timeout_s=300)
     took_s = time.monotonic() - began
     witness.stop()
     thread.join(30)

@@ -40,9 +40,10 @@ def test_batch_work_runs_to_its_end_and_says_where(federator: Federator, tmp_pat
     federator.write([*TWO, CERN_BEFORE_CLOUD])
     federator.start()
     out = tmp_path / "out"
-    federator.submit(batch("reco", 10, ["sh", "-c", f"sleep 2; echo $FEDERATOR_REPLICA_INDEX >> {out}"]))
+    federator.submit(batch("reco", 10, ["sh", "-c", f"{federator.held}; echo $FEDERATOR_REPLICA_INDEX >> {out}"]))
     placed = federator.wait_for("reco", lambda w: w["running"] == 10)
     assert placed["placements"] == {"cern": 8, "exoscale": 2}, "the cloud gets what CERN has no room for"
+    federator.let_go()
     federator.wait_for("reco", lambda w: w["state"] == "finished")
     assert sorted(map(int, out.read_text().split())) == list(range(10)), "each index ran once"
 
@@ -59,7 +60,7 @@ def test_the_preference_of_cern_lands_six_and_three(federator: Federator) -> Non
     assert "cern" in text
     assert "exoscale" in text
     federator.cli("delete", "workload", "jupyterhub")
-    until(lambda: federator.workload("jupyterhub") is None, 30, "the hub to be gone")
+    until(lambda: federator.workload("jupyterhub") is None, "the hub to be gone")
 
 
 def test_a_daemon_that_is_killed_at_any_moment_loses_nothing_and_runs_nothing_twice(
@@ -92,11 +93,11 @@ def test_a_stopped_daemon_leaves_work_running_and_goes_on_with_it(federator: Fed
     out = tmp_path / "out"
     federator.write(TWO)
     federator.start()
-    federator.submit(batch("long", 2, ["sh", "-c", f"sleep 4; echo x >> {out}"]))
+    federator.submit(batch("long", 2, ["sh", "-c", f"{federator.held}; echo x >> {out}"]))
     federator.wait_for("long", lambda w: w["running"] == 2)
     assert federator.stop() == 0
-    time.sleep(4)
-    assert out.read_text().count("x") == 2, "the work ended while nobody watched"
+    federator.let_go()
+    until(lambda: out.exists() and out.read_text().count("x") == 2, "it to end while nobody watches")
     federator.start()
     assert federator.wait_for("long", lambda w: w["state"] == "finished")["finished"] == 2
     assert out.read_text().count("x") == 2

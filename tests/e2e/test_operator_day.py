@@ -13,6 +13,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.federator_process import Federator, batch, local, named, until, with_version
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.real
 
@@ -51,7 +52,7 @@ def test_a_cluster_is_cordoned_drained_and_taken_back(federator: Federator) -> N
 
     federator.cli("drain", "cern")
     stands(federator, "hub", exoscale=2)
-    until(lambda: federator.http("/api/v1/clusters/cern")["running"] == 0, 30, "CERN to be empty")
+    until(lambda: federator.http("/api/v1/clusters/cern")["running"] == 0, "CERN to be empty")
     federator.submit(service("too-much", 2))
     federator.wait_for("too-much", lambda w: w["running"] == 1 and w["waiting"] == 1)
     assert "drain" in federator.cli("explain", "too-much")
@@ -79,13 +80,13 @@ def test_files_are_taken_over_as_they_change_and_a_bad_one_keeps_the_set_before_
     stands(federator, "one", cern=1)
 
     federator.write_file("policies/second.yaml", [before("exoscale", "cern", order=1)])
-    until(lambda: federator.http("/api/v1/policies/exoscale-first") is not None, 15, "the new policy")
+    until(lambda: federator.http("/api/v1/policies/exoscale-first") is not None, "the new policy")
     federator.submit(service("two", 1))
     stands(federator, "two", exoscale=1)
 
     good = path.read_text()
     path.write_text(good.replace("tiers:", "tires:"))
-    until(lambda: federator.checks()["files"]["detail"] != "", 15, "the daemon to say what is wrong with the file")
+    until(lambda: federator.checks()["files"]["detail"] != "", "the daemon to say what is wrong with the file")
     checks = federator.checks()
     assert checks["ready"], "it goes on with the set before"
     for word in ("first.yaml", "tires", "tiers"):
@@ -99,7 +100,7 @@ def test_files_are_taken_over_as_they_change_and_a_bad_one_keeps_the_set_before_
 
     path.write_text(good)
     (policies / "second.yaml").unlink()
-    until(lambda: federator.checks()["files"]["detail"] == "", 15, "the good file to be taken over")
+    until(lambda: federator.checks()["files"]["detail"] == "", "the good file to be taken over")
     assert {p["name"] for p in federator.items("policies")} == {"cern-first"}
     federator.submit(service("four", 1))
     stands(federator, "four", cern=1)
@@ -172,10 +173,10 @@ def test_logs_are_followed_waiting_ends_and_a_waiting_workload_says_what_has_to_
     federator.start()
     script = "for i in 1 2 3 4 5 6; do echo line $i of $FEDERATOR_REPLICA_INDEX; sleep 0.5; done"
     federator.submit(batch("talk", 2, ["sh", "-c", script]))
-    federator.cli("wait", "talk", "--for", "running", "--timeout", "30s")
+    federator.cli("wait", "talk", "--for", "running", "--timeout", "60s")
     following = federator.cli("logs", "talk", "--replica", "1", "--follow")
     assert following.splitlines() == [f"line {i} of 1" for i in range(1, 7)], "to its end, and nothing twice"
-    assert "finished" in federator.cli("wait", "talk", "--timeout", "30s")
+    assert "finished" in federator.cli("wait", "talk", "--timeout", "60s")
     assert federator.cli("logs", "talk", "--replica", "0", "--tail", "1") == "line 6 of 0\n"
 
     federator.submit(service("full", 8))
@@ -198,9 +199,9 @@ def test_logs_are_followed_waiting_ends_and_a_waiting_workload_says_what_has_to_
     assert "not finished after 1s" in done.stderr
     assert "NoRoom" in federator.cli("describe", "workload", "busy"), "its history says why"
     federator.cli("cancel", "full", "never", "picky")
-    assert federator.cli("wait", "full", "--for", "cancelled", "--timeout", "30s")
-    assert "finished" in federator.cli("wait", "busy", "--timeout", "30s"), "it starts as soon as there is room"
-    done = federator.try_cli("wait", "never", "--timeout", "5s")
+    assert federator.cli("wait", "full", "--for", "cancelled", "--timeout", "60s")
+    assert "finished" in federator.cli("wait", "busy", "--timeout", "60s"), "it starts as soon as there is room"
+    done = federator.try_cli("wait", "never", "--timeout", "60s")
     assert done.returncode == 1
     assert "cancelled" in done.stderr
     assert federator.try_cli("logs", "never").returncode == 1
@@ -238,7 +239,7 @@ def test_metrics_are_what_prometheus_reads_and_say_what_is(federator: Federator)
         read()
         return value("cluster_used", cluster="cern", resource="cpu", **{"class": "production"}) == 4.0
 
-    until(settled, 30, "the metrics to show what runs", lambda: federator.http("/metrics", "text/plain"))
+    until(settled, "the metrics to show what runs", lambda: federator.http("/metrics", "text/plain"))
     assert {f"federator_{name}" for name in HERE} <= families
     assert value("cluster_capacity", cluster="cern", resource="cpu") == 4.0
     assert value("cluster_capacity", cluster="cern", resource="memory") == 16 * 2**30
@@ -259,14 +260,14 @@ def test_metrics_are_what_prometheus_reads_and_say_what_is(federator: Federator)
     assert "workload" not in labels
     federator.cli("drain", "exoscale")
     federator.cli("cancel", "hub")
-    until(lambda: (read(), value("queue_workloads", queue="atlas", state="running"))[1] is None, 30, "the hub to go")
+    until(lambda: (read(), value("queue_workloads", queue="atlas", state="running"))[1] is None, "the hub to go")
 
 
 def test_control_c_ends_it_in_order_and_the_next_start_goes_on(federator: Federator, tmp_path: Path) -> None:
     out = tmp_path / "out"
     federator.write(TWO)
     federator.start()
-    federator.submit(batch("long", 2, ["sh", "-c", f"sleep 3; echo x >> {out}"]), service("hub", 1))
+    federator.submit(batch("long", 2, ["sh", "-c", f"{federator.held}; echo x >> {out}"]), service("hub", 1))
     federator.wait_for("long", lambda w: w["running"] == 2)
     federator.wait_for("hub", lambda w: w["running"] == 1)
     watching = subprocess.Popen(
@@ -277,13 +278,14 @@ def test_control_c_ends_it_in_order_and_the_next_start_goes_on(federator: Federa
     assert b"NAME" in watching.stdout.readline()
     assert federator.process is not None
     federator.process.send_signal(signal.SIGINT)
-    assert federator.process.wait(30) == 0, "a client that watches must not hold it up"
+    assert federator.process.wait(PATIENCE_S) == 0, "a client that watches must not hold it up"
     assert watching.wait(60) == 3, "the one who watches is told that the server has gone"
     log = federator.log.read_text(errors="replace")
     assert '"stopping"' in log
     assert '"stopped"' in log
     assert "Traceback" not in log
     assert not (federator.folder / "var" / "endpoint.json").exists()
+    federator.let_go()
     gone = federator.try_cli("get", "workloads")
     assert gone.returncode == 3
     assert "federator run" in gone.stderr

@@ -30,9 +30,9 @@ CERN_FIRST = named(
 FULL_DISK_BYTES = 2 * 2**20
 
 
-def noting(name: str, replicas: int, out: Path, seconds: float = 1.0) -> dict[str, Any]:
+def noting(name: str, replicas: int, out: Path, first: str = "sleep 1") -> dict[str, Any]:
     """A workload whose every replica writes one line when it ends."""
-    return batch(name, replicas, ["sh", "-c", f"sleep {seconds}; echo {name}/$FEDERATOR_REPLICA_INDEX >> {out}"])
+    return batch(name, replicas, ["sh", "-c", f"{first}; echo {name}/$FEDERATOR_REPLICA_INDEX >> {out}"])
 
 
 def ran_once(out: Path, **replicas: int) -> None:
@@ -54,7 +54,7 @@ def refused_by_store(federator: Federator, *words: str) -> None:
 
 def until_ready_again(federator: Federator) -> None:
     """The daemon is ready, and what it refused meanwhile is not there."""
-    until(lambda: federator.checks()["ready"], 30, "the daemon to be ready again", federator.tail)
+    until(lambda: federator.checks()["ready"], "the daemon to be ready again", federator.tail)
     assert federator.workload("refused") is None, "a workload that was refused is there all the same"
 
 
@@ -64,11 +64,12 @@ def test_the_main_job_runs_on_postgresql_and_goes_on_after_a_crash(
     out = tmp_path / "out"
     federator.write([*CLUSTERS, CERN_FIRST], database=postgres_url.replace("+asyncpg", ""))
     federator.start()
-    federator.submit(noting("reco", 10, out, seconds=3))
+    federator.submit(noting("reco", 10, out, federator.held))
     placed = federator.wait_for("reco", lambda w: w["running"] == 10)
     assert placed["placements"] == {"cern": 8, "exoscale": 2}
     federator.kill()
     federator.start()
+    federator.let_go()
     federator.wait_for("reco", lambda w: w["state"] == "finished")
     ran_once(out, reco=10)
     assert federator.stop() == 0
@@ -92,7 +93,7 @@ def test_an_outage_of_postgresql_in_the_middle_of_a_run_loses_nothing_and_repeat
     postgres_server.halt()
     halted = time.monotonic()
     try:
-        until(lambda: not federator.checks()["ready"], 20, "the daemon to say that it is not ready", federator.tail)
+        until(lambda: not federator.checks()["ready"], "the daemon to say that it is not ready", federator.tail)
         store = federator.checks()["store"]
         assert not store["ok"]
         assert "work goes on" in store["detail"] or "does not answer" in store["detail"], store
@@ -170,10 +171,11 @@ def test_a_full_disk_is_named_and_when_there_is_room_again_work_goes_on(
     out = tmp_path / "out"
     federator.write([*CLUSTERS, CERN_FIRST], database=f"sqlite:///{disk.folder}/federator.db")
     federator.start()
-    federator.submit(noting("long", 20, out, seconds=2))
+    federator.submit(noting("long", 20, out, federator.held))
     federator.wait_for("long", lambda w: w["state"] == "running")
     disk.fill(federator)
-    until(lambda: not federator.checks()["ready"], 30, "the daemon to see that its disk is full", federator.tail)
+    federator.let_go()
+    until(lambda: not federator.checks()["ready"], "the daemon to see that its disk is full", federator.tail)
     assert "disk" in federator.checks()["store"]["detail"]
     refused_by_store(federator, "disk")
     assert federator.workload("long")["state"] == "running", "nothing counts before it is written"
@@ -190,12 +192,13 @@ def test_a_database_that_another_program_locks_only_delays_the_work(federator: F
     out = tmp_path / "out"
     federator.write([*CLUSTERS, CERN_FIRST])
     federator.start()
-    federator.submit(noting("long", 20, out, seconds=2))
+    federator.submit(noting("long", 20, out, federator.held))
     federator.wait_for("long", lambda w: w["state"] == "running")
     other = sqlite3.connect(federator.folder / "var" / "federator.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     locked = time.monotonic()
-    until(lambda: not federator.checks()["ready"], 20, "the daemon to say that it is not ready", federator.tail)
+    federator.let_go()
+    until(lambda: not federator.checks()["ready"], "the daemon to say that it is not ready", federator.tail)
     assert "another program holds a lock" in federator.checks()["store"]["detail"]
     refused_by_store(federator, "another program holds a lock")
     time.sleep(max(0.0, locked + 10 - time.monotonic()))

@@ -113,7 +113,7 @@ class ControlPlaneServers:
         certificate = (self.files.serving_cert, self.files.serving_key)
         return Proxy(self.direct_url, self.ca_file, certificate, slow_watch_s, seed)
 
-    def new_namespace(self, prefix: str, timeout_s: float = 30.0) -> str:
+    def new_namespace(self, prefix: str, timeout_s: float = 60.0) -> str:
         """A namespace of one's own, in which pods can be created by now. Blocking."""
         created = self.client.call("POST", "/api/v1/namespaces", {"metadata": {"generateName": f"{prefix}-"}})
         name: str = created["metadata"]["name"]

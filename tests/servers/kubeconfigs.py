@@ -52,7 +52,7 @@ def write_kubeconfig(path: Path, cluster: str, url: str, ca_file: Path, user: st
 class PlainClient:
     """A blocking client of a few lines, for starting servers and for looking into them from tests."""
 
-    def __init__(self, url: str, ca_file: Path, token: str, timeout_s: float = 10.0) -> None:
+    def __init__(self, url: str, ca_file: Path, token: str, timeout_s: float = 30.0) -> None:
         self.url = url
         self._token = token
         self._timeout_s = timeout_s

@@ -16,6 +16,7 @@ import aiohttp
 import asyncpg
 import pytest
 
+from tests.patience import PATIENCE_S
 from tests.servers.control_plane import ControlPlane
 from tests.servers.fixtures import Cluster, KubernetesPair
 from tests.servers.kube_http import KubeHttp
@@ -74,7 +75,7 @@ class Desk:
         return [run for run in self.kubelet.runs if run.namespace == self.namespace]
 
 
-def eventually(holds: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
+def eventually(holds: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
@@ -100,7 +101,7 @@ def test_a_wide_job_runs_to_its_end_and_every_pod_runs_once(desk: Desk) -> None:
 
 def test_no_node_runs_more_than_it_has(desk: Desk) -> None:
     """Twelve pods of three cpus for three nodes of eight: six run, six wait, and the peak says so."""
-    desk.submit(job("crowd", parallelism=12, cpu="3", runs_for="2s"))
+    desk.submit(job("crowd", parallelism=12, cpu="3", runs_for="5s"))
     eventually(lambda: len(desk.runs()) == 6, "six pods running")
     time.sleep(0.5)
     assert len(desk.runs()) == 6, "more were started than fit"
@@ -144,7 +145,7 @@ def test_a_deleted_pod_stops_and_goes_away(desk: Desk) -> None:
 
 
 def test_logs_come_through_the_apiserver_and_can_be_followed(desk: Desk) -> None:
-    desk.submit(job("talker", index="5", runs_for="3s"))
+    desk.submit(job("talker", index="5", runs_for="8s"))
     eventually(lambda: desk.pods() and "running" in desk.state(), "it runs")
     pod = desk.pods()[0]
     node = pod["spec"]["nodeName"]
@@ -154,7 +155,7 @@ def test_logs_come_through_the_apiserver_and_can_be_followed(desk: Desk) -> None
     followed = desk.client.text("GET", f"{path}?follow=true&tailLines=1")
     lines = followed.splitlines()
     assert len(lines) >= 5, "following showed no more than was there"
-    assert lines[-1] == f"replica 5 on node {node}: line 15"
+    assert lines[-1] == f"replica 5 on node {node}: line 40"
     assert desk.client.text("GET", path).splitlines()[-len(lines) :] == lines
 
 
@@ -178,10 +179,9 @@ async def test_an_outage_ends_with_the_data_still_there(kubernetes_pair: Kuberne
 
     await plane.stop_apiserver()
     assert desk.client.says("/readyz") is None
-    await asyncio.sleep(3.0)
     (run,) = desk.runs()
-    assert run.ended_at is not None, "the outage stopped a pod that knew nothing of it"
-    assert run.ended_at - run.started_at < 2.5
+    await asyncio.to_thread(eventually, lambda: run.ended_at is not None, "it ends though nobody can be told")
+    assert run.exit_code == 0, "the outage stopped a pod that knew nothing of it"
 
     await plane.start_apiserver()
     assert plane.url == url
@@ -237,7 +237,7 @@ async def test_the_proxy_is_late_errs_and_hangs_up_on_request(kubernetes_pair: K
         async for event in through.watch(maps, {}, version):
             assert event["object"]["metadata"]["name"] == "seen-late"
             break
-        assert 1.4 <= time.monotonic() - asked <= 5.0
+        assert time.monotonic() - asked >= 1.4
 
         # The write is done though its reply is lost: the worst case for whoever must not write twice.
         proxy.faults = Faults(lost_reply_rate=1.0, methods=frozenset({"POST"}))
@@ -306,8 +306,8 @@ time.sleep(300)
     assert Path(f"/proc/{pid}").exists()
     victim.kill()
     victim.wait()
-    eventually(lambda: not Path(f"/proc/{pid}").exists(), "the server ended too", timeout_s=10)
-    eventually(lambda: not Path(directory).exists(), "its directory is gone", timeout_s=10)
+    eventually(lambda: not Path(f"/proc/{pid}").exists(), "the server ended too")
+    eventually(lambda: not Path(directory).exists(), "its directory is gone")
 
 
 def test_a_missing_server_is_named_and_not_skipped(

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from federator.model.records import Changes
 from federator.ports import StoreUnavailable
 from federator.store import SqlStore, restore, upgrade
+from tests.patience import PATIENCE_S
 from tests.store.samples import workload
 
 HOLD = """
@@ -49,10 +50,10 @@ def holder(url: str, program: str = HOLD) -> tuple[subprocess.Popen[str], str]:
     return process, line
 
 
-async def opened_within(url: str, seconds: float) -> SqlStore:
+async def opened_soon(url: str) -> SqlStore:
     """Open a store, again and again for a while: a server needs a moment to see that a client has gone."""
     store = SqlStore(url)
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 await store.open()
@@ -93,7 +94,7 @@ async def test_another_process_is_named_and_its_death_frees_the_store(url: str) 
     finally:
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    store = await opened_within(url, 10)
+    store = await opened_soon(url)
     await store.close()
 
 
@@ -139,7 +140,7 @@ async def test_who_lost_its_claim_cannot_write_over_its_successor(postgres_url: 
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         )
-    second = await opened_within(postgres_url, 10)
+    second = await opened_soon(postgres_url)
     await second.commit(Changes(workloads=(workload("b"),)))
     with pytest.raises(StoreUnavailable, match="work goes on when it is back"):
         await first.commit(Changes(dropped_workloads=("b",)))
@@ -165,7 +166,7 @@ async def test_a_broken_connection_costs_one_commit(postgres_url: str) -> None:
         )
     with pytest.raises(StoreUnavailable, match="work goes on when it is back"):
         await store.commit(Changes(values={"a": 1}))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 await store.commit(Changes(values={"a": 2}))

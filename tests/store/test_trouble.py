@@ -17,6 +17,7 @@ from federator.model.records import Changes
 from federator.ports import StoreUnavailable
 from federator.store import SqlStore, database
 from federator.store.address import Address
+from tests.patience import PATIENCE_S
 from tests.servers.postgres import Postgres
 from tests.servers.processes import free_port
 from tests.store.samples import entry, many, workload
@@ -51,16 +52,25 @@ async def test_a_full_disk_refuses_a_commit_whole_and_the_next_one_works(tmp_pat
 async def test_a_lock_of_another_program_is_waited_for_then_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.3)
-    store = SqlStore(f"sqlite:///{tmp_path}/federator.db")
-    await store.open()
+    url = f"sqlite:///{tmp_path}/federator.db"
     other = sqlite3.connect(tmp_path / "federator.db", isolation_level=None)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.3)
+    impatient = SqlStore(url)
+    await impatient.open()
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailable, match=r"database is locked: another program holds a lock"):
-        await store.commit(Changes(workloads=(workload("a"),)))
-    assert await store.load(), "reading goes on"
+        await impatient.commit(Changes(workloads=(workload("a"),)))
+    assert await impatient.load(), "reading goes on"
+    other.execute("ROLLBACK")
+    await impatient.close()
+
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", PATIENCE_S)
+    store = SqlStore(url)
+    await store.open()
+    other.execute("BEGIN IMMEDIATE")
     committing = asyncio.create_task(store.commit(Changes(workloads=(workload("b"),))))
     await asyncio.sleep(0.05)
+    assert not committing.done()
     other.execute("ROLLBACK")
     await committing
     assert [record.name for record in (await store.load()).workloads] == ["b"]
@@ -240,7 +250,7 @@ async def test_a_server_that_hangs_is_not_waited_for_for_ever(postgres_server: P
     store = SqlStore(postgres_url)
     postgres_server.freeze()
     try:
-        async with asyncio.timeout(database.CONNECT_TIMEOUT_S + 5):
+        async with asyncio.timeout(database.CONNECT_TIMEOUT_S + PATIENCE_S):
             with pytest.raises(StoreUnavailable, match="did not answer in time"):
                 await store.open()
     finally:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from federator.clusters.kubernetes.client import Json, KubernetesClient
 from federator.clusters.kubernetes.errors import ApiError
 from federator.clusters.kubernetes.objects import DEPLOYMENT, JOB, Kind
+from federator.ports import ClusterUnreachable
 
 # One request instead of one for each group, where the server has it; older ones answer as they always did.
 AGGREGATED = ",".join(
@@ -24,6 +26,9 @@ AT_ONCE = 8
 JOB_SPEC = "io.k8s.api.batch.v1.JobSpec"
 PROBE = "federator-probe"
 NEEDED = frozenset({"create", "list", "watch", "delete"})
+
+Q = TypeVar("Q")
+A = TypeVar("A")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +81,40 @@ async def discover(client: KubernetesClient) -> Capabilities:
             kinds.update(read_aggregated(root))
         else:
             plain += group_versions(root)
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def ask(group_version: str) -> Json:
-        async with gate:
-            try:
-                return await client.call("GET", f"/{'apis' if '/' in group_version else 'api'}/{group_version}")
-            except ApiError:
-                return {}  # an aggregated API whose own server is away takes only its own kinds with it
-
-    for answer in await asyncio.gather(*(ask(group_version) for group_version in plain)):
+    paths = [f"/{'apis' if '/' in group_version else 'api'}/{group_version}" for group_version in plain]
+    for answer in await few_at_once(partial(answer_if_any, client), paths):
         kinds.update(read_resources(answer))
     return Capabilities(f"Kubernetes {version.get('gitVersion', '')}".strip(), MappingProxyType(kinds))
+
+
+async def answer_if_any(client: KubernetesClient, path: str, query: Mapping[str, str] | None = None) -> Json:
+    """The answer; nothing where it is refused, or where only this part of the server is silent.
+
+    An aggregated API whose own server is away takes only its own kinds with it.
+    """
+    try:
+        return await client.call("GET", path, query=query)
+    except ApiError:
+        return {}
+    except ClusterUnreachable:
+        await client.answers()
+        return {}
+
+
+async def few_at_once(ask: Callable[[Q], Awaitable[A]], questions: Iterable[Q]) -> list[A]:
+    """The answers to all the questions, asked a few at a time; the first error ends the rest."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def in_turn(question: Q) -> A:
+        async with gate:
+            return await ask(question)
+
+    asking = [asyncio.create_task(in_turn(question)) for question in questions]
+    try:
+        return await asyncio.gather(*asking)
+    finally:
+        for task in asking:
+            task.cancel()
 
 
 def group_versions(root: Mapping[str, Any]) -> list[str]:

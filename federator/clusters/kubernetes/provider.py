@@ -139,17 +139,15 @@ class KubernetesProvider:
         return self._capabilities
 
     async def _ask(self) -> Capabilities:
+        """Ask the server what it has. Each request has its deadline; how many it takes is the server's affair."""
         try:
-            async with asyncio.timeout(self._settings.timeout_s * 2):
-                found = await discover(self._client)
-                if not self._swept:
-                    await self._watches.sweep(found)
-                    self._swept = True
-                return found
-        except TimeoutError:
-            raise ClusterUnreachable(self.name, "took too long to tell what it has") from None
+            found = await discover(self._client)
+            if not self._swept:
+                await self._watches.sweep(found)
+                self._swept = True
         except ApiError as error:
             raise ClusterUnreachable(self.name, f"does not tell what it has: {error}") from error
+        return found
 
     async def _discovering(self) -> None:
         """Ask again what there is: soon while nothing is known, now and then afterwards."""

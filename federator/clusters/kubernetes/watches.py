@@ -12,8 +12,7 @@ from typing import Any
 from federator.clusters.kubernetes import names
 from federator.clusters.kubernetes.cache import Cache
 from federator.clusters.kubernetes.client import KubernetesClient
-from federator.clusters.kubernetes.discovery import Capabilities, object_path
-from federator.clusters.kubernetes.errors import ApiError
+from federator.clusters.kubernetes.discovery import Capabilities, answer_if_any, few_at_once, object_path
 from federator.clusters.kubernetes.objects import DEPLOYMENT, JOB, Kind
 from federator.clusters.kubernetes.settings import KubernetesSettings
 from federator.clusters.kubernetes.table import Row
@@ -75,40 +74,28 @@ class Watches:
 
     async def sweep(self, capabilities: Capabilities) -> None:
         """Find the users' own kinds that we have objects of, from before a restart, and follow them."""
-        gate = asyncio.Semaphore(8)
 
-        async def look(kind: Kind, plural: str) -> None:
-            async with gate:
-                try:
-                    query = {**self._ours, "limit": "1"}
-                    found = await self._client.call("GET", object_path(kind[0], plural), query=query)
-                except (ApiError, ClusterUnreachable):
-                    return  # what we may not list we cannot have made
-                if found.get("items"):
-                    self.follow_kind(kind, plural)
+        async def look(kind: Kind) -> None:
+            path = object_path(kind[0], capabilities.kinds[kind].plural)
+            # What we may not list we cannot have made.
+            found = await answer_if_any(self._client, path, {**self._ours, "limit": "1"})
+            if found.get("items"):
+                self.follow_kind(kind, capabilities.kinds[kind].plural)
 
-        await asyncio.gather(
-            *(
-                look(kind, info.plural)
-                for kind, info in capabilities.kinds.items()
-                if kind not in self._kinds and kind[0].rpartition("/")[0] not in SWEPT_GROUPS_NOT
-            )
-        )
+        unknown = [kind for kind in capabilities.kinds if kind not in self._kinds]
+        await few_at_once(look, [kind for kind in unknown if kind[0].rpartition("/")[0] not in SWEPT_GROUPS_NOT])
 
     async def first_sync(self) -> None:
-        """Return when the first lists are complete. Raises ClusterUnreachable when they cannot be had."""
-        try:
-            async with asyncio.timeout(self._settings.timeout_s):
-                while not all(watch.synced.is_set() for watch in self._needed):
-                    for watch in self._needed:
-                        if watch.trouble is not None:
-                            raise self._cannot(watch)
-                    self._stirred.clear()
-                    await self._stirred.wait()
-        except TimeoutError:
-            raise ClusterUnreachable(
-                self._cluster, f"its objects were not listed within {self._settings.timeout_s:g} s"
-            ) from None
+        """Return when the first lists are complete. Raises ClusterUnreachable when they cannot be had.
+
+        Each page has its deadline. All of them have none: a large cluster's take as long as they take.
+        """
+        while not all(watch.synced.is_set() for watch in self._needed):
+            for watch in self._needed:
+                if watch.trouble is not None:
+                    raise self._cannot(watch)
+            self._stirred.clear()
+            await self._stirred.wait()
 
     def check(self) -> None:
         """Raise ClusterUnreachable unless the cache can be believed."""

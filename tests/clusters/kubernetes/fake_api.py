@@ -56,6 +56,7 @@ class FakeApi:
     token: str = "good"
     bookmarks: bool = True
     hanging: asyncio.Event = field(default_factory=asyncio.Event)
+    deaf: str = "no path"
     troubles: list[Trouble] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
     oldest: int = 0
@@ -139,7 +140,7 @@ class FakeApi:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.requests.append((request.method, request.path))
-        while self.hanging.is_set():
+        while self.hanging.is_set() or request.path.startswith(self.deaf):
             await asyncio.sleep(0.02)
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             return _error(401, "Unauthorized")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,14 +17,16 @@ from federator.clusters.kubernetes import KubernetesProvider, KubernetesSettings
 from federator.model.intent import Observation, ObservedIntent
 from federator.ports import ClusterUnreachable
 from tests.clusters.kubernetes.fake_api import FakeApi
+from tests.patience import PATIENCE_S
 
-QUICK = KubernetesSettings(namespace="work", timeout_s=5.0, qps=0)
+SETTINGS = KubernetesSettings(namespace="work", timeout_s=PATIENCE_S, qps=0)
+HASTE_S = 1.0
 
 
 @asynccontextmanager
 async def opened(api: FakeApi, directory: Path, token: str = "good", **more: Any) -> AsyncIterator[KubernetesProvider]:
-    settings = replace(QUICK, kubeconfig=api.kubeconfig(directory, token), **more)
-    provider = KubernetesProvider("cern", settings, clock=SystemClock(), random=Random(7), federation="fed")
+    """A provider that knows the cluster; its requests may take as long as the machine needs."""
+    provider = made(api.kubeconfig(directory, token), **more)
     try:
         await provider.open()
         yield provider
@@ -30,13 +34,46 @@ async def opened(api: FakeApi, directory: Path, token: str = "good", **more: Any
         await provider.close()
 
 
+@asynccontextmanager
+async def hasty(api: FakeApi, directory: Path) -> AsyncIterator[KubernetesProvider]:
+    """A provider that knows the cluster and gives each request ``HASTE_S``.
+
+    On a busy machine a first request may overrun that; the provider goes on trying, and so do we.
+    """
+    provider = made(api.kubeconfig(directory), timeout_s=HASTE_S)
+    try:
+        with contextlib.suppress(ClusterUnreachable):
+            await provider.open()
+        await back(provider)
+        yield provider
+    finally:
+        await provider.close()
+
+
+def made(kubeconfig: str, **more: Any) -> KubernetesProvider:
+    """A provider, not opened."""
+    settings = replace(SETTINGS, kubeconfig=kubeconfig, **more)
+    return KubernetesProvider("cern", settings, clock=SystemClock(), random=Random(7), federation="fed")
+
+
 async def until(provider: KubernetesProvider, holds: Callable[[Observation], bool]) -> Observation:
-    async with asyncio.timeout(8):
-        while True:
-            seen = await provider.observe()
-            if holds(seen):
-                return seen
-            await provider.changed()
+    """The first observation that is as wished."""
+    last: object = "nothing"
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                try:
+                    seen = await provider.observe()
+                except ClusterUnreachable as error:
+                    last = error
+                else:
+                    if holds(seen):
+                        return seen
+                    last = seen
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(provider.changed(), 0.2)
+    except TimeoutError:
+        raise AssertionError(f"in vain waited {PATIENCE_S:g} s; last seen: {last}") from None
 
 
 async def intent(provider: KubernetesProvider, name: str) -> ObservedIntent | None:
@@ -50,22 +87,23 @@ def forget(provider: KubernetesProvider) -> None:
         table.rows.clear()
 
 
-async def unreachable(provider: KubernetesProvider) -> str:
-    async with asyncio.timeout(8):
-        while True:
-            try:
-                await provider.observe()
-            except ClusterUnreachable as error:
-                return str(error)
-            await asyncio.sleep(0.05)
+async def unreachable(provider: KubernetesProvider, words: str) -> None:
+    """Wait until the cluster counts as unreachable, and these words (a regular expression) say why."""
+    last: object = "it is reachable"
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                try:
+                    await provider.observe()
+                except ClusterUnreachable as error:
+                    if re.search(words, str(error)):
+                        return
+                    last = error
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"in vain waited {PATIENCE_S:g} s for {words!r}; last seen: {last}") from None
 
 
 async def back(provider: KubernetesProvider) -> None:
-    async with asyncio.timeout(15):
-        while True:
-            try:
-                await provider.observe()
-            except ClusterUnreachable:
-                await asyncio.sleep(0.05)
-            else:
-                return
+    """Wait until the cluster is reachable."""
+    await until(provider, lambda seen: True)

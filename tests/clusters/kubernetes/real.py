@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 
 from federator.clock import SystemClock
 from federator.clusters.kubernetes import KubernetesProvider, KubernetesSettings, names
-from federator.model.intent import Observation, ObservedIntent
+from federator.model.intent import Observation, ObservedIntent, Order
 from federator.ports import ClusterUnreachable
+from tests.patience import PATIENCE_S
 from tests.servers.control_plane import ControlPlane
 
 FEDERATION = "fed"
@@ -29,7 +31,7 @@ async def opened(
 ) -> AsyncIterator[KubernetesProvider]:
     """A provider that watches the plane, by way of ``url`` if one is given."""
     path = kubeconfig or plane.kubeconfig_for("admin", url=url)
-    quick: dict[str, Any] = {"kubeconfig": str(path), "namespace": "work", "timeout_s": 5.0, "qps": 0}
+    quick: dict[str, Any] = {"kubeconfig": str(path), "namespace": "work", "timeout_s": PATIENCE_S, "qps": 0}
     chosen = KubernetesSettings(**{**quick, **settings})
     provider = KubernetesProvider("cern", chosen, clock=SystemClock(), random=Random(7), federation=federation)
     try:
@@ -39,23 +41,54 @@ async def opened(
         await provider.close()
 
 
+@asynccontextmanager
+async def hasty(plane: ControlPlane, timeout_s: float) -> AsyncIterator[KubernetesProvider]:
+    """The same with a short deadline for each request; on a busy machine it may know the cluster at a later try."""
+    settings = KubernetesSettings(kubeconfig=str(plane.kubeconfig), namespace="work", timeout_s=timeout_s, qps=0)
+    provider = KubernetesProvider("cern", settings, clock=SystemClock(), random=Random(7), federation=FEDERATION)
+    try:
+        with contextlib.suppress(ClusterUnreachable):
+            await provider.open()
+        await back(provider)
+        yield provider
+    finally:
+        await provider.close()
+
+
+async def sent(provider: KubernetesProvider, order: Order) -> None:
+    """Submit until it is taken, as the daemon does."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                return await provider.submit(order)
+            except ClusterUnreachable:
+                await asyncio.sleep(0.2)
+
+
 async def until(
-    provider: KubernetesProvider, holds: Callable[[Observation], bool], timeout_s: float = 30.0
+    provider: KubernetesProvider, holds: Callable[[Observation], bool], timeout_s: float = PATIENCE_S
 ) -> Observation:
     """Wait until an observation is as wanted; says what it was last when it never is."""
-    seen = await provider.observe()
+    last: object = "nothing"
     try:
         async with asyncio.timeout(timeout_s):
-            while not holds(seen):
-                await provider.changed()
-                seen = await provider.observe()
+            while True:
+                try:
+                    seen = await provider.observe()
+                except ClusterUnreachable as error:
+                    last = error
+                else:
+                    if holds(seen):
+                        return seen
+                    last = seen.intents, seen.flavors
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(provider.changed(), 1.0)
     except TimeoutError:
-        raise AssertionError(f"not within {timeout_s:g} s; last seen: {seen.intents}, {seen.flavors}") from None
-    return seen
+        raise AssertionError(f"not within {timeout_s:g} s; last seen: {last}") from None
 
 
 async def intent_until(
-    provider: KubernetesProvider, name: str, holds: Callable[[ObservedIntent], bool], timeout_s: float = 30.0
+    provider: KubernetesProvider, name: str, holds: Callable[[ObservedIntent], bool], timeout_s: float = PATIENCE_S
 ) -> ObservedIntent:
     """The same for one intent."""
     seen = await until(provider, lambda all_: name in all_.intents and holds(all_.intents[name]), timeout_s)
@@ -83,7 +116,7 @@ async def left(plane: ControlPlane, intent: str) -> list[str]:
 
 
 async def unreachable(provider: Any) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 await provider.observe()
@@ -93,11 +126,4 @@ async def unreachable(provider: Any) -> None:
 
 
 async def back(provider: Any) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                await provider.observe()
-            except ClusterUnreachable:
-                await asyncio.sleep(0.2)
-            else:
-                return
+    await until(provider, lambda seen: True)

@@ -13,6 +13,7 @@ from federator.model.resources import Resources
 from federator.ports import NoLogs, OrderRefused
 from tests.clusters.kubernetes import orders
 from tests.clusters.kubernetes.real import call, intent_until, leave, left, opened, until
+from tests.patience import PATIENCE_S
 from tests.servers.control_plane import ControlPlane
 from tests.servers.kubelet import KubeletThread
 
@@ -58,7 +59,7 @@ async def test_a_service_scales_without_a_roll_and_rolls_when_its_spec_changes(p
         assert before <= {pod["metadata"]["uid"] for pod in await pods(plane, "web-1")}, "scaling replaced pods"
 
         await provider.submit(orders.deployment("web-1", 4, image="web:2", spec_hash="h3"))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while {image(pod) for pod in await pods(plane, "web-1")} != {"web:2"}:
                 await provider.changed()
                 await provider.observe()
@@ -158,8 +159,8 @@ async def test_only_the_flavors_of_the_order_are_used(plane: ControlPlane, kubel
 
 async def test_logs_come_whole_by_tail_and_while_they_are_written(plane: ControlPlane) -> None:
     async with opened(plane) as provider:
-        await provider.submit(orders.job("logs-1", 2, notes={"fake.kubelet/runs-for": "3s"}))
-        await intent_until(provider, "logs-1", lambda seen: len(seen.running) == 2)
+        await provider.submit(orders.job("logs-1", 2, notes={"fake.kubelet/runs-for": "5s"}))
+        await intent_until(provider, "logs-1", lambda seen: not seen.pending)
         followed = b"".join([piece async for piece in provider.logs("logs-1", 1, follow=True)])
         seen = await intent_until(provider, "logs-1", lambda seen: 1 in seen.succeeded)
         assert seen

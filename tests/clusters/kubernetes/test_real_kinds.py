@@ -14,6 +14,7 @@ from federator.model.workload import Role
 from federator.ports import OrderRefused
 from tests.clusters.kubernetes import orders
 from tests.clusters.kubernetes.real import call, intent_until, opened, until
+from tests.patience import PATIENCE_S
 from tests.servers.control_plane import ControlPlane
 from tests.servers.kubelet import KubeletThread
 
@@ -58,7 +59,7 @@ async def test_a_user_s_own_kind_runs_is_found_again_ends_and_leaves_nothing(
         assert (caught.value.reason, caught.value.permanent) == ("NotFound", True)
 
         await call(plane, "POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:
                     await provider.submit(order)

@@ -11,9 +11,10 @@ import pytest
 
 from federator.ports import ClusterUnreachable
 from tests.clusters.kubernetes import orders
-from tests.clusters.kubernetes.real import back, intent_until, leave, left, opened, unreachable
+from tests.clusters.kubernetes.real import back, hasty, intent_until, leave, left, opened, sent, unreachable
 from tests.clusters.kubernetes.relay import relayed
 from tests.clusters.kubernetes.rights import grant_documented_rights
+from tests.patience import PATIENCE_S
 from tests.servers.control_plane import ControlPlane
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("kubelet")]
@@ -79,8 +80,8 @@ async def test_a_stopped_server_is_unreachable_and_its_work_is_known_again_when_
 ) -> None:
     """A server that has started anew knows no old versions: what was watched has to be listed again."""
     caplog.set_level(logging.INFO)
-    async with opened(plane, timeout_s=3.0) as provider:
-        await provider.submit(orders.job("out-1", 3, notes={"fake.kubelet/runs-for": "4s"}))
+    async with hasty(plane, 3.0) as provider:
+        await sent(provider, orders.job("out-1", 3, notes={"fake.kubelet/runs-for": "10s"}))
         await intent_until(provider, "out-1", lambda seen: len(seen.running) == 3)
         await plane.stop_apiserver()
         try:
@@ -96,17 +97,15 @@ async def test_a_stopped_server_is_unreachable_and_its_work_is_known_again_when_
 
 
 async def test_a_frozen_server_is_noticed_and_every_call_ends_in_time(plane: ControlPlane) -> None:
-    async with opened(plane, timeout_s=2.0) as provider:
+    async with hasty(plane, 2.0) as provider:
         plane.freeze()
         try:
-            began = asyncio.get_running_loop().time()
-            with pytest.raises(ClusterUnreachable, match="no answer within 2 s"):
-                await provider.submit(orders.batch("ice-1", 1))
-            assert asyncio.get_running_loop().time() - began < 4
+            async with asyncio.timeout(PATIENCE_S):
+                with pytest.raises(ClusterUnreachable, match="no answer within 2 s"):
+                    await provider.submit(orders.batch("ice-1", 1))
             await unreachable(provider)
         finally:
             plane.thaw()
-        await back(provider)
-        await provider.submit(orders.batch("ice-1", 1))
+        await sent(provider, orders.batch("ice-1", 1))
         await intent_until(provider, "ice-1", lambda seen: bool(seen.succeeded))
         await leave(provider, "ice-1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import itertools
 import os
 from collections.abc import Iterable, Mapping
@@ -9,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from federator.clock import SystemClock
-from federator.clusters.local import LocalProvider, LocalSettings, layout
+from federator.clusters.local import LocalProvider, LocalSettings, layout, processes
 from federator.clusters.local.launch import stop_everything
 from federator.clusters.local.processes import birth, marked
 from federator.model.cluster import Flavor, NodeGroup
@@ -17,7 +19,9 @@ from federator.model.indexset import IndexSet
 from federator.model.intent import Container, Intent, ObservedIntent, Order
 from federator.model.resources import CPU, MEMORY, Resources
 from federator.model.workload import Lifetime, Role
+from federator.ports import NoLogs
 from tests.contracts.harness import until_intent
+from tests.patience import PATIENCE_S
 
 GIB = 1 << 30
 NODE = Resources.of({CPU: 100_000, MEMORY: 100 * GIB})
@@ -35,6 +39,7 @@ class Machine:
     def __init__(self, directory: Path) -> None:
         self.tmp = directory
         self.settings = LocalSettings(directory / "cluster", (flavor(),), kill_grace_s=0.5, backoff_s=0.1, ready_s=0.3)
+        self._gate = directory / "gate"
         self.providers: list[LocalProvider] = []
 
     @property
@@ -58,10 +63,26 @@ class Machine:
         events = layout.JournalReader(str(self.directory / intent_id / layout.JOURNAL)).new_events()
         return [int(event["pid"]) for event in events if event["event"] == "supervisor"][-1]
 
+    async def family(self, intent_id: str, count: int) -> list[int]:
+        """Its latest supervisor and all processes below it, once there are so many."""
+        async with asyncio.timeout(PATIENCE_S):
+            while len(family := processes.family([self.supervisor(intent_id)])) < count:
+                await asyncio.sleep(0.02)
+        return family
+
     def events(self, intent_id: str, kind: str) -> list[layout.Event]:
         """What the journal has of one kind."""
         events = layout.JournalReader(str(self.directory / intent_id / layout.JOURNAL)).new_events()
         return [event for event in events if event["event"] == kind]
+
+    @property
+    def held(self) -> str:
+        """Shell words that wait until the test lets go."""
+        return f"until [ -e {self._gate} ]; do sleep 0.05; done"
+
+    def let_go(self) -> None:
+        """Everything that is held goes on."""
+        self._gate.touch()
 
     async def clear(self) -> None:
         for provider in self.providers:
@@ -90,12 +111,22 @@ def shell(
 
 async def ended(provider: LocalProvider, intent_id: str) -> ObservedIntent:
     """Wait until every replica has ended."""
-    return await until_intent(provider, intent_id, lambda s: not s.pending and not s.running, "it ends", 20)
+    return await until_intent(provider, intent_id, lambda s: not s.pending and not s.running, "it ends")
 
 
 async def all_run(provider: LocalProvider, intent_id: str) -> ObservedIntent:
     """Wait until every replica runs."""
-    return await until_intent(provider, intent_id, lambda s: bool(s.running) and not s.pending, "it runs", 20)
+    return await until_intent(provider, intent_id, lambda s: bool(s.running) and not s.pending, "it runs")
+
+
+async def says(provider: LocalProvider, intent_id: str, words: str) -> None:
+    """Wait until the first replica has written these words."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            with contextlib.suppress(NoLogs):
+                if words in await output(provider, intent_id):
+                    return
+            await asyncio.sleep(0.02)
 
 
 async def output(provider: LocalProvider, intent_id: str, index: int = 0) -> str:

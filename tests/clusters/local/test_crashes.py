@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from federator.clusters.local import launch, layout, processes
+from federator.clusters.local import launch, layout
 from federator.clusters.local.processes import birth, children
 from federator.model.indexset import IndexSet
 from federator.model.workload import Lifetime
 from federator.ports import OrderRefused
 from tests.clusters.local.machine import Machine, all_run, ended, shell
 from tests.contracts.harness import observe, until, until_intent
+from tests.patience import PATIENCE_S
 
 DAEMON = """
 import asyncio, pickle, sys
@@ -45,7 +46,7 @@ asyncio.run(main())
 
 async def vanish(pids: list[int]) -> bool:
     """Whether all of these processes end within a while."""
-    for _ in range(150):
+    for _ in range(round(PATIENCE_S / 0.1)):
         if not any(birth(pid) for pid in pids):
             return True
         await asyncio.sleep(0.1)
@@ -112,9 +113,7 @@ async def test_replicas_whose_supervisor_was_killed_are_reported_lost_and_do_not
     order = shell("setsid sleep 600 & env -i sleep 601 & sleep 602", range(3))
     await provider.submit(order)
     await all_run(provider, order.intent.id)
-    await asyncio.sleep(0.3)
-    before = processes.family([machine.supervisor(order.intent.id)])
-    assert len(before) >= 1 + 3 * 4
+    before = await machine.family(order.intent.id, 1 + 3 * 4)
     os.kill(machine.supervisor(order.intent.id), signal.SIGKILL)
     seen = await ended(provider, order.intent.id)
     assert [(failure.index, failure.reason, failure.own_fault) for failure in seen.failed] == [
@@ -128,7 +127,7 @@ async def test_ends_that_were_seen_stay_seen_when_the_supervisor_is_killed(machi
     provider = await machine.open()
     order = shell("test $FEDERATOR_REPLICA_INDEX = 2 && sleep 60; exit 0", range(3))
     await provider.submit(order)
-    await until_intent(provider, order.intent.id, lambda s: len(s.succeeded) == 2, "two are through", 20)
+    await until_intent(provider, order.intent.id, lambda s: len(s.succeeded) == 2, "two are through")
     os.kill(machine.supervisor(order.intent.id), signal.SIGKILL)
     seen = await ended(provider, order.intent.id)
     assert seen.succeeded == IndexSet.span(0, 2)
@@ -138,7 +137,7 @@ async def test_ends_that_were_seen_stay_seen_when_the_supervisor_is_killed(machi
 
 async def test_a_service_whose_supervisor_was_killed_is_started_again(machine: Machine) -> None:
     provider = await machine.open()
-    order = shell("sleep 600", range(2), lifetime=Lifetime.SERVICE)
+    order = shell("exec sleep 600", range(2), lifetime=Lifetime.SERVICE)
     await provider.submit(order)
     await all_run(provider, order.intent.id)
     before = machine.processes(order.intent.id)
@@ -256,7 +255,7 @@ async def test_a_supervisor_that_cannot_even_start_is_told_of(
     with monkeypatch.context() as patch:
         patch.setattr(launch, "_START", "raise SystemExit('broken')")
         await provider.submit(order)
-        seen = await until_intent(provider, order.intent.id, lambda s: bool(s.notes), "it is told of", 20)
+        seen = await until_intent(provider, order.intent.id, lambda s: bool(s.notes), "it is told of")
     assert seen.notes[0].reason == "SupervisorFailed"
     assert "supervisor.log" in seen.notes[0].message
     assert (await ended(provider, order.intent.id)).succeeded
