@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from federator.engine.arrays import Array
-from federator.engine.compiled import compiled, inner
+from federator.engine.compiled import compiled
 from federator.engine.nodes import Nodes
 from federator.engine.rows import COUNT, FIRST, LENGTH, START, USE, charge, fits, split
 from federator.engine.shapes import ALLOWED, RANK, STEP, Shape
@@ -65,7 +65,7 @@ def bind_everywhere(
     return unbound
 
 
-@inner
+@compiled
 def _seats(rows: Array, blocks: Array, first: int, last: int, asked: Array, terms: Array, rank: int) -> Array:
     """The rows of these lots, of this rank, that hold more: a line (row, lot, how many each of its nodes holds)."""
     size = 0
@@ -83,7 +83,7 @@ def _seats(rows: Array, blocks: Array, first: int, last: int, asked: Array, term
     return seats[:found]
 
 
-@inner
+@compiled
 def _room(rows: Array, seats: Array) -> int:
     room = 0
     for at in range(len(seats)):
@@ -91,7 +91,7 @@ def _room(rows: Array, seats: Array) -> int:
     return room
 
 
-@inner
+@compiled
 def _spread(rows: Array, blocks: Array, sums: Array, asked: Array, terms: Array, seats: Array, wanted: int) -> None:
     """Each replica goes to the node that is used least with it (kube-scheduler's least allocated)."""
     if wanted > _FEW:
@@ -113,7 +113,7 @@ def _spread(rows: Array, blocks: Array, sums: Array, asked: Array, terms: Array,
         wanted -= nodes
 
 
-@inner
+@compiled
 def _spread_evenly(
     rows: Array, blocks: Array, sums: Array, asked: Array, terms: Array, seats: Array, wanted: int
 ) -> int:
@@ -147,7 +147,7 @@ def _spread_evenly(
     return took
 
 
-@inner
+@compiled
 def _fullest(rows: Array, seats: Array) -> Array:
     """Each replica goes to the fullest node that it fits on."""
     numbers, used = np.empty(len(seats), dtype=np.int64), np.empty(len(seats), dtype=np.int64)
@@ -159,7 +159,7 @@ def _fullest(rows: Array, seats: Array) -> Array:
     return order[np.argsort(used, kind="mergesort")]
 
 
-@inner
+@compiled
 def _tightest(rows: Array, seats: Array) -> Array:
     """Each replica goes to the node that could hold the fewest more of its shape, of those the fullest."""
     order = _fullest(rows, seats)
@@ -169,7 +169,7 @@ def _tightest(rows: Array, seats: Array) -> Array:
     return order[np.argsort(each, kind="mergesort")]
 
 
-@inner
+@compiled
 def _fill_up(
     rows: Array, blocks: Array, sums: Array, asked: Array, terms: Array, seats: Array, order: Array, wanted: int
 ) -> None:

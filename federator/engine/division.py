@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from federator.engine.arrays import Array
-from federator.engine.compiled import compiled, inner
+from federator.engine.compiled import compiled
 
 WEIGHT_MAX = 10**9
 REPLICAS_MAX = 2**29
@@ -48,7 +48,7 @@ def divided(wanted: int, weights: Array, given: Array, minima: Array, caps: Arra
     return shares, _give_seats(shares, left, weights, caps)
 
 
-@inner
+@compiled
 def _raise_to_minima(shares: Array, left: int, weights: Array, minima: Array, caps: Array) -> int:
     """Raise ``shares`` in place, larger weight first, then name; returns how many replicas that took."""
     served = np.zeros(len(shares), dtype=np.bool_)
@@ -65,7 +65,7 @@ def _raise_to_minima(shares: Array, left: int, weights: Array, minima: Array, ca
     return taken
 
 
-@inner
+@compiled
 def _give_seats(shares: Array, left: int, weights: Array, caps: Array) -> bool:
     """Give the ``left`` lowest seats above ``shares``, in place, to clusters with weight that are below their cap."""
     tops = np.empty(len(shares), dtype=np.int64)
@@ -87,7 +87,7 @@ def _give_seats(shares: Array, left: int, weights: Array, caps: Array) -> bool:
     return True
 
 
-@inner
+@compiled
 def _give_low_seats(shares: Array, left: int, room: int, weights: Array, tops: Array) -> int:
     """Give, in place, all seats up to some height: as many as ``left`` or few less; returns how many.
 
@@ -128,7 +128,7 @@ def _give_low_seats(shares: Array, left: int, room: int, weights: Array, tops: A
     return below
 
 
-@inner
+@compiled
 def _seats(height: int, given: int, cap: int, weight: int, coarse: int) -> int:
     """How many seats of one cluster are not above the height; what is given counts in any case."""
     if height >= ((2 * cap - 1) << coarse) // weight:
@@ -136,7 +136,7 @@ def _seats(height: int, given: int, cap: int, weight: int, coarse: int) -> int:
     return max(given, ((height + 1) * weight - 1 >> coarse) + 1 >> 1)
 
 
-@inner
+@compiled
 def _give_one_by_one(seats: int, shares: Array, weights: Array, caps: Array) -> None:
     """Give so many more seats, lowest first, in place: a heap of each cluster's next seat."""
     heap = np.nonzero(caps > shares)[0]
@@ -153,7 +153,7 @@ def _give_one_by_one(seats: int, shares: Array, weights: Array, caps: Array) -> 
         _sift(heap, size, 0, shares, weights)
 
 
-@inner
+@compiled
 def _sift(heap: Array, size: int, at: int, shares: Array, weights: Array) -> None:
     """Let the cluster at this place sink until none below it comes before it."""
     while 2 * at + 1 < size:
@@ -166,7 +166,7 @@ def _sift(heap: Array, size: int, at: int, shares: Array, weights: Array) -> Non
         at = child
 
 
-@inner
+@compiled
 def _comes_before(one: int, other: int, shares: Array, weights: Array) -> bool:
     """Whether the next seat of one cluster is lower than another's; ties go to fewer given, then name."""
     mine, others = (2 * shares[one] + 1) * weights[other], (2 * shares[other] + 1) * weights[one]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federator.engine.arrays import UNLIMITED, Array
-from federator.engine.compiled import compiled, inner
+from federator.engine.compiled import compiled
 from federator.engine.division import WEIGHT_MAX, divided
 from federator.engine.governing import BY_RULE
 from federator.engine.rows import count_rooms
@@ -114,7 +114,7 @@ def look(
             desk[cluster, EXTRA] = min(extra, desk[cluster, BOUND] - desk[cluster, MORE])
 
 
-@inner
+@compiled
 def _waits(tiers: Array, times: Times, passed: Times, place: int, grace_s: float) -> float:
     """For how long the tiers before it have stood as they do, if it must still wait for them; else ``OPEN``."""
     least, graceful, standing = np.inf, grace_s, False
@@ -131,7 +131,7 @@ def _waits(tiers: Array, times: Times, passed: Times, place: int, grace_s: float
     return OPEN if graceful >= grace_s else graceful
 
 
-@inner
+@compiled
 def _column(members: Array, desk: Array, tiers: Array, place: int, column: int) -> Array:
     """One column of the tier's clusters."""
     first = tiers[place, FIRST]
@@ -141,13 +141,13 @@ def _column(members: Array, desk: Array, tiers: Array, place: int, column: int) 
     return values
 
 
-@inner
+@compiled
 def _write(members: Array, desk: Array, tiers: Array, place: int, column: int, values: Array) -> None:
     for at in range(len(values)):
         desk[members[tiers[place, FIRST] + at], column] = values[at]
 
 
-@inner
+@compiled
 def _sum(values: Array) -> int:
     total = 0
     for value in values:
@@ -155,7 +155,7 @@ def _sum(values: Array) -> int:
     return total
 
 
-@inner
+@compiled
 def _serve(
     sums: Array, asked: Array, members: Array, desk: Array, tiers: Array, place: int, left: int,
     is_open: bool, limited: bool, keeps: bool,
@@ -183,7 +183,7 @@ def _serve(
     return _sum(now) - taken
 
 
-@inner
+@compiled
 def _shrink(
     members: Array, desk: Array, tiers: Array, place: int, wanted: int, firm: Array, runs: Array
 ) -> tuple[Array, bool]:
@@ -196,7 +196,7 @@ def _shrink(
     return kept, legal
 
 
-@inner
+@compiled
 def _grow(
     sums: Array, asked: Array, members: Array, desk: Array, tiers: Array, place: int, wanted: int, now: Array,
     limited: bool,
@@ -223,7 +223,7 @@ def _grow(
     return now, True
 
 
-@inner
+@compiled
 def _weights(members: Array, desk: Array, tiers: Array, place: int, wanted: int, reach: Array) -> Array:
     """The weights of a tier's clusters, which can hold up to ``reach`` each."""
     weights = _column(members, desk, tiers, place, WEIGHT)
@@ -234,7 +234,7 @@ def _weights(members: Array, desk: Array, tiers: Array, place: int, wanted: int,
     return weights
 
 
-@inner
+@compiled
 def fill_limit(sums: Array, asked: Array, members: Array, desk: Array, tiers: Array, place: int, potential: int) -> int:
     """How many more replicas the tier takes before its fill reaches fillTo (below zero: it is over it already).
 
@@ -255,7 +255,7 @@ def fill_limit(sums: Array, asked: Array, members: Array, desk: Array, tiers: Ar
     return int(-((used - tiers[place, GOAL + 3 * potential]) // each))
 
 
-@inner
+@compiled
 def _takers(members: Array, desk: Array, tiers: Array, place: int, with_room: bool) -> bool:
     """Whether one of the tier's clusters would take more of it if it had room; or even has that room."""
     for at in range(tiers[place, FIRST], tiers[place, LAST]):
@@ -266,7 +266,7 @@ def _takers(members: Array, desk: Array, tiers: Array, place: int, with_room: bo
     return False
 
 
-@inner
+@compiled
 def _is_full(sums: Array, asked: Array, members: Array, desk: Array, tiers: Array, place: int) -> bool:
     """Whether none of those has room, or the tier has reached its fillTo."""
     if tiers[place, AT_FILL] or not _takers(members, desk, tiers, place, True):
@@ -280,7 +280,7 @@ def _is_full(sums: Array, asked: Array, members: Array, desk: Array, tiers: Arra
     return bool(limit < UNLIMITED and grown >= limit)
 
 
-@inner
+@compiled
 def _stay_behind(desk: Array, left: int) -> None:
     """What found no other place stays where it is: on draining clusters and on those that would not take it now."""
     for cluster in range(len(desk)):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from federator.engine.arrays import Array
-from federator.engine.compiled import compiled, inner
+from federator.engine.compiled import compiled
 from federator.engine.shapes import ALLOWED, STEP
 
 COUNT, FIRST, USE, FREE = 0, 1, 2, 3
@@ -19,7 +19,7 @@ START, LENGTH, SIZE, COULD, HOME = 0, 1, 2, 3, 4
 _NOTHING_ASKED = 2**20
 
 
-@inner
+@compiled
 def fits(rows: Array, row: int, asked: Array) -> int:
     """How many more replicas each node of the row holds."""
     many = _NOTHING_ASKED
@@ -32,7 +32,7 @@ def fits(rows: Array, row: int, asked: Array) -> int:
     return int(many)
 
 
-@inner
+@compiled
 def count_rooms(rows: Array, blocks: Array, first: int, last: int, asked: Array, terms: Array) -> tuple[int, int]:
     """How many more replicas the lots from ``first`` to before ``last`` hold: on nodes that exist, that could."""
     more, extra = 0, 0
@@ -59,7 +59,7 @@ def rooms(rows: Array, blocks: Array, first_lots: Array, asked: Array, terms: Ar
     return found
 
 
-@inner
+@compiled
 def split(rows: Array, blocks: Array, lot: int, row: int, nodes: int) -> int:
     """Put the first so many nodes of a row into a row of their own, and return that (the same, if they are all)."""
     if nodes >= rows[row, COUNT]:
@@ -74,7 +74,7 @@ def split(rows: Array, blocks: Array, lot: int, row: int, nodes: int) -> int:
     return int(fresh)
 
 
-@inner
+@compiled
 def charge(rows: Array, blocks: Array, sums: Array, asked: Array, terms: Array, lot: int, row: int, times: int) -> None:
     """Each node of the row holds so many more replicas of the shape."""
     for term in range(len(asked)):
