@@ -50,6 +50,7 @@ def explanation(
 
 def _shares(federation: Federation, outcome: Outcome, reasons: Reasons) -> Iterator[Share]:
     turn, placed = outcome.turn, outcome.filling.placed
+    held = federation.held(turn.workload.name, turn.role.name)
     weights = _weights(federation, outcome)
     ideal = _ideal(federation, outcome, weights)
     tiers = [*(tier.name for tier in turn.rule.tiers), ""]
@@ -66,7 +67,7 @@ def _shares(federation: Federation, outcome: Outcome, reasons: Reasons) -> Itera
             weight=max(0, int(weights[at])),
             minimum=int(turn.minima[at]),
             maximum=None if maximum >= 2**39 else maximum,
-            held=int(turn.held[at]),
+            held=int(held[at]),
             ideal=ideal[at],
             replicas=int(placed[at]),
             verdict=reasons[name] if refused else (reasons.find(name) if placed[at] == 0 else None),

@@ -93,6 +93,9 @@ class Outcome:
             whole=self.whole if self.refused > 0 else None,
             whole_room=self.whole_room,
             together=self.together,
+            held_back=turn.held_back if filling.total >= turn.admitted else None,
+            caps=tuple(turn.caps),
+            queue=turn.workload.queue,
         )
 
     def _left(self, resource: str, asked: int) -> Array:
