@@ -21,7 +21,9 @@ from federator.daemon.observer import Observer
 from federator.daemon.orders import Orders
 from federator.daemon.providers import Surroundings, make_provider
 from federator.daemon.settle import Rules
-from federator.daemon.state import Live, Member, State
+from federator.daemon.snapshots import Snapshots
+from federator.daemon.state import Member, State
+from federator.daemon.timing import Turns
 from federator.documents import Configuration, Document, DocumentErrors, read_files
 from federator.model.records import AuditEntry, Changes, Stored
 from federator.ports import Clock, ClusterProvider, Store, StoreUnavailable
@@ -61,8 +63,9 @@ class Daemon:
         self._registry = Registry(self.state, store, clock, paths, make_provider, pace.rules)
         self._registry.added = self._watch
         self._registry.removed = self._unwatch
-        self._cycle = Cycle(self.state, store, self._dispatcher, clock, metrics, self._planners, pace)
-        self.service = Desk(self.state, store, self._dispatcher, self._registry, clock, self._planners)
+        snapshots = Snapshots(self.state)
+        self._cycle = Cycle(self.state, snapshots, store, self._dispatcher, clock, metrics, self._planners, pace)
+        self.service = Desk(self.state, snapshots, store, self._dispatcher, self._registry, clock, self._planners)
         self._observers: dict[int, Observer] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -72,7 +75,7 @@ class Daemon:
         gc.disable()  # tens of thousands of values are made that all stay: looking for garbage among them only costs
         try:
             stored = await self.store.load()
-            self._remember(stored)
+            await self._remember(stored)
         finally:
             gc.freeze()
             gc.enable()
@@ -100,15 +103,17 @@ class Daemon:
         """Write one line of the audit trail. Raises StoreUnavailable."""
         await self.store.commit(Changes(audit=(entry,)))
 
-    def _remember(self, stored: Stored) -> None:
+    async def _remember(self, stored: Stored) -> None:
         """Take the stored state into memory."""
-        state = self.state
+        state, turns = self.state, Turns()
         for record in stored.workloads:
-            state.workloads[record.name] = Live(record, stored_spec(record))
+            state.put_record(record, stored_spec(record))
+            if turns.due:
+                await turns.rest()
         for intent in stored.intents:
-            state.intents[intent.id] = intent
-            if live := state.workloads.get(intent.workload):
-                live.intents.add(intent.id)
+            state.put_intent(intent)
+            if turns.due:
+                await turns.rest()
         state.objects = {(kept.kind, kept.name): kept for kept in stored.objects}
         state.cordoned = set(stored.values.get("cordoned") or ())
         state.draining = set(stored.values.get("draining") or ())

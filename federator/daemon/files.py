@@ -16,7 +16,6 @@ import structlog
 
 from federator.daemon.draft import Draft
 from federator.daemon.settle import Rules
-from federator.daemon.snapshots import as_cluster, snapshot
 from federator.daemon.state import Member, State
 from federator.documents import (
     Document,
@@ -210,7 +209,7 @@ class Registry:
             provider=self._make_provider(document),
             source=source,
             away_since_s=self._clock.now_s(),
-            intents={i.id for i in state.intents.values() if i.cluster == name},
+            intents=state.at[name],
         )
         state.members[name] = member
         if old is not None:
@@ -227,30 +226,32 @@ class Registry:
                 self._specs.pop(name, None)
                 await self.removed(member)
 
-    def imagine(self, objects: Sequence[Mapping[str, Any]], at_s: float) -> Snapshot:
-        """The live federation as if these objects were there too. Raises DocumentErrors."""
-        now = snapshot(self._state, at_s)
-        extra = to_snapshot(read_objects(objects, clusters=sorted(self._state.members)), at_s=at_s)
-        # What would be handed in now stands behind what waits already.
-        arriving = [replace(w, submitted_at_s=w.submitted_at_s or at_s) for w in extra.workloads]
-        return replace(
-            now,
-            clusters=_over(now.clusters, extra.clusters),
-            workloads=_over(now.workloads, arriving),
-            policies=_over(now.policies, extra.policies),
-            queues=_over(now.queues, extra.queues),
-            holdings=(*now.holdings, *extra.holdings),
-        )
-
-    def documents(self, at_s: float) -> Sequence[Mapping[str, Any]]:
-        """The live federation as documents: what is, as ``federator plan`` reads it."""
+    def kept_documents(self) -> Sequence[Mapping[str, Any]]:
+        """What files and the API say, except of clusters: those are as they are seen."""
         state = self._state
-        now = snapshot(state, at_s)
         kept = [raw for (kind, _), (raw, _) in sorted(state.file_objects.items()) if kind != "Cluster"]
-        kept += [o.document for key, o in sorted(state.objects.items()) if key[0] != "Cluster"]
-        clusters = [cluster_document(as_cluster(state, member, at_s)) for _, member in sorted(state.members.items())]
-        workloads = [workload_document(w) for w in now.workloads]
-        return [*clusters, *kept, *workloads, *(placement_document(h) for h in now.holdings)]
+        return [*kept, *(o.document for key, o in sorted(state.objects.items()) if key[0] != "Cluster")]
+
+
+def imagine(now: Snapshot, objects: Sequence[Mapping[str, Any]]) -> Snapshot:
+    """The federation as if these objects were there too. Raises DocumentErrors."""
+    extra = to_snapshot(read_objects(objects, clusters=[c.name for c in now.clusters]), at_s=now.at_s)
+    # What would be handed in now stands behind what waits already.
+    arriving = [replace(w, submitted_at_s=w.submitted_at_s or now.at_s) for w in extra.workloads]
+    return replace(
+        now,
+        clusters=_over(now.clusters, extra.clusters),
+        workloads=_over(now.workloads, arriving),
+        policies=_over(now.policies, extra.policies),
+        queues=_over(now.queues, extra.queues),
+        holdings=(*now.holdings, *extra.holdings),
+    )
+
+
+def as_documents(now: Snapshot, kept: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """The federation as ``federator plan`` reads it: what is, and the documents that are kept of it."""
+    clusters, workloads = map(cluster_document, now.clusters), map(workload_document, now.workloads)
+    return [*clusters, *kept, *workloads, *map(placement_document, now.holdings)]
 
 
 def _over(base: Sequence[N], extra: Sequence[N]) -> tuple[N, ...]:
