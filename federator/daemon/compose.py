@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -12,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from federator.clock import SystemClock
+from federator.daemon import garbage
 from federator.daemon.cycle import Cycle, Pace
 from federator.daemon.desk import Desk
 from federator.daemon.dispatcher import Dispatcher
@@ -66,20 +66,18 @@ class Daemon:
         snapshots = Snapshots(self.state)
         self._cycle = Cycle(self.state, snapshots, store, self._dispatcher, clock, metrics, self._planners, pace)
         self.service = Desk(self.state, snapshots, store, self._dispatcher, self._registry, clock, self._planners)
+        self._entrance = asyncio.Lock()
         self._observers: dict[int, Observer] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Go on where the last daemon was. Raises DocumentErrors and StoreUnavailable."""
         await self.store.open()
-        gc.disable()  # tens of thousands of values are made that all stay: looking for garbage among them only costs
-        try:
+        with garbage.none_sought():
             stored = await self.store.load()
             await self._remember(stored)
-        finally:
-            gc.freeze()
-            gc.enable()
-        objects = self._registry.load()
+        garbage.only_young()
+        objects = await self._registry.load()
         self._tasks = [
             asyncio.create_task(self._cycle.run(), name="cycle"),
             asyncio.create_task(self._registry.watch(self._files_changed), name="files"),
@@ -98,6 +96,7 @@ class Daemon:
         await asyncio.gather(*(observer.stop() for observer in self._observers.values()))
         self._planners.shutdown(wait=True, cancel_futures=True)
         await self.store.close()
+        garbage.as_usual()
 
     async def audit(self, entry: AuditEntry) -> None:
         """Write one line of the audit trail. Raises StoreUnavailable."""
@@ -133,7 +132,7 @@ class Daemon:
         await self.store.commit(Changes(values={"samples": True}))
 
     def _watch(self, member: Member) -> None:
-        observer = Observer(member, self.state, self._dispatcher, self._clock)
+        observer = Observer(member, self.state, self._dispatcher, self._clock, self._entrance)
         self._observers[id(member)] = observer
         observer.start()
 
@@ -145,12 +144,14 @@ class Daemon:
         self.metrics.stale_policies.set(1 if self.state.file_problem else 0)
 
     async def _keep_house(self) -> None:
-        """Forget what is older than the retention, and let go of clusters that are gone from the documents."""
+        """Forget what is older than the retention, and garbage; let go of clusters that are gone from the documents."""
         pruned_s = 0.0
         while True:
             await self._registry.release()
             now_s = self._clock.now_s()
             if now_s - pruned_s >= PRUNE_EVERY_S:
+                if pruned_s:
+                    garbage.collect()
                 pruned_s = now_s
                 try:
                     count = await self.store.prune(now_s - self._retention_s)

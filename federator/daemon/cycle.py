@@ -18,7 +18,7 @@ from federator.daemon.measure import measure
 from federator.daemon.recorder import Recorder
 from federator.daemon.settle import Rules, Settler
 from federator.daemon.snapshots import Picture, Snapshots
-from federator.daemon.state import State
+from federator.daemon.state import NOT_YET, State
 from federator.daemon.timing import Turns, within
 from federator.engine.planner import plan
 from federator.model.cluster import Health
@@ -28,6 +28,8 @@ from federator.telemetry.metrics import Metrics
 LOG = structlog.get_logger(__name__)
 CHANGES_AT_ONCE = 1000
 """Changes that reconciling writes in one transaction."""
+ORDERS_AT_ONCE = 16
+"""Orders that are begun in one turn of the event loop."""
 FIRST_ANSWERS_S = 3.0
 """How long the first plan waits for the clusters to answer: a plan without them would send work the wrong way."""
 
@@ -115,7 +117,7 @@ class Cycle:
         """Whether a first plan may be made: all clusters answered, or had the time to."""
         if self._state.cycles or self._clock.now_s() - self._began_s > FIRST_ANSWERS_S:
             return True
-        return all(m.health is not Health.UNKNOWN or m.message for m in self._state.members.values())
+        return all(m.health is not Health.UNKNOWN or m.message != NOT_YET for m in self._state.members.values())
 
     def _judge_health(self) -> None:
         """A cluster that has not answered for the outage grace is lost: its replicas are placed elsewhere."""
@@ -149,7 +151,7 @@ class Cycle:
                 await settler.progress_in_turns(turns)
                 await draft.commit(self._store)
                 settler.written()
-            self._send(draft)
+            await self._send(draft)
         del self._dispatcher.answers[:taken]
         for queue, waited_s in settler.waits:
             self._metrics.wait_seconds.labels(queue).observe(waited_s)
@@ -157,10 +159,12 @@ class Cycle:
             LOG.warning("an intent that nobody means is removed", cluster=cluster, intent=intent_id)
             self._dispatcher.kick(cluster, intent_id)
 
-    def _send(self, draft: Draft) -> None:
-        for intent in draft.intents.values():
-            if intent is not None and needs_action(intent):
-                self._dispatcher.kick(intent.cluster, intent.id)
+    async def _send(self, draft: Draft) -> None:
+        orders = [i for i in draft.intents.values() if i is not None and needs_action(i)]
+        for number, intent in enumerate(orders, start=1):
+            self._dispatcher.kick(intent.cluster, intent.id)
+            if number % ORDERS_AT_ONCE == 0:
+                await asyncio.sleep(0)
         if draft.intents:
             self._state.wake()
 

@@ -45,6 +45,8 @@ class _Named(Protocol):
 
 
 N = TypeVar("N", bound=_Named)
+Stock = dict[tuple[str, str], StoredObject]
+"""What was made through the API, by (kind, name)."""
 LOG = structlog.get_logger(__name__)
 LOOK_EVERY_S = 1.0
 DEFAULTS = """
@@ -101,10 +103,10 @@ class Registry:
         paths = list(self._paths())
         return read_files(paths) if paths else read_text(DEFAULTS, "<defaults>")
 
-    def load(self) -> ObjectSet:
+    async def load(self) -> ObjectSet:
         """Read the files and take them over, with what the API made. Raises DocumentErrors."""
         self._seen = fingerprint(self._paths())
-        objects = self._combine(self._read(), self._state.objects.values())
+        objects = self._combine(await asyncio.to_thread(self._read), self._state.objects.values())
         self._adopt(objects)
         return objects
 
@@ -115,13 +117,14 @@ class Registry:
             now = await asyncio.to_thread(fingerprint, self._paths())
             if now != self._seen:
                 self._seen = now
-                self.reload()
+                await self.reload()
                 changed()
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         """Take over the files as they are now; if anything in them is wrong, keep the old set and say so."""
         try:
-            self._adopt(self._combine(self._read(), self._state.objects.values()))
+            files = await asyncio.to_thread(self._read)
+            self._adopt(self._combine(files, self._state.objects.values()))
         except (DocumentErrors, OSError) as error:
             self._state.file_problem = f"the files hold errors; the set before them stays in force: {error}"
             LOG.error("files not taken over", problem=str(error))
@@ -132,29 +135,36 @@ class Registry:
 
     async def apply(self, documents: Sequence[Document], owner: str) -> Sequence[Mapping[str, Any]]:
         """Make these objects be as written: all or none. Raises DocumentErrors."""
-        now_s = self._clock.now_s()
-        wanted = dict(self._state.objects)
-        results = []
-        for document in documents:
-            key = (document.kind, document.name)
-            old = wanted.get(key)
-            result = "created" if old is None else "unchanged" if old.document == document.raw else "changed"
-            results.append({"kind": document.kind, "name": document.name, "result": result})
-            wanted[key] = StoredObject(document.kind, document.name, document.raw, owner, now_s)
-        changed = [wanted[d.kind, d.name] for d in documents]
-        await self._change(wanted, lambda draft: draft.objects.extend(changed))
+        results: list[Mapping[str, Any]] = []
+
+        def edit(wanted: Stock, draft: Draft) -> None:
+            for document in documents:
+                key = (document.kind, document.name)
+                old = wanted.get(key)
+                result = "created" if old is None else "unchanged" if old.document == document.raw else "changed"
+                results.append({"kind": document.kind, "name": document.name, "result": result})
+                wanted[key] = StoredObject(document.kind, document.name, document.raw, owner, draft.at_s)
+            draft.objects.extend(wanted[d.kind, d.name] for d in documents)
+
+        await self._change(edit)
         return results
 
     async def delete(self, kind: str, name: str) -> None:
         """Remove an object made through the API. Raises DocumentErrors where another object needs it."""
-        wanted = {key: kept for key, kept in self._state.objects.items() if key != (kind, name)}
-        await self._change(wanted, lambda draft: draft.dropped_objects.append((kind, name)))
 
-    async def _change(self, wanted: dict[tuple[str, str], StoredObject], write: Callable[[Draft], None]) -> None:
-        objects = self._combine(self._read(), wanted.values())
+        def edit(wanted: Stock, draft: Draft) -> None:
+            wanted.pop((kind, name), None)
+            draft.dropped_objects.append((kind, name))
+
+        await self._change(edit)
+
+    async def _change(self, edit: Callable[[Stock, Draft], None]) -> None:
+        """Change what the API made, if the whole then holds together; one change after the other."""
         async with self._state.writing:
             draft = Draft(self._state, self._clock.now_s())
-            write(draft)
+            wanted = dict(self._state.objects)
+            edit(wanted, draft)
+            objects = self._combine(await asyncio.to_thread(self._read), wanted.values())
             await draft.commit(self._store)
             self._state.objects = wanted
             self._adopt(objects)

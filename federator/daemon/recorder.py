@@ -8,7 +8,7 @@ for none of the rest. A crash in between leaves a plan of which a part is carrie
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import TypeVar
@@ -28,6 +28,7 @@ from federator.ports import Clock, Store
 from federator.telemetry.metrics import Metrics
 
 T = TypeVar("T")
+Send = Callable[[Draft], Awaitable[None]]
 Clocks = dict[tuple[str, str, str], float]
 """By (policy, tier, shape), since when."""
 Work = tuple[str, Change | None]
@@ -40,9 +41,7 @@ WORKLOADS_AT_ONCE = 1000
 class Recorder:
     """Writes what was decided. ``send`` is given every draft that was written."""
 
-    def __init__(
-        self, state: State, store: Store, clock: Clock, metrics: Metrics, rules: Rules, send: Callable[[Draft], None]
-    ) -> None:
+    def __init__(self, state: State, store: Store, clock: Clock, metrics: Metrics, rules: Rules, send: Send) -> None:
         self._state = state
         self._store = store
         self._clock = clock
@@ -55,7 +54,13 @@ class Recorder:
         plan_id = f"{int(decided.seen.at_s)}-{self._state.cycles}"
         clocks = self._clocks(decided)
         work: list[Work] = [(change.workload, change) for change in decided.changes]
-        work += [(name, None) for name, words in decided.words.items() if self._waits_anew(name, words)]
+        turns = Turns()
+        for name, words in decided.words.items():
+            live = self._state.workloads.get(name)
+            if live is not None and live.waiting_for != words:
+                work.append((name, None))
+            if turns.due:
+                await turns.rest()
         parts = list(_parts(work, WORKLOADS_AT_ONCE))
         if not parts and clocks != self._state.clocks:
             parts.append(())
@@ -91,7 +96,7 @@ class Recorder:
             state.clocks = state.clocks if clocks is None else clocks
         for live, why in words:
             live.waiting_for = why
-        self._send(draft)
+        await self._send(draft)
         for intent in draft.intents.values():
             if intent is not None and intent.plan_id == plan_id and intent.policy:
                 self._metrics.placements_total.labels(intent.cluster, intent.policy).inc(len(intent.indices))
@@ -139,10 +144,6 @@ class Recorder:
             if intent.role == role:
                 pending = pending | (intent.live - seen.running if seen else intent.live)
         return pending
-
-    def _waits_anew(self, name: str, words: str) -> bool:
-        live = self._state.workloads.get(name)
-        return live is not None and live.waiting_for != words
 
     def _clocks(self, decided: Decision) -> Clocks:
         """Since when each tier has been full, for those that are full now."""

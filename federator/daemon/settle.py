@@ -218,7 +218,7 @@ class Settler:
             record = replace(record, failures={**record.failures, intent.role: counted})
         if decision.again:
             live.resting[intent.role, failure.index] = self._draft.at_s + decision.rest_s
-            self._state.stale.add(record.name)
+            self._state.stale[record.name] = None
         else:
             record = replace(record, message=f"{decision.words} ({intent.cluster})")
         self._draft.put_record(record)

@@ -71,7 +71,7 @@ class Snapshots:
         self._held: dict[str, tuple[Held, ...]] = {}
         self._seen: dict[str, Observation | None] = {}
         """The observation of each member that was looked at last."""
-        self._resting: set[str] = set()
+        self._resting: dict[str, bool] = {}
         """Workloads of which replicas rest after a failure: they change when time passes."""
         self.states: Counter[tuple[str, str]] = Counter()
         """How many workloads there are, by (queue, state)."""
@@ -98,29 +98,29 @@ class Snapshots:
         """Look anew at what changed. Nothing is stale when this returns.
 
         Others may change the state while it rests: each workload is looked at in one go, what changes afterwards is
-        stale again, and it goes on until nothing is and nobody had a turn since that was seen.
+        stale again, and it goes on until nothing is.
         """
         state, turns = self._state, Turns()
-        state.stale |= self._resting
-        while await self._look(turns) or state.stale:
-            for name in sorted(state.stale):
-                state.stale.discard(name)
+        state.stale |= dict.fromkeys(self._resting)
+        for member in list(state.members.values()):
+            self._look_at(member)
+            if turns.due:
+                await turns.rest()
+        while self._anything_stale():
+            for name in list(state.stale):
+                state.stale.pop(name, None)
                 self._put(name, part_of(state, name, at_s))
                 if turns.due:
                     await turns.rest()
 
-    async def _look(self, turns: Turns) -> bool:
-        """Find out whose replicas were bound to nodes since the last look; whether others had a turn meanwhile."""
-        rested = False
+    def _anything_stale(self) -> bool:
+        """Find out whose replicas were bound to nodes since the last look, and which clusters came or went."""
         for name in [name for name in self._seen if name not in self._state.members]:
             del self._seen[name]
             self._spoil(self._state.at[name])
-        for member in list(self._state.members.values()):
+        for member in self._state.members.values():
             self._look_at(member)
-            if turns.due:
-                await turns.rest()
-                rested = True
-        return rested
+        return bool(self._state.stale)
 
     def _look_at(self, member: Member) -> None:
         name, seen = member.cluster.name, member.observation
@@ -134,7 +134,7 @@ class Snapshots:
 
     def _spoil(self, intents: Iterable[str]) -> None:
         known = self._state.intents
-        self._state.stale.update(known[i].workload for i in intents if i in known)
+        self._state.stale.update((known[i].workload, None) for i in intents if i in known)
 
     def _put(self, name: str, part: Part | None) -> None:
         now, old = part or NOTHING, self._parts.pop(name, NOTHING)
@@ -142,9 +142,7 @@ class Snapshots:
             self._parts[name] = part
         _keep(self._workloads, name, now.workload)
         _keep(self._held, name, now.held or None)
-        self._resting.discard(name)
-        if now.resting:
-            self._resting.add(name)
+        _keep(self._resting, name, now.resting or None)
         if (old.queue, old.state, old.uses) == (now.queue, now.state, now.uses):
             return
         for each, sign in ((old, -1), (now, 1)):

@@ -23,6 +23,9 @@ from federator.model.records import StoredObject, WorkloadRecord, WorkloadState
 from federator.model.workload import Lifetime
 from federator.ports import ClusterProvider
 
+NOT_YET = "has not answered yet"
+"""What is said of a cluster of which nothing is known, not even that it does not answer."""
+
 
 @dataclass(slots=True, eq=False)
 class Live:
@@ -71,7 +74,7 @@ class Member:
     source: str
     namespace_per_queue: bool = False
     health: Health = Health.UNKNOWN
-    message: str = "has not answered yet"
+    message: str = NOT_YET
     away_since_s: float = 0.0
     observation: Observation | None = None
     began: int = 0
@@ -103,8 +106,8 @@ class State:
         """Ids of the intents that have ended and are kept for their logs."""
         self.leaving: set[str] = set()
         """Names of the workloads that were cancelled, or are to be deleted, and have something at a cluster."""
-        self.stale: set[str] = set()
-        """Names of the workloads that are no longer as ``snapshots`` looked at them last."""
+        self.stale: dict[str, None] = {}
+        """Names of the workloads that are no longer as ``snapshots`` looked at them last, in the order of changing."""
         self.members: dict[str, Member] = {}
         self.policies: tuple[Policy, ...] = ()
         self.queues: tuple[Queue, ...] = ()
@@ -169,7 +172,7 @@ class State:
         for intent_id, intent in draft.intents.items():
             self._adopt_intent(intent_id, intent)
         for name in draft.touched:
-            self.stale.add(name)
+            self.stale[name] = None
             live = self.workloads.get(name)
             if live is not None and _finished_with(live):
                 del self.workloads[name]
@@ -206,7 +209,7 @@ class State:
             self.workloads[record.name] = Live(record, spec)
         else:
             live.record, live.spec = record, spec or live.spec
-        self.stale.add(record.name)
+        self.stale[record.name] = None
         if record.deleted or record.state is WorkloadState.CANCELLING:
             self.leaving.add(record.name)
         else:
@@ -216,7 +219,7 @@ class State:
         """Have this intent; the store has it already."""
         self.intents[intent.id] = intent
         self.at[intent.cluster].add(intent.id)
-        self.stale.add(intent.workload)
+        self.stale[intent.workload] = None
         if intent.state is IntentState.ENDED:
             self.ended.add(intent.id)
         else:
@@ -228,7 +231,7 @@ class State:
         del self.intents[intent.id]
         self.answered.pop(intent.id, None)
         self.at[intent.cluster].discard(intent.id)
-        self.stale.add(intent.workload)
+        self.stale[intent.workload] = None
         self.ended.discard(intent.id)
         if live := self.workloads.get(intent.workload):
             live.intents.discard(intent.id)
