@@ -181,23 +181,18 @@ async def test_the_first_plan_waits_until_every_cluster_has_answered(tmp_path: P
     assert federation.placed("reco") == {"cern": 2, "cloud": 2}
 
 
-async def test_two_objects_that_are_made_at_the_same_time_are_both_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The second is handed in while the first is being written."""
+async def test_two_objects_that_are_made_at_the_same_time_are_both_there(tmp_path: Path) -> None:
+    """Both wait for their turn to write, and neither may go by what there was before the other."""
     federation = Federation(tmp_path)
     federation.write(fake("cern", 4))
     await federation.start()
-    original = federation.store.commit
-
-    async def commit(changes: Changes) -> Any:
-        await asyncio.sleep(0)
-        return await original(changes)
-
-    monkeypatch.setattr(federation.store, "commit", commit)
+    state = federation.daemon.state
 
     def apply(name: str) -> Coroutine[Any, Any, Any]:
         return federation.daemon.service.apply([named("Queue", name, {})], owner="admin", permit=lambda queue: None)
 
-    await asyncio.gather(apply("atlas"), apply("cms"))
-    assert {q.name for q in federation.daemon.state.queues} == {"atlas", "cms"}
+    async with state.writing:
+        both = [asyncio.create_task(apply(name)) for name in ("atlas", "cms")]
+        await asyncio.sleep(0)
+    await asyncio.gather(*both)
+    assert {name for _, name in state.objects} == {q.name for q in state.queues} == {"atlas", "cms"}
