@@ -66,11 +66,12 @@ class Cycle:
         self._planners = planners
         self._pace = pace
         self._recorder = Recorder(state, store, clock, metrics, pace.rules, self._send)
-        self._began_s = clock.now_s()
+        self._began_s = 0.0
 
     async def run(self) -> None:
         """Run cycles until cancelled. A store that does not answer only delays them; nothing is lost by it."""
         took_s = 0.0
+        self._began_s = self._clock.now_s()
         while True:
             with suppress(TimeoutError):
                 await within(self._clock, self._pace.cycle_s, self._state.woken())

@@ -6,21 +6,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from federator.daemon.draft import Draft
+from federator.daemon.moves import Moves
 from federator.daemon.state import Live, Look, Member, State
 from federator.daemon.timing import Turns
 from federator.engine.assign import recall, withdraw
-from federator.engine.lifecycle import (
-    IntentEvent,
-    WorkloadEvent,
-    next_intent_state,
-    next_workload_state,
-)
+from federator.engine.lifecycle import IntentEvent, WorkloadEvent, next_intent_state
 from federator.engine.reconcile import Finding, reconcile
 from federator.engine.retry import decide
-from federator.model.cluster import Health, Unschedulable
+from federator.model.cluster import Unschedulable
 from federator.model.indexset import IndexSet
 from federator.model.intent import Failure, Intent, IntentState, Observation, ObservedIntent
-from federator.model.records import WorkloadRecord, WorkloadState
+from federator.model.records import WorkloadState
 from federator.model.resources import Resources
 
 UNSCHEDULABLE = "Unschedulable"
@@ -62,11 +58,13 @@ class Settler:
         """Workloads whose state may be another now."""
         self.waits: list[tuple[str, float]] = []
         """(queue, seconds from submission to the first replica that ran) of what began to run."""
+        self._moves = Moves(state, draft, self.waits)
         self._looked: list[tuple[Member, int, dict[str, Look]]] = []
 
     def go_on(self, draft: Draft) -> None:
         """Take what follows into this draft; the one before was written."""
         self._draft, self.touched = draft, set()
+        self._moves = Moves(self._state, draft, self.waits)
 
     def written(self) -> None:
         """The draft was written: what was looked at is settled."""
@@ -228,7 +226,7 @@ class Settler:
             decision=decision.code,
         )  # fmt: skip
         if not decision.again and not record.state.over:
-            self._end(live, record, WorkloadEvent.EXHAUSTED, intent.id)
+            self._moves.end(live, record, WorkloadEvent.EXHAUSTED, intent.id)
         return settled
 
     def _vanished(self, live: Live, intent: Intent) -> None:
@@ -297,7 +295,7 @@ class Settler:
         for name in sorted(self.touched | self._draft.touched):
             live = self._state.workloads.get(name)
             if live is not None:
-                self._progress(live)
+                self._moves.move(live)
             yield
 
     async def progress_in_turns(self, turns: Turns) -> None:
@@ -305,82 +303,6 @@ class Settler:
         for _ in self.progress():
             if turns.due:
                 await turns.rest()
-
-    def _progress(self, live: Live) -> None:
-        record = self._draft.record(live)
-        intents = self._draft.intents_of(live)
-        if record.state.over:
-            if record.deleted and not intents:
-                self._draft.drop_workload(record.name)
-            elif any(i.state in (IntentState.RECORDED, IntentState.SENT) for i in intents):
-                self._withdraw_all(live, f"the workload is {record.state}")
-            return
-        if record.state is WorkloadState.CANCELLING:
-            if record.deleted and not intents:
-                self._draft.drop_workload(record.name)
-            elif not any(self._answers(i.cluster) for i in intents):
-                self._end(live, record, WorkloadEvent.GONE, "")
-            return
-        event = self._event(live, record, intents)
-        if event is WorkloadEvent.COMPLETED:
-            self._end(live, record, event, "")
-            return
-        state = next_workload_state(record.name, record.state, event)
-        if state is not record.state:
-            if state is WorkloadState.RUNNING and record.started_s is None:
-                record = self._started(record)
-            record = replace(record, state=state)
-            self._draft.put_record(record)
-            self._draft.tell(record, str(state), _STATE_WORDS[state])
-
-    def _answers(self, cluster: str) -> bool:
-        member = self._state.members.get(cluster)
-        return member is not None and member.health is not Health.LOST
-
-    def _event(self, live: Live, record: WorkloadRecord, intents: Iterable[Intent]) -> WorkloadEvent:
-        if not live.service and not any(
-            IndexSet.span(0, n) - record.finished.get(role, IndexSet()) for role, n in live.roles()
-        ):
-            return WorkloadEvent.COMPLETED
-        placed = [i for i in intents if i.live]
-        for intent in placed:
-            member = self._state.members.get(intent.cluster)
-            seen = member.observed(intent.id) if member else None
-            if seen and seen.running & intent.live:
-                return WorkloadEvent.STARTED
-        return WorkloadEvent.DISPATCHED if placed else WorkloadEvent.UNPLACED
-
-    def _started(self, record: WorkloadRecord) -> WorkloadRecord:
-        self.waits.append((record.queue, max(0.0, self._draft.at_s - record.submitted_s)))
-        return replace(record, started_s=self._draft.at_s)
-
-    def _end(self, live: Live, record: WorkloadRecord, event: WorkloadEvent, intent_id: str) -> None:
-        state = next_workload_state(record.name, record.state, event)
-        record = replace(record, state=state, ended_s=self._draft.at_s)
-        if record.started_s is None and event in (WorkloadEvent.COMPLETED, WorkloadEvent.EXHAUSTED):
-            record = self._started(record)  # it ran between two looks
-        self._draft.put_record(record)
-        words = record.message if state is WorkloadState.FAILED and record.message else _STATE_WORDS[state]
-        self._draft.tell(record, str(state), words, intent=intent_id)
-        self.touched.add(record.name)
-        if not state.over or state is WorkloadState.CANCELLED:
-            return
-        self._withdraw_all(live, f"the workload is {state}")
-
-    def _withdraw_all(self, live: Live, reason: str) -> None:
-        for intent in self._draft.intents_of(live):
-            if intent.state in (IntentState.RECORDED, IntentState.SENT):
-                self._draft.put(withdraw(intent, reason))
-
-
-_STATE_WORDS = {
-    WorkloadState.WAITING: "nothing of it runs; it waits for a place",
-    WorkloadState.DISPATCHED: "replicas are at clusters; none runs yet",
-    WorkloadState.RUNNING: "replicas run",
-    WorkloadState.FINISHED: "every replica has completed",
-    WorkloadState.FAILED: "a replica failed too often",
-    WorkloadState.CANCELLED: "cancelled; nothing of it is left at any cluster that answers",
-}
 
 
 def _alike(look: Look | None, before: Look | None) -> bool:
