@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from federator.clusters.fake import FakeProvider
-from federator.daemon import cycle, recorder, timing
+from federator.daemon import cycle, recorder, settle, timing
 from federator.daemon.draft import Draft
 from federator.daemon.snapshots import Picture, Snapshots
 from federator.daemon.state import State
 from federator.documents import Document
+from federator.engine.reconcile import reconcile
+from federator.model.intent import Intent
 from federator.model.plan import Snapshot
 from federator.model.records import Changes
 from federator.ports import ClusterProvider, StoreUnavailable
@@ -196,3 +198,39 @@ async def test_two_objects_that_are_made_at_the_same_time_are_both_there(tmp_pat
         await asyncio.sleep(0)
     await asyncio.gather(*both)
     assert {name for _, name in state.objects} == {q.name for q in state.queues} == {"atlas", "cms"}
+
+
+async def quiet_and_ending(folder: Path) -> Federation:
+    """One workload that runs for long, and one that ends soon."""
+    federation = Federation(folder)
+    federation.write(fake("cern", 8), tiers("only", "cern"))
+    await federation.start()
+    await federation.submit("long", 2, env={"FAKE_RUN_S": 10_000})
+    await federation.submit("short", 2, env={"FAKE_RUN_S": 30})
+    await federation.run(10)
+    return federation
+
+
+async def test_an_intent_of_which_nothing_new_is_said_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    federation = await quiet_and_ending(tmp_path)
+    settled: list[str] = []
+
+    def counting(intents: Collection[Intent], *others: Any, **words: Any) -> Any:
+        settled.extend(intent.workload for intent in intents)
+        return reconcile(intents, *others, **words)
+
+    monkeypatch.setattr(settle, "reconcile", counting)
+    looked = federation.daemon.state.members["cern"].began
+    await federation.until(lambda: federation.state("short") == "finished")
+    assert federation.daemon.state.members["cern"].began > looked, "nobody looked, so this test shows nothing"
+    assert set(settled) == {"short"}
+
+
+async def test_passing_over_what_did_change_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test of the test: with this mistake the end of a workload goes unseen."""
+    federation = await quiet_and_ending(tmp_path)
+    monkeypatch.setattr(settle, "_alike", lambda look, before: before is not None)
+    await federation.run(120)
+    assert federation.state("short") == "running"
