@@ -149,11 +149,13 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One start, in seconds: from nothing until the first cycle began and until it had ended, and what of it planning
-    took; how long the event loop was held, until the first cycle ended and in the daily work after it."""
+    """One start, in seconds: from nothing until the first cycle began and until it had ended, the processor's time in
+    it, and how long planning took; how long the event loop was held, until the first cycle ended and in the daily work
+    after it; and how long a cycle took then."""
 
     begins: float
     ends: float
+    processor: float
     planned: float
     held_at_first: float
     held_later: float
@@ -162,7 +164,7 @@ class Start:
 
 async def start(folder: Path, worlds: Worlds) -> Start:
     """Start a daemon, and let it work for a while."""
-    began = time.perf_counter()
+    began, processor = time.perf_counter(), time.process_time()
     clock, metrics = SystemClock(), Metrics("bench")
     lag = Lag()
     daemon = Daemon(
@@ -181,7 +183,7 @@ async def start(folder: Path, worlds: Worlds) -> Start:
     await daemon.start()
     while not daemon.state.cycles or not _sum(metrics, "cycle"):
         await asyncio.sleep(0.01)
-    ends = time.perf_counter() - began
+    ends, processor = time.perf_counter() - began, time.process_time() - processor
     cycle_s, plan_s = _sum(metrics, "cycle"), _sum(metrics, "plan")
     held_at_first = lag.take()
     cycles = daemon.state.cycles
@@ -190,7 +192,7 @@ async def start(folder: Path, worlds: Worlds) -> Start:
     later = (_sum(metrics, "cycle") - cycle_s) / max(1, daemon.state.cycles - cycles)
     lag.stop()
     await daemon.stop()
-    return Start(ends - cycle_s, ends, plan_s, held_at_first, held_later, later)
+    return Start(ends - cycle_s, ends, processor, plan_s, held_at_first, held_later, later)
 
 
 async def work(daemon: Daemon) -> None:
@@ -224,17 +226,18 @@ def main() -> None:
             asyncio.run(fill(SqlStore(f"sqlite:///{folder / 'federator.db'}"), worlds, count))
             starts.append(asyncio.run(start(folder, worlds)))
     memory_mib = psutil.Process().memory_info().rss / 2**20
-    begins, ends, planned, first, later, cycle = (
+    begins, ends, processor, planned, first, later, cycle = (
         statistics.median(each) for each in zip(*map(astuple, starts), strict=True)
     )
     print(f"start with {count} workloads in SQLite, {CLUSTERS} fake clusters; {describe()}")
     print(f"  until the first cycle begins, all read and every cluster seen: {begins:.2f} s (limit {LIMIT_S:g} s)")
-    print(f"  until it has ended: {ends:.2f} s, of which planning took {planned:.2f} s")
+    print(f"  until it has ended: {ends:.2f} s ({processor:.2f} s of a processor), of which planning: {planned:.2f} s")
     print(f"  the event loop was held for at most {first * 1000:.0f} ms until then (limit {HELD_MS} ms),")
     print(
         f"  and for {later * 1000:.0f} ms in {WORK_S:g} s of work after it, {CHANGES} handed in and cancelled at a time"
     )
-    print(f"  a later cycle took {cycle:.2f} s; medians of {RUNS}; memory: {memory_mib:.0f} MiB")
+    later_cycle = f"a later cycle took {cycle:.2f} s" if cycle else "no later cycle had ended by then"
+    print(f"  {later_cycle}; medians of {RUNS}; memory: {memory_mib:.0f} MiB")
 
 
 if __name__ == "__main__":
