@@ -16,6 +16,8 @@ def show(kind: str, one: Json, history: Sequence[Json]) -> None:
     """Describe one object."""
     if kind == "clusters":
         _cluster(one)
+    elif kind in ("queues", "cohorts"):
+        _line(one)
     else:
         _fields(one, skip=("document",))
     if one.get("document"):
@@ -37,6 +39,8 @@ def explain(found: Json) -> None:
         say(str(found["message"]))
     if found.get("position"):
         say(f"It is number {found['position']} in the order of service.")
+    if found.get("queue"):
+        say(_in_its_queue(found))
     shares = found.get("clusters") or ()
     if shares:
         roles = any(one.get("role") for one in shares)
@@ -87,6 +91,30 @@ def _share(one: Json, roles: bool) -> list[Any]:
 
 def _note(note: Json) -> str:
     return f"{note.get('cluster')}, replica {note.get('index')}: {note.get('reason')}: {note.get('message')}"
+
+
+def _in_its_queue(found: Json) -> str:
+    share = found.get("queueShare") or {}
+    of, due, lately = (tables.percent(key)(share) for key in ("share", "due", "lately"))
+    return (
+        f"It is number {found.get('queuePosition')} of queue {found['queue']}, "
+        f"which uses {of} of the federation ({due} is due to it) and had {lately} lately."
+    )
+
+
+def _line(one: Json) -> None:
+    """A queue or a cohort: its settings, its shares, and its amounts by resource."""
+    amounts = ("used", "quota", "left")
+    parts = ("share", "due", "lately", "byWeight", "borrowed")
+    _fields(one, skip=(*amounts, *parts))
+    for key in parts:
+        say(f"{_heading(key) + ':':<14} {tables.percent(key)(one)}")
+    of = [one.get(key) or {} for key in amounts]
+    names = sorted({name for some in of for name in some})
+    if names:
+        say("")
+        rows = [[name, *(amount(name, float(some[name])) if name in some else "" for some in of)] for name in names]
+        table(["RESOURCE", "USED", "QUOTA", "LEFT"], rows)
 
 
 def _cluster(one: Json) -> None:

@@ -33,6 +33,7 @@ from federator.documents import (
     to_policy,
     to_queue,
     to_snapshot,
+    with_usage,
     workload_document,
 )
 from federator.model.plan import Snapshot
@@ -266,6 +267,7 @@ def imagine(now: Snapshot, objects: Sequence[Mapping[str, Any]]) -> Snapshot:
         policies=_over(now.policies, extra.policies),
         queues=_over(now.queues, extra.queues),
         cohorts=_over(now.cohorts, extra.cohorts),
+        usage=tuple({one.queue: one for one in (*now.usage, *extra.usage)}.values()),
         holdings=(*now.holdings, *extra.holdings),
     )
 
@@ -273,7 +275,7 @@ def imagine(now: Snapshot, objects: Sequence[Mapping[str, Any]]) -> Snapshot:
 def as_documents(now: Snapshot, kept: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
     """The federation as ``federator plan`` reads it: what is, and the documents that are kept of it."""
     clusters, workloads = map(cluster_document, now.clusters), map(workload_document, now.workloads)
-    return [*clusters, *kept, *workloads, *map(placement_document, now.holdings)]
+    return [*clusters, *with_usage(kept, now.usage), *workloads, *map(placement_document, now.holdings)]
 
 
 def _over(base: Sequence[N], extra: Sequence[N]) -> tuple[N, ...]:

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 
 from prometheus_client import Gauge
 
-from federator.daemon.amounts import in_base_units
 from federator.daemon.snapshots import Snapshots
 from federator.daemon.state import Member, State
 from federator.daemon.timing import Turns
 from federator.model.cluster import Health
 from federator.model.plan import Refusal
 from federator.model.reasons import Reason
-from federator.model.resources import Resources
+from federator.model.resources import Resources, in_base_units
 from federator.telemetry.metrics import Metrics, replace
 
 

@@ -20,6 +20,7 @@ from federator.model.intent import WHOLE, Intent, IntentState, Observation, Obse
 from federator.model.plan import Plan, Refusal, Snapshot
 from federator.model.policy import Cohort, Planning, Policy, Queue
 from federator.model.records import StoredObject, WorkloadRecord, WorkloadState
+from federator.model.resources import Resources
 from federator.model.workload import Lifetime
 from federator.ports import ClusterProvider
 
@@ -124,6 +125,10 @@ class State:
         self.draining: set[str] = set()
         self.clocks: dict[tuple[str, str, str], float] = {}
         self.exclusions: dict[tuple[str, str], str] = {}
+        self.lately: dict[str, Resources] = {}
+        """What each queue had lately, in billionths (``QueueUsage``), as of ``lately_s``."""
+        self.lately_s: float | None = None
+        """None: nothing was counted yet."""
         self.answered: dict[str, int] = {}
         """Ticks at which a cluster answered the last call about an intent."""
         self.snapshot = Snapshot()

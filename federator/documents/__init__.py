@@ -28,7 +28,7 @@ from federator.documents.writing import (
     policy_document,
     workload_document,
 )
-from federator.documents.writing_queues import cohort_document, queue_document
+from federator.documents.writing_queues import cohort_document, queue_document, with_usage
 
 __all__ = [
     "KINDS",
@@ -68,6 +68,7 @@ __all__ = [
     "to_snapshot",
     "to_usage",
     "to_workload",
+    "with_usage",
     "workload_document",
     "workload_spec",
     "workload_variables",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from typing import Any
 
 from federator.documents.quantities import format_duration, format_quantity, format_resources
 from federator.documents.written import Raw, document_of
@@ -20,9 +22,24 @@ def queue_document(queue: Queue, usage: QueueUsage | None = None) -> Raw:
         "clusterQuota": {name: format_resources(limits) for name, limits in sorted(queue.cluster_quota.items())},
     }
     if usage is not None:
-        lately = {name: format_quantity(Fraction(amount, BILLIONTHS)) for name, amount in usage.lately.items_}
-        spec["observed"] = {"lately": lately}
+        spec["observed"] = _observed(usage)
     return document_of("Queue", queue.name, spec)
+
+
+def with_usage(documents: Iterable[Mapping[str, Any]], usage: Iterable[QueueUsage]) -> list[Mapping[str, Any]]:
+    """The documents, those of queues with what was seen of them; queues that were seen and have none get one."""
+    seen = {one.queue: {"observed": _observed(one)} for one in usage}
+    written: list[Mapping[str, Any]] = []
+    for document in documents:
+        if document.get("kind") == "Queue":
+            spec = {key: value for key, value in (document.get("spec") or {}).items() if key != "observed"}
+            document = {**document, "spec": {**spec, **seen.pop(document["metadata"]["name"], {})}}
+        written.append(document)
+    return [*written, *(document_of("Queue", name, spec) for name, spec in sorted(seen.items()))]
+
+
+def _observed(usage: QueueUsage) -> Raw:
+    return {"lately": {name: format_quantity(Fraction(amount, BILLIONTHS)) for name, amount in usage.lately.items_}}
 
 
 def cohort_document(cohort: Cohort) -> Raw:

@@ -82,8 +82,10 @@ def queue_shares(snapshot: Snapshot) -> tuple[ByName, ByName]:
     return found
 
 
-def with_queues(explanations: Mapping[str, Explanation], order: Sequence[Workload], queues: ByName) -> dict[str, Explanation]:
-    """The explanations with what is to be told of each workload's queue. ``order``: all workloads as they are served."""
+def with_queues(
+    explanations: Mapping[str, Explanation], order: Sequence[Workload], queues: ByName
+) -> dict[str, Explanation]:
+    """The explanations with what is to be told of each workload's queue. ``order``: all workloads, as served."""
     told = dict(explanations)
     for name, explanation in explanations.items():
         at = next(at for at, workload in enumerate(order) if workload.name == name)
