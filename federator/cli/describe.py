@@ -106,14 +106,15 @@ def _line(one: Json) -> None:
     """A queue or a cohort: its settings, its shares, and its amounts by resource."""
     amounts = ("used", "quota", "left")
     parts = ("share", "due", "lately", "byWeight", "borrowed")
-    _fields(one, skip=(*amounts, *parts))
+    _fields(one, skip=(*amounts, *parts, "dominant"))
     for key in parts:
-        say(f"{_heading(key) + ':':<14} {tables.percent(key)(one)}")
-    of = [one.get(key) or {} for key in amounts]
-    names = sorted({name for some in of for name in some})
+        of = f" of all {one['dominant']}" if key == "share" and one.get("dominant") else ""
+        say(f"{_heading(key) + ':':<14} {tables.percent(key)(one)}{of}")
+    columns = [one.get(key) or {} for key in amounts]
+    names = sorted({name for column in columns for name in column})
     if names:
         say("")
-        rows = [[name, *(amount(name, float(some[name])) if name in some else "" for some in of)] for name in names]
+        rows = [[name, *(amount(name, float(c[name])) if name in c else "" for c in columns)] for name in names]
         table(["RESOURCE", "USED", "QUOTA", "LEFT"], rows)
 
 
@@ -158,6 +159,8 @@ def _fields(one: Json, skip: tuple[str, ...]) -> None:
             value = "yes" if value else "no"
         elif isinstance(value, Mapping):
             value = ", ".join(f"{name} {inner}" for name, inner in value.items())
+        elif isinstance(value, list):
+            value = ", ".join(map(str, value))
         say(f"{_heading(key) + ':':<14} {value}")
 
 

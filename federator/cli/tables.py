@@ -70,7 +70,11 @@ def amounts(key: str) -> Callable[[Json], str]:
 
 def percent(key: str) -> Callable[[Json], str]:
     """A part of the whole: ``12.5%``."""
-    return lambda one: "" if one.get(key) is None else f"{100 * one[key]:.1f}".removesuffix(".0") + "%"
+    return lambda one: "" if one.get(key) is None else _percent(float(one[key]))
+
+
+def _percent(part: float) -> str:
+    return "<0.1%" if 0 < part < 0.0005 else f"{100 * part:.1f}".removesuffix(".0") + "%"
 
 
 SHARES = (

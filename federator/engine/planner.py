@@ -89,7 +89,7 @@ class _Planner:
             refusals=tuple(sorted(answer.refusals, key=lambda r: (r.workload, r.role))),
             moves=tuple(sorted(answer.moves, key=lambda m: (m.workload, m.role, m.source, m.target))),
             full_tiers=frozenset(answer.full_tiers),
-            explanations=with_queues(answer.explanations, self.queue, queues),
+            explanations=with_queues(answer.explanations, self.queue, queues, turns=self.fair is not None),
             queues=queues,
             cohorts=cohorts,
         )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
+from typing import NamedTuple
 
 from federator.engine.forest import NOBODY, Forest
 from federator.engine.parts import demand_capped, fair
@@ -46,6 +47,10 @@ class WhenRead(Mapping[str, QueueShare]):
     def __repr__(self) -> str:
         return repr(self._make())
 
+    def __reduce__(self) -> tuple[type[dict[str, QueueShare]], tuple[ByName]]:
+        """Another process gets what was made, not the snapshot that it is made of."""
+        return dict, (dict(self._make()),)
+
 
 def when_read(snapshot: Snapshot) -> tuple[ByName, ByName]:
     """The shares of the queues and of the cohorts of a snapshot, computed when either is read."""
@@ -56,10 +61,10 @@ def when_read(snapshot: Snapshot) -> tuple[ByName, ByName]:
 def queue_shares(snapshot: Snapshot) -> tuple[ByName, ByName]:
     """The shares of the queues and of the cohorts by name, whether they are declared or only used."""
     workloads = {workload.name: workload for workload in snapshot.workloads}
-    used = tally(_held(snapshot, workloads))
-    asked = tally((w.queue, role.requests, role.replicas) for w in snapshot.workloads for role in w.roles)
+    used = total(kinds(_held(snapshot, workloads)))
+    asked = kinds((w.queue, role.requests, role.replicas) for w in snapshot.workloads for role in w.roles)
     had = {one.queue: one.lately for one in snapshot.usage}
-    others = dict.fromkeys((*asked, *had), Resources())
+    others = dict.fromkeys((*(kind.queue for kind in asked), *had), Resources())
     quotas = Quotas.of(snapshot.queues, snapshot.cohorts, others | used)
     tree, capacity = quotas.forest, capacity_of(snapshot.clusters)
     using, lately = sums(tree, used), sums(tree, had)
@@ -83,14 +88,18 @@ def queue_shares(snapshot: Snapshot) -> tuple[ByName, ByName]:
 
 
 def with_queues(
-    explanations: Mapping[str, Explanation], order: Sequence[Workload], queues: ByName
+    explanations: Mapping[str, Explanation], order: Sequence[Workload], queues: ByName, *, turns: bool
 ) -> dict[str, Explanation]:
-    """The explanations with what is to be told of each workload's queue. ``order``: all workloads, as served."""
+    """The explanations with what is to be told of each workload's queue. ``order``: all workloads, as served.
+
+    ``turns``: queues are served in turns, so that there is an order within each of them only.
+    """
     told = dict(explanations)
     for name, explanation in explanations.items():
         at = next(at for at, workload in enumerate(order) if workload.name == name)
         before = sum(workload.queue == order[at].queue for workload in order[:at])
-        told[name] = replace(explanation, queue=queues[order[at].queue], queue_position=before + 1)
+        position = 0 if turns else explanation.position
+        told[name] = replace(explanation, position=position, queue=queues[order[at].queue], queue_position=before + 1)
     return told
 
 
@@ -109,20 +118,33 @@ def largest(amounts: Amounts, whole: Amounts) -> tuple[Fraction, str]:
     return best, dominant
 
 
-def tally(asked: Iterable[tuple[str, Resources, int]]) -> dict[str, Resources]:
-    """By queue, the sum of so many times these requests. Requests that are one object are multiplied once."""
+class Kind(NamedTuple):
+    """So many replicas of a queue with these requests."""
+
+    queue: str
+    requests: Resources
+    replicas: int
+
+
+def kinds(asked: Iterable[tuple[str, Resources, int]]) -> list[Kind]:
+    """The replicas of each queue, counted by what they ask for; requests count as alike where they are one object."""
     counts: dict[tuple[str, int], int] = {}
     known: dict[int, Resources] = {}
     for queue, requests, count in asked:
         known[id(requests)] = requests
         key = queue, id(requests)
         counts[key] = counts.get(key, 0) + count
+    return [Kind(queue, known[which], count) for (queue, which), count in counts.items()]
+
+
+def total(asked: Iterable[Kind]) -> dict[str, Resources]:
+    """What each queue's replicas ask for together."""
     totals: dict[str, dict[str, int]] = {}
-    for (queue, which), count in counts.items():
-        total = totals.setdefault(queue, {})
-        for resource, amount in known[which].items_:
-            total[resource] = total.get(resource, 0) + amount * count
-    return {queue: Resources.of(total) for queue, total in totals.items()}
+    for queue, requests, replicas in asked:
+        amounts = totals.setdefault(queue, {})
+        for resource, amount in requests.items_:
+            amounts[resource] = amounts.get(resource, 0) + amount * replicas
+    return {queue: Resources.of(amounts) for queue, amounts in totals.items()}
 
 
 def _held(snapshot: Snapshot, workloads: Mapping[str, Workload]) -> Iterator[tuple[str, Resources, int]]:
@@ -136,11 +158,11 @@ def _held(snapshot: Snapshot, workloads: Mapping[str, Workload]) -> Iterator[tup
                     yield workload.queue, role.requests, holding.replicas
 
 
-def _may_have(quotas: Quotas, asked: Mapping[str, Amounts]) -> list[dict[str, int]]:
+def _may_have(quotas: Quotas, asked: Iterable[Kind]) -> list[dict[str, int]]:
     """By node, what it asks for, but no more than its quotas, or those of whoever is below it, allow."""
     tree = quotas.forest
     amounts: list[dict[str, int]] = [{} for _ in tree.nodes]
-    for queue, wanted in asked.items():
+    for queue, wanted in total(kind._replace(replicas=_most(quotas, kind)) for kind in asked).items():
         amounts[tree.queues[queue]] = dict(wanted)
     for node in sorted(range(len(amounts)), key=lambda n: -len(tree.paths[n])):
         for resource, amount in amounts[node].items():
@@ -150,6 +172,17 @@ def _may_have(quotas: Quotas, asked: Mapping[str, Amounts]) -> list[dict[str, in
             if (parent := tree.parents[node]) != NOBODY:
                 amounts[parent][resource] = amounts[parent].get(resource, 0) + amount
     return amounts
+
+
+def _most(quotas: Quotas, kind: Kind) -> int:
+    """How many replicas of a kind its queue could ever have, if it had nothing else."""
+    node = quotas.forest.queues[kind.queue]
+    limits = [
+        ledger.reach[node] // amount
+        for resource, amount in kind.requests.items_
+        if (ledger := quotas.ledgers.get(resource)) is not None and ledger.governed[node]
+    ]
+    return min((kind.replicas, *limits))
 
 
 def _parts(tree: Forest, asked: Sequence[Fraction] | None) -> list[Fraction]:

@@ -183,7 +183,7 @@ class Explanation:
     policy: str
     policy_source: str
     position: int
-    """Place in the order of service, counted from 1."""
+    """Place in the order of service, counted from 1; 0 under the fair order, in which queues take turns."""
     shares: tuple[Share, ...]
     cures: tuple[str, ...] = ()
     queue: QueueShare = QueueShare("")

@@ -61,6 +61,8 @@ def test_nothing_is_due_beyond_a_quota_and_what_is_borrowed_and_left_is_told() -
     assert {name: dict(one.left) for name, one in found.items()} == {"a": {"cpu": 2000}, "b": {"cpu": 2000}, "c": {}}
     alone = snapshot(EIGHT, work, queues=[Queue("a", quota=amounts(1)), Queue("c")])
     assert shares(alone, "due") == {"a": 0.125, "c": 0.875}
+    large = [workload("a", 99, memory=4, queue="a")]
+    assert shares(snapshot(EIGHT, large, queues=lines), "due") == {"a": 0.5, "b": 0.0, "c": 0.0}, "of its memory too"
 
 
 def test_what_was_had_lately_is_a_part_of_the_federation_and_of_a_cohort_the_sum() -> None:
@@ -86,6 +88,8 @@ def test_an_explanation_tells_the_place_in_the_queue_and_its_share() -> None:
     assert places == {"a2": ("a", 2, 3), "b1": ("b", 1, 2)}
     document = explanation_document(made.explanations["a2"])
     assert (document["queue"], document["queuePosition"], document["queueShare"]["share"]) == ("a", 2, 0.25)
+    in_turns = plan(snapshot(EIGHT, work, planning=Planning(order="fair")), explain=("a2",)).explanations["a2"]
+    assert (in_turns.queue_position, in_turns.position) == (2, 0), "there is no order over all queues"
 
 
 def test_shares_are_computed_once_and_only_when_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
