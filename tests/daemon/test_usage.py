@@ -165,5 +165,6 @@ async def test_people_see_what_queues_and_cohorts_have(tmp_path: Path) -> None:
     assert (lhc["name"], lhc["queues"], lhc["used"], lhc["share"]) == ("lhc", ["atlas", "cms"], {"cpu": 4.0}, 0.5)
     metrics = federation.daemon.metrics.render()[0].decode()
     assert 'federator_queue_share{queue="atlas"} 0.5' in metrics
+    assert 'federator_queue_share{queue="cms"} 0.0' in metrics, "declared, and nobody is in it"
     told = await service.explain("a")
     assert (told["queue"], told["queuePosition"], told["queueShare"]["share"]) == ("atlas", 1, 0.5)
