@@ -64,7 +64,7 @@ class Allowance:
         held = total(turn.held)
         if more is not None and held + more < turn.wanted:
             shortage = self.quotas.shortage(queue, requests)
-            turn.admit(held + more, None if shortage is None else verdict(queue, shortage))
+            turn.admit(held + more, None if shortage is None else _verdict(queue, shortage, more))
         for one in self._caps.get(queue, ()):
             left = one.cap.more(requests)
             if left is not None:
@@ -75,7 +75,7 @@ class Allowance:
         """Fill; where several clusters of one limit together got more than it leaves, they share that and it is filled
         anew."""
         filling = fill()
-        for _ in turn.caps:
+        for _ in tuple(turn.caps):
             cap = next((one for one in turn.caps if total(_grown(turn, filling)[one.members]) > one.left), None)
             if cap is None:
                 break
@@ -95,7 +95,7 @@ class Allowance:
         queue = turns[0].workload.queue
         missing = _missing(turns)
         shortage = self.quotas.shortage(queue, missing)
-        return None if shortage is None or shortage.left >= shortage.needed else verdict(queue, shortage)
+        return None if shortage is None or shortage.left >= shortage.needed else _verdict(queue, shortage, 0)
 
     def keep_out(self, turns: Sequence[Turn]) -> None:
         """Leave roles that start together no room where a limit on some clusters has not enough left for them all."""
@@ -105,6 +105,7 @@ class Allowance:
                 for turn in turns:
                     turn.look_everywhere()
                     turn.desk[one.members, MORE] = turn.desk[one.members, EXTRA] = 0
+                    turn.caps.append(CapLeft(one.cap.pattern, one.members, 0))
 
     def take(self, turn: Turn, placed: Array) -> None:
         """Count what the role has from now on. A move from one cluster to another counts once."""
@@ -130,14 +131,14 @@ def _grown(turn: Turn, filling: Filling) -> Array:
     return grown
 
 
-def verdict(queue: str, shortage: Shortage) -> Verdict:
-    """A shortage as a reason."""
+def _verdict(queue: str, shortage: Shortage, granted: int) -> Verdict:
+    """A shortage as a reason, once so many replicas have been granted."""
     facts = {
         "queue": queue,
         "limit": shortage.limit,
         "holder": shortage.holder,
         "resource": shortage.resource,
-        "left": format_amount(shortage.resource, shortage.left),
+        "left": format_amount(shortage.resource, shortage.left - granted * shortage.needed),
         "needed": format_amount(shortage.resource, shortage.needed),
     }
     return Verdict(Reason.OVER_QUOTA, facts)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from federator.documents.quantities import format_amount, format_duration
+from federator.documents.quantities import amount_of, format_amount, format_duration, parse_quantity
 from federator.engine.federation import Federation
 from federator.engine.filling import UNWEIGHED
 from federator.engine.outcome import Outcome
@@ -130,6 +130,14 @@ def _larger_quota(federation: Federation, outcome: Outcome, at: int, verdict: Ve
     return f"a quota of {format_amount(resource, amount)} more {resource} on {federation.names[at]}"
 
 
+def _larger_queue_quota(federation: Federation, outcome: Outcome, at: int, verdict: Verdict) -> str:
+    """What the queue lacks for all that is refused, of the resource of which it has the least left."""
+    resource, turn = str(verdict.facts["resource"]), outcome.turn
+    left = amount_of(resource, parse_quantity(verdict.facts["left"]))
+    missing = format_amount(resource, turn.role.requests[resource] * outcome.refused - left)
+    return f"a {verdict.facts['limit']} of {missing} more {resource} for {verdict.facts['holder']}"
+
+
 def _larger_node(federation: Federation, outcome: Outcome, at: int, verdict: Verdict) -> str:
     return f"a node with {verdict.facts['needed']} {verdict.facts['resource']} on {federation.names[at]}"
 
@@ -160,6 +168,8 @@ CURES: Mapping[Reason, Callable[[Federation, Outcome, int, Verdict], str]] = {
     Reason.GANG_DOES_NOT_FIT: _more_room,
     Reason.BELOW_MIN_REPLICAS: _words("minReplicas {room}"),
     Reason.OVER_LIMIT: _larger_quota,
+    Reason.OVER_QUOTA: _larger_queue_quota,
+    Reason.OVER_CLUSTER_QUOTA: _words("a larger clusterQuota of queue {queue} for {clusters}"),
     Reason.AT_MAXIMUM: _larger_maximum,
     Reason.NO_WEIGHT: _words("a weight for {cluster} in policy {policy}"),
     Reason.TIER_NOT_OPEN: _open_tier,

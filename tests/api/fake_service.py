@@ -147,6 +147,9 @@ class FakeService:
             "policy": "fill-cern-before-cloud",
             "source": "policies/fill.yaml:1",
             "position": 1,
+            "queue": "atlas",
+            "queuePosition": 2,
+            "queueShare": {"share": 0.125, "due": 0.25, "lately": 0.0001},
             "clusters": [
                 {
                     "cluster": "cern",

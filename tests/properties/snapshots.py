@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from federator.model.cluster import Binding, Cluster, Flavor, Health, NodeGroup, Unschedulable
 from federator.model.plan import Exclusion, Holding, Plan, Snapshot, TierClock, shape_key
-from federator.model.policy import Bounds, Match, MoveBudget, Planning, Policy, Queue, Rebalance, Stay, Tier
+from federator.model.policy import Bounds, Cohort, Match, MoveBudget, Planning, Policy, Queue, Rebalance, Stay, Tier
 from federator.model.resources import Resources
 from federator.model.selectors import Constraint, Requirement, Selector, Taint, Toleration
 from federator.model.workload import Gang, Role, Workload
@@ -19,7 +19,7 @@ LABELS = ({"site": "on-prem"}, {"site": "cloud"}, {})
 GPU = "nvidia.com/gpu"
 
 
-def amounts(cpu: int, memory: int, gpu: int = 0) -> Resources:
+def amounts(cpu: int, memory: int = 0, gpu: int = 0) -> Resources:
     """Cores, GiB and pieces."""
     return Resources.of({"cpu": cpu * 1000, "memory": memory * 2**30, GPU: gpu})
 
@@ -185,7 +185,26 @@ def restless(draw: st.DrawFn) -> Snapshot:
     budget = draw(st.sampled_from((None, MoveBudget(300_000))))
     stay = Stay(draw(st.sampled_from((Rebalance.PREFERRED, Rebalance.ALWAYS))), 0.0, budget)
     rule = replace(draw(policies("p")), stay=stay, match=Match(), require=Constraint(), replicas=None)
-    return Snapshot(10_000.0, tuple(members), tuple(served), tuple(held), (rule,))
+    planning = Planning(order=draw(st.sampled_from(("fifo", "fifo", "fair"))))
+    return Snapshot(10_000.0, tuple(members), tuple(served), tuple(held), (rule,), planning=planning)
+
+
+@st.composite
+def queues(draw: st.DrawFn, name: str) -> Queue:
+    """Half of them without any limit."""
+    limit = st.sampled_from((None, None, amounts(2, 100), amounts(6, 6)))
+    caps = st.sampled_from(({}, {}, {"*n": amounts(3)}, {"cern": amounts(2), "*a*": amounts(5)}))
+    bounded = draw(st.booleans())
+    return Queue(
+        name,
+        weight=draw(st.sampled_from((1, 3, 0))),
+        priority=draw(st.integers(0, 1)),
+        cohort=draw(st.sampled_from(("", "lhc"))) if bounded else "",
+        quota=draw(st.sampled_from((None, amounts(5, 20), amounts(10)))) if bounded else None,
+        borrowing_limit=draw(limit) if bounded else None,
+        lending_limit=draw(limit) if bounded else None,
+        cluster_quota=draw(caps) if bounded else {},
+    )
 
 
 @st.composite
@@ -210,8 +229,12 @@ def snapshots(draw: st.DrawFn, *, fresh: bool = False) -> Snapshot:
         workloads=tuple(served),
         holdings=() if fresh else tuple(draw(holdings(members, served))),
         policies=tuple(rules),
-        queues=(Queue("atlas", priority=draw(st.integers(0, 1))),),
-        planning=Planning(blocked_head=draw(st.sampled_from(("pass", "pass", "wait")))),
+        queues=(draw(queues("atlas")), *((draw(queues("cms")),) if draw(st.booleans()) else ())),
+        cohorts=(Cohort("lhc", quota=amounts(4, 8)),) if draw(st.integers(0, 3)) == 0 else (),
+        planning=Planning(
+            order=draw(st.sampled_from(("fifo", "fifo", "fair", "shortest"))),
+            blocked_head=draw(st.sampled_from(("pass", "pass", "wait"))),
+        ),
         clocks=tuple(clocks),
         exclusions=tuple(refused),
     )

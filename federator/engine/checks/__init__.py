@@ -6,6 +6,7 @@ from federator.engine.checks.answers import answered, gangs_whole, refusals_reas
 from federator.engine.checks.capacity import within_capacity, within_limits
 from federator.engine.checks.facts import Facts
 from federator.engine.checks.moves import moves_legal
+from federator.engine.checks.quotas import within_cluster_quotas, within_quotas
 from federator.engine.checks.rules import hard_rules_kept, maxima_kept
 from federator.engine.checks.tiers import tiers_in_order
 from federator.model.plan import Plan, Snapshot
@@ -16,6 +17,8 @@ CHECKS = (
     hard_rules_kept,
     maxima_kept,
     within_limits,
+    within_quotas,
+    within_cluster_quotas,
     within_capacity,
     gangs_whole,
     tiers_in_order,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from federator.engine.checks.facts import Facts, Key
 from federator.engine.checks.packing import Item, Node, impossible
+from federator.engine.checks.quotas import cluster_quota_left
 from federator.model.cluster import Cluster
 from federator.model.resources import Resources
 from federator.model.workload import Role, Workload
@@ -79,6 +80,8 @@ def certain_room(facts: Facts, workload: Workload, role: Role, cluster: Cluster)
         for name, limit in (cluster.limits.items_ if cluster.limits is not None else ())
         if role.requests[name]
     ]
+    quota = cluster_quota_left(facts, workload.queue, cluster.name, role.requests)
+    limits += [] if quota is None else [quota]
     if cluster.flavors is None:
         return min(limits, default=2**40)
     untouched: Counter[int] = Counter()
