@@ -25,6 +25,7 @@ def snapshot(state: State, at_s: float) -> Snapshot:
         policies=state.policies,
         queues=state.queues,
         cohorts=state.cohorts,
+        limits=state.limits,
         planning=state.planning,
         clocks=tuple(TierClock(*key, since_s) for key, since_s in sorted(state.clocks.items())),
         exclusions=tuple(Exclusion(*key, detail) for key, detail in sorted(state.exclusions.items())),

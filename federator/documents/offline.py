@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from federator.documents.documents import Document, Documents
+from federator.documents.limit import to_limit
 from federator.documents.problems import DocumentErrors, Problem, did_you_mean
 from federator.documents.queue import PlacementSpec
 from federator.documents.stored import to_workload
@@ -35,6 +36,7 @@ def to_snapshot(documents: Documents, at_s: float | None = None) -> Snapshot:
         queues=tuple(sorted(map(to_queue, documents.queues), key=lambda one: one.name)),
         planning=to_planning(planning[0]) if planning else Planning(),
         cohorts=tuple(sorted(map(to_cohort, documents.cohorts), key=lambda one: one.name)),
+        limits=tuple(sorted(map(to_limit, documents.limits), key=lambda one: one.name)),
         usage=tuple(sorted(filter(None, map(to_usage, documents.queues)), key=lambda one: one.queue)),
     )
 

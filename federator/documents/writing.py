@@ -131,6 +131,7 @@ def _role(role: Role) -> Raw:
         "requests": format_resources(role.requests),
         "flavors": _constraint(role.flavors),
         "tolerations": [_toleration(one) for one in role.tolerations],
+        "limits": dict(role.limits),
     }
 
 

@@ -129,6 +129,15 @@ def _larger_quota(federation: Federation, outcome: Outcome, at: int, verdict: Ve
     return f"a quota of {format_amount(resource, amount)} more {resource} on {federation.names[at]}"
 
 
+def _higher_limit(federation: Federation, outcome: Outcome, at: int, verdict: Verdict) -> str:
+    """What all that is refused takes of the limit, beyond what is left."""
+    name, left = str(verdict.facts["name"]), int(str(verdict.facts["left"]))
+    role = outcome.turn.role
+    needed = int(str(verdict.facts["needed"])) if outcome.needs else role.limits[name] * outcome.refused
+    where = "" if verdict.facts["where"] == "in all" else f" on {federation.names[at]}"
+    return f"{needed - left} more of limit {name}{where}"
+
+
 def _larger_node(federation: Federation, outcome: Outcome, at: int, verdict: Verdict) -> str:
     return f"a node with {verdict.facts['needed']} {verdict.facts['resource']} on {federation.names[at]}"
 
@@ -159,6 +168,7 @@ CURES: Mapping[Reason, Callable[[Federation, Outcome, int, Verdict], str]] = {
     Reason.GANG_DOES_NOT_FIT: _more_room,
     Reason.BELOW_MIN_REPLICAS: _words("minReplicas {room}"),
     Reason.OVER_LIMIT: _larger_quota,
+    Reason.LIMIT_REACHED: _higher_limit,
     Reason.AT_MAXIMUM: _larger_maximum,
     Reason.NO_WEIGHT: _words("a weight for {cluster} in policy {policy}"),
     Reason.TIER_NOT_OPEN: _open_tier,

@@ -176,7 +176,7 @@ class _Planner:
         fillings = search.place()
         verdict = Verdict(Reason.GANG_DOES_NOT_FIT, {"needed": search.total})
         return [
-            Outcome(turn, filling, verdict, search.fits, together=search.total, bound=True)
+            Outcome(turn, filling, verdict, search.fits, together=search.total, bound=True, needs=search.needs)
             for turn, filling in zip(turns, fillings, strict=True)
         ]
 
@@ -195,8 +195,9 @@ class _Planner:
         fits = sum(np.minimum(turn.wanted, turn.held + turn.room.more + turn.room.extra) for turn in turns)
         verdict = Verdict(Reason.GANG_DOES_NOT_FIT, {"needed": total})
         absent = [self._absent(turn) for turn in turns]
+        needs = federation.allowances.at_once([(turn.role, turn.wanted, turn.held) for turn in turns], scattered=True)
         return [
-            Outcome(turn, filling, verdict, fits, bound=True)
+            Outcome(turn, filling, verdict, fits, bound=True, needs=needs)
             for turn, filling in zip(turns, fillings or absent, strict=True)
         ]
 
@@ -220,6 +221,7 @@ class _Planner:
                     self.shortcuts.remember(outcome, why)
             if not outcome.bound and outcome.grown.any():
                 federation.take(turn.eligibility.shape, outcome.grown)
+            federation.allowances.take(workload, turn.role, outcome.filling.placed)
             answer.placements.append(outcome.placements())
             answer.moves.extend(outcome.moves(federation))
             for place in outcome.filling.full:

@@ -57,4 +57,5 @@ class Shortcuts:
     @staticmethod
     def _kind(turn: Turn) -> Hashable:
         """What the answer depends on. Kinds are made once: they are their own names."""
-        return id(turn.kind), turn.wanted, min(turn.workload.min_replicas, turn.wanted)
+        wanted, role = turn.wanted, turn.role
+        return id(turn.kind), wanted, min(turn.workload.min_replicas, wanted), role.limits

@@ -78,7 +78,7 @@ def fill(federation: Federation, turn: Turn, firm: Array, afresh: bool, clocks: 
         ]
     legal = fill_tiers(
         nodes.rows, nodes.blocks, nodes.sums, nodes.first_lots, shape.asked, shape.terms,
-        turn.kind.members, desk, turn.tiers, turn.times, turn.wanted, afresh, grace_s,
+        turn.kind.members, desk, turn.tiers, turn.times, min(turn.wanted, turn.most), afresh, grace_s,
     )  # fmt: skip
     if not legal:
         raise ValueError(f"weights go up to {WEIGHT_MAX}, replicas up to {REPLICAS_MAX}")

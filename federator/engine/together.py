@@ -24,7 +24,7 @@ def place_together(
 
     Their room is taken already, or, if they do not fit, none of it is.
     """
-    saved = federation.save()
+    saved, before = federation.save(), federation.allowances.save()
     spent = np.zeros(len(federation.names), dtype=np.int64)
     fillings = []
     for role in roles:
@@ -34,11 +34,14 @@ def place_together(
             turn.let_go(~only)
         filling = fill(turn)
         left = federation.take(turn.eligibility.shape, np.maximum(filling.placed - turn.held, 0))
+        federation.allowances.take(turn.workload, turn.role, filling.placed)
         if filling.total < turn.wanted or left.any():
             federation.restore(saved)
+            federation.allowances.restore(before)
             return None
         spent += filling.placed
         fillings.append(filling)
+    federation.allowances.restore(before)  # they are taken when the answer is recorded
     return fillings
 
 

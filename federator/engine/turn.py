@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from federator.engine.arrays import Array, Mask
+from federator.engine.allowances import Allowance
+from federator.engine.arrays import UNLIMITED, Array, Mask, total
 from federator.engine.feasibility import Eligibility
 from federator.engine.federation import Federation
 from federator.engine.filling import BOUND, EXTRA, HELD, LOOKED, MAXIMUM, MINIMUM, MORE, Times, look
@@ -56,15 +57,22 @@ class Turn:
     times: Times = field(init=False)
     holds: bool = field(init=False)
     """Whether any cluster holds some of it."""
+    allowance: Allowance = field(init=False)
+    most: int = field(init=False)
+    """How many may be placed in all, whatever room there is."""
 
     def __post_init__(self) -> None:
         federation, shape = self.federation, self.eligibility.shape
         self.desk, self.tiers, self.times = self.kind.desk.copy(), self.kind.tiers.copy(), self.kind.times.copy()
         self.holds = bool(self.held.any())
+        allowance = self.allowance = federation.allowances.of(self.workload, self.role)
+        self.most = min(UNLIMITED, total(self.held) + allowance.more)
         limited, reported = federation.limit_room(shape), federation.reported(self.eligibility.requests)
         desk = self.desk
         desk[:, HELD], desk[:, MINIMUM], desk[:, MAXIMUM] = self.held, self.minima, self.maxima
         desk[:, BOUND] = federation.unbounded if limited is None else limited
+        if allowance.each is not None:
+            desk[:, BOUND] = np.minimum(desk[:, BOUND], allowance.each)
         if reported:
             desk[list(reported), BOUND] = 0
         self.room = Room(desk[:, MORE], desk[:, EXTRA], limited, federation.limits_left(shape), reported)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from federator.documents.quantities import format_amount
+from federator.engine.allowances import FREE, Allowance, Needs
 from federator.engine.arrays import Array
 from federator.engine.feasibility import Eligibility
 from federator.engine.opening import Wait
@@ -63,6 +64,8 @@ class Scene:
     whole: Verdict | None = None
     whole_room: Array | None = None
     together: int = 0
+    allowance: Allowance = FREE
+    needs: Needs | None = None
 
 
 def _hard(scene: Scene, at: int) -> Verdict | None:
@@ -89,6 +92,12 @@ def _over_limit(scene: Scene, at: int) -> Verdict | None:
     name = min(left, key=lambda name: (left[name] // scene.requests[name], name))
     needed = format_amount(name, scene.requests[name])
     return Verdict(Reason.OVER_LIMIT, {"resource": name, "left": format_amount(name, left[name]), "needed": needed})
+
+
+def _limit_reached(scene: Scene, at: int) -> Verdict | None:
+    if scene.needs is not None:
+        return scene.needs.short(at)
+    return scene.allowance.short(at, scene.placed)
 
 
 def _no_room(scene: Scene, at: int) -> Verdict | None:
@@ -131,6 +140,7 @@ CHECKS: tuple[Callable[[Scene, int], Verdict | None], ...] = (
     _reported,
     _at_maximum,
     _over_limit,
+    _limit_reached,
     _no_room,
     _no_weight,
     _not_open,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from federator.model.cluster import Cluster
+from federator.model.limits import Limit
 from federator.model.policy import Cohort, Planning, Policy, Queue, QueueUsage
 from federator.model.reasons import Verdict
 from federator.model.workload import Workload
@@ -70,6 +71,7 @@ class Snapshot:
     exclusions: tuple[Exclusion, ...] = ()
     cohorts: tuple[Cohort, ...] = ()
     usage: tuple[QueueUsage, ...] = ()
+    limits: tuple[Limit, ...] = ()
 
 
 class Placement(NamedTuple):

@@ -25,6 +25,7 @@ class Reason(StrEnum):
     NO_ROOM = "NoRoom"
     UNSCHEDULABLE = "Unschedulable"
     OVER_LIMIT = "OverLimit"
+    LIMIT_REACHED = "LimitReached"
     AT_MAXIMUM = "AtMaximum"
     NO_WEIGHT = "NoWeight"
     TIER_NOT_OPEN = "TierNotOpen"
@@ -51,6 +52,7 @@ WORDS: Mapping[Reason, str] = {
     Reason.NO_ROOM: "a replica needs {needed}; {free} is free in all, on no node enough for one more ({holds} here)",
     Reason.UNSCHEDULABLE: "the cluster reported that such a replica finds no node: {detail}",
     Reason.OVER_LIMIT: "the cluster's quota leaves {left} {resource}, a replica needs {needed}",
+    Reason.LIMIT_REACHED: "limit {name} leaves {left} {where}, it needs {needed}{who}",
     Reason.AT_MAXIMUM: "policy {policy} allows {maximum} replicas here",
     Reason.NO_WEIGHT: "policy {policy} gives this cluster no weight, only its minimum of {minimum}",
     Reason.TIER_NOT_OPEN: "tier {tier} opens when the tiers before it have been full or away for {open_after_s} s; "

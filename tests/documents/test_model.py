@@ -99,10 +99,10 @@ def clusters(draw: st.DrawFn) -> Cluster:
 
 @st.composite
 def workloads(draw: st.DrawFn) -> Workload:
-    roles = st.builds(Role, names, st.integers(0, 9), amounts, flavor_constraints, tolerations)
-    single = st.builds(Role, st.just(""), st.integers(0, 9), amounts, flavor_constraints, tolerations).map(
-        lambda r: (r,)
-    )
+    taken = st.dictionaries(names, st.integers(1, 9), max_size=2).map(Resources.of)
+    parts = (st.integers(0, 9), amounts, flavor_constraints, tolerations, taken)
+    roles = st.builds(Role, names, *parts)
+    single = st.builds(Role, st.just(""), *parts).map(lambda role: (role,))
     several = st.lists(roles, min_size=1, max_size=3, unique_by=lambda role: role.name).map(tuple)
     chosen = draw(single | several)
     lifetime = draw(st.sampled_from(Lifetime))

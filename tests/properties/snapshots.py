@@ -7,6 +7,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from federator.model.cluster import Binding, Cluster, Flavor, Health, NodeGroup, Unschedulable
+from federator.model.limits import Limit
 from federator.model.plan import Exclusion, Holding, Plan, Snapshot, TierClock, shape_key
 from federator.model.policy import Bounds, Match, MoveBudget, Planning, Policy, Queue, Rebalance, Stay, Tier
 from federator.model.resources import Resources
@@ -17,6 +18,7 @@ from tests.engine import build
 NAMES = ("cern", "desy", "exoscale", "fnal")
 LABELS = ({"site": "on-prem"}, {"site": "cloud"}, {})
 GPU = "nvidia.com/gpu"
+MATLAB = Resources.of({"matlab": 1})
 
 
 def amounts(cpu: int, memory: int, gpu: int = 0) -> Resources:
@@ -66,6 +68,14 @@ def clusters(draw: st.DrawFn, name: str) -> Cluster:
         price=draw(st.sampled_from(({}, {"cpu": 100.0}, {"cpu": 250.5}))),
         unschedulable=draw(st.sampled_from(((),) * 8 + ((Unschedulable(amounts(3, 3), "no node"),),))),
     )
+
+
+@st.composite
+def limits(draw: st.DrawFn, name: str) -> Limit:
+    """A limit that is sometimes short, and sometimes passed already."""
+    count = draw(st.sampled_from((None, 0, 3, 8, 20)))
+    on = st.sampled_from((0, 1, 4, 30))
+    return Limit(name, count, draw(st.dictionaries(st.sampled_from((*NAMES, "*")), on, max_size=2)))
 
 
 @st.composite
@@ -124,6 +134,7 @@ def roles(draw: st.DrawFn, name: str) -> Role:
         amounts(draw(st.integers(0, 4)), draw(st.integers(0, 4)), gpu),
         flavors=draw(st.sampled_from((Constraint(),) * 5 + (sites("cloud"),))),
         tolerations=draw(st.sampled_from(((), (), (Toleration("dedicated", "Exists"),)))),
+        limits=draw(st.sampled_from((Resources(),) * 4 + (MATLAB, Resources.of({"matlab": 2, "database": 1})))),
     )
 
 
@@ -165,6 +176,7 @@ def holdings(draw: st.DrawFn, members: list[Cluster], served: list[Workload]) ->
                             unbound=draw(st.sampled_from((0, 0, 1, replicas))),
                             age_s=draw(st.sampled_from((0.0, 3600.0))),
                             moved=draw(st.sampled_from((0, 0, 1))),
+                            leaving=draw(st.sampled_from((0, 0, 0, 2))),
                         )
                     )
     return held
@@ -214,6 +226,7 @@ def snapshots(draw: st.DrawFn, *, fresh: bool = False) -> Snapshot:
         planning=Planning(blocked_head=draw(st.sampled_from(("pass", "pass", "wait")))),
         clocks=tuple(clocks),
         exclusions=tuple(refused),
+        limits=tuple(draw(limits(name)) for name in ("database", "matlab") if draw(st.booleans())),
     )
 
 

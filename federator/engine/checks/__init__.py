@@ -5,6 +5,7 @@ from __future__ import annotations
 from federator.engine.checks.answers import answered, gangs_whole, refusals_reasoned
 from federator.engine.checks.capacity import within_capacity, within_limits
 from federator.engine.checks.facts import Facts
+from federator.engine.checks.limits import blamed_limits_are_reached, limits_kept
 from federator.engine.checks.moves import moves_legal
 from federator.engine.checks.rules import hard_rules_kept, maxima_kept
 from federator.engine.checks.tiers import tiers_in_order
@@ -17,6 +18,8 @@ CHECKS = (
     maxima_kept,
     within_limits,
     within_capacity,
+    limits_kept,
+    blamed_limits_are_reached,
     gangs_whole,
     tiers_in_order,
     moves_legal,
