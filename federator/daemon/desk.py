@@ -12,11 +12,11 @@ from typing import Any
 from federator.daemon import views
 from federator.daemon.dispatcher import Dispatcher, needs_action
 from federator.daemon.draft import Draft
-from federator.daemon.files import Registry
+from federator.daemon.files import Registry, as_documents, imagine
 from federator.daemon.intake import Arrival, take_in
 from federator.daemon.service import Conflict, Json, NotFound, Page, Permit
 from federator.daemon.settle import Settler
-from federator.daemon.snapshots import snapshot
+from federator.daemon.snapshots import Snapshots
 from federator.daemon.state import Live, State
 from federator.documents import Document, DocumentErrors, Problem, read_objects, workload_spec
 from federator.engine.answer import explanation_document, plan_document
@@ -36,6 +36,7 @@ class Desk:
     def __init__(
         self,
         state: State,
+        snapshots: Snapshots,
         store: Store,
         dispatcher: Dispatcher,
         registry: Registry,
@@ -43,6 +44,7 @@ class Desk:
         planners: Executor,
     ) -> None:
         self._state = state
+        self._snapshots = snapshots
         self._store = store
         self._dispatcher = dispatcher
         self._registry = registry
@@ -162,7 +164,8 @@ class Desk:
                 draft.put(withdraw(intent, "the workload was cancelled"))
         settler = Settler(self._state, draft, self._registry.rules)
         settler.touched.add(record.name)
-        settler.progress()
+        for _ in settler.progress():
+            pass  # it is one workload
 
     async def get(self, kind: str, name: str) -> Json:
         """See Service."""
@@ -244,9 +247,9 @@ class Desk:
         if live is None:
             record = await self._record(name)
             return {"workload": name, "state": str(record.state), "message": record.message, "clusters": []}
-        seen = snapshot(self._state, self._clock.now_s())
+        picture = await self._snapshots.take(self._clock.now_s())
         loop = asyncio.get_running_loop()
-        made = await loop.run_in_executor(self._planners, lambda: plan(seen, explain=(name,)))
+        made = await loop.run_in_executor(self._planners, lambda: plan(picture.snapshot(), explain=(name,)))
         explanation = made.explanations.get(name)
         answer = explanation_document(explanation) if explanation else {"workload": name, "clusters": []}
         notes = views.notes(self._state, live)
@@ -315,13 +318,18 @@ class Desk:
 
     async def plan(self, objects: Sequence[Json]) -> Json:
         """See Service."""
-        imagined = self._registry.imagine(objects, self._clock.now_s())
-        made = await asyncio.get_running_loop().run_in_executor(self._planners, plan, imagined)
+        picture = await self._snapshots.take(self._clock.now_s())
+        loop = asyncio.get_running_loop()
+        made = await loop.run_in_executor(self._planners, lambda: plan(imagine(picture.snapshot(), objects)))
         return plan_document(made)
 
     async def snapshot(self) -> Sequence[Json]:
         """See Service."""
-        return self._registry.documents(self._clock.now_s())
+        picture = await self._snapshots.take(self._clock.now_s())
+        kept = self._registry.kept_documents()
+        return await asyncio.get_running_loop().run_in_executor(
+            self._planners, lambda: as_documents(picture.snapshot(), kept)
+        )
 
     def queue_of(self, name: str) -> str:
         """See Service."""

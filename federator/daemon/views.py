@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from federator.daemon.amounts import in_base_units
-from federator.daemon.measure import capacity_of, free_of, requests_of, used_of
+from federator.daemon.measure import capacity_of, free_of, used_of
+from federator.daemon.parts import requests_of
 from federator.daemon.state import Live, Member, State
 from federator.model.intent import Intent
 from federator.model.plan import Refusal
@@ -81,9 +82,9 @@ def record(kept: WorkloadRecord) -> dict[str, Any]:
     }
 
 
-def refusals_of(state: State, name: str) -> list[Refusal]:
+def refusals_of(state: State, name: str) -> Sequence[Refusal]:
     """What the last plan refused of a workload."""
-    return [refusal for refusal in state.plan.refusals if refusal.workload == name]
+    return state.refused.get(name, ())
 
 
 def why(refusals: Iterable[Refusal]) -> str:

@@ -18,7 +18,7 @@ from federator.documents.offline import to_snapshot
 from federator.documents.problems import DocumentErrors, Problem, did_you_mean
 from federator.documents.reading import read_files, read_objects, read_text
 from federator.documents.schema import json_schema
-from federator.documents.stored import to_workload, workload_spec
+from federator.documents.stored import stamped, to_workload, workload_spec
 from federator.documents.translate import to_cluster, to_cohort, to_planning, to_policy, to_queue, to_usage
 from federator.documents.workloads import WorkloadSpec
 from federator.documents.writing import (
@@ -61,6 +61,7 @@ __all__ = [
     "read_objects",
     "read_text",
     "role_variables",
+    "stamped",
     "to_cluster",
     "to_cohort",
     "to_limit",

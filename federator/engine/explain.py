@@ -50,6 +50,7 @@ def explanation(
 
 def _shares(federation: Federation, outcome: Outcome, reasons: Reasons) -> Iterator[Share]:
     turn, placed = outcome.turn, outcome.filling.placed
+    held = federation.held(turn.workload.name, turn.role.name)
     weights = _weights(federation, outcome)
     ideal = _ideal(federation, outcome, weights)
     tiers = [*(tier.name for tier in turn.rule.tiers), ""]
@@ -66,7 +67,7 @@ def _shares(federation: Federation, outcome: Outcome, reasons: Reasons) -> Itera
             weight=max(0, int(weights[at])),
             minimum=int(turn.minima[at]),
             maximum=None if maximum >= 2**39 else maximum,
-            held=int(turn.held[at]),
+            held=int(held[at]),
             ideal=ideal[at],
             replicas=int(placed[at]),
             verdict=reasons[name] if refused else (reasons.find(name) if placed[at] == 0 else None),
@@ -131,11 +132,12 @@ def _larger_quota(federation: Federation, outcome: Outcome, at: int, verdict: Ve
 
 def _higher_limit(federation: Federation, outcome: Outcome, at: int, verdict: Verdict) -> str:
     """What all that is refused takes of the limit, beyond what is left."""
-    name, left = str(verdict.facts["name"]), int(str(verdict.facts["left"]))
-    role = outcome.turn.role
-    needed = int(str(verdict.facts["needed"])) if outcome.needs else role.limits[name] * outcome.refused
+    name, needed, left = (verdict.facts[key] for key in ("name", "needed", "left"))
+    workload, role = outcome.turn.workload, outcome.turn.role
+    if workload.gang is None and len(workload.roles) == 1:
+        needed = role.limits[str(name)] * outcome.refused
     where = "" if verdict.facts["where"] == "in all" else f" on {federation.names[at]}"
-    return f"{needed - left} more of limit {name}{where}"
+    return f"{int(str(needed)) - int(str(left))} more of limit {name}{where}"
 
 
 def _larger_node(federation: Federation, outcome: Outcome, at: int, verdict: Verdict) -> str:

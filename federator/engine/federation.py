@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from federator.engine.allowances import Allowances
 from federator.engine.arrays import UNLIMITED, Array, Mask
 from federator.engine.binding import HABITS, bind
 from federator.engine.constraints import Constraints
@@ -55,7 +54,6 @@ class Federation:
         for holding in snapshot.holdings:
             if holding.cluster in self.index:
                 self._holdings.setdefault((holding.workload, holding.role), []).append(holding)
-        self.allowances = Allowances(snapshot, self.clusters)
         self._exclusions: dict[str, dict[int, str]] = {}
         for exclusion in sorted(snapshot.exclusions, key=lambda e: (e.workload, e.cluster, e.detail)):
             if exclusion.cluster in self.index:

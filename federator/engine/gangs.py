@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from federator.engine.allowances import Needs
 from federator.engine.arrays import Array, Mask
 from federator.engine.division import WEIGHT_MAX
 from federator.engine.federation import Federation
@@ -53,12 +52,9 @@ class InOneCluster:
     fits: Array = field(init=False)
     held: Array = field(init=False)
     total: int = field(init=False)
-    needs: Needs | None = field(init=False)
-    """What it takes of limits by name, all of it at once."""
 
     def __post_init__(self) -> None:
         self.held = sum((turn.held for turn in self.turns), np.zeros(len(self.federation.names), dtype=np.int64))
-        self.needs = self.federation.allowances.at_once([(turn.role, turn.wanted, turn.held) for turn in self.turns])
         self.total = sum(turn.wanted for turn in self.turns)
         self.fits = sum(np.minimum(turn.wanted, turn.held + turn.room.more + turn.room.extra) for turn in self.turns)
 
@@ -191,8 +187,6 @@ class InOneCluster:
         missing = [max(0, turn.wanted - int(turn.held[at])) for turn in self.turns]
         if not any(missing):
             return True
-        if self.needs is not None and not self.needs.met[at]:
-            return False
         for turn, lacking in zip(self.turns, missing, strict=True):
             room = int(turn.room.more[at]) + (int(turn.room.extra[at]) if potential else 0)
             if lacking > room:

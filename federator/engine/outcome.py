@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from federator.documents.quantities import format_share
-from federator.engine.allowances import Needs
 from federator.engine.arrays import Array
 from federator.engine.federation import Federation
 from federator.engine.fill import tier_fill
@@ -35,8 +34,6 @@ class Outcome:
     whole_room: Array | None = None
     together: int = 0
     bound: bool = False
-    needs: Needs | None = None
-    """Of a gang: what it takes of limits by name, all of it at once."""
     grown: Array = field(init=False)
     """What is added to what each cluster holds."""
     refused: int = field(init=False)
@@ -96,8 +93,10 @@ class Outcome:
             whole=self.whole if self.refused > 0 else None,
             whole_room=self.whole_room,
             together=self.together,
-            allowance=turn.allowance,
-            needs=self.needs,
+            held_back=turn.held_back if filling.total >= turn.admitted else None,
+            caps=tuple(turn.caps),
+            limits=tuple(turn.limits),
+            queue=turn.workload.queue,
         )
 
     def _left(self, resource: str, asked: int) -> Array:

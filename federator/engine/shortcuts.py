@@ -47,7 +47,7 @@ class Shortcuts:
         if (
             not turn.holds
             or turn.rule.policy.stay.rebalance is not Rebalance.NEVER
-            or int(held.sum()) != turn.wanted
+            or int(held.sum()) != turn.admitted
             or bool((held > turn.maxima).any())
             or bool(held[self._federation.draining | (turn.rule.tier != 0)].any())
         ):
@@ -57,5 +57,5 @@ class Shortcuts:
     @staticmethod
     def _kind(turn: Turn) -> Hashable:
         """What the answer depends on. Kinds are made once: they are their own names."""
-        wanted, role = turn.wanted, turn.role
-        return id(turn.kind), wanted, min(turn.workload.min_replicas, wanted), role.limits
+        least = min(turn.workload.min_replicas, turn.wanted)
+        return id(turn.kind), turn.workload.queue, turn.wanted, turn.admitted, least, turn.role.limits

@@ -8,6 +8,7 @@ import numpy as np
 
 from federator.engine.arrays import Array, Mask
 from federator.engine.federation import Federation
+from federator.engine.named_limits import NamedLimits
 from federator.engine.tiers import Filling
 from federator.engine.turn import Turn
 from federator.model.workload import Role
@@ -18,13 +19,18 @@ MakeTurn = Callable[[Role, Array], Turn]
 
 
 def place_together(
-    federation: Federation, roles: Sequence[Role], turn_of: MakeTurn, fill: Place, only: Mask | None
+    federation: Federation,
+    limits: NamedLimits,
+    roles: Sequence[Role],
+    turn_of: MakeTurn,
+    fill: Place,
+    only: Mask | None,
 ) -> list[Filling] | None:
     """Place all roles over several clusters (``only`` some), each by the usual division; None if not all fit.
 
     Their room is taken already, or, if they do not fit, none of it is.
     """
-    saved, before = federation.save(), federation.allowances.save()
+    saved, limits_saved = federation.save(), limits.save()
     spent = np.zeros(len(federation.names), dtype=np.int64)
     fillings = []
     for role in roles:
@@ -34,14 +40,14 @@ def place_together(
             turn.let_go(~only)
         filling = fill(turn)
         left = federation.take(turn.eligibility.shape, np.maximum(filling.placed - turn.held, 0))
-        federation.allowances.take(turn.workload, turn.role, filling.placed)
         if filling.total < turn.wanted or left.any():
             federation.restore(saved)
-            federation.allowances.restore(before)
+            limits.restore(limits_saved)
             return None
+        limits.take(turn, filling.placed)
         spent += filling.placed
         fillings.append(filling)
-    federation.allowances.restore(before)  # they are taken when the answer is recorded
+    limits.restore(limits_saved)  # they are taken when the answer is recorded
     return fillings
 
 

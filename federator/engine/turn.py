@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from federator.engine.allowances import Allowance
-from federator.engine.arrays import UNLIMITED, Array, Mask, total
+from federator.engine.arrays import Array, Mask
 from federator.engine.feasibility import Eligibility
 from federator.engine.federation import Federation
 from federator.engine.filling import BOUND, EXTRA, HELD, LOOKED, MAXIMUM, MINIMUM, MORE, Times, look
 from federator.engine.governing import Rule
 from federator.engine.kinds import Kind
+from federator.engine.limit_left import LimitLeft
+from federator.model.reasons import Verdict
 from federator.model.workload import Role, Workload
 
 
@@ -33,9 +34,20 @@ class Room:
     reported: Mapping[int, str]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CapLeft:
+    """A limit of the workload's queue on some clusters (``members``) together: so many more replicas may go there."""
+
+    pattern: str
+    members: Array
+    left: int
+
+
 @dataclass(slots=True, eq=False)
 class Turn:
     """A role that is about to be placed. Arrays by cluster; bounds are what other roles leave of the policy's.
+
+    Of what is ``wanted`` no more than ``admitted`` is placed at this turn; ``held_back`` says why it is less.
 
     Its tables are those of its kind, with what is its own filled in. Room is counted where one looks for it, since
     most workloads find a place in their first tiers.
@@ -57,25 +69,28 @@ class Turn:
     times: Times = field(init=False)
     holds: bool = field(init=False)
     """Whether any cluster holds some of it."""
-    allowance: Allowance = field(init=False)
-    most: int = field(init=False)
-    """How many may be placed in all, whatever room there is."""
+    admitted: int = field(init=False)
+    held_back: Verdict | None = None
+    caps: list[CapLeft] = field(default_factory=list)
+    limits: list[LimitLeft] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.admitted = self.wanted
         federation, shape = self.federation, self.eligibility.shape
         self.desk, self.tiers, self.times = self.kind.desk.copy(), self.kind.tiers.copy(), self.kind.times.copy()
         self.holds = bool(self.held.any())
-        allowance = self.allowance = federation.allowances.of(self.workload, self.role)
-        self.most = min(UNLIMITED, total(self.held) + allowance.more)
         limited, reported = federation.limit_room(shape), federation.reported(self.eligibility.requests)
         desk = self.desk
         desk[:, HELD], desk[:, MINIMUM], desk[:, MAXIMUM] = self.held, self.minima, self.maxima
         desk[:, BOUND] = federation.unbounded if limited is None else limited
-        if allowance.each is not None:
-            desk[:, BOUND] = np.minimum(desk[:, BOUND], allowance.each)
         if reported:
             desk[list(reported), BOUND] = 0
         self.room = Room(desk[:, MORE], desk[:, EXTRA], limited, federation.limits_left(shape), reported)
+
+    def admit(self, most: int, why: Verdict | None = None) -> None:
+        """Place no more than so many of it now."""
+        if most < self.admitted:
+            self.admitted, self.held_back = most, why
 
     def look(self, place: int) -> None:
         """Count the room of one tier's clusters, node by node."""

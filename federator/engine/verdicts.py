@@ -5,15 +5,15 @@ A plan for a full federation refuses hundreds of thousands of (replica, cluster)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from federator.documents.quantities import format_amount
-from federator.engine.allowances import FREE, Allowance, Needs
 from federator.engine.arrays import Array
 from federator.engine.feasibility import Eligibility
+from federator.engine.limit_left import LimitLeft
 from federator.engine.opening import Wait
-from federator.engine.turn import Room
+from federator.engine.turn import CapLeft, Room
 from federator.model.reasons import Reason, Verdict
 from federator.model.resources import Resources
 
@@ -44,7 +44,8 @@ class Scene:
 
     ``free`` is by resource. ``waits`` and ``at_fill`` are by the place of a tier. ``whole`` is why nothing is placed
     even where there is room (a gang or a minimum that does not fit, a blocked head), ``whole_room`` its number for
-    each cluster, ``together`` how many replicas must be in one cluster.
+    each cluster, ``together`` how many replicas must be in one cluster. ``held_back`` is why no more was asked for
+    though more is wanted, ``caps`` what the queue's limits on some clusters left, ``limits`` what limits by name did.
     """
 
     index: Mapping[str, int]
@@ -64,8 +65,10 @@ class Scene:
     whole: Verdict | None = None
     whole_room: Array | None = None
     together: int = 0
-    allowance: Allowance = FREE
-    needs: Needs | None = None
+    held_back: Verdict | None = None
+    caps: Sequence[CapLeft] = ()
+    limits: Sequence[LimitLeft] = ()
+    queue: str = ""
 
 
 def _hard(scene: Scene, at: int) -> Verdict | None:
@@ -94,12 +97,6 @@ def _over_limit(scene: Scene, at: int) -> Verdict | None:
     return Verdict(Reason.OVER_LIMIT, {"resource": name, "left": format_amount(name, left[name]), "needed": needed})
 
 
-def _limit_reached(scene: Scene, at: int) -> Verdict | None:
-    if scene.needs is not None:
-        return scene.needs.short(at)
-    return scene.allowance.short(at, scene.placed)
-
-
 def _no_room(scene: Scene, at: int) -> Verdict | None:
     if scene.room.more[at] + scene.room.extra[at] > scene.grown[at]:
         return None
@@ -112,6 +109,23 @@ def _no_weight(scene: Scene, at: int) -> Verdict | None:
     if scene.weights[at] != 0:
         return None
     return Verdict(Reason.NO_WEIGHT, {"policy": scene.policy, "minimum": int(scene.minima[at])})
+
+
+def _over_cap(scene: Scene, at: int) -> Verdict | None:
+    for cap in scene.caps:
+        left = cap.left - int(scene.grown[cap.members].sum())
+        if at in cap.members and left < max(1, scene.together):
+            return Verdict(Reason.OVER_CLUSTER_QUOTA, {"queue": scene.queue, "left": left, "clusters": cap.pattern})
+    return None
+
+
+def _limit_reached(scene: Scene, at: int) -> Verdict | None:
+    verdicts = (one.reached(at, int(scene.grown[at])) for one in scene.limits)
+    return next((verdict for verdict in verdicts if verdict is not None), None)
+
+
+def _held_back(scene: Scene, at: int) -> Verdict | None:
+    return scene.held_back
 
 
 def _not_open(scene: Scene, at: int) -> Verdict | None:
@@ -140,9 +154,11 @@ CHECKS: tuple[Callable[[Scene, int], Verdict | None], ...] = (
     _reported,
     _at_maximum,
     _over_limit,
+    _over_cap,
     _limit_reached,
     _no_room,
     _no_weight,
+    _held_back,
     _not_open,
     _at_fill,
     _whole,

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from federator.engine.allowances import Allowances
 from federator.engine.checks import violations
+from federator.engine.named_limits import NamedLimits
 from federator.engine.planner import plan
 from federator.model.cluster import Cluster, Health
 from federator.model.limits import Limit
@@ -140,7 +140,7 @@ def test_a_planner_that_forgets_what_it_has_given_is_seen(monkeypatch: pytest.Mo
     """The planted mistake: a licence is given twice in one plan."""
     federation = snapshot(TWO[:1], [taking("a", 2), taking("b", 2)], limits=(limit,))
     legal(federation)
-    monkeypatch.setattr(Allowances, "take", lambda *_: None)
+    monkeypatch.setattr(NamedLimits, "take", lambda *_: None)
     where = "left in all" if limit.count else "left there"
     assert any(where in sentence for sentence in violations(federation, plan(federation)))
 
