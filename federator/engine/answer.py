@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from federator.model.plan import Explanation, Plan, Share
+from federator.model.plan import Explanation, FlavorShare, Plan, Share
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -80,6 +80,7 @@ def explanation_document(explanation: Explanation) -> dict[str, Any]:
         "source": explanation.policy_source,
         "position": explanation.position,
         "clusters": [_share_document(share, several) for share in explanation.shares],
+        "flavors": [_flavor_document(share, several) for share in explanation.flavors],
         "cures": list(explanation.cures),
     }
 
@@ -96,6 +97,20 @@ def _share_document(share: Share, several: bool) -> dict[str, Any]:
         "running": share.held,
         "share": None if share.ideal is None else round(share.ideal, 3),
         "replicas": share.replicas,
+        "reason": share.verdict.reason.value if share.verdict else None,
+        "message": share.verdict.message if share.verdict else None,
+    }
+
+
+def _flavor_document(share: FlavorShare, several: bool) -> dict[str, Any]:
+    return {
+        **({"role": share.role} if several else {}),
+        "cluster": share.cluster,
+        "flavor": share.flavor,
+        "rank": share.rank,
+        "room": share.room,
+        "couldAdd": share.extra,
+        "price": share.price,
         "reason": share.verdict.reason.value if share.verdict else None,
         "message": share.verdict.message if share.verdict else None,
     }

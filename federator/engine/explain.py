@@ -9,10 +9,11 @@ import numpy as np
 from federator.documents.quantities import format_amount, format_duration
 from federator.engine.federation import Federation
 from federator.engine.filling import UNWEIGHED
+from federator.engine.flavor_shares import flavor_shares
 from federator.engine.outcome import Outcome
 from federator.engine.tiers import tier_weights
 from federator.engine.verdicts import Reasons
-from federator.model.plan import Explanation, Share
+from federator.model.plan import Explanation, FlavorShare, Share
 from federator.model.reasons import Reason, Verdict
 from federator.model.resources import Resources
 from federator.model.workload import Workload
@@ -30,11 +31,13 @@ def explanation(
 ) -> Explanation:
     """The explanation of a workload whose roles had these outcomes; to be taken before their room is."""
     shares: list[Share] = []
+    flavors: list[FlavorShare] = []
     cures: dict[str, None] = {}
     for outcome, why in zip(outcomes, reasons, strict=True):
         if why is None:
             continue
         shares.extend(_shares(federation, outcome, why))
+        flavors.extend(flavor_shares(federation, outcome.turn))
         if outcome.refused > 0:
             cures |= dict.fromkeys(_cures(federation, outcome, why))
     policy = outcomes[0].turn.rule.policy if outcomes else federation.governing.rule(workload).policy
@@ -44,6 +47,7 @@ def explanation(
         policy_source=policy.source,
         position=position,
         shares=tuple(sorted(shares, key=lambda share: (share.role, share.cluster))),
+        flavors=tuple(sorted(flavors, key=lambda one: (one.role, one.cluster))),
         cures=tuple(cures)[:_CURES],
     )
 

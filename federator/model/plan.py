@@ -153,6 +153,25 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class FlavorShare:
+    """What the planner saw of one flavor of a cluster for a role.
+
+    ``rank`` counts from 1: flavors of a lower rank are used first; None where it may not be used (``verdict`` says
+    why). ``room`` is how many more replicas fit on its nodes that exist, ``extra`` on those that an autoscaler could
+    add; ``price`` what one costs there for an hour.
+    """
+
+    role: str
+    cluster: str
+    flavor: str
+    rank: int | None
+    room: int
+    extra: int
+    price: float
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Why a workload is where it is. ``cures`` are changes, in words, any of which would let it start (more)."""
 
@@ -162,6 +181,7 @@ class Explanation:
     position: int
     """Place in the order of service, counted from 1."""
     shares: tuple[Share, ...]
+    flavors: tuple[FlavorShare, ...] = ()
     cures: tuple[str, ...] = ()
 
 

@@ -32,6 +32,8 @@ from federator.model.plan import Holding, Snapshot
 from federator.model.policy import (
     Bounds,
     Cohort,
+    FlavorChoice,
+    FlavorOrder,
     Match,
     MoveBudget,
     Planning,
@@ -72,7 +74,8 @@ def flavors(draw: st.DrawFn) -> Flavor:
     maximum = count + draw(st.integers(0, 5))
     taints = draw(st.lists(st.builds(Taint, names, names | st.just("")), max_size=1))
     own = draw(labels)
-    return Flavor(draw(names), count, allocatable, tuple(groups), own, tuple(taints), maximum, draw(millis))
+    price = draw(st.dictionaries(st.sampled_from(["cpu", "nvidia.com/gpu"]), st.integers(1, 9).map(float)))
+    return Flavor(draw(names), count, allocatable, tuple(groups), own, tuple(taints), maximum, draw(millis), price)
 
 
 @st.composite
@@ -93,6 +96,7 @@ def clusters(draw: st.DrawFn) -> Cluster:
         foreign=draw(amounts),
         abilities=frozenset(draw(st.lists(st.sampled_from(["container", "service"])))),
         carbon_g_per_kwh=draw(st.integers(0, 500)),
+        power_w=draw(st.dictionaries(st.sampled_from(["cpu", "nvidia.com/gpu"]), st.integers(1, 500))),
         unschedulable=tuple(draw(st.lists(st.builds(Unschedulable, amounts, st.just("no node")), max_size=1))),
     )
 
@@ -158,6 +162,15 @@ POLICIES = (
         bounds={"cern": Bounds(2, 60, 100), "*": Bounds(0, 0, None)},
         stay=Stay(Rebalance.PREFERRED, 60.0, MoveBudget(100_000, 3600.0)),
         preempt="never",
+        flavors=FlavorOrder(
+            (
+                FlavorChoice(("a*", "b")),
+                FlavorChoice(
+                    constraint=Constraint(Selector((Requirement("a", "Exists"),)), "flavor.memoryPerCore > 4")
+                ),
+            ),
+            by_price=True,
+        ),
     ),
     Policy(
         "rsp",

@@ -9,7 +9,19 @@ from hypothesis import strategies as st
 from federator.model.cluster import Binding, Cluster, Flavor, Health, NodeGroup, Unschedulable
 from federator.model.limits import Limit
 from federator.model.plan import Exclusion, Holding, Plan, Snapshot, TierClock, shape_key
-from federator.model.policy import Bounds, Match, MoveBudget, Planning, Policy, Queue, Rebalance, Stay, Tier
+from federator.model.policy import (
+    Bounds,
+    FlavorChoice,
+    FlavorOrder,
+    Match,
+    MoveBudget,
+    Planning,
+    Policy,
+    Queue,
+    Rebalance,
+    Stay,
+    Tier,
+)
 from federator.model.resources import Resources
 from federator.model.selectors import Constraint, Requirement, Selector, Taint, Toleration
 from federator.model.workload import Gang, Role, Workload
@@ -18,17 +30,20 @@ from tests.engine import build
 NAMES = ("cern", "desy", "exoscale", "fnal")
 LABELS = ({"site": "on-prem"}, {"site": "cloud"}, {})
 GPU = "nvidia.com/gpu"
+
+
+def sites(value: str) -> Constraint:
+    """Only clusters (or flavors) with this site."""
+    return Constraint(Selector((Requirement("site", "In", (value,)),)))
+
+
+ORDERS = (FlavorOrder((FlavorChoice(("f1",)), FlavorChoice(constraint=sites("cloud")))), FlavorOrder(by_price=True))
 MATLAB = Resources.of({"matlab": 1})
 
 
 def amounts(cpu: int, memory: int, gpu: int = 0) -> Resources:
     """Cores, GiB and pieces."""
     return Resources.of({"cpu": cpu * 1000, "memory": memory * 2**30, GPU: gpu})
-
-
-def sites(value: str) -> Constraint:
-    """Only clusters (or flavors) with this site."""
-    return Constraint(Selector((Requirement("site", "In", (value,)),)))
 
 
 @st.composite
@@ -44,7 +59,8 @@ def flavors(draw: st.DrawFn, name: str) -> Flavor:
     taints = draw(st.sampled_from(((), (), (Taint("dedicated"),), (Taint("slow", effect="PreferNoSchedule"),))))
     extra = draw(st.sampled_from((0, 0, 0, 2)))
     labels = draw(st.sampled_from(LABELS))
-    return Flavor(name, count, whole, tuple(groups), labels, taints, max_count=count + extra if extra else 0)
+    price = draw(st.sampled_from(({}, {}, {"cpu": 50.0})))
+    return Flavor(name, count, whole, tuple(groups), labels, taints, count + extra if extra else 0, price=price)
 
 
 @st.composite
@@ -121,6 +137,7 @@ def policies(draw: st.DrawFn, name: str) -> Policy:
         bounds=bounds,
         stay=Stay(draw(st.sampled_from(Rebalance)), draw(st.sampled_from((0.0, 600.0))), budget),
         replicas=draw(st.sampled_from((None,) * 9 + (5,))),
+        flavors=draw(st.sampled_from((FlavorOrder(),) * 4 + ORDERS)),
     )
 
 
