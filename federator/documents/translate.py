@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from federator.documents.budget import to_budget, to_cost
 from federator.documents.cluster import ClusterSpec, FlavorPart, ObservedPart
 from federator.documents.common import ClusterConstraint, FlavorConstraint, LabelSelector, TolerationPart
 from federator.documents.documents import Document
@@ -11,6 +12,7 @@ from federator.documents.fields import Quantities
 from federator.documents.policy import BoundsPart, FlavorChoicePart, PolicySpec, PreferenceSpec, StayPart, TierPart
 from federator.documents.quantities import limits_of, price_unit, resources_of
 from federator.documents.queue import CohortSpec, PlanningSpec, QueueSpec
+from federator.model.budget import Cost, Spent
 from federator.model.cluster import Binding, Cluster, Flavor, Health, NodeGroup, Unschedulable
 from federator.model.policy import (
     BILLIONTHS,
@@ -184,6 +186,7 @@ def to_queue(document: Document) -> Queue:
         lending_limit=_limits(spec.lending_limit),
         half_life_s=spec.half_life,
         namespace=spec.namespace or "",
+        budget=to_budget(spec.budget),
         cluster_quota={name: limits_of(limits) for name, limits in sorted(spec.cluster_quota.items())},
     )
 
@@ -195,6 +198,13 @@ def to_usage(document: Document) -> QueueUsage | None:
         return None
     lately = {name: round(amount * BILLIONTHS) for name, amount in spec.observed.lately.items()}
     return QueueUsage(document.name, Resources.of(lately))
+
+
+def to_spent(document: Document) -> Spent | None:
+    """What a Queue document says that the queue has spent; None where it says nothing."""
+    spec: QueueSpec = document.spec
+    cost = Cost() if spec.observed is None else to_cost(spec.observed.spent)
+    return None if cost == Cost() else Spent(document.name, cost)
 
 
 def to_cohort(document: Document) -> Cohort:

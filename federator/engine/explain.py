@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from federator.documents.quantities import format_amount, format_duration
+from federator.documents.quantities import amount_of, format_amount, format_duration, parse_quantity
 from federator.engine.federation import Federation
 from federator.engine.filling import UNWEIGHED
 from federator.engine.flavor_shares import flavor_shares
@@ -144,6 +144,22 @@ def _higher_limit(federation: Federation, outcome: Outcome, at: int, verdict: Ve
     return f"{int(str(needed)) - int(str(left))} more of limit {name}{where}"
 
 
+def _larger_budget(federation: Federation, outcome: Outcome, at: int, verdict: Verdict) -> str:
+    """What all that is refused is expected to cost here, beyond what is left."""
+    purse = next(one for one in outcome.turn.purses if one.what == verdict.facts["what"])
+    needed = int(purse.needed[at]) if outcome.together else int(purse.each[at]) * outcome.refused
+    missing = purse.written(needed - max(0, purse.left - purse.cost(outcome.grown)))
+    return f"{missing} more {purse.what} in the budget of queue {purse.queue}"
+
+
+def _larger_queue_quota(federation: Federation, outcome: Outcome, at: int, verdict: Verdict) -> str:
+    """What the queue lacks for all that is refused, of the resource of which it has the least left."""
+    resource, turn = str(verdict.facts["resource"]), outcome.turn
+    left = amount_of(resource, parse_quantity(verdict.facts["left"]))
+    missing = format_amount(resource, turn.role.requests[resource] * outcome.refused - left)
+    return f"a {verdict.facts['limit']} of {missing} more {resource} for {verdict.facts['holder']}"
+
+
 def _larger_node(federation: Federation, outcome: Outcome, at: int, verdict: Verdict) -> str:
     return f"a node with {verdict.facts['needed']} {verdict.facts['resource']} on {federation.names[at]}"
 
@@ -175,6 +191,9 @@ CURES: Mapping[Reason, Callable[[Federation, Outcome, int, Verdict], str]] = {
     Reason.BELOW_MIN_REPLICAS: _words("minReplicas {room}"),
     Reason.OVER_LIMIT: _larger_quota,
     Reason.LIMIT_REACHED: _higher_limit,
+    Reason.OVER_BUDGET: _larger_budget,
+    Reason.OVER_QUOTA: _larger_queue_quota,
+    Reason.OVER_CLUSTER_QUOTA: _words("a larger clusterQuota of queue {queue} for {clusters}"),
     Reason.AT_MAXIMUM: _larger_maximum,
     Reason.NO_WEIGHT: _words("a weight for {cluster} in policy {policy}"),
     Reason.TIER_NOT_OPEN: _open_tier,

@@ -105,7 +105,10 @@ class _Planner:
         return workload.roles[0].replicas if replaced is None else replaced
 
     def keep(self, workload: Workload) -> Outcome | None:
-        """Place what a workload holds and no more; None where that was all, or it starts together: it is recorded."""
+        """Place what a workload holds and no more; None where that was all, or it starts together: it is recorded.
+
+        While it still grows it is not rebalanced: it only leaves clusters that are drained.
+        """
         if workload.gang is not None or len(workload.roles) > 1:
             self.serve(workload)
             return None
@@ -115,8 +118,8 @@ class _Planner:
             self._record(workload, self._place_or_repeat(turn))
             return None
         turn.admit(held)
-        outcome = Outcome(turn, self._settle(turn))
-        self.answer.moves.extend(outcome.moves(self.federation))
+        drained = np.where(self.federation.draining & ~self.federation.silent, turn.held, 0)
+        outcome = Outcome(turn, self._fill(turn, turn.held - drained, False))
         self._take(outcome)
         return outcome
 
@@ -255,7 +258,7 @@ class _Planner:
         for only in label_groups(federation, label, turns) if label else [None]:
             fillings = place_together(
                 federation,
-                self.allowance.named,
+                self.allowance,
                 roles,
                 lambda role, spent: self._turn(workload, role, rule, spent),
                 self._settle,

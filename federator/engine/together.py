@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from federator.engine.allowance import Allowance
 from federator.engine.arrays import Array, Mask
 from federator.engine.federation import Federation
-from federator.engine.named_limits import NamedLimits
 from federator.engine.tiers import Filling
 from federator.engine.turn import Turn
 from federator.model.workload import Role
@@ -20,7 +20,7 @@ MakeTurn = Callable[[Role, Array], Turn]
 
 def place_together(
     federation: Federation,
-    limits: NamedLimits,
+    allowance: Allowance,
     roles: Sequence[Role],
     turn_of: MakeTurn,
     fill: Place,
@@ -30,7 +30,7 @@ def place_together(
 
     Their room is taken already, or, if they do not fit, none of it is.
     """
-    saved, limits_saved = federation.save(), limits.save()
+    saved, before = federation.save(), allowance.save()
     spent = np.zeros(len(federation.names), dtype=np.int64)
     fillings = []
     for role in roles:
@@ -42,12 +42,12 @@ def place_together(
         left = federation.take(turn.eligibility.shape, np.maximum(filling.placed - turn.held, 0))
         if filling.total < turn.wanted or left.any():
             federation.restore(saved)
-            limits.restore(limits_saved)
+            allowance.restore(before)
             return None
-        limits.take(turn, filling.placed)
+        allowance.take_for_now(turn, filling.placed)
         spent += filling.placed
         fillings.append(filling)
-    limits.restore(limits_saved)  # they are taken when the answer is recorded
+    allowance.restore(before)  # they are taken when the answer is recorded
     return fillings
 
 

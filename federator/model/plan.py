@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from federator.model.budget import Spent
 from federator.model.cluster import Cluster
 from federator.model.limits import Limit
 from federator.model.policy import Cohort, Planning, Policy, Queue, QueueUsage
@@ -72,6 +73,7 @@ class Snapshot:
     cohorts: tuple[Cohort, ...] = ()
     usage: tuple[QueueUsage, ...] = ()
     limits: tuple[Limit, ...] = ()
+    spent: tuple[Spent, ...] = ()
 
 
 class Placement(NamedTuple):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from federator.model.budget import Budget
 from federator.model.resources import CPU, Resources
 from federator.model.selectors import Constraint, Selector
 
@@ -140,6 +141,7 @@ class Queue:
     half_life_s: float = 86400.0
     namespace: str = ""
     cluster_quota: Mapping[str, Resources] = field(default_factory=dict)
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     UNSCHEDULABLE = "Unschedulable"
     OVER_LIMIT = "OverLimit"
     LIMIT_REACHED = "LimitReached"
+    OVER_BUDGET = "OverBudget"
     OVER_QUOTA = "OverQuota"
     OVER_CLUSTER_QUOTA = "OverClusterQuota"
     AT_MAXIMUM = "AtMaximum"
@@ -55,6 +56,8 @@ WORDS: Mapping[Reason, str] = {
     Reason.UNSCHEDULABLE: "the cluster reported that such a replica finds no node: {detail}",
     Reason.OVER_LIMIT: "the cluster's quota leaves {left} {resource}, a replica needs {needed}",
     Reason.LIMIT_REACHED: "limit {name} leaves {left} {where}, it needs {needed}{who}",
+    Reason.OVER_BUDGET: "the budget of queue {queue} leaves {left} of {what} in its period of {period}; "
+    "it is expected to cost {needed} here",
     Reason.OVER_QUOTA: "queue {queue} may have no more: the {limit} of {holder} leaves {left} {resource}, "
     "{needed} is needed",
     Reason.OVER_CLUSTER_QUOTA: "queue {queue} may have {left} more such replicas on {clusters} (clusterQuota)",

@@ -27,6 +27,7 @@ from federator.documents import (
     workload_document,
     workload_spec,
 )
+from federator.model.budget import Budget, Cost, Spent
 from federator.model.cluster import Binding, Cluster, Flavor, Health, NodeGroup, Unschedulable
 from federator.model.plan import Holding, Snapshot
 from federator.model.policy import (
@@ -51,6 +52,7 @@ from federator.model.workload import Gang, Input, Lifetime, Role, Workload
 HEAD = "apiVersion: federator.dev/v1alpha1\n"
 NOTHING = Resources((("cpu", 0),))
 """A limit of zero, which differs from none."""
+BUDGET = Budget(86400.0, 1_500_000, 50_000_000)
 names = st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
 amounts = st.dictionaries(st.sampled_from(["cpu", "memory", "nvidia.com/gpu"]), st.integers(1, 10**7)).map(Resources.of)
 labels = st.dictionaries(names, names, max_size=2)
@@ -198,18 +200,19 @@ def test_a_whole_snapshot_is_read_back_as_it_was_written() -> None:
         workloads=(Workload("w", (Role("", 6, Resources.of({"cpu": 500})),), submitted_at_s=900.0),),
         holdings=(Holding("w", "", "cern", 4, unbound=1, age_s=60.0, moved=1),),
         queues=(
-            Queue("atlas", 2, 1, "lhc", Resources.of({"cpu": 10}), half_life_s=60.0, namespace="n"),
+            Queue("atlas", 2, 1, "lhc", Resources.of({"cpu": 10}), half_life_s=60.0, namespace="n", budget=BUDGET),
             Queue("idle", 0, cluster_quota={"ce*": NOTHING, "cern": Resources.of({"cpu": 5})}),
         ),
         planning=Planning(blocked_head="wait", outage_grace_s=30.0),
         cohorts=(Cohort("all", "", 3, NOTHING, lending_limit=NOTHING), Cohort("lhc", "all", borrowing_limit=NOTHING)),
+        spent=(Spent("atlas", Cost(12_345_678, 999)),),
         usage=(QueueUsage("atlas", Resources.of({"cpu": 1, "memory": 2**70 + 1, "nvidia.com/gpu": 10**9})),),
     )
     written = [
         *map(cluster_document, snapshot.clusters),
         *map(workload_document, snapshot.workloads),
         *map(placement_document, snapshot.holdings),
-        queue_document(snapshot.queues[0], snapshot.usage[0]),
+        queue_document(snapshot.queues[0], snapshot.usage[0], snapshot.spent[0]),
         queue_document(snapshot.queues[1]),
         *map(cohort_document, snapshot.cohorts),
         planning_document(snapshot.planning),

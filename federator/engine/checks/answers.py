@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 
 from federator.engine.checks.capacity import certain_room
 from federator.engine.checks.facts import Facts
-from federator.engine.checks.limits import more_by_limits
 from federator.model.cluster import Health
 from federator.model.plan import Placement, Refusal
 from federator.model.reasons import Reason
@@ -58,8 +57,7 @@ def refusals_reasoned(facts: Facts) -> Iterator[str]:
             if verdict.reason is Reason.STAYS_ELSEWHERE and not _gang_rests(facts, refusal.workload):
                 yield f"{refusal.workload}: nothing keeps it off {name}, yet it is refused"
             workload, role = facts.workloads[refusal.workload], facts.role(refusal.workload, refusal.role)
-            room = certain_room(facts, workload, role, facts.clusters[name])
-            if verdict.reason is Reason.NO_ROOM and min(room, more_by_limits(facts, workload, role, name)) > 0:
+            if verdict.reason is Reason.NO_ROOM and certain_room(facts, workload, role, facts.clusters[name]) > 0:
                 yield f"{refusal.workload}: {name} is said to have no room, but has some"
 
 

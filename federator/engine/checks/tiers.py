@@ -7,7 +7,6 @@ from fractions import Fraction
 
 from federator.engine.checks.capacity import certain_room
 from federator.engine.checks.facts import Facts
-from federator.engine.checks.limits import more_by_limits
 from federator.model.cluster import Cluster, Health
 from federator.model.plan import shape_key
 from federator.model.policy import FULL_PPM
@@ -64,8 +63,7 @@ def _had_room(facts: Facts, workload: Workload, earlier: int, place: int) -> Ite
     if not _below_fill(facts, workload, earlier, needed):
         return
     for cluster in _could_take(facts, workload, earlier):
-        room = min(certain_room(facts, workload, role, cluster), more_by_limits(facts, workload, role, cluster.name))
-        if cluster.health is Health.UP and room >= needed:
+        if cluster.health is Health.UP and certain_room(facts, workload, role, cluster) >= needed:
             yield f"{workload.name} grew in tier {place} while {cluster.name} of tier {earlier} had room"
 
 
