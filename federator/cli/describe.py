@@ -58,6 +58,11 @@ def explain(found: Json) -> None:
         ]
         say("")
         table([*headings, "WHY NOT MORE"], [_share(one, roles) for one in shares])
+    if flavors := found.get("flavors") or ():
+        roles = any(one.get("role") for one in flavors)
+        say("\nWhich nodes it uses first:")
+        headings = ["CLUSTER", *(["ROLE"] if roles else []), "FLAVOR", "RANK", "FITS", "COULD FIT", "PRICE/H"]
+        table([*headings, "WHY NOT"], [_flavor(one, roles) for one in flavors])
     for title, lines in (
         ("What the clusters say of its replicas:", [_note(note) for note in found.get("notes") or ()]),
         ("Any of these would let it start (more):", list(found.get("cures") or ())),
@@ -87,6 +92,12 @@ def _share(one: Json, roles: bool) -> list[Any]:
         one.get("replicas"),
         one.get("message"),
     ]
+
+
+def _flavor(one: Json, roles: bool) -> list[Any]:
+    role = [one.get("role")] if roles else []
+    numbers = [one.get("rank"), one.get("room"), one.get("couldAdd") or "", one.get("price") or ""]
+    return [one.get("cluster"), *role, one.get("flavor"), *numbers, one.get("message")]
 
 
 def _note(note: Json) -> str:

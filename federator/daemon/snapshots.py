@@ -19,6 +19,7 @@ from federator.daemon.state import Member, State
 from federator.daemon.timing import Turns
 from federator.model.cluster import Cluster, Health
 from federator.model.intent import Observation, ObservedIntent
+from federator.model.limits import Limit
 from federator.model.plan import Exclusion, Holding, Snapshot, TierClock
 from federator.model.policy import Cohort, MoveBudget, Planning, Policy, Queue, QueueUsage
 from federator.model.resources import Resources
@@ -38,6 +39,7 @@ class Picture:
     policies: tuple[Policy, ...]
     queues: tuple[Queue, ...]
     cohorts: tuple[Cohort, ...]
+    limits: tuple[Limit, ...]
     planning: Planning
     clocks: tuple[tuple[tuple[str, str, str], float], ...]
     exclusions: tuple[tuple[tuple[str, str], str], ...]
@@ -53,6 +55,7 @@ class Picture:
             policies=self.policies,
             queues=self.queues,
             cohorts=self.cohorts,
+            limits=self.limits,
             planning=self.planning,
             clocks=tuple(TierClock(*key, since_s) for key, since_s in sorted(self.clocks)),
             exclusions=tuple(Exclusion(*key, detail) for key, detail in sorted(self.exclusions)),
@@ -95,6 +98,7 @@ class Snapshots:
             policies=state.policies,
             queues=state.queues,
             cohorts=state.cohorts,
+            limits=state.limits,
             planning=state.planning,
             clocks=tuple(state.clocks.items()),
             exclusions=tuple(state.exclusions.items()),

@@ -17,6 +17,7 @@ from federator.documents import WorkloadSpec
 from federator.model.cluster import Cluster, Health, Unschedulable
 from federator.model.indexset import IndexSet
 from federator.model.intent import WHOLE, Intent, IntentState, Observation, ObservedIntent
+from federator.model.limits import Limit
 from federator.model.plan import Plan, Refusal, Snapshot
 from federator.model.policy import Cohort, Planning, Policy, Queue
 from federator.model.records import StoredObject, WorkloadRecord, WorkloadState
@@ -113,6 +114,7 @@ class State:
         self.policies: tuple[Policy, ...] = ()
         self.queues: tuple[Queue, ...] = ()
         self.cohorts: tuple[Cohort, ...] = ()
+        self.limits: tuple[Limit, ...] = ()
         self.planning = Planning()
         self.objects: dict[tuple[str, str], StoredObject] = {}
         self.file_objects: dict[tuple[str, str], tuple[Mapping[str, Any], str]] = {}

@@ -13,6 +13,7 @@ from federator.documents.expressions import (
     workload_variables,
 )
 from federator.documents.kinds import KINDS
+from federator.documents.limit import limit_document, to_limit
 from federator.documents.offline import to_snapshot
 from federator.documents.problems import DocumentErrors, Problem, did_you_mean
 from federator.documents.reading import read_files, read_objects, read_text
@@ -50,6 +51,7 @@ __all__ = [
     "did_you_mean",
     "flavor_variables",
     "json_schema",
+    "limit_document",
     "placement_document",
     "planning_document",
     "policy_document",
@@ -62,6 +64,7 @@ __all__ = [
     "stamped",
     "to_cluster",
     "to_cohort",
+    "to_limit",
     "to_planning",
     "to_policy",
     "to_queue",

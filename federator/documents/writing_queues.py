@@ -6,23 +6,30 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
+from federator.documents.budget import write_budget, write_cost
 from federator.documents.quantities import format_duration, format_quantity, format_resources
 from federator.documents.written import Raw, document_of
+from federator.model.budget import Spent
 from federator.model.policy import BILLIONTHS, Cohort, Queue, QueueUsage
 
 
-def queue_document(queue: Queue, usage: QueueUsage | None = None) -> Raw:
-    """A Queue document, with what the queue used lately where that is given."""
+def queue_document(queue: Queue, usage: QueueUsage | None = None, spent: Spent | None = None) -> Raw:
+    """A Queue document, with what the queue used lately and what it has spent where that is given."""
     spec: Raw = {
         "priority": queue.priority or None,
         "cohort": queue.cohort,
         **_sharing(queue),
         "halfLife": format_duration(queue.half_life_s),
         "namespace": queue.namespace,
+        "budget": write_budget(queue.budget),
         "clusterQuota": {name: format_resources(limits) for name, limits in sorted(queue.cluster_quota.items())},
     }
+    observed: Raw = {}
     if usage is not None:
-        spec["observed"] = _observed(usage)
+        observed |= _observed(usage)
+    if spent is not None:
+        observed["spent"] = write_cost(spent.cost)
+    spec["observed"] = observed
     return document_of("Queue", queue.name, spec)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from federator.model.plan import Explanation, Plan, QueueShare, Share
+from federator.model.plan import Explanation, FlavorShare, Plan, QueueShare, Share
 from federator.model.resources import in_base_units
 
 
@@ -81,6 +81,7 @@ def explanation_document(explanation: Explanation) -> dict[str, Any]:
         "source": explanation.policy_source,
         "position": explanation.position,
         "clusters": [_share_document(share, several) for share in explanation.shares],
+        "flavors": [_flavor_document(share, several) for share in explanation.flavors],
         "cures": list(explanation.cures),
         "queue": explanation.queue.name,
         "queuePosition": explanation.queue_position,
@@ -113,6 +114,20 @@ def _share_document(share: Share, several: bool) -> dict[str, Any]:
         "running": share.held,
         "share": None if share.ideal is None else round(share.ideal, 3),
         "replicas": share.replicas,
+        "reason": share.verdict.reason.value if share.verdict else None,
+        "message": share.verdict.message if share.verdict else None,
+    }
+
+
+def _flavor_document(share: FlavorShare, several: bool) -> dict[str, Any]:
+    return {
+        **({"role": share.role} if several else {}),
+        "cluster": share.cluster,
+        "flavor": share.flavor,
+        "rank": share.rank,
+        "room": share.room,
+        "couldAdd": share.extra,
+        "price": share.price,
         "reason": share.verdict.reason.value if share.verdict else None,
         "message": share.verdict.message if share.verdict else None,
     }

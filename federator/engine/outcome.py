@@ -96,6 +96,8 @@ class Outcome:
             together=self.together,
             held_back=turn.held_back if filling.total >= turn.admitted else None,
             caps=tuple(turn.caps),
+            limits=tuple(turn.limits),
+            purses=tuple(turn.purses),
             queue=turn.workload.queue,
         )
 

@@ -262,7 +262,12 @@ class _Planner:
         fillings: list[Filling] | None = None
         for only in label_groups(federation, label, turns) if label else [None]:
             fillings = place_together(
-                federation, roles, lambda role, spent: self._turn(workload, role, rule, spent), self._settle, only
+                federation,
+                self.allowance,
+                roles,
+                lambda role, spent: self._turn(workload, role, rule, spent),
+                self._settle,
+                only,
             )
             if fillings is not None:
                 break

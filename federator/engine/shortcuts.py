@@ -57,5 +57,6 @@ class Shortcuts:
     @staticmethod
     def _kind(turn: Turn) -> Hashable:
         """What the answer depends on. Kinds are made once: they are their own names."""
-        least = min(turn.workload.min_replicas, turn.wanted)
-        return id(turn.kind), turn.workload.queue, turn.wanted, turn.admitted, least
+        workload, costs_by = turn.workload, turn.workload.duration_s if turn.purses else None
+        least = min(workload.min_replicas, turn.wanted)
+        return id(turn.kind), workload.queue, turn.wanted, turn.admitted, least, turn.role.limits, costs_by

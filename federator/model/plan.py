@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from federator.model.budget import Spent
 from federator.model.cluster import Cluster
+from federator.model.limits import Limit
 from federator.model.policy import Cohort, Planning, Policy, Queue, QueueUsage
 from federator.model.reasons import Verdict
 from federator.model.resources import Resources
@@ -71,6 +73,8 @@ class Snapshot:
     exclusions: tuple[Exclusion, ...] = ()
     cohorts: tuple[Cohort, ...] = ()
     usage: tuple[QueueUsage, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    spent: tuple[Spent, ...] = ()
 
 
 class Placement(NamedTuple):
@@ -176,6 +180,25 @@ class QueueShare:
 
 
 @dataclass(frozen=True, slots=True)
+class FlavorShare:
+    """What the planner saw of one flavor of a cluster for a role.
+
+    ``rank`` counts from 1: flavors of a lower rank are used first; None where it may not be used (``verdict`` says
+    why). ``room`` is how many more replicas fit on its nodes that exist, ``extra`` on those that an autoscaler could
+    add; ``price`` what one costs there for an hour.
+    """
+
+    role: str
+    cluster: str
+    flavor: str
+    rank: int | None
+    room: int
+    extra: int
+    price: float
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Why a workload is where it is. ``cures`` are changes, in words, any of which would let it start (more)."""
 
@@ -185,6 +208,7 @@ class Explanation:
     position: int
     """Place in the order of service, counted from 1; 0 under the fair order, in which queues take turns."""
     shares: tuple[Share, ...]
+    flavors: tuple[FlavorShare, ...] = ()
     cures: tuple[str, ...] = ()
     queue: QueueShare = QueueShare("")
     queue_position: int = 0

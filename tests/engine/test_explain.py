@@ -51,6 +51,11 @@ def test_cerns_own_preference_lands_six_and_three() -> None:
             {"cluster": "exoscale", "tier": "all", "room": 16, "weight": 20, "min": 0, "max": 3, **nothing_yet}
             | {"share": 1.5, "replicas": 3},
         ],
+        "flavors": [
+            {"cluster": name, "flavor": "standard", "rank": 1, "room": room, "couldAdd": 0, "price": 0.0}
+            | {"reason": None, "message": None}
+            for name, room in (("cern", 80), ("exoscale", 16))
+        ],
         "cures": [],
         "queue": "default",
         "queuePosition": 1,

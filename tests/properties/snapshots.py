@@ -6,9 +6,24 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
+from federator.model.budget import Budget, Cost, Spent
 from federator.model.cluster import Binding, Cluster, Flavor, Health, NodeGroup, Unschedulable
+from federator.model.limits import Limit
 from federator.model.plan import Exclusion, Holding, Plan, Snapshot, TierClock, shape_key
-from federator.model.policy import Bounds, Cohort, Match, MoveBudget, Planning, Policy, Queue, Rebalance, Stay, Tier
+from federator.model.policy import (
+    Bounds,
+    Cohort,
+    FlavorChoice,
+    FlavorOrder,
+    Match,
+    MoveBudget,
+    Planning,
+    Policy,
+    Queue,
+    Rebalance,
+    Stay,
+    Tier,
+)
 from federator.model.resources import Resources
 from federator.model.selectors import Constraint, Requirement, Selector, Taint, Toleration
 from federator.model.workload import Gang, Role, Workload
@@ -29,6 +44,11 @@ def sites(value: str) -> Constraint:
     return Constraint(Selector((Requirement("site", "In", (value,)),)))
 
 
+ORDERS = (FlavorOrder((FlavorChoice(("f1",)), FlavorChoice(constraint=sites("cloud")))), FlavorOrder(by_price=True))
+BUDGETS = (Budget(86400.0, 20_000), Budget(3600.0, None, 30_000), Budget(86400.0, 40_000, 9_000))
+MATLAB = Resources.of({"matlab": 1})
+
+
 @st.composite
 def flavors(draw: st.DrawFn, name: str) -> Flavor:
     """A few nodes, some of them in use."""
@@ -42,7 +62,8 @@ def flavors(draw: st.DrawFn, name: str) -> Flavor:
     taints = draw(st.sampled_from(((), (), (Taint("dedicated"),), (Taint("slow", effect="PreferNoSchedule"),))))
     extra = draw(st.sampled_from((0, 0, 0, 2)))
     labels = draw(st.sampled_from(LABELS))
-    return Flavor(name, count, whole, tuple(groups), labels, taints, max_count=count + extra if extra else 0)
+    price = draw(st.sampled_from(({}, {}, {"cpu": 50.0})))
+    return Flavor(name, count, whole, tuple(groups), labels, taints, count + extra if extra else 0, price=price)
 
 
 @st.composite
@@ -64,8 +85,18 @@ def clusters(draw: st.DrawFn, name: str) -> Cluster:
         limits=draw(st.sampled_from((None,) * 5 + (Resources((("cpu", 3000),)), amounts(20, 20)))),
         abilities=draw(st.sampled_from((frozenset({"container", "service"}),) * 5 + (frozenset({"container"}),))),
         price=draw(st.sampled_from(({}, {"cpu": 100.0}, {"cpu": 250.5}))),
+        carbon_g_per_kwh=draw(st.sampled_from((0.0, 40.0, 300.5))),
+        power_w=draw(st.sampled_from(({}, {"cpu": 8.0}))),
         unschedulable=draw(st.sampled_from(((),) * 8 + ((Unschedulable(amounts(3, 3), "no node"),),))),
     )
+
+
+@st.composite
+def limits(draw: st.DrawFn, name: str) -> Limit:
+    """A limit that is sometimes short, and sometimes passed already."""
+    count = draw(st.sampled_from((None, 0, 3, 8, 20)))
+    on = st.sampled_from((0, 1, 4, 30))
+    return Limit(name, count, draw(st.dictionaries(st.sampled_from((*NAMES, "*")), on, max_size=2)))
 
 
 @st.composite
@@ -111,6 +142,7 @@ def policies(draw: st.DrawFn, name: str) -> Policy:
         bounds=bounds,
         stay=Stay(draw(st.sampled_from(Rebalance)), draw(st.sampled_from((0.0, 600.0))), budget),
         replicas=draw(st.sampled_from((None,) * 9 + (5,))),
+        flavors=draw(st.sampled_from((FlavorOrder(),) * 4 + ORDERS)),
     )
 
 
@@ -124,6 +156,7 @@ def roles(draw: st.DrawFn, name: str) -> Role:
         amounts(draw(st.integers(0, 4)), draw(st.integers(0, 4)), gpu),
         flavors=draw(st.sampled_from((Constraint(),) * 5 + (sites("cloud"),))),
         tolerations=draw(st.sampled_from(((), (), (Toleration("dedicated", "Exists"),)))),
+        limits=draw(st.sampled_from((Resources(),) * 4 + (MATLAB, Resources.of({"matlab": 2, "database": 1})))),
     )
 
 
@@ -143,6 +176,7 @@ def workloads(draw: st.DrawFn, name: str) -> Workload:
         min_replicas=min(draw(st.sampled_from((1, 1, 1, 4))), max(1, total)),
         gang=draw(st.sampled_from(scopes)),
         clusters=draw(st.sampled_from((Constraint(),) * 5 + (sites("on-prem"),))),
+        duration_s=draw(st.sampled_from((None, None, 3600.0, 10.5))),
         needs=draw(st.sampled_from((frozenset({"container"}),) * 4 + (frozenset({"service"}),))),
     )
 
@@ -165,6 +199,7 @@ def holdings(draw: st.DrawFn, members: list[Cluster], served: list[Workload]) ->
                             unbound=draw(st.sampled_from((0, 0, 1, replicas))),
                             age_s=draw(st.sampled_from((0.0, 3600.0))),
                             moved=draw(st.sampled_from((0, 0, 1))),
+                            leaving=draw(st.sampled_from((0, 0, 0, 2))),
                         )
                     )
     return held
@@ -204,6 +239,7 @@ def queues(draw: st.DrawFn, name: str) -> Queue:
         borrowing_limit=draw(limit) if bounded else None,
         lending_limit=draw(limit) if bounded else None,
         cluster_quota=draw(caps) if bounded else {},
+        budget=draw(st.sampled_from((None, None, *BUDGETS))),
     )
 
 
@@ -237,6 +273,8 @@ def snapshots(draw: st.DrawFn, *, fresh: bool = False) -> Snapshot:
         ),
         clocks=tuple(clocks),
         exclusions=tuple(refused),
+        spent=(Spent("atlas", draw(st.sampled_from((Cost(), Cost(5_000, 100))))),),
+        limits=tuple(draw(limits(name)) for name in ("database", "matlab") if draw(st.booleans())),
     )
 
 

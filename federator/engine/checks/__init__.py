@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from federator.engine.checks.answers import answered, gangs_whole, refusals_reasoned
+from federator.engine.checks.budgets import blamed_budgets_are_spent, budgets_kept
 from federator.engine.checks.capacity import within_capacity, within_limits
 from federator.engine.checks.facts import Facts
+from federator.engine.checks.limits import blamed_limits_are_reached, limits_kept
 from federator.engine.checks.moves import moves_legal
 from federator.engine.checks.quotas import within_cluster_quotas, within_quotas
 from federator.engine.checks.rules import hard_rules_kept, maxima_kept
@@ -20,6 +22,10 @@ CHECKS = (
     within_quotas,
     within_cluster_quotas,
     within_capacity,
+    limits_kept,
+    blamed_limits_are_reached,
+    budgets_kept,
+    blamed_budgets_are_spent,
     gangs_whole,
     tiers_in_order,
     moves_legal,
