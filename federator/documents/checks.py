@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
+from federator.documents.checks_cohorts import check_cohorts
 from federator.documents.complaints import Path
 from federator.documents.entries import Entry
 from federator.documents.kinds import KINDS
@@ -15,11 +16,13 @@ SINGLE = ("Planning", "Configuration")
 """Kinds of which a federation has one."""
 
 
-def check_together(entries: list[Entry], clusters: Iterable[str] | None) -> tuple[list[Problem], list[Problem]]:
+def check_together(
+    entries: list[Entry], clusters: Iterable[str] | None, cohorts: Mapping[str, str]
+) -> tuple[list[Problem], list[Problem]]:
     """Errors and warnings. Works on what was handed in, so that one bad document hides nothing of the others.
 
     ``clusters``: names that exist besides those in the documents. Where no cluster is known at all (policies read by
-    themselves), names of clusters are not checked.
+    themselves), names of clusters are not checked. ``cohorts``: the parents of those that exist besides, by name.
     """
     here = [entry for entry in entries if isinstance(entry.raw, Mapping)]
     names = {entry.name for entry in here if entry.kind == "Cluster"} - {""}
@@ -35,7 +38,9 @@ def check_together(entries: list[Entry], clusters: Iterable[str] | None) -> tupl
     if workloads:
         warnings.extend(_preferences_for_nothing(here, workloads))
     warnings.extend(_unknown_queues(here))
-    return errors, warnings
+    warnings.extend(_unknown_limits(here))
+    of_cohorts, slips = check_cohorts(here, cohorts)
+    return [*errors, *of_cohorts], [*warnings, *slips]
 
 
 def _is_workload(entry: Entry) -> bool:
@@ -83,6 +88,13 @@ def _named_clusters(entry: Entry) -> Iterator[tuple[Path, object, bool]]:
         for name in _keys(entry.at("spec", "clusters")):
             if name != "*":
                 yield ("spec", "clusters", name), name, True
+    elif entry.kind == "Queue":
+        for name in _keys(entry.at("spec", "clusterQuota")):
+            yield ("spec", "clusterQuota", name), name, True
+    elif entry.kind == "Limit":
+        for name in _keys(entry.at("spec", "clusters")):
+            if name != "*":
+                yield ("spec", "clusters", name), name, True
     elif entry.kind == "Placement":
         yield ("spec", "cluster"), entry.at("spec", "cluster"), False
     elif entry.kind == "Workload":
@@ -112,7 +124,8 @@ def _unknown_clusters(entry: Entry, known: set[str]) -> Iterator[Problem]:
             continue
         if any(sign in name for sign in "*?["):
             if not any(fnmatchcase(cluster, name) for cluster in known):
-                yield entry.problem(path, f"no cluster matches '{name}'", did_you_mean(name, known, what="clusters"))
+                cure = did_you_mean(name, known, what="clusters")
+                yield entry.problem(path, f"no cluster matches '{name}'", cure, at_key=is_key)
         else:
             cure = did_you_mean(name, known, what="clusters")
             yield entry.problem(path, f"no cluster is called '{name}'", cure, at_key=is_key)
@@ -155,3 +168,18 @@ def _unknown_queues(entries: list[Entry]) -> Iterator[Problem]:
         if entry.kind == "Workload" and isinstance(name, str) and name and name not in queues:
             cure = did_you_mean(name, queues, what="queues")
             yield entry.problem(("spec", "queue"), f"no Queue is called '{name}'; it gets one with the defaults", cure)
+
+
+def _unknown_limits(entries: list[Entry]) -> Iterator[Problem]:
+    """A limit that nobody has set limits nothing; where some are set, another name may be a slip."""
+    limits = {entry.name for entry in entries if entry.kind == "Limit"} - {""}
+    for entry in entries if limits else ():
+        if entry.kind != "Workload":
+            continue
+        places: list[Path] = [("spec", "limits")]
+        places += [("spec", "roles", index, "limits") for index, _ in _items(entry.at("spec", "roles"))]
+        for place in places:
+            for name in _keys(entry.at(*place)):
+                if name not in limits:
+                    cure = did_you_mean(name, limits, what="limits")
+                    yield entry.problem((*place, name), f"no Limit is called '{name}'", cure, at_key=True)

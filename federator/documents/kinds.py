@@ -8,8 +8,9 @@ from federator.documents.cluster import ClusterDocument
 from federator.documents.common import API_VERSION, Envelope
 from federator.documents.configuration import ConfigurationDocument
 from federator.documents.later import BackfillDocument, PolicyTestDocument
+from federator.documents.limit import LimitDocument
 from federator.documents.policy import RSP_VERSIONS, PolicyDocument, PreferenceDocument
-from federator.documents.queue import PlacementDocument, PlanningDocument, QueueDocument
+from federator.documents.queue import CohortDocument, PlacementDocument, PlanningDocument, QueueDocument
 from federator.documents.scenario import ScenarioDocument
 from federator.documents.workload import WorkloadDocument
 
@@ -19,6 +20,8 @@ KINDS: Mapping[str, type[Envelope]] = {
     "PlacementPolicy": PolicyDocument,
     "ReplicaSchedulingPreference": PreferenceDocument,
     "Queue": QueueDocument,
+    "Cohort": CohortDocument,
+    "Limit": LimitDocument,
     "Planning": PlanningDocument,
     "Placement": PlacementDocument,
     "Backfill": BackfillDocument,

@@ -1,4 +1,4 @@
-"""The kinds Queue, Planning and Placement: who waits where, how planning goes, and what runs already."""
+"""The kinds Queue, Cohort, Planning and Placement: who waits where, how planning goes, and what runs already."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from federator.documents.budget import BudgetPart, SpentPart
 from federator.documents.common import API_VERSION, Envelope, Metadata, ShortMetadata
 from federator.documents.fields import (
-    MAX_WEIGHT,
     Duration,
+    Glob,
     Name,
     Part,
     Priority,
     Quantities,
     Replicas,
     ShortName,
+    Weight,
     check_expression,
     wrong,
 )
@@ -34,17 +36,28 @@ def _order(value: str) -> str:
     return value
 
 
+class ObservedQueuePart(Part):
+    """What was seen of a queue."""
+
+    lately: Quantities = Field(default_factory=dict)
+    """What it used lately: a mean in which what is a half-life old counts half."""
+    spent: SpentPart = SpentPart()
+    """What it has spent of its budget in the period that runs."""
+
+
 class QueueSpec(Part):
     """The line a group waits in."""
 
-    weight: Annotated[int, Field(strict=True, ge=1, le=MAX_WEIGHT)] = 1
-    """Its share beside other queues. (Fair shares are later work; the field is checked.)"""
+    weight: Weight = 1
+    """Its share beside other queues of its cohort. 0: it is served after all others, and first gives back what it
+    borrowed."""
     priority: Priority = 0
     """The larger is served first, before the priorities of workloads count."""
     cohort: str = ""
     """Queues of one cohort lend each other what they do not use."""
     quota: Quantities | None = None
-    """What its workloads may use together. Resources not named have no limit. (Quotas are later work.)"""
+    """What its workloads may use together without borrowing. A resource for which nobody in its cohort has a quota has
+    no limit; where others have one, what is not named here is 0."""
     borrowing_limit: Quantities | None = None
     """How much more of its cohort's it may use; left out: all that is lent."""
     lending_limit: Quantities | None = None
@@ -53,6 +66,13 @@ class QueueSpec(Part):
     """How fast past use is forgotten."""
     namespace: Name | None = None
     """The namespace of its workloads at Kubernetes clusters with `namespacePerQueue`; left out: its name."""
+    cluster_quota: dict[Glob, Quantities] = Field(default_factory=dict)
+    """The most it may use on a cluster, or on all clusters together that a glob matches: names or globs, and amounts.
+    All that match hold. Resources not named have no limit there."""
+    budget: BudgetPart | None = None
+    """What its workloads may cost together in each period; left out: as much as they like."""
+    observed: ObservedQueuePart | None = None
+    """What was seen of it, in documents written by `federator snapshot`, for offline plans."""
 
 
 class QueueDocument(Envelope):
@@ -68,12 +88,40 @@ class QueueDocument(Envelope):
     """Its share and its quota."""
 
 
+class CohortSpec(Part):
+    """Queues and cohorts that lend each other what they do not use."""
+
+    parent: str = ""
+    """The cohort that this one is in."""
+    weight: Weight = 1
+    """Its share beside other queues and cohorts of its parent. 0: it is served after all others."""
+    quota: Quantities | None = None
+    """What it has for those in it, besides their own quotas."""
+    borrowing_limit: Quantities | None = None
+    """How much more of its parent's those in it may use; left out: all that is lent."""
+    lending_limit: Quantities | None = None
+    """How much of what is in it others may use; left out: all that is idle."""
+
+
+class CohortDocument(Envelope):
+    """Queues and cohorts that lend each other what they do not use. A cohort that queues name and that is nowhere
+    declared has nothing of its own."""
+
+    api_version: Literal["federator.dev/v1alpha1"] = API_VERSION
+    """The version of this kind."""
+    kind: Literal["Cohort"] = "Cohort"
+    """The kind."""
+    metadata: ShortMetadata
+    """Its name, which queues give as their cohort and cohorts as their parent."""
+    spec: CohortSpec = CohortSpec()
+    """Its share and its quota."""
+
+
 class PlanningSpec(Part):
     """What the daemon, `plan` and `simulate` all read."""
 
     order: Annotated[str, Field(strict=True, min_length=1), AfterValidator(_order)] = "fifo"
-    """fifo, fair, shortest, f1, or an [expression](expressions.md) over `workload`, the smallest first. (All but
-    fifo are later work; the field is checked.)"""
+    """fifo, fair, shortest, f1, or an [expression](expressions.md) over `workload`, the smallest first."""
     blocked_head: Literal["pass", "wait"] = "pass"
     """Whether workloads may pass one before them that does not fit now."""
     backfilling: Literal["none", "easy", "conservative"] = "none"

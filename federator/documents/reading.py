@@ -27,11 +27,16 @@ STDIN = "<stdin>"
 
 
 def read_files(
-    paths: Sequence[str | Path], *, stdin: BinaryIO | None = None, clusters: Iterable[str] | None = None
+    paths: Sequence[str | Path],
+    *,
+    stdin: BinaryIO | None = None,
+    clusters: Iterable[str] | None = None,
+    cohorts: Mapping[str, str] | None = None,
 ) -> Documents:
     """The documents in files, in folders (all YAML and JSON below them, sorted), and for ``-`` in ``stdin``.
 
-    ``clusters`` are names that exist besides those in the documents. Raises DocumentErrors.
+    ``clusters`` are names that exist besides those in the documents, ``cohorts`` the parents of those that do, by name.
+    Raises DocumentErrors.
     """
     problems: list[Problem] = []
     entries: list[Entry] = []
@@ -46,21 +51,32 @@ def read_files(
             if real not in seen:
                 seen.add(real)
                 _read_file(path, entries, problems)
-    return _together(entries, problems, clusters)
+    return _together(entries, problems, clusters, cohorts)
 
 
-def read_text(text: str, name: str = "<text>", clusters: Iterable[str] | None = None) -> Documents:
+def read_text(
+    text: str,
+    name: str = "<text>",
+    clusters: Iterable[str] | None = None,
+    cohorts: Mapping[str, str] | None = None,
+) -> Documents:
     """The documents in a text; ``name`` is what errors call it (JSON, where it ends so). Raises DocumentErrors."""
     problems: list[Problem] = []
     entries: list[Entry] = []
     _read_text(text, name, entries, problems)
-    return _together(entries, problems, clusters)
+    return _together(entries, problems, clusters, cohorts)
 
 
 def read_objects(
-    objects: Iterable[Mapping[str, Any]], name: str = "<request>", clusters: Iterable[str] | None = None
+    objects: Iterable[Mapping[str, Any]],
+    name: str = "<request>",
+    clusters: Iterable[str] | None = None,
+    cohorts: Mapping[str, str] | None = None,
 ) -> Documents:
-    """Documents that are JSON values already. Raises DocumentErrors; places in it have no line."""
+    """Documents that are JSON values already; what exists besides is given as to ``read_files``.
+
+    Raises DocumentErrors; places in it have no line.
+    """
     problems: list[Problem] = []
     entries: list[Entry] = []
     for value in objects:
@@ -69,7 +85,7 @@ def read_objects(
             entries.extend(_split(Entry(name, value)))
         else:
             problems.append(Problem(name, message=fault, cure="flatten it, or split it"))
-    return _together(entries, problems, clusters)
+    return _together(entries, problems, clusters, cohorts)
 
 
 def _files_in(path: Path, problems: list[Problem]) -> Iterator[Path]:
@@ -140,7 +156,12 @@ def _split(entry: Entry) -> Iterator[Entry]:
         yield Entry(entry.file, item, places[index] if places else None)
 
 
-def _together(entries: list[Entry], problems: list[Problem], clusters: Iterable[str] | None) -> Documents:
+def _together(
+    entries: list[Entry],
+    problems: list[Problem],
+    clusters: Iterable[str] | None,
+    cohorts: Mapping[str, str] | None,
+) -> Documents:
     """Each entry as a typed document, then all of them checked against each other."""
     documents = []
     for entry in entries:
@@ -148,7 +169,7 @@ def _together(entries: list[Entry], problems: list[Problem], clusters: Iterable[
             documents.append(read_document(entry))
         except DocumentErrors as error:
             problems.extend(error.problems)
-    found, warnings = check_together(entries, clusters)
+    found, warnings = check_together(entries, clusters, cohorts or {})
     if problems or found:
         raise DocumentErrors((*problems, *found))
     return Documents(tuple(documents), tuple(sorted(warnings)))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any
 
-from federator.documents.common import API_VERSION
 from federator.documents.documents import Document
 from federator.documents.fields import Part
 from federator.documents.policy import RSP_VERSIONS
@@ -21,13 +19,12 @@ from federator.documents.quantities import (
 )
 from federator.documents.translate import ABILITIES
 from federator.documents.workload import WorkloadBody
+from federator.documents.written import Raw, document_of, said
 from federator.model.cluster import Cluster, Flavor, Health, NodeGroup
 from federator.model.plan import Holding
-from federator.model.policy import FULL_PPM, Bounds, Planning, Policy, Queue, Tier
+from federator.model.policy import FULL_PPM, Bounds, Planning, Policy, Tier
 from federator.model.selectors import Constraint, Requirement, Selector, Taint, Toleration
 from federator.model.workload import Role, Workload
-
-Raw = dict[str, Any]
 
 
 def canonical(document: Document) -> Raw:
@@ -45,23 +42,9 @@ def canonical(document: Document) -> Raw:
     return {"apiVersion": document.api_version, "kind": document.kind, "metadata": metadata, "spec": spec}
 
 
-def _document(kind: str, name: str, spec: Raw, labels: Mapping[str, str] | None = None) -> Raw:
-    metadata: Raw = {"name": name, **({"labels": dict(labels)} if labels else {})}
-    return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": _said(spec)}
-
-
-def _said(values: Raw) -> Raw:
-    """Without what says nothing: None, and what is empty or false."""
-    return {
-        key: value
-        for key, value in values.items()
-        if value is not None and value is not False and value not in ("", {}, [])
-    }
-
-
 def cluster_document(cluster: Cluster) -> Raw:
     """A Cluster document with what is observed of it; settings of its provider are left out."""
-    observed = _said(
+    observed = said(
         {
             "health": str(cluster.health) if cluster.health is not Health.UP else None,
             "message": cluster.health_message,
@@ -80,25 +63,31 @@ def cluster_document(cluster: Cluster) -> Raw:
     spec = {
         "provider": cluster.provider,
         "binding": str(cluster.binding) if cluster.binding != "spread" else None,
-        "price": {name: micro * price_unit(name) / 1_000_000 for name, micro in sorted(cluster.price.items())},
+        "price": _prices(cluster.price),
         "carbonIntensity": cluster.carbon_g_per_kwh or None,
+        "power": dict(sorted(cluster.power_w.items())),
         "cordoned": cluster.cordoned,
         "observed": observed,
     }
-    document = _document("Cluster", cluster.name, spec, cluster.labels)
+    document = document_of("Cluster", cluster.name, spec, cluster.labels)
     if cluster.flavors is not None:
         document["spec"]["flavors"] = [_flavor(flavor) for flavor in cluster.flavors]
     return document
 
 
+def _prices(prices: Mapping[str, float]) -> Raw:
+    return {name: micro * price_unit(name) / 1_000_000 for name, micro in sorted(prices.items())}
+
+
 def _flavor(flavor: Flavor) -> Raw:
     free = flavor.nodes == ((NodeGroup(flavor.allocatable, flavor.count),) if flavor.count else ())
-    written = _said(
+    written = said(
         {
             "maxCount": flavor.max_count if flavor.max_count > flavor.count else None,
             "bootTime": format_duration(flavor.boot_time_s) if flavor.boot_time_s else None,
             "labels": dict(flavor.labels),
             "taints": [_taint(taint) for taint in flavor.taints],
+            "price": _prices(flavor.price),
         }
     )
     if not free:
@@ -113,7 +102,7 @@ def _flavor(flavor: Flavor) -> Raw:
 
 
 def _taint(taint: Taint) -> Raw:
-    return _said({"key": taint.key, "value": taint.value, "effect": taint.effect})
+    return said({"key": taint.key, "value": taint.value, "effect": taint.effect})
 
 
 def workload_document(workload: Workload) -> Raw:
@@ -139,8 +128,8 @@ def workload_document(workload: Workload) -> Raw:
     if len(roles) == 1 and not roles[0].name:
         spec = {**spec, "replicas": roles[0].replicas, **_role(roles[0])}
     else:
-        spec["roles"] = [{"name": role.name, "replicas": role.replicas, **_said(_role(role))} for role in roles]
-    return _document("Workload", workload.name, spec, workload.labels)
+        spec["roles"] = [{"name": role.name, "replicas": role.replicas, **said(_role(role))} for role in roles]
+    return document_of("Workload", workload.name, spec, workload.labels)
 
 
 def _role(role: Role) -> Raw:
@@ -148,15 +137,16 @@ def _role(role: Role) -> Raw:
         "requests": format_resources(role.requests),
         "flavors": _constraint(role.flavors),
         "tolerations": [_toleration(one) for one in role.tolerations],
+        "limits": dict(role.limits),
     }
 
 
 def _toleration(one: Toleration) -> Raw:
-    return _said({"key": one.key, "operator": one.operator, "value": one.value, "effect": one.effect})
+    return said({"key": one.key, "operator": one.operator, "value": one.value, "effect": one.effect})
 
 
 def _constraint(constraint: Constraint) -> Raw:
-    return _said({"selector": _selector(constraint.selector), "where": constraint.where})
+    return said({"selector": _selector(constraint.selector), "where": constraint.where})
 
 
 def _selector(selector: Selector) -> Raw:
@@ -166,8 +156,8 @@ def _selector(selector: Selector) -> Raw:
     if list(selector.requirements[: len(simple)]) != sorted(simple, key=_key) or len(labels) != len(simple):
         simple, labels = [], {}
     rest = selector.requirements[len(simple) :]
-    terms = [{"key": one.key, "operator": one.operator, **_said({"values": list(one.values)})} for one in rest]
-    return _said({"matchLabels": labels, "matchExpressions": terms})
+    terms = [{"key": one.key, "operator": one.operator, **said({"values": list(one.values)})} for one in rest]
+    return said({"matchLabels": labels, "matchExpressions": terms})
 
 
 def _key(requirement: Requirement) -> str:
@@ -184,24 +174,9 @@ def placement_document(holding: Holding) -> Raw:
         "age": format_duration(holding.age_s) if holding.age_s > 0 else None,
         "moved": holding.moved or None,
     }
-    document = _document("Placement", name[:253], spec)
+    document = document_of("Placement", name[:253], spec)
     document["spec"] |= {"replicas": holding.replicas, "unbound": holding.unbound}
     return document
-
-
-def queue_document(queue: Queue) -> Raw:
-    """A Queue document."""
-    spec: Raw = {
-        "weight": queue.weight,
-        "priority": queue.priority or None,
-        "cohort": queue.cohort,
-        "quota": format_resources(queue.quota) if queue.quota is not None else None,
-        "borrowingLimit": format_resources(queue.borrowing_limit) if queue.borrowing_limit is not None else None,
-        "lendingLimit": format_resources(queue.lending_limit) if queue.lending_limit is not None else None,
-        "halfLife": format_duration(queue.half_life_s),
-        "namespace": queue.namespace,
-    }
-    return _document("Queue", queue.name, spec)
 
 
 def planning_document(planning: Planning, name: str = "default") -> Raw:
@@ -213,7 +188,7 @@ def planning_document(planning: Planning, name: str = "default") -> Raw:
         "outageGrace": format_duration(planning.outage_grace_s),
         "unknownDuration": format_duration(planning.unknown_duration_s),
     }
-    return _document("Planning", name, spec)
+    return document_of("Planning", name, spec)
 
 
 def policy_document(policy: Policy) -> Raw:
@@ -230,13 +205,19 @@ def policy_document(policy: Policy) -> Raw:
         "where": policy.match.where,
     }
     spec: Raw = {
-        "match": _said(match),
+        "match": said(match),
         "require": _constraint(policy.require),
         "tiers": [_tier(tier) for tier in policy.tiers],
         "stay": stay,
+        "flavors": said(
+            {
+                "order": [said({"names": list(c.names), **_constraint(c.constraint)}) for c in policy.flavors.choices],
+                "by": "price" if policy.flavors.by_price else None,
+            }
+        ),
         "preempt": policy.preempt,
     }
-    document = _document("PlacementPolicy", policy.name, spec)
+    document = document_of("PlacementPolicy", policy.name, spec)
     document["spec"]["order"] = policy.order
     if policy.bounds:
         document["spec"]["clusters"] = {name: _bounds(bounds) for name, bounds in sorted(policy.bounds.items())}
@@ -257,7 +238,7 @@ def _tier(tier: Tier) -> Raw:
         "weightBy": tier.weight_by if tier.weights is None and tier.weight_by != "room" else None,
         "openAfter": format_duration(tier.open_after_s) if tier.open_after_s is not None else None,
     }
-    return _said(written) | ({"weights": dict(tier.weights)} if tier.weights is not None else {})
+    return said(written) | ({"weights": dict(tier.weights)} if tier.weights is not None else {})
 
 
 def _preference(policy: Policy) -> Raw:

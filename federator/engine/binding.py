@@ -1,225 +1,193 @@
 """Which nodes replicas will land on: the habits of members' schedulers, for many replicas and clusters at once.
 
-Each habit is a rule for one replica at a time (written beside it); here it is carried out in bulk, which gives the
-same nodes. Ties go to the node with the lower number (see ``Nodes``).
+Each habit is a rule for one replica at a time (written beside it); alike nodes, and many replicas, are taken in one
+step where that gives the same nodes. Ties go to the node with the lower number (see ``Nodes``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-
 import numpy as np
 
-from federator.engine.arrays import Array, Mask, before_in_run, between, counted_up, starts_of, total
+from federator.engine.arrays import Array
+from federator.engine.compiled import compiled
 from federator.engine.nodes import Nodes
-from federator.engine.windows import Count, Shape, Window
+from federator.engine.rows import COUNT, FIRST, LENGTH, START, USE, charge, fits, split
+from federator.engine.shapes import ALLOWED, RANK, STEP, Shape
 from federator.model.cluster import Binding
 
-_NEVER = 2**33
-"""Above the use of any node with any replica that fits it."""
-_MANY_SEATS = 50_000
-_MANY_ROWS = 4000
-"""Beyond these a shortcut pays; the answer is the same."""
-_HIGHEST_RANK = 3
+HABITS = {Binding.SPREAD: 0, Binding.PACK: 1, Binding.FRAGMENTATION_AWARE: 2}
+_SPREAD, _PACK = 0, 1
+_FEW = 64
+"""Up to so many replicas are spread node by node; beyond, by a search for how high the nodes are filled."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Choice:
-    """Rows that may be used now, cluster after cluster, and how many replicas each cluster has for them.
+def bind(nodes: Nodes, shape: Shape, replicas: Array, habits: Array) -> Array:
+    """Take the room of so many replicas on each cluster, as its scheduler (``habits`` by cluster) will.
 
-    By row: its cluster (``homes``, the place in the window), how many replicas ``fit`` each of its ``counts`` nodes.
+    Lots of a lower rank are filled before others. Returns how many replicas of each cluster found no node.
     """
-
-    nodes: Nodes
-    shape: Shape
-    rows: Array
-    homes: Array
-    fits: Array
-    counts: Array
-    replicas: Array
-
-
-def bind(nodes: Nodes, shape: Shape, counted: Count, replicas: Array, habits: Mapping[Binding, Mask]) -> Array:
-    """Take the room of so many replicas on each cluster of the window where it was counted, as its scheduler will.
-
-    ``habits`` tells for each binding which of all clusters have it. Lots of a lower rank are filled before others.
-    Returns how many replicas of each cluster found no node.
-    """
-    window, fits, room, left = counted.window, counted.fits, counted.room, replicas.copy()
-    if not shape.amounts:  # asks for nothing, so it takes nothing
-        return np.where(window.by_cluster(room) > 0, 0, left)
-    ranks = shape.rank[window.lots]
-    for rank in range(_HIGHEST_RANK + 1):
-        if not left.any():
-            break
-        usable = room * (ranks == rank)
-        granted = np.minimum(left, window.by_cluster(usable))
-        for habit, members in habits.items():
-            here = granted * members[window.clusters]
-            if here.any():
-                lots = (usable > 0) & (here > 0)[window.home_of]
-                many = habit is Binding.SPREAD and len(fits) > _MANY_ROWS
-                rows = _low_enough(nodes, shape, window, fits, lots, here) if many else None
-                HABITS[habit](_choice(nodes, shape, window, fits, lots, here, rows))
-        left -= granted
+    state = (nodes.rows, nodes.blocks, nodes.sums)
+    if not len(shape.asked):  # asks for nothing, so it takes nothing
+        return np.where(nodes.room(shape) > 0, 0, replicas)
+    left = bind_everywhere(*state, nodes.first_lots, shape.asked, shape.terms, replicas, habits)
     nodes.tidy()
     return left
 
 
-def _choice(
-    nodes: Nodes, shape: Shape, window: Window, fits: Array, lots: Mask, replicas: Array, at: Array | None
-) -> Choice:
-    """The rows ``at`` these places of the window, or all of these lots that hold at least one more."""
-    if at is None:
-        at = ((fits > 0) & lots[window.lot_of]).nonzero()[0]
-    rows = window.rows_at(at)
-    return Choice(nodes, shape, rows, window.home_of[window.lot_of[at]], fits[at], nodes.count[rows], replicas)
+@compiled
+def bind_everywhere(
+    rows: Array,
+    blocks: Array,
+    sums: Array,
+    first_lots: Array,
+    asked: Array,
+    terms: Array,
+    replicas: Array,
+    habits: Array,
+) -> Array:
+    """Bind so many replicas on each cluster, rank by rank; returns how many found no node."""
+    unbound = replicas.copy()
+    for cluster in range(len(replicas)):
+        if unbound[cluster] <= 0:
+            continue
+        last = 0
+        for lot in range(first_lots[cluster], first_lots[cluster + 1]):
+            last = max(last, terms[lot, RANK])
+        for rank in range(last + 1):
+            if unbound[cluster] <= 0:
+                break
+            seats = _seats(rows, blocks, first_lots[cluster], first_lots[cluster + 1], asked, terms, rank)
+            wanted = min(unbound[cluster], _room(rows, seats))
+            if wanted <= 0:
+                continue
+            unbound[cluster] -= wanted
+            if habits[cluster] == _SPREAD:
+                _spread(rows, blocks, sums, asked, terms, seats, wanted)
+            else:
+                order = _fullest(rows, seats) if habits[cluster] == _PACK else _tightest(rows, seats)
+                _fill_up(rows, blocks, sums, asked, terms, seats, order, wanted)
+    return unbound
 
 
-def _low_enough(nodes: Nodes, shape: Shape, window: Window, fits: Array, lots: Mask, replicas: Array) -> Array | None:
-    """The places of the rows that a spreading member could choose: few of many where each cluster gets few.
+@compiled
+def _seats(rows: Array, blocks: Array, first: int, last: int, asked: Array, terms: Array, rank: int) -> Array:
+    """The rows of these lots, of this rank, that hold more: a line (row, lot, how many each of its nodes holds)."""
+    size = 0
+    for lot in range(first, last):
+        size += blocks[lot, LENGTH]
+    seats, found = np.empty((size, 3), dtype=np.int64), 0
+    for lot in range(first, last):
+        if terms[lot, ALLOWED] == 0 or terms[lot, RANK] != rank:
+            continue
+        for row in range(blocks[lot, START], blocks[lot, START] + blocks[lot, LENGTH]):
+            each = fits(rows, row, asked)
+            if each > 0:
+                seats[found, 0], seats[found, 1], seats[found, 2] = row, lot, each
+                found += 1
+    return seats[:found]
 
-    None goes above the height that the emptiest node would reach with all of its cluster's replicas, if it held them.
+
+@compiled
+def _room(rows: Array, seats: Array) -> int:
+    room = 0
+    for at in range(len(seats)):
+        room += rows[seats[at, 0], COUNT] * seats[at, 2]
+    return room
+
+
+@compiled
+def _spread(rows: Array, blocks: Array, sums: Array, asked: Array, terms: Array, seats: Array, wanted: int) -> None:
+    """Each replica goes to the node that is used least with it (kube-scheduler's least allocated)."""
+    if wanted > _FEW:
+        wanted -= _spread_evenly(rows, blocks, sums, asked, terms, seats, wanted)
+    while wanted > 0:
+        best, height = -1, 0
+        for at in range(len(seats)):
+            if seats[at, 2] == 0:
+                continue
+            row = seats[at, 0]
+            use = rows[row, USE] + terms[seats[at, 1], STEP]
+            if best < 0 or use < height or (use == height and rows[row, FIRST] < rows[seats[best, 0], FIRST]):
+                best, height = at, use
+        lot = seats[best, 1]
+        nodes = min(wanted, rows[seats[best, 0], COUNT])
+        row = split(rows, blocks, lot, seats[best, 0], nodes)
+        charge(rows, blocks, sums, asked, terms, lot, row, 1)
+        seats[best, 2] -= 1
+        wanted -= nodes
+
+
+@compiled
+def _spread_evenly(
+    rows: Array, blocks: Array, sums: Array, asked: Array, terms: Array, seats: Array, wanted: int
+) -> int:
+    """Fill all nodes up to the greatest height that needs no more than ``wanted``.
+
+    A node's j-th replica lifts its use to ``use + j * step``; the lowest such heights are the answer. Returns how many
+    replicas it took: all but those of one and the same height.
     """
-    use, step = nodes.use[window.rows], shape.step[window.lots]
-    usable = fits > 0
-    lowest = np.minimum.reduceat(np.where(usable, use, _NEVER), window.lot_starts)
-    steps = np.where(lots, step, 0)
-    top = np.minimum.reduceat(np.where(lots, lowest, _NEVER), window.cluster_starts)
-    top += replicas * np.maximum.reduceat(steps, window.cluster_starts)
-    highest = np.where(lots, top[window.home_of] - step, -1)
-    at = (usable & (use <= highest.repeat(window.sizes))).nonzero()[0]
-    homes = window.home_of[window.lot_of[at]]
-    rows = window.rows_at(at)
-    seats = np.minimum((top[homes] - use[at]) // step[window.lot_of[at]], fits[at]) * nodes.count[rows]
-    enough = np.bincount(homes, seats, len(replicas)) >= replicas
-    return at if enough.all() else None
+    low, high = -1, 0
+    for at in range(len(seats)):
+        row, step = seats[at, 0], terms[seats[at, 1], STEP]
+        high = max(high, rows[row, USE] + seats[at, 2] * step)
+    high += 1
+    while high - low > 1:
+        middle, needed = (low + high) // 2, 0
+        for at in range(len(seats)):
+            row, step = seats[at, 0], terms[seats[at, 1], STEP]
+            needed += rows[row, COUNT] * min(seats[at, 2], max(0, (middle - rows[row, USE]) // step))
+        if needed <= wanted:
+            low = middle
+        else:
+            high = middle
+    took = 0
+    for at in range(len(seats)):
+        row, lot = seats[at, 0], seats[at, 1]
+        times = min(seats[at, 2], max(0, (low - rows[row, USE]) // terms[lot, STEP]))
+        if times > 0:
+            charge(rows, blocks, sums, asked, terms, lot, row, times)
+            seats[at, 2] -= times
+            took += times * rows[row, COUNT]
+    return took
 
 
-def spread(choice: Choice) -> None:
-    """Each replica goes to the node that is used least with it (kube-scheduler's least allocated).
-
-    A node's j-th replica lifts its use to ``use + j * step``; the lowest such heights are the answer. Mostly they are
-    first seats of nodes; where a second one is low enough too, or first ones are too few, all are looked at.
-    """
-    nodes, shape, rows, homes = choice.nodes, choice.shape, choice.rows, choice.homes
-    use, step = nodes.use[rows], shape.step[nodes.lot[rows]]
-    first = use + step
-    order = _sorted((homes << 34) + first, nodes.first[rows])
-    ranked, counts, wanted = homes[order], choice.counts[order], choice.replicas[homes][order]
-    before = before_in_run(counts, starts_of(ranked))
-    after = before + counts
-    last = ((before < wanted) & (after >= wanted)).nonzero()[0]
-    top = np.full(len(choice.replicas), _NEVER, dtype=np.int64)
-    top[ranked[last]] = first[order[last]]
-    second = ((first + step <= top[homes]) & (choice.fits > 1)).any()
-    if second:
-        _all_seats(choice, use, step, top)
-    else:
-        chosen = (before < wanted).nonzero()[0]
-        seats = np.minimum(wanted - before, counts)[chosen]
-        nodes.charge(nodes.split(rows[order[chosen]], seats), 1, shape)
-
-
-def _all_seats(choice: Choice, use: Array, step: Array, top: Array) -> None:
-    """Seats of all levels; none goes above ``top`` (by cluster), where that is known.
-
-    Where it is not, because the first seats of all nodes are too few, it is at most the height at which one row alone
-    has seats enough.
-    """
-    nodes, shape, replicas = choice.nodes, choice.shape, choice.replicas
-    unbound = (top[choice.homes] == _NEVER).nonzero()[0]
-    if len(unbound):
-        fits, counts = choice.fits[unbound], choice.counts[unbound]
-        asked = replicas[choice.homes[unbound]]
-        alone = np.where(fits * counts >= asked, use[unbound] - (-asked // counts) * step[unbound], _NEVER)
-        np.minimum.at(top, choice.homes[unbound], alone)
-    near = (use + step <= top[choice.homes]).nonzero()[0]
-    rows, homes, counts, use, step = choice.rows[near], choice.homes[near], choice.counts[near], use[near], step[near]
-    levels = np.minimum((top[homes] - use) // step, choice.fits[near])
-    sure = np.zeros_like(levels)
-    if total(levels) > _MANY_SEATS:
-        sure, levels = _narrow(levels, homes, counts, use, step, replicas)
-        replicas = replicas - np.bincount(homes, sure * counts, len(replicas)).astype(np.int64)
-    open_seats = levels - sure
-    of = np.arange(len(rows)).repeat(open_seats)
-    heights = use[of] + (counted_up(open_seats) + sure[of] + 1) * step[of]
-    of = of[_sorted((homes[of] << 34) + heights, nodes.first[rows[of]])]
-    seats = counts[of]
-    granted = _served(homes[of], seats, replicas)
-    times = sure + np.bincount(of[granted == seats], minlength=len(rows))
-    lifted = times.nonzero()[0]
-    some_nodes = ((granted > 0) & (granted < seats)).nonzero()[0]  # the last seat of a cluster: some of its row's nodes
-    last = of[some_nodes]
-    fresh = nodes.split(rows[last], granted[some_nodes])
-    nodes.charge(fresh, times[last] + 1, shape)
-    nodes.charge(rows[lifted], times[lifted], shape)
-
-
-def _narrow(
-    levels: Array, homes: Array, counts: Array, use: Array, step: Array, replicas: Array
-) -> tuple[Array, Array]:
-    """The levels below, and up to, the least height at which all replicas of a cluster have seats, by halving."""
-    low = np.zeros(len(replicas), dtype=np.int64)
-    high = np.full(len(replicas), _NEVER, dtype=np.int64)
-
-    def up_to(height: Array) -> Array:
-        below: Array = between((height[homes] - use) // step, 0, levels)
-        return below
-
-    while int((high - low).max()) > 1:
-        middle = (low + high) // 2
-        seats = np.bincount(homes, up_to(middle) * counts, len(replicas))
-        high = np.where(seats >= replicas, middle, high)
-        low = np.where(seats >= replicas, low, middle)
-    return up_to(low), up_to(high)
-
-
-def pack(choice: Choice) -> None:
+@compiled
+def _fullest(rows: Array, seats: Array) -> Array:
     """Each replica goes to the fullest node that it fits on."""
-    keys = (choice.homes << 34) + _NEVER - choice.nodes.use[choice.rows]
-    _fill_up(choice, _sorted(keys, choice.nodes.first[choice.rows]))
+    numbers, used = np.empty(len(seats), dtype=np.int64), np.empty(len(seats), dtype=np.int64)
+    for at in range(len(seats)):
+        numbers[at] = rows[seats[at, 0], FIRST]
+    order = np.argsort(numbers, kind="mergesort")
+    for at in range(len(seats)):
+        used[at] = -rows[seats[order[at], 0], USE]
+    return order[np.argsort(used, kind="mergesort")]
 
 
-def best_fit(choice: Choice) -> None:
+@compiled
+def _tightest(rows: Array, seats: Array) -> Array:
     """Each replica goes to the node that could hold the fewest more of its shape, of those the fullest."""
-    rows = choice.rows
-    _fill_up(choice, np.lexsort((choice.nodes.first[rows], -choice.nodes.use[rows], choice.fits, choice.homes)))
+    order = _fullest(rows, seats)
+    each = np.empty(len(seats), dtype=np.int64)
+    for at in range(len(seats)):
+        each[at] = seats[order[at], 2]
+    return order[np.argsort(each, kind="mergesort")]
 
 
-HABITS: Mapping[Binding, Callable[[Choice], None]] = {
-    Binding.SPREAD: spread,
-    Binding.PACK: pack,
-    Binding.FRAGMENTATION_AWARE: best_fit,
-}
-
-
-def _fill_up(choice: Choice, order: Array) -> None:
+@compiled
+def _fill_up(
+    rows: Array, blocks: Array, sums: Array, asked: Array, terms: Array, seats: Array, order: Array, wanted: int
+) -> None:
     """Fill node after node, in this order of the rows, up to what fits."""
-    nodes, shape = choice.nodes, choice.shape
-    rows, fits = choice.rows[order], choice.fits[order]
-    granted = _served(choice.homes[order], fits * choice.counts[order], choice.replicas)
-    filled, rest = np.divmod(granted, fits)
-    full = filled.nonzero()[0]
-    whole = filled[full] == choice.counts[order][full]
-    nodes.charge(rows[full[whole]], fits[full[whole]], shape)
-    parted = full[~whole]  # the last row of a cluster: at most one for each
-    nodes.charge(nodes.split(rows[parted], filled[parted]), fits[parted], shape)
-    last = rest.nonzero()[0]  # one more node is filled in part: at most one for each cluster
-    nodes.charge(nodes.split(rows[last], np.ones(len(last), dtype=np.int64)), rest[last], shape)
-
-
-def _served(homes: Array, offers: Array, replicas: Array) -> Array:
-    """What is taken of each offer when every cluster takes its replicas from its first offers on."""
-    served = replicas[homes] - before_in_run(offers, starts_of(homes))
-    return between(served, 0, offers)
-
-
-def _sorted(keys: Array, numbers: Array) -> Array:
-    """The order of ascending keys; ties go by number."""
-    order = np.argsort(keys)
-    ranked = keys[order]
-    if (ranked[1:] == ranked[:-1]).any():
-        order = np.lexsort((numbers, keys))
-    return order
+    for at in order:
+        row, lot, each = seats[at, 0], seats[at, 1], seats[at, 2]
+        whole = min(rows[row, COUNT], wanted // each)
+        rest = rows[row, COUNT] - whole
+        if whole > 0:
+            filled = split(rows, blocks, lot, row, whole)
+            charge(rows, blocks, sums, asked, terms, lot, filled, each)
+            wanted -= whole * each
+        if wanted > 0 and rest > 0:  # one more node is filled in part
+            charge(rows, blocks, sums, asked, terms, lot, split(rows, blocks, lot, row, 1), wanted)
+            wanted = 0
+        if wanted == 0:
+            return

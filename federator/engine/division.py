@@ -3,21 +3,19 @@
 Seats are given one by one to the cluster with the largest ``w / (2 g + 1)``, where g is what it has been given. The
 seat that lifts a cluster from j to j + 1 thus has the height ``(2 j + 1) / w``, and the N lowest seats are taken.
 Instead of one by one, heights are searched below and above which the answer lies; only the few seats between them are
-sorted. Heights are compared as integers, so the answer is exact.
+given in their order. Heights are compared as integers, so the answer is exact.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from federator.engine.arrays import Array, between, counted_up, total
+from federator.engine.arrays import Array
+from federator.engine.compiled import compiled
 
 WEIGHT_MAX = 10**9
 REPLICAS_MAX = 2**29
 """Beyond these the integers below would no longer fit into 64 bits."""
-
-_FINE = 30
-"""Bits of a height below the coarse ones: with 31 coarse bits behind the point they tell any two heights apart."""
 
 
 def divide(wanted: int, weights: Array, given: Array, minima: Array, caps: Array) -> Array:
@@ -27,85 +25,153 @@ def divide(wanted: int, weights: Array, given: Array, minima: Array, caps: Array
     cluster is raised to its minimum (larger weight first, then name), then the rest goes by weight; ties go to fewer
     given, then name. Where all caps are reached, less than ``wanted`` is given.
     """
-    shares = np.minimum(given, caps)
-    left = wanted - total(shares)
-    if left <= 0:
-        return shares
-    if minima.any():
-        left -= _raise_to_minima(shares, left, weights, np.minimum(minima, caps))
-    at = ((weights > 0) & (caps > shares)).nonzero()[0]
-    if left > 0 and len(at):
-        shares[at] = _seats(left, weights[at], shares[at], caps[at])
+    shares, legal = divided(wanted, weights, given, minima, caps)
+    if not legal:
+        raise ValueError(f"weights go up to {WEIGHT_MAX}, replicas up to {REPLICAS_MAX}")
     return shares
 
 
-def _raise_to_minima(shares: Array, left: int, weights: Array, minima: Array) -> int:
-    """Raise ``shares`` in place, larger weight first; returns how many replicas that took."""
-    lacking = np.maximum(minima - shares, 0)
-    served = np.argsort(-weights, kind="stable")
-    before = np.cumsum(lacking[served]) - lacking[served]
-    granted = between(left - before, 0, lacking[served])
-    shares[served] += granted
-    return total(granted)
+@compiled
+def divided(wanted: int, weights: Array, given: Array, minima: Array, caps: Array) -> tuple[Array, bool]:
+    """``divide``, and whether all numbers were within what can be compared exactly."""
+    shares = np.empty(len(weights), dtype=np.int64)
+    left = wanted
+    lacking = 0
+    for at in range(len(weights)):
+        shares[at] = min(given[at], caps[at])
+        left -= shares[at]
+        lacking += max(0, min(minima[at], caps[at]) - shares[at])
+    if left > 0 and lacking > 0:
+        left -= _raise_to_minima(shares, left, weights, minima, caps)
+    if left <= 0:
+        return shares, True
+    return shares, _give_seats(shares, left, weights, caps)
 
 
-def _seats(left: int, weights: Array, given: Array, caps: Array) -> Array:
-    """``given`` plus the ``left`` lowest seats above it; every weight is positive and every cap above what is given."""
-    wanted = total(given) + left
-    caps = np.minimum(caps, given + left)
-    if total(caps) <= wanted:
-        return caps
-    if len(weights) == 1:
-        return given + left
-    most = int(caps.max())
-    if int(weights.max()) > WEIGHT_MAX or most > REPLICAS_MAX:
-        raise ValueError(f"weights go up to {WEIGHT_MAX}, replicas up to {REPLICAS_MAX}")
-    coarse = 62 - (2 * most + 1).bit_length()  # bits behind the point of a height that still fit
-    low, high = _bracket(wanted, weights, given, caps, coarse)
-    return _lowest(wanted, low, high, weights, coarse)
+@compiled
+def _raise_to_minima(shares: Array, left: int, weights: Array, minima: Array, caps: Array) -> int:
+    """Raise ``shares`` in place, larger weight first, then name; returns how many replicas that took."""
+    served = np.zeros(len(shares), dtype=np.bool_)
+    taken = 0
+    for _ in range(len(shares)):
+        first = -1
+        for at in range(len(shares)):
+            if not served[at] and (first < 0 or weights[at] > weights[first]):
+                first = at
+        served[first] = True
+        granted = min(left - taken, max(0, min(minima[first], caps[first]) - shares[first]))
+        shares[first] += granted
+        taken += granted
+    return taken
 
 
-def _bracket(wanted: int, weights: Array, given: Array, caps: Array, coarse: int) -> tuple[Array, Array]:
-    """Two sets of shares around the answer, below and not below ``wanted`` in all, that lie close together."""
-    tops = ((2 * caps - 1) << coarse) // weights  # the height of each cluster's last seat
-    bottom, top = -1, int(tops.max())
-    low, high, below, above = given, caps, total(given), total(caps)
-    few, weight = 2 * len(weights), total(weights)
-    # Were no cluster given anything or capped, half a seat of rounding each would be all that this guess is off by.
-    slack = (len(weights) << coarse) // weight + 1
-    middle = (2 * wanted << coarse) // weight
-    while above - below > few and top - bottom > 1:
-        for height in (middle - slack, middle + slack, (bottom + top) // 2):
-            if not bottom < height < top or above - below <= few:
+@compiled
+def _give_seats(shares: Array, left: int, weights: Array, caps: Array) -> bool:
+    """Give the ``left`` lowest seats above ``shares``, in place, to clusters with weight that are below their cap."""
+    tops = np.empty(len(shares), dtype=np.int64)
+    room, most, heaviest = 0, 0, 0
+    for at in range(len(shares)):
+        open_ = weights[at] > 0 and caps[at] > shares[at]
+        tops[at] = min(caps[at], shares[at] + left) if open_ else shares[at]
+        room += tops[at] - shares[at]
+        if open_:
+            most, heaviest = max(most, tops[at]), max(heaviest, weights[at])
+    if room <= left:
+        for at in range(len(shares)):
+            shares[at] = tops[at]
+        return True
+    if heaviest > WEIGHT_MAX or most > REPLICAS_MAX:
+        return False
+    left -= _give_low_seats(shares, left, room, weights, tops)
+    _give_one_by_one(left, shares, weights, tops)
+    return True
+
+
+@compiled
+def _give_low_seats(shares: Array, left: int, room: int, weights: Array, tops: Array) -> int:
+    """Give, in place, all seats up to some height: as many as ``left`` or few less; returns how many.
+
+    Heights are whole numbers with so many bits behind the point (``coarse``) that products still fit; the search
+    between two heights halves, after first guesses at where the answer would be if nothing were given or capped.
+    """
+    clusters, weight, most, last = 0, 0, 0, 0
+    for at in range(len(shares)):
+        if tops[at] > shares[at]:
+            clusters, weight, most = clusters + 1, weight + weights[at], max(most, tops[at])
+    coarse, bits = 62, 2 * most + 1
+    while bits > 0:
+        bits, coarse = bits >> 1, coarse - 1
+    for at in range(len(shares)):
+        if tops[at] > shares[at]:
+            last = max(last, ((2 * tops[at] - 1) << coarse) // weights[at])
+    bottom, top, below, above = -1, last, 0, room
+    slack = (clusters << coarse) // weight + 1
+    guess = (2 * left << coarse) // weight
+    while above - below > 2 * clusters and top - bottom > 1:
+        for height in (guess - slack, guess + slack, (bottom + top) // 2):
+            if not bottom < height < top or above - below <= 2 * clusters:
                 continue
-            # min keeps the product below 2**62
-            seats = ((np.minimum(tops, height) + 1) * weights - 1 >> coarse) + 1 >> 1
-            shares = between(seats, given, caps)
-            count = total(shares)
-            if count < wanted:
-                bottom, low, below = height, shares, count
+            count = 0
+            for at in range(len(shares)):
+                if tops[at] > shares[at]:
+                    count += _seats(height, shares[at], tops[at], weights[at], coarse) - shares[at]
+            if count < left:
+                bottom, below = height, count
             else:
-                top, high, above = height, shares, count
+                top, above = height, count
         # Between the two the seats lie evenly, but for the clusters that open or close there.
-        middle = bottom + (top - bottom) * (wanted - below) // max(1, above - below)
-    return low, high
+        guess = bottom + (top - bottom) * (left - below) // max(1, above - below)
+    if bottom >= 0:
+        for at in range(len(shares)):
+            if tops[at] > shares[at]:
+                shares[at] = _seats(bottom, shares[at], tops[at], weights[at], coarse)
+    return below
 
 
-def _lowest(wanted: int, low: Array, high: Array, weights: Array, coarse: int) -> Array:
-    """``low`` plus the lowest seats between ``low`` and ``high``, compared exactly, until ``wanted`` is reached."""
-    counts = high - low
-    owner = np.arange(len(weights)).repeat(counts)
-    seat = counted_up(counts) + low[owner]
-    weight = weights[owner]
-    whole, rest = np.divmod((2 * seat + 1) << coarse, weight)
-    needed = wanted - total(low)
-    if needed >= len(owner):
-        return high
-    # Seats whose coarse height is below that of the last one needed are in; those that share it are told apart.
-    last = np.partition(whole, needed - 1)[needed - 1]
-    taken = whole < last
-    close = (whole == last).nonzero()[0]
-    fine = (rest[close] << _FINE) // weight[close]
-    order = np.lexsort((owner[close], seat[close], fine))
-    taken[close[order[: needed - total(taken)]]] = True
-    return low + np.bincount(owner[taken], minlength=len(weights))
+@compiled
+def _seats(height: int, given: int, cap: int, weight: int, coarse: int) -> int:
+    """How many seats of one cluster are not above the height; what is given counts in any case."""
+    if height >= ((2 * cap - 1) << coarse) // weight:
+        return cap
+    return max(given, ((height + 1) * weight - 1 >> coarse) + 1 >> 1)
+
+
+@compiled
+def _give_one_by_one(seats: int, shares: Array, weights: Array, caps: Array) -> None:
+    """Give so many more seats, lowest first, in place: a heap of each cluster's next seat."""
+    heap = np.nonzero(caps > shares)[0]
+    size = len(heap)
+    for at in range(size // 2 - 1, -1, -1):
+        _sift(heap, size, at, shares, weights)
+    while seats > 0 and size > 0:
+        first = heap[0]
+        shares[first] += 1
+        seats -= 1
+        if shares[first] >= caps[first]:
+            size -= 1
+            heap[0] = heap[size]
+        _sift(heap, size, 0, shares, weights)
+
+
+@compiled
+def _sift(heap: Array, size: int, at: int, shares: Array, weights: Array) -> None:
+    """Let the cluster at this place sink until none below it comes before it."""
+    while 2 * at + 1 < size:
+        child = 2 * at + 1
+        if child + 1 < size and _comes_before(heap[child + 1], heap[child], shares, weights):
+            child += 1
+        if not _comes_before(heap[child], heap[at], shares, weights):
+            return
+        heap[at], heap[child] = heap[child], heap[at]
+        at = child
+
+
+@compiled
+def _comes_before(one: int, other: int, shares: Array, weights: Array) -> bool:
+    """Whether the next seat of one cluster is lower than another's; ties go to fewer given, then name."""
+    mine, others = (2 * shares[one] + 1) * weights[other], (2 * shares[other] + 1) * weights[one]
+    if mine != others:
+        return bool(mine < others)
+    if shares[one] != shares[other]:
+        return bool(shares[one] < shares[other])
+    return one < other

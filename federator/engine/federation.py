@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable
 
 import numpy as np
 
-from federator.engine.arrays import Array, Mask
-from federator.engine.binding import bind
+from federator.engine.arrays import UNLIMITED, Array, Mask
+from federator.engine.binding import HABITS, bind
 from federator.engine.constraints import Constraints
 from federator.engine.feasibility import Eligibility, Feasibility, Verdicts
 from federator.engine.governing import Governing
-from federator.engine.nodes import UNLIMITED, Nodes, Saved
-from federator.engine.windows import Count, Shape
-from federator.model.cluster import Binding, Cluster, Health
+from federator.engine.nodes import Nodes, Saved
+from federator.engine.prices import Prices
+from federator.engine.shapes import Shape
+from federator.model.cluster import Cluster, Health
 from federator.model.plan import Holding, Snapshot
 from federator.model.reasons import Reason, Verdict
 from federator.model.resources import Resources
@@ -31,22 +32,22 @@ class Federation:
         self.nodes = Nodes(self.clusters, asked)
         self.constraints = Constraints(self.clusters)
         self.governing = Governing(snapshot.policies, self.clusters, self.constraints)
-        self.feasibility = Feasibility(self.clusters, self.nodes, self.constraints)
-        bindings = [cluster.binding for cluster in self.clusters]
-        self.habits: dict[Binding, Mask] = {
-            habit: np.array([one is habit for one in bindings], dtype=bool) for habit in Binding if habit in bindings
-        }
+        self.prices = Prices(self.clusters, self.nodes.lots)
+        self.feasibility = Feasibility(self.clusters, self.nodes, self.constraints, self.prices)
+        self.habits = np.array([HABITS[cluster.binding] for cluster in self.clusters], dtype=np.int64)
         self.unknown = self._mask(lambda c: c.flavors is None)
         self.any_unknown = bool(self.unknown.any())
+        self.unbounded = np.full(len(self.names), UNLIMITED, dtype=np.int64)
         self.lost = self._mask(lambda c: c.health is Health.LOST)
         self.silent = self._mask(lambda c: c.health is not Health.UP)
+        self.any_silent = bool(self.silent.any())
         self.cordoned = self._mask(lambda c: c.cordoned)
         self.draining = self._mask(lambda c: c.draining)
         self.working = ~(self.silent | self.cordoned | self.draining)
         """Clusters that take new work; only they count in the fill of a tier."""
-        self._numbers: dict[str, Array] = {}
-        self.dominant: dict[object, tuple[str, int, Array] | None] = {}
-        """What ``tier_fill`` has found of each tier for each shape."""
+        self._numbers: dict[Hashable, Array] = {}
+        self.offered: dict[int, tuple[list[list[int]], list[list[int]]]] = {}
+        """What ``fill`` has found that the tiers of each rule offer."""
         self.limits = self._limits()
         self.changes = 0
         """Grows whenever room is taken or given back: while it stands still, alike questions have alike answers."""
@@ -64,10 +65,10 @@ class Federation:
     def _mask(self, holds: Callable[[Cluster], bool]) -> Mask:
         return np.array([holds(cluster) for cluster in self.clusters], dtype=bool)
 
-    def per_cluster(self, what: str, number: Callable[[Cluster], int]) -> Array:
-        """A whole number of every cluster, asked once for each name of what it is."""
+    def once(self, what: Hashable, ask: Callable[[], Array]) -> Array:
+        """Numbers by cluster that do not change while a plan is made, asked once for each name of what they are."""
         if what not in self._numbers:
-            self._numbers[what] = np.array([number(cluster) for cluster in self.clusters], dtype=np.int64)
+            self._numbers[what] = ask()
         return self._numbers[what]
 
     def _limits(self) -> Array | None:
@@ -106,14 +107,16 @@ class Federation:
         if self.limits is None:
             return None
         room = np.full(len(self.names), UNLIMITED, dtype=np.int64)
-        for at, asked in shape.amounts:
+        for at, asked in shape.asked.tolist():
             np.minimum(room, self.limits[at] // asked, out=room)
         return room
 
     def limits_left(self, shape: Shape) -> dict[str, Array]:
         """What the quotas of each cluster leave of the resources that the shape asks for."""
         limits = self.limits
-        return {} if limits is None else {self.nodes.resources[at]: limits[at].copy() for at, _ in shape.amounts}
+        return (
+            {} if limits is None else {self.nodes.resources[at]: limits[at].copy() for at in shape.asked[:, 0].tolist()}
+        )
 
     def reported(self, requests: Resources) -> dict[int, str]:
         """The clusters that said a replica of this shape, or a smaller one, finds no node; and their words."""
@@ -124,29 +127,21 @@ class Federation:
                     said.setdefault(at, report.message)
         return said
 
-    def take(self, shape: Shape, replicas: Array, counted: Iterable[Count] = ()) -> Array:
-        """Take the room of so many more replicas on each cluster; returns how many found no node.
-
-        ``counted`` says where their room has been counted, if it has: no replica is elsewhere.
-        """
+    def take(self, shape: Shape, replicas: Array) -> Array:
+        """Take the room of so many more replicas on each cluster; returns how many found no node."""
         self.changes += 1
         if self.limits is not None:
-            for at, asked in shape.amounts:
+            for at, asked in shape.asked.tolist():
                 # What cannot be below zero stays so: the quota may have been lowered below what is on its way.
                 self.limits[at] = np.maximum(0, self.limits[at] - asked * replicas)
-        left, known = np.zeros_like(replicas), replicas * ~self.unknown
-        for one in counted or (self.nodes.count_room(shape),):
-            here = one.window.clusters
-            if known[here].any():
-                count = one if one.layout == self.nodes.layout else self.nodes.count_room(shape, here)
-                left[here] = bind(self.nodes, shape, count, known[here], self.habits)
-        return left
+        known = replicas * ~self.unknown if self.any_unknown else replicas
+        return bind(self.nodes, shape, known, self.habits)
 
     def still_allowed(self, shape: Shape, at: int) -> int:
         """How many more replicas of the shape the quotas of one cluster allow."""
         if self.limits is None:
             return UNLIMITED
-        return min((int(self.limits[name, at]) // asked for name, asked in shape.amounts), default=UNLIMITED)
+        return min((int(self.limits[name, at]) // asked for name, asked in shape.asked.tolist()), default=UNLIMITED)
 
     def save(self) -> tuple[Saved, Array | None]:
         """The state of nodes and limits, to go back to once."""

@@ -1,14 +1,13 @@
-"""How full a tier is for a workload, and how many replicas it still takes until it is full."""
+"""How full a tier is for a workload."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 
-from federator.engine.arrays import Array
+import numpy as np
+
 from federator.engine.federation import Federation
 from federator.engine.governing import Rule
-from federator.engine.turn import Turn
 from federator.model.policy import FULL_PPM
 from federator.model.resources import Resources
 
@@ -33,44 +32,40 @@ def tier_fill(federation: Federation, rule: Rule, place: int, requests: Resource
     That is where a cluster has unknown room, or where nothing is asked for that the tier has. The dominant resource
     is the one of which the requests are the largest share of the tier. ``potential`` counts nodes that could exist.
     """
-    key = (id(rule), place, requests, potential)
-    if key not in federation.dominant:
-        federation.dominant[key] = _dominant(federation, rule.members[place], requests, potential)
-    found = federation.dominant[key]
+    found = dominant(federation, rule, place, requests, potential=potential)
     if found is None:
         return None
-    name, whole, counted = found
+    name, whole = found
+    counted = rule.members[place][federation.working[rule.members[place]]]
     return Fill(name, whole - federation.nodes.free_in(name, counted, potential=potential), whole)
 
 
-def _dominant(federation: Federation, at: Array, requests: Resources, potential: bool) -> tuple[str, int, Array] | None:
-    """The dominant resource, how much of it there is, and on which clusters it counts."""
-    counted = at[federation.working[at]]
-    if not len(counted) or federation.unknown[counted].any():
-        return None
-    shares = []
+def dominant(
+    federation: Federation, rule: Rule, place: int, requests: Resources, *, potential: bool
+) -> tuple[str, int] | None:
+    """The dominant resource of a tier, and how much of it there is; ties go to the first name."""
+    offered = _offered(federation, rule)[potential][place]
+    best: tuple[str, int] | None = None
     for name, asked in requests.items_:
-        whole = int(federation.nodes.allocatable_of(name, potential=potential)[counted].sum())
-        if asked > 0 and whole > 0:
-            shares.append((-Fraction(asked, whole), name, whole))
-    if not shares:
-        return None
-    _, name, whole = min(shares)
-    return name, whole, counted
+        whole = offered[federation.nodes.at[name]]
+        if asked > 0 and whole > 0 and (best is None or asked * best[1] > requests[best[0]] * whole):
+            best = name, whole
+    return best
 
 
-def fill_limit(federation: Federation, turn: Turn, place: int, *, potential: bool) -> int | None:
-    """How many more replicas the tier takes before its fill reaches fillTo (below zero: it is over it already).
-
-    None means no limit: at 100% the room itself is the limit.
-    """
-    ppm = turn.rule.tiers[place].fill_to_ppm
-    if ppm >= FULL_PPM:
-        return None
-    fill = tier_fill(federation, turn.rule, place, turn.role.requests, potential=potential)
-    if fill is None:
-        return None
-    return -((fill.used * FULL_PPM - ppm * fill.allocatable) // (turn.role.requests[fill.resource] * FULL_PPM))
+def _offered(federation: Federation, rule: Rule) -> tuple[list[list[int]], list[list[int]]]:
+    """By tier and resource, what nodes that exist, and all that could, offer together; zeros where that is unknown."""
+    found = federation.offered.get(id(rule))
+    if found is None:
+        existing, all_ = list[list[int]](), list[list[int]]()
+        for members in rule.members:
+            counted = members[federation.working[members]]
+            known = not federation.unknown[counted].any()
+            for potential, table in ((False, existing), (True, all_)):
+                amounts = federation.nodes.offered(potential=potential)[counted].sum(axis=0) * known
+                table.append(np.asarray(amounts).tolist())
+        found = federation.offered[id(rule)] = existing, all_
+    return found
 
 
 def below_fill(fill: Fill | None, ppm: int, requests: Resources) -> bool:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from federator.engine.arrays import Array, Mask
+from federator.engine.division import WEIGHT_MAX
 from federator.engine.federation import Federation
 from federator.engine.fill import below_fill, tier_fill
 from federator.engine.opening import Clocks, Passed, Wait, passed, wait_for
 from federator.engine.stay import loose_replicas, moves_left
-from federator.engine.tiers import UNWEIGHED, Filling, since
+from federator.engine.tiers import Filling, since, unweighed
 from federator.engine.turn import Turn
 from federator.engine.weights import by_rule
 from federator.model.policy import Rebalance
@@ -175,8 +176,11 @@ class InOneCluster:
         if len(self.turns) > 1:
             reach = [1000 * room // max(1, turn.wanted) for room, turn in zip(reach, self.turns, strict=True)]
         weight_by = rule.tiers[place].weight_by
-        room = np.minimum.reduce(reach)[at]
-        return by_rule(self.federation, weight_by, self.first.workload, self._asked(), at, room)
+        if weight_by == "room":
+            room: Array = np.minimum.reduce([*reach, np.full_like(reach[0], WEIGHT_MAX)])[at]
+            return room
+        asked = [(turn.role.requests, turn.eligibility.shape, turn.wanted) for turn in self.turns]
+        return by_rule(self.federation, weight_by, self.first.workload, asked, at)
 
     def _bind(self, at: int, potential: bool) -> bool:
         """Take the room of all that is missing on one cluster, role by role on the same nodes; all or nothing."""
@@ -194,7 +198,7 @@ class InOneCluster:
             shape = turn.eligibility.shape if potential else federation.nodes.only_existing(turn.eligibility.shape)
             replicas = np.zeros(len(federation.names), dtype=np.int64)
             replicas[at] = min(lacking, federation.still_allowed(shape, at))
-            left = federation.take(shape, replicas, [federation.nodes.count_room(shape, np.array([at]))])
+            left = federation.take(shape, replicas)
             found += int(replicas[at] - left[at]) + min(turn.wanted, int(turn.held[at]))
         if found == self.total:
             return True
@@ -209,5 +213,4 @@ class InOneCluster:
         return placed
 
     def _filling(self, turn: Turn, placed: Array) -> Filling:
-        weights = np.full(len(placed), UNWEIGHED, dtype=np.int64)
-        return Filling(placed, weights, self.waits, self.at_fill, self.full)
+        return replace(unweighed(placed), waits=self.waits, at_fill=self.at_fill, full=self.full)

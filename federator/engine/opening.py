@@ -50,15 +50,21 @@ def passed(federation: Federation, suits: Mask, members: Array, takers: bool, si
     ``suits`` tells which clusters would do, ``takers`` whether one would take more if it had room, ``since_s`` since
     when it has been full.
     """
-    silent = federation.silent[members]
-    if not silent.any():
-        return Passed(Standing.FULL, federation.at_s - since_s) if takers else Passed(Standing.CLOSED, 0.0)
-    could = [int(at) for at in members if suits[at] and not _put_aside(federation, int(at))]
-    if could and all(federation.silent[at] for at in could):
-        away_s = min(federation.clusters[at].away_s for at in could)
-        lost = all(federation.clusters[at].health is Health.LOST for at in could)
-        return Passed(Standing.AWAY, away_s, lost)
+    found = away(federation, suits, members)
+    if found is not None:
+        return found
     return Passed(Standing.FULL, federation.at_s - since_s) if takers else Passed(Standing.CLOSED, 0.0)
+
+
+def away(federation: Federation, suits: Mask, members: Array) -> Passed | None:
+    """How a tier stands all of whose clusters that would do do not answer; None where one does."""
+    if not federation.silent[members].any():
+        return None
+    could = [at for at in members.tolist() if suits[at] and not _put_aside(federation, at)]
+    if not could or not all(federation.silent[at] for at in could):
+        return None
+    lost = all(federation.clusters[at].health is Health.LOST for at in could)
+    return Passed(Standing.AWAY, min(federation.clusters[at].away_s for at in could), lost)
 
 
 def _put_aside(federation: Federation, at: int) -> bool:

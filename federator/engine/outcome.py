@@ -14,7 +14,8 @@ from federator.engine.fill import tier_fill
 from federator.engine.tiers import Filling
 from federator.engine.turn import Turn
 from federator.engine.verdicts import Scene, TierLimit
-from federator.model.plan import Move, Placement
+from federator.engine.wanted import Column
+from federator.model.plan import Move
 from federator.model.policy import FULL_PPM
 from federator.model.reasons import Verdict
 
@@ -50,21 +51,17 @@ class Outcome:
         may = turn.eligibility.suits & (filling.placed < turn.maxima) & (turn.rule.weights != 0)
         return self.refused > 0 and bool(may.any())
 
-    def placements(self) -> list[Placement]:
-        """The wanted state of the role, in the order of cluster names."""
-        turn, placed = self.turn, self.filling.placed
-        policy, role, workload = turn.rule.policy.name, turn.role.name, turn.workload.name
-        tiers = [*(tier.name for tier in turn.rule.tiers), ""]  # the last is picked by NO_TIER, which is -1
-        names = turn.federation.names
-        at = placed.nonzero()[0]
-        columns = zip(at.tolist(), placed[at].tolist(), turn.rule.tier[at].tolist(), strict=True)
-        return [Placement(workload, role, names[one], many, tiers[place], policy) for one, many, place in columns]
+    def placements(self) -> Column:
+        """The wanted state of the role."""
+        turn = self.turn
+        return Column(turn.workload.name, turn.role.name, turn.rule, turn.federation.names, self.filling.placed)
 
     def moves(self, federation: Federation) -> Iterator[Move]:
         """The clusters that lose replicas paired with those that gain some, both in the order of names."""
         if not self.turn.holds:
             return
-        grown, lost = self.grown, np.maximum(self.turn.held - self.filling.placed, 0)
+        held = federation.held(self.turn.workload.name, self.turn.role.name)
+        grown, lost = np.maximum(self.filling.placed - held, 0), np.maximum(held - self.filling.placed, 0)
         if not lost.any() or not grown.any():
             return
         sources = np.repeat(np.arange(len(lost)), lost)
@@ -97,6 +94,11 @@ class Outcome:
             whole=self.whole if self.refused > 0 else None,
             whole_room=self.whole_room,
             together=self.together,
+            held_back=turn.held_back if filling.total >= turn.admitted else None,
+            caps=tuple(turn.caps),
+            limits=tuple(turn.limits),
+            purses=tuple(turn.purses),
+            queue=turn.workload.queue,
         )
 
     def _left(self, resource: str, asked: int) -> Array:

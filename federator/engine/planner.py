@@ -7,28 +7,33 @@ the clusters as they will be. Room that a move or a withdrawal will free is give
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 
 import numpy as np
 
-from federator.engine.arrays import Array
+from federator.engine.allowance import Allowance
+from federator.engine.arrays import Array, total
 from federator.engine.explain import explanation
+from federator.engine.fair_service import FairService
 from federator.engine.feasibility import Eligibility
 from federator.engine.federation import Federation
+from federator.engine.filling import UNWEIGHED
 from federator.engine.gangs import InOneCluster, believed, by_heft
 from federator.engine.governing import Rule
+from federator.engine.kinds import Kinds
 from federator.engine.opening import Clocks
-from federator.engine.order import in_order
+from federator.engine.order import FAIR, in_order
 from federator.engine.outcome import Outcome
+from federator.engine.queue_shares import when_read, with_queues
 from federator.engine.shortcuts import Shortcuts
 from federator.engine.stay import settle
-from federator.engine.tiers import UNWEIGHED, Filler, Filling
+from federator.engine.tiers import Filling, fill, unweighed
 from federator.engine.together import label_groups, place_together
-from federator.engine.turn import Turn, unmeasured
+from federator.engine.turn import Turn, nowhere
 from federator.engine.verdicts import Reasons
-from federator.model.plan import Explanation, Move, Placement, Plan, Refusal, Snapshot, shape_key
+from federator.engine.wanted import Column, Placements
+from federator.model.plan import Explanation, Move, Plan, Refusal, Snapshot, shape_key
 from federator.model.reasons import Reason, Verdict
 from federator.model.workload import Role, Workload
 
@@ -45,47 +50,102 @@ def plan(snapshot: Snapshot, *, explain: Collection[str] = ()) -> Plan:
 class _Answer:
     """What has been decided so far."""
 
-    placements: list[list[Placement]] = field(default_factory=list)
+    placements: list[Column] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
     full_tiers: set[tuple[str, str, str]] = field(default_factory=set)
     explanations: dict[str, Explanation] = field(default_factory=dict)
 
 
-def _workload_and_role(placements: Iterable[Placement]) -> tuple[str, str]:
-    first = next(iter(placements))
-    return first.workload, first.role
-
-
 class _Planner:
     def __init__(self, snapshot: Snapshot, explain: frozenset[str]) -> None:
+        self.snapshot = snapshot
         self.planning = snapshot.planning
         self.explain = explain
         self.federation = Federation(snapshot)
+        self.kinds = Kinds(self.federation)
         self.queue = in_order(snapshot)
         self.clocks: Clocks = {(clock.policy, clock.tier, clock.shape): clock.since_s for clock in snapshot.clocks}
         self.blocked_heads: dict[str, str] = {}
         self.answer = _Answer()
         self.shortcuts = Shortcuts(self.federation)
+        self.allowance = Allowance(snapshot, self.federation)
+        self.fair = (
+            FairService(snapshot, self.federation, self.allowance, self.queue) if self.planning.order == FAIR else None
+        )
 
     def plan(self) -> Plan:
         """1 bind what is on its way, 2 ask every workload in order, 3 sort the answers."""
         self._bind_what_is_on_its_way()
-        for position, workload in enumerate(self.queue, start=1):
-            outcomes = self._place(workload)
-            if not outcomes:
-                continue  # refused like one before it
-            self._record(workload, outcomes, position)
-            if self.planning.blocked_head == "wait" and any(outcome.blocked for outcome in outcomes):
-                self.blocked_heads.setdefault(workload.queue, workload.name)
+        if self.fair is not None:
+            self.fair.run(self)
+        else:
+            for workload in self.queue:
+                self.serve(workload)
         answer = self.answer
+        queues, cohorts = when_read(self.snapshot)
         return Plan(
-            placements=tuple(chain.from_iterable(sorted(filter(None, answer.placements), key=_workload_and_role))),
+            placements=Placements(answer.placements),
             refusals=tuple(sorted(answer.refusals, key=lambda r: (r.workload, r.role))),
             moves=tuple(sorted(answer.moves, key=lambda m: (m.workload, m.role, m.source, m.target))),
             full_tiers=frozenset(answer.full_tiers),
-            explanations=answer.explanations,
+            explanations=with_queues(answer.explanations, self.queue, queues, turns=self.fair is not None),
+            queues=queues,
+            cohorts=cohorts,
         )
+
+    def serve(self, workload: Workload) -> None:
+        """Place all of a workload that finds a place, and record the answer."""
+        outcomes = self._place(workload)
+        if outcomes:  # else it was refused like one before it
+            self._record(workload, outcomes)
+
+    def holds(self, workload: Workload) -> bool:
+        """Whether any cluster holds some of it."""
+        return any(self.federation.holdings(workload.name, role.name) for role in workload.roles)
+
+    def wanted(self, workload: Workload) -> int:
+        """How many replicas there should be of a workload of one role."""
+        replaced = self.federation.governing.rule(workload).policy.replicas
+        return workload.roles[0].replicas if replaced is None else replaced
+
+    def keep(self, workload: Workload) -> Outcome | None:
+        """Place what a workload holds and no more; None where that was all, or it starts together: it is recorded.
+
+        While it still grows it is not rebalanced: it only leaves clusters that are drained.
+        """
+        if workload.gang is not None or len(workload.roles) > 1:
+            self.serve(workload)
+            return None
+        turn = self._turn(workload, workload.roles[0], self.federation.governing.rule(workload))
+        held = total(turn.held)
+        if held >= turn.wanted:
+            self._record(workload, self._place_or_repeat(turn))
+            return None
+        turn.admit(held)
+        drained = np.where(self.federation.draining & ~self.federation.silent, turn.held, 0)
+        outcome = Outcome(turn, self._fill(turn, turn.held - drained, False))
+        self._take(outcome)
+        return outcome
+
+    def portion(self, workload: Workload, begun: Outcome | None, replicas: int) -> Outcome | None:
+        """Place so many more; None where that was the last of it, or not all found a place: it is recorded."""
+        rule = self.federation.governing.rule(workload)
+        turn = self._turn(workload, workload.roles[0], rule, held=begun.filling.placed if begun else None)
+        asked = total(turn.held) + replicas
+        turn.admit(asked)
+        if workload.queue in self.blocked_heads:
+            outcomes = [self._wait_behind(turn)]
+        elif begun is None:
+            outcomes = self._place_or_repeat(turn)
+        else:
+            outcomes = [Outcome(turn, self._fill(turn, turn.held, False))]
+        if outcomes and asked < turn.wanted and outcomes[0].filling.total == asked:
+            self._take(outcomes[0])
+            return outcomes[0]
+        if outcomes:
+            self._record(workload, outcomes)
+        return None
 
     def _bind_what_is_on_its_way(self) -> None:
         """Kind by kind, in the order in which the kinds first stand in the queue."""
@@ -114,6 +174,10 @@ class _Planner:
         if workload.gang is None and len(turns) == 1:
             return self._place_or_repeat(turns[0])
         turns = by_heft(self.federation, [turn.look_everywhere() for turn in turns])
+        refused = self.allowance.refuses(turns)
+        if refused is not None:
+            return [Outcome(turn, self._absent(turn), refused, bound=True) for turn in turns]
+        self.allowance.keep_out(turns)
         if workload.gang is None or workload.gang.scope == "cluster":
             return self._place_in_one_cluster(turns)
         return self._place_gang(turns, workload.gang.label if workload.gang.scope == "label" else "")
@@ -130,26 +194,34 @@ class _Planner:
                 return [outcome]
         return [self._place_alone(turn)]
 
-    def _turn(self, workload: Workload, role: Role, rule: Rule, spent: Array | None = None) -> Turn:
-        """The turn of a role after so many replicas of its workload's other roles on each cluster."""
+    def _turn(
+        self, workload: Workload, role: Role, rule: Rule, spent: Array | None = None, held: Array | None = None
+    ) -> Turn:
+        """The turn of a role after so many replicas of its workload's other roles on each cluster (``spent``).
+
+        ``held`` replaces what the clusters hold of it, where a part of it has been placed already.
+        """
         federation = self.federation
         eligibility = federation.feasibility.of(workload, role, rule, federation.excluded(workload.name))
         replaced = rule.policy.replicas if len(workload.roles) == 1 else None
-        return Turn(
+        turn = Turn(
             federation=federation,
             workload=workload,
             role=role,
             rule=rule,
             wanted=role.replicas if replaced is None else replaced,
             eligibility=eligibility,
-            room=unmeasured(federation, eligibility),
-            held=federation.held(workload.name, role.name),
+            kind=self.kinds.of(workload, rule, eligibility),
+            held=federation.held(workload.name, role.name) if held is None else held,
             minima=rule.minima if spent is None else np.maximum(rule.minima - spent, 0),
             maxima=rule.maxima if spent is None else np.maximum(rule.maxima - spent, 0),
         )
+        self.allowance.admit(turn)
+        return turn
 
     def _fill(self, turn: Turn, firm: Array, afresh: bool) -> Filling:
-        return Filler(self.federation, turn, firm, afresh, self.clocks, self.planning.outage_grace_s).fill()
+        clocks, grace_s = self.clocks, self.planning.outage_grace_s
+        return self.allowance.within(turn, lambda: fill(self.federation, turn, firm, afresh, clocks, grace_s))
 
     def _settle(self, turn: Turn) -> Filling:
         return settle(self.federation, turn, lambda firm, afresh: self._fill(turn, firm, afresh))
@@ -161,14 +233,14 @@ class _Planner:
         if found >= needed or turn.holds:
             return Outcome(turn, filling)
         filling.placed[:] = 0
-        return Outcome(turn, filling, Verdict(Reason.BELOW_MIN_REPLICAS, {"needed": needed, "room": found}))
+        below = Verdict(Reason.BELOW_MIN_REPLICAS, {"needed": needed, "room": found})
+        return Outcome(turn, filling, turn.held_back if turn.admitted < needed else below)
 
     def _wait_behind(self, turn: Turn) -> Outcome:
         """What it holds stays, nothing new starts, because the head of its queue waits."""
-        nowhere = np.zeros(len(self.federation.names), dtype=bool)
-        closed = replace(turn.look_everywhere(), room=turn.room.only(nowhere))
-        filling = self._fill(closed, turn.held, False)
-        filling.full.clear()
+        closed = replace(turn)
+        closed.keep_to(nowhere(self.federation))
+        filling = replace(self._fill(closed, turn.held, False), full=())
         filling.weights[:] = UNWEIGHED
         queue = turn.workload.queue
         head = {"head": self.blocked_heads[queue], "queue": queue}
@@ -190,13 +262,17 @@ class _Planner:
         fillings: list[Filling] | None = None
         for only in label_groups(federation, label, turns) if label else [None]:
             fillings = place_together(
-                federation, roles, lambda role, spent: self._turn(workload, role, rule, spent), self._settle, only
+                federation,
+                self.allowance,
+                roles,
+                lambda role, spent: self._turn(workload, role, rule, spent),
+                self._settle,
+                only,
             )
             if fillings is not None:
                 break
-        total = sum(turn.wanted for turn in turns)
         fits = sum(np.minimum(turn.wanted, turn.held + turn.room.more + turn.room.extra) for turn in turns)
-        verdict = Verdict(Reason.GANG_DOES_NOT_FIT, {"needed": total})
+        verdict = Verdict(Reason.GANG_DOES_NOT_FIT, {"needed": sum(turn.wanted for turn in turns)})
         absent = [self._absent(turn) for turn in turns]
         return [
             Outcome(turn, filling, verdict, fits, bound=True)
@@ -206,24 +282,32 @@ class _Planner:
     def _absent(self, turn: Turn) -> Filling:
         """No replica of a gang; but what a silent cluster holds is believed to run there."""
         held = believed(turn.held * self.federation.silent, turn.wanted)
-        return Filling(held, np.full(len(held), UNWEIGHED, dtype=np.int64))
+        return unweighed(held)
 
-    def _record(self, workload: Workload, outcomes: list[Outcome], position: int) -> None:
+    def _record(self, workload: Workload, outcomes: Sequence[Outcome]) -> None:
         """Write the outcomes down and take their room."""
-        federation, answer, policy = self.federation, self.answer, outcomes[0].turn.rule.policy if outcomes else None
-        explained = workload.name in self.explain
+        answer, explained = self.answer, workload.name in self.explain
         reasons = [Reasons(o.scene()) if o.refused > 0 or explained else None for o in outcomes]
         if explained:
-            answer.explanations[workload.name] = explanation(federation, workload, outcomes, reasons, position)
+            position = 1 + next(at for at, one in enumerate(self.queue) if one.name == workload.name)
+            answer.explanations[workload.name] = explanation(self.federation, workload, outcomes, reasons, position)
         for outcome, why in zip(outcomes, reasons, strict=True):
-            turn = outcome.turn
-            if outcome.refused > 0 and why is not None and policy is not None:
+            turn, policy = outcome.turn, outcome.turn.rule.policy
+            if outcome.refused > 0 and why is not None:
                 answer.refusals.append(Refusal(workload.name, turn.role.name, outcome.refused, why, policy.name))
                 if workload.gang is None and len(outcomes) == 1:
                     self.shortcuts.remember(outcome, why)
-            if not outcome.bound and outcome.grown.any():
-                federation.take(turn.eligibility.shape, outcome.grown, turn.counted)
             answer.placements.append(outcome.placements())
-            answer.moves.extend(outcome.moves(federation))
+            answer.moves.extend(outcome.moves(self.federation))
             for place in outcome.filling.full:
-                answer.full_tiers.add((turn.rule.policy.name, turn.rule.tiers[place].name, shape_key(workload)))
+                answer.full_tiers.add((policy.name, turn.rule.tiers[place].name, shape_key(workload)))
+            self._take(outcome)
+        if self.planning.blocked_head == "wait" and any(outcome.blocked for outcome in outcomes):
+            self.blocked_heads.setdefault(workload.queue, workload.name)
+
+    def _take(self, outcome: Outcome) -> None:
+        """Take the room, and of the queue's allowance, what the outcome adds."""
+        turn = outcome.turn
+        self.allowance.take(turn, outcome.filling.placed)
+        if not outcome.bound and outcome.grown.any():
+            self.federation.take(turn.eligibility.shape, outcome.grown)

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 
-import numpy as np
-
-from federator.engine.constraints import likeness
 from federator.engine.federation import Federation
 from federator.engine.outcome import Outcome
-from federator.engine.tiers import UNWEIGHED, Filling
+from federator.engine.tiers import unweighed
 from federator.engine.turn import Turn
-from federator.engine.weights import COSTS
 from federator.model.plan import Refusal
 from federator.model.policy import Rebalance
 from federator.model.reasons import Verdict
@@ -51,17 +47,16 @@ class Shortcuts:
         if (
             not turn.holds
             or turn.rule.policy.stay.rebalance is not Rebalance.NEVER
-            or int(held.sum()) != turn.wanted
+            or int(held.sum()) != turn.admitted
             or bool((held > turn.maxima).any())
             or bool(held[self._federation.draining | (turn.rule.tier != 0)].any())
         ):
             return None
-        return Outcome(turn, Filling(held.copy(), np.full(len(held), UNWEIGHED, dtype=np.int64)))
+        return Outcome(turn, unweighed(held.copy()))
 
     @staticmethod
     def _kind(turn: Turn) -> Hashable:
-        """What the answer depends on. Rules and eligibilities are made once for each kind: they are their own names."""
-        expressions = (tier.weight_by for tier in turn.rule.tiers if tier.weight_by not in ("room", *COSTS))
-        weighing = likeness(turn.workload, *expressions)
-        needed = min(turn.workload.min_replicas, turn.wanted)
-        return id(turn.eligibility), id(turn.rule), turn.wanted, needed, weighing
+        """What the answer depends on. Kinds are made once: they are their own names."""
+        workload, costs_by = turn.workload, turn.workload.duration_s if turn.purses else None
+        least = min(workload.min_replicas, turn.wanted)
+        return id(turn.kind), workload.queue, turn.wanted, turn.admitted, least, turn.role.limits, costs_by

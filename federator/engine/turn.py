@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from federator.engine.arrays import Array, Mask
 from federator.engine.feasibility import Eligibility
 from federator.engine.federation import Federation
+from federator.engine.filling import BOUND, EXTRA, HELD, LOOKED, MAXIMUM, MINIMUM, MORE, Times, look
 from federator.engine.governing import Rule
-from federator.engine.nodes import UNLIMITED
-from federator.engine.windows import Count
+from federator.engine.kinds import Kind
+from federator.engine.limit_left import LimitLeft
+from federator.engine.purse import Purse
+from federator.model.reasons import Verdict
 from federator.model.workload import Role, Workload
 
 
@@ -31,16 +34,24 @@ class Room:
     limits: Mapping[str, Array]
     reported: Mapping[int, str]
 
-    def only(self, clusters: Mask) -> Room:
-        """The same with no room anywhere else."""
-        return replace(self, more=self.more * clusters, extra=self.extra * clusters)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CapLeft:
+    """A limit of the workload's queue on some clusters (``members``) together: so many more replicas may go there."""
+
+    pattern: str
+    members: Array
+    left: int
 
 
 @dataclass(slots=True, eq=False)
 class Turn:
     """A role that is about to be placed. Arrays by cluster; bounds are what other roles leave of the policy's.
 
-    Room is counted where one looks for it, since most workloads find a place in their first tiers.
+    Of what is ``wanted`` no more than ``admitted`` is placed at this turn; ``held_back`` says why it is less.
+
+    Its tables are those of its kind, with what is its own filled in. Room is counted where one looks for it, since
+    most workloads find a place in their first tiers.
     """
 
     federation: Federation
@@ -49,64 +60,68 @@ class Turn:
     rule: Rule
     wanted: int
     eligibility: Eligibility
-    room: Room
+    kind: Kind
     held: Array
     minima: Array
     maxima: Array
+    room: Room = field(init=False)
+    desk: Array = field(init=False)
+    tiers: Array = field(init=False)
+    times: Times = field(init=False)
     holds: bool = field(init=False)
     """Whether any cluster holds some of it."""
-    looked: set[int] = field(default_factory=set)
-    counted: list[Count] = field(default_factory=list)
+    admitted: int = field(init=False)
+    held_back: Verdict | None = None
+    caps: list[CapLeft] = field(default_factory=list)
+    limits: list[LimitLeft] = field(default_factory=list)
+    purses: list[Purse] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.admitted = self.wanted
+        federation, shape = self.federation, self.eligibility.shape
+        self.desk, self.tiers, self.times = self.kind.desk.copy(), self.kind.tiers.copy(), self.kind.times.copy()
         self.holds = bool(self.held.any())
+        limited, reported = federation.limit_room(shape), federation.reported(self.eligibility.requests)
+        desk = self.desk
+        desk[:, HELD], desk[:, MINIMUM], desk[:, MAXIMUM] = self.held, self.minima, self.maxima
+        desk[:, BOUND] = federation.unbounded if limited is None else limited
+        if reported:
+            desk[list(reported), BOUND] = 0
+        self.room = Room(desk[:, MORE], desk[:, EXTRA], limited, federation.limits_left(shape), reported)
+
+    def admit(self, most: int, why: Verdict | None = None) -> None:
+        """Place no more than so many of it now."""
+        if most < self.admitted:
+            self.admitted, self.held_back = most, why
 
     def look(self, place: int) -> None:
         """Count the room of one tier's clusters, node by node."""
-        if place not in self.looked:
-            self.looked.add(place)
-            members = self.rule.members[place]
-            if len(members):
-                self._count(None if len(members) == len(self.held) else members)
+        nodes, shape = self.federation.nodes, self.eligibility.shape
+        look(
+            nodes.rows, nodes.blocks, nodes.first_lots, shape.asked, shape.terms,
+            self.kind.members, self.desk, self.tiers, place,
+        )  # fmt: skip
 
     def look_everywhere(self) -> Turn:
         """Count the room of all tiers."""
         for place in range(len(self.rule.members)):
-            self.look(place)
+            if not self.tiers[place, LOOKED]:
+                self.look(place)
         return self
 
-    def _count(self, clusters: Array | None) -> None:
-        federation, shape = self.federation, self.eligibility.shape
-        count = federation.nodes.count_room(shape, clusters)
-        self.counted.append(count)
-        window, lots = count.window, count.room
-        at = slice(None) if clusters is None else clusters
-        open_ = self.eligibility.open[at]
-        if federation.nodes.any_potential:
-            potential = federation.nodes.potential[window.lots]
-            more, extra = window.by_cluster(lots * ~potential), window.by_cluster(lots * potential)
-        else:
-            more, extra = window.by_cluster(lots), None
-        if federation.any_unknown:
-            more = np.where(federation.unknown[at], UNLIMITED, more)
-        more = np.minimum(more, UNLIMITED)
-        if self.room.limited is not None:
-            more = np.minimum(more, self.room.limited[at])
-        self.room.more[at] = more * open_
-        if extra is not None:
-            left = extra if self.room.limited is None else np.minimum(extra, self.room.limited[at] - more)
-            self.room.extra[at] = left * open_
-        for one in self.room.reported:
-            self.room.more[one] = self.room.extra[one] = 0
+    def keep_to(self, clusters: Mask) -> None:
+        """Have no room anywhere else."""
+        self.look_everywhere()
+        self.room.more *= clusters
+        self.room.extra *= clusters
+
+    def let_go(self, clusters: Mask) -> None:
+        """Hold nothing on these clusters."""
+        self.held = self.held * ~clusters
+        self.desk[:, HELD] = self.held
+        self.holds = bool(self.held.any())
 
 
-def unmeasured(federation: Federation, eligibility: Eligibility) -> Room:
-    """Room of which no node has been counted yet."""
-    nothing = np.zeros(len(federation.names), dtype=np.int64)
-    return Room(
-        more=nothing,
-        extra=nothing.copy(),
-        limited=federation.limit_room(eligibility.shape),
-        limits=federation.limits_left(eligibility.shape),
-        reported=federation.reported(eligibility.requests),
-    )
+def nowhere(federation: Federation) -> Mask:
+    """No cluster."""
+    return np.zeros(len(federation.names), dtype=bool)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from federator.model.resources import Resources
+from federator.model.budget import Budget
+from federator.model.resources import CPU, Resources
 from federator.model.selectors import Constraint, Selector
 
 FULL_PPM = 1_000_000
@@ -67,6 +68,25 @@ class Tier:
 
 
 @dataclass(frozen=True, slots=True)
+class FlavorChoice:
+    """The flavors whose name matches one of ``names`` (names or globs; empty: all) and that ``constraint`` lets in."""
+
+    names: tuple[str, ...] = ()
+    constraint: Constraint = Constraint()
+
+
+@dataclass(frozen=True, slots=True)
+class FlavorOrder:
+    """Which nodes of a cluster are used first: those of the first choice that takes them, those of none after all.
+
+    ``by_price``: then those on which a replica costs least.
+    """
+
+    choices: tuple[FlavorChoice, ...] = ()
+    by_price: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """Which workloads a policy governs: queue globs (empty: all), labels, an expression; and, for a
     ReplicaSchedulingPreference, the one workload it names."""
@@ -94,6 +114,7 @@ class Policy:
     stay: Stay = Stay()
     preempt: str = "backfill"
     replicas: int | None = None
+    flavors: FlavorOrder = FlavorOrder()
     source: str = ""
     """The file and line it came from, for people."""
 
@@ -104,7 +125,11 @@ DEFAULT_POLICY = Policy("default", order=2**31)
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """The line a group waits in. Larger ``priority`` is served first; then the workload's own priority counts."""
+    """The line a group waits in. Larger ``priority`` is served first; then the workload's own priority counts.
+
+    ``weight`` 0: served after all others, and the first to give back what it borrowed. Keys of ``cluster_quota`` are
+    names or globs; what the queue uses on all clusters that one key matches, together, stays within its amounts.
+    """
 
     name: str
     weight: int = 1
@@ -115,6 +140,43 @@ class Queue:
     lending_limit: Resources | None = None
     half_life_s: float = 86400.0
     namespace: str = ""
+    cluster_quota: Mapping[str, Resources] = field(default_factory=dict)
+    budget: Budget | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Queues and cohorts that lend each other what they do not use, and what the cohort has besides.
+
+    A cohort that queues name and that is nowhere declared exists with nothing of its own.
+    """
+
+    name: str
+    parent: str = ""
+    weight: int = 1
+    quota: Resources | None = None
+    borrowing_limit: Resources | None = None
+    lending_limit: Resources | None = None
+
+
+BILLIONTHS = 1_000_000_000
+
+
+def lately_per_unit(resource: str) -> int:
+    """How many units of ``QueueUsage.lately`` are one unit of ``Resources``."""
+    return BILLIONTHS // 1000 if resource == CPU else BILLIONTHS
+
+
+@dataclass(frozen=True, slots=True)
+class QueueUsage:
+    """What a queue has used lately: a mean of what it used, in which what is a half-life old counts half.
+
+    ``lately`` is in billionths of a core, byte or piece: fine enough that a queue of one GPU, sampled every second,
+    is not lost to rounding, and just what a quantity in a document can say.
+    """
+
+    queue: str
+    lately: Resources = Resources()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from federator.engine import binding
-from federator.engine.binding import bind
+from federator.engine.binding import HABITS, bind
 from federator.engine.nodes import WHOLE_NODE, Nodes
+from federator.engine.rows import COUNT, FREE, LENGTH, START
 from federator.model.cluster import Binding, Cluster, Flavor, NodeGroup
 from federator.model.resources import Resources
+from tests.interpreted import interpreted
 
 Free = tuple[int, ...]
 
@@ -64,8 +66,13 @@ def _use(flavor: Flavor, taken: Resources) -> int:
 def state(nodes: Nodes, cluster: int) -> Counter[tuple[str, Free]]:
     """How many nodes of a cluster have what free, by flavor."""
     found: Counter[tuple[str, Free]] = Counter()
-    for row in np.flatnonzero((nodes.home[nodes.lot] == cluster) & (nodes.count > 0)):
-        found[nodes.lots[nodes.lot[row]].flavor.name, tuple(nodes.free[:, row].tolist())] += int(nodes.count[row])
+    for lot in np.flatnonzero(nodes.home == cluster).tolist():
+        start, length = nodes.blocks[lot, START], nodes.blocks[lot, LENGTH]
+        for row in nodes.rows[start : start + length].tolist():
+            found[nodes.lots[lot].flavor.name, tuple(row[FREE:])] += row[COUNT]
+    assert nodes.sums[0, cluster].tolist() == [
+        sum(free[at] * count for (_, free), count in found.items()) for at in range(len(nodes.resources))
+    ]
     return found
 
 
@@ -110,7 +117,7 @@ def jobs(draw: st.DrawFn) -> tuple[list[Cluster], list[tuple[Resources, list[int
 def compare(clusters: list[Cluster], asked: list[tuple[Resources, list[int]]]) -> None:
     """Bind the same in bulk and one by one, and compare all nodes after every shape."""
     nodes = Nodes(clusters, ("cpu", "memory", "gpu"))
-    habits = {habit: np.array([cluster.binding is habit for cluster in clusters]) for habit in Binding}
+    habits = np.array([HABITS[cluster.binding] for cluster in clusters])
     singles = []
     for cluster in clusters:
         single = OneByOne(nodes.resources, cluster.binding)
@@ -123,7 +130,7 @@ def compare(clusters: list[Cluster], asked: list[tuple[Resources, list[int]]]) -
     for requests, counts in asked:
         rank = np.array([int(bool(lot.flavor.allocatable["gpu"]) and not requests["gpu"]) for lot in nodes.lots])
         shape = nodes.shape(requests, np.ones(len(nodes.lots), dtype=bool), rank)
-        left = bind(nodes, shape, nodes.count_room(shape), np.array(counts, dtype=np.int64), habits)
+        left = bind(nodes, shape, np.array(counts, dtype=np.int64), habits)
         for at, (cluster, single) in enumerate(zip(clusters, singles, strict=True)):
             flavors = {flavor.name: flavor for flavor in cluster.flavors or ()}
             ranks = {name: int(bool(f.allocatable["gpu"]) and not requests["gpu"]) for name, f in flavors.items()}
@@ -140,10 +147,11 @@ def test_bulk_is_one_by_one(job: tuple[list[Cluster], list[tuple[Resources, list
 
 @settings(max_examples=40, deadline=None)
 @given(jobs())
-def test_bulk_by_halving_is_one_by_one(job: tuple[list[Cluster], list[tuple[Resources, list[int]]]]) -> None:
-    """The way taken for very many seats gives the same."""
+def test_a_search_for_the_height_is_one_by_one(job: tuple[list[Cluster], list[tuple[Resources, list[int]]]]) -> None:
+    """The way taken for many replicas gives the same for few."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(binding, "_MANY_SEATS", 0)
+        interpreted(patch, binding)
+        patch.setattr(binding, "_FEW", 0)
         compare(*job)
 
 
@@ -153,7 +161,7 @@ def test_a_bulk_binding_that_packs_where_it_should_spread_would_be_seen(monkeypa
     clusters = [Cluster("a", flavors=(Flavor("f", 4, whole, (NodeGroup(whole, 4),)),))]
     asked = [(Resources.of({"cpu": 1, "memory": 1}), [6])]
     compare(clusters, asked)
-    monkeypatch.setattr(binding, "HABITS", {**binding.HABITS, Binding.SPREAD: binding.pack})
+    monkeypatch.setitem(HABITS, Binding.SPREAD, HABITS[Binding.PACK])
     with pytest.raises(AssertionError):
         compare(clusters, asked)
 
@@ -172,6 +180,6 @@ def test_a_million_replicas_are_bound_in_a_moment() -> None:
     groups = tuple(NodeGroup(Resources.of({"cpu": 128_000 - at, "memory": 2**40}), 40) for at in range(200))
     nodes = Nodes([Cluster("a", flavors=(Flavor("f", 8000, whole, groups),))], ("cpu", "memory"))
     shape = nodes.shape(Resources.of({"cpu": 1000}), np.ones(1, dtype=bool), np.zeros(1, dtype=np.int64))
-    left = bind(nodes, shape, nodes.count_room(shape), np.array([1_000_000]), {Binding.SPREAD: np.ones(1, dtype=bool)})
+    left = bind(nodes, shape, np.array([1_000_000]), np.array([HABITS[Binding.SPREAD]]))
     assert left.tolist() == [0]
     assert int(nodes.free_of("cpu")[0]) == 40 * sum(128_000 - at for at in range(200)) - 1_000_000_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from federator.engine.checks.capacity import certain_room
 from federator.engine.checks.facts import Facts
@@ -38,7 +38,7 @@ def answered(facts: Facts) -> Iterator[str]:
     yield from _sorted(placements, refusals)
 
 
-def _sorted(placements: tuple[Placement, ...], refusals: tuple[Refusal, ...]) -> Iterator[str]:
+def _sorted(placements: Sequence[Placement], refusals: tuple[Refusal, ...]) -> Iterator[str]:
     placed = [(p.workload, p.role, p.cluster) for p in placements]
     refused = [(r.workload, r.role) for r in refusals]
     if placed != sorted(placed) or refused != sorted(refused):

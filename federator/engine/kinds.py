@@ -1,0 +1,122 @@
+"""What is the same for all alike roles under one rule, laid out for compiled code once for each plan."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+
+from federator.engine.arrays import Array
+from federator.engine.constraints import likeness
+from federator.engine.feasibility import Eligibility
+from federator.engine.federation import Federation
+from federator.engine.fill import dominant
+from federator.engine.filling import (
+    AWAY,
+    AWAY_S,
+    DESK,
+    FIRST,
+    LAST,
+    OPEN,
+    OPEN_AFTER,
+    RESOURCE,
+    TAKES,
+    TIER,
+    TIERS,
+    TIMES,
+    UNKNOWN,
+    UNSAID,
+    UNWEIGHED,
+    USED,
+    WAITS,
+    WEIGHT,
+    WORKING,
+    WRITTEN,
+    Times,
+)  # fmt: skip
+from federator.engine.governing import BY_RULE, Rule
+from federator.engine.opening import away
+from federator.engine.weights import COSTS, by_rule
+from federator.model.policy import FULL_PPM
+from federator.model.workload import Workload
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kind:
+    """The members of all tiers, and the tables (see ``engine/filling.py``) with what is the kind's own filled in."""
+
+    members: Array
+    desk: Array
+    tiers: Array
+    times: Times
+
+
+class Kinds:
+    """The kinds met so far in one plan."""
+
+    def __init__(self, federation: Federation) -> None:
+        self._federation = federation
+        self._kinds: dict[Hashable, Kind] = {}
+        self._asking: dict[int, tuple[str, ...]] = {}
+
+    def of(self, workload: Workload, rule: Rule, eligibility: Eligibility) -> Kind:
+        """The kind of a role with this eligibility under this rule (both are made once for each kind)."""
+        key = (id(rule), id(eligibility), likeness(workload, *self._expressions(rule)))
+        kind = self._kinds.get(key)
+        if kind is None:
+            kind = self._kinds[key] = _lay_out(self._federation, workload, rule, eligibility)
+        return kind
+
+    def _expressions(self, rule: Rule) -> tuple[str, ...]:
+        """What weighs the rule's tiers, where that is neither the room nor a cost."""
+        found = self._asking.get(id(rule))
+        if found is None:
+            by = (tier.weight_by for tier in rule.tiers)
+            found = self._asking[id(rule)] = tuple(one for one in by if one not in ("room", *COSTS))
+        return found
+
+
+def _lay_out(federation: Federation, workload: Workload, rule: Rule, eligibility: Eligibility) -> Kind:
+    desk = np.zeros((len(federation.names), DESK), dtype=np.int64)
+    desk[:, TIER], desk[:, TAKES], desk[:, WRITTEN] = rule.tier, eligibility.open, rule.weights
+    desk[:, UNKNOWN], desk[:, WORKING] = federation.unknown, federation.working
+    desk[:, WEIGHT] = _weights(federation, workload, rule, eligibility)
+    desk[:, USED] = UNWEIGHED
+    ends = list(accumulate(map(len, rule.members)))
+    tiers = np.zeros((len(rule.tiers), TIERS), dtype=np.int64)
+    times = np.zeros((len(rule.tiers), TIMES))
+    times[:, WAITS] = OPEN
+    for place, tier in enumerate(rule.tiers):
+        standing = away(federation, eligibility.suits, rule.members[place]) if federation.any_silent else None
+        tiers[place, FIRST], tiers[place, LAST] = ends[place] - len(rule.members[place]), ends[place]
+        tiers[place, RESOURCE:AWAY] = _fill(federation, rule, place, eligibility)
+        times[place, OPEN_AFTER] = UNSAID if tier.open_after_s is None else tier.open_after_s
+        if standing is not None:
+            tiers[place, AWAY], times[place, AWAY_S] = 2 if standing.lost else 1, standing.for_s
+    return Kind(np.concatenate([*rule.members, np.zeros(0, dtype=np.int64)]), desk, tiers, times)
+
+
+def _weights(federation: Federation, workload: Workload, rule: Rule, eligibility: Eligibility) -> Array:
+    """The weights by cluster; ``BY_ROOM``, which is what ``BY_RULE`` says by default, where they are the room."""
+    weights, asked = rule.weights, [(eligibility.requests, eligibility.shape, 1)]
+    for tier, at in zip(rule.tiers, rule.members, strict=True):
+        if tier.weight_by != "room" and len(at) and weights[at[0]] == BY_RULE:
+            weights = weights.copy() if weights is rule.weights else weights
+            weights[at] = by_rule(federation, tier.weight_by, workload, asked, at)
+    return weights
+
+
+def _fill(federation: Federation, rule: Rule, place: int, eligibility: Eligibility) -> list[int]:
+    """The dominant resource, how much there is, and the use that fillTo sets; on existing nodes and on all."""
+    ppm = rule.tiers[place].fill_to_ppm
+    found = []
+    for potential in (False, True) if federation.nodes.any_potential else (False,):
+        fill = dominant(federation, rule, place, eligibility.requests, potential=potential) if ppm < FULL_PPM else None
+        if fill is None:
+            found += [-1, 0, 0]
+        else:
+            name, whole = fill
+            found += [federation.nodes.at[name], whole, -(-ppm * whole // FULL_PPM)]
+    return found if len(found) == 6 else found * 2

@@ -1,0 +1,115 @@
+"""The rows of alike nodes, as compiled code reads and changes them.
+
+A row is ``COUNT`` alike nodes, the ``FIRST`` of their numbers, their ``USE``, and then what is free on each of them,
+by resource. A lot's rows lie in its block: ``START``, how many there are (``LENGTH``), how many it has place for
+(``SIZE``), whether its nodes only ``COULD`` exist, and its cluster (``HOME``).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from federator.engine.arrays import Array
+from federator.engine.compiled import compiled
+from federator.engine.shapes import ALLOWED, STEP
+
+COUNT, FIRST, USE, FREE = 0, 1, 2, 3
+START, LENGTH, SIZE, COULD, HOME = 0, 1, 2, 3, 4
+
+_NOTHING_ASKED = 2**20
+
+
+@compiled
+def fits(rows: Array, row: int, asked: Array) -> int:
+    """How many more replicas each node of the row holds."""
+    many = _NOTHING_ASKED
+    for term in range(len(asked)):
+        free, amount = rows[row, FREE + asked[term, 0]], asked[term, 1]
+        if free < amount:
+            return 0
+        if term == 0 or free < amount * many:  # most resources bound nothing: a product is cheaper than a quotient
+            many = free // amount
+    return int(many)
+
+
+@compiled
+def count_rooms(rows: Array, blocks: Array, first: int, last: int, asked: Array, terms: Array) -> tuple[int, int]:
+    """How many more replicas the lots from ``first`` to before ``last`` hold: on nodes that exist, that could."""
+    more, extra = 0, 0
+    for lot in range(first, last):
+        if terms[lot, ALLOWED] == 0:
+            continue
+        found = 0
+        for row in range(blocks[lot, START], blocks[lot, START] + blocks[lot, LENGTH]):
+            found += fits(rows, row, asked) * rows[row, COUNT]
+        if blocks[lot, COULD] == 0:
+            more += found
+        else:
+            extra += found
+    return more, extra
+
+
+@compiled
+def rooms(rows: Array, blocks: Array, first_lots: Array, asked: Array, terms: Array) -> Array:
+    """The same for every cluster, on all nodes together."""
+    found = np.empty(len(first_lots) - 1, dtype=np.int64)
+    for cluster in range(len(found)):
+        more, extra = count_rooms(rows, blocks, first_lots[cluster], first_lots[cluster + 1], asked, terms)
+        found[cluster] = more + extra
+    return found
+
+
+@compiled
+def split(rows: Array, blocks: Array, lot: int, row: int, nodes: int) -> int:
+    """Put the first so many nodes of a row into a row of their own, and return that (the same, if they are all)."""
+    if nodes >= rows[row, COUNT]:
+        return row
+    fresh = blocks[lot, START] + blocks[lot, LENGTH]
+    blocks[lot, LENGTH] += 1
+    for column in range(rows.shape[1]):
+        rows[fresh, column] = rows[row, column]
+    rows[fresh, COUNT] = nodes
+    rows[row, COUNT] -= nodes
+    rows[row, FIRST] += nodes
+    return int(fresh)
+
+
+@compiled
+def charge(rows: Array, blocks: Array, sums: Array, asked: Array, terms: Array, lot: int, row: int, times: int) -> None:
+    """Each node of the row holds so many more replicas of the shape."""
+    for term in range(len(asked)):
+        amount = asked[term, 1] * times
+        rows[row, FREE + asked[term, 0]] -= amount
+        sums[blocks[lot, COULD], blocks[lot, HOME], asked[term, 0]] -= amount * rows[row, COUNT]
+    rows[row, USE] += terms[lot, STEP] * times
+
+
+@compiled
+def keep_remains(
+    rows: Array, blocks: Array, sums: Array, asked: Array, terms: Array, lots: Array, replicas: int
+) -> int:
+    """A replica that fits no node takes what is left, up to what it asks for, of the emptiest node of these lots.
+
+    One row at a time, one replica on each of its nodes, of equally used rows the one with the lower numbers. Returns
+    for how many replicas that was done: 0 where nothing is left anywhere.
+    """
+    best, of = -1, -1
+    for lot in lots:
+        for row in range(blocks[lot, START], blocks[lot, START] + blocks[lot, LENGTH]):
+            left = 0
+            for term in range(len(asked)):
+                left += rows[row, FREE + asked[term, 0]]
+            if left == 0 or rows[row, COUNT] == 0:
+                continue
+            if best < 0 or (rows[row, USE], rows[row, FIRST]) < (rows[best, USE], rows[best, FIRST]):
+                best, of = row, lot
+    if best < 0:
+        return 0
+    nodes = min(replicas, rows[best, COUNT])
+    kept = split(rows, blocks, of, best, nodes)
+    for term in range(len(asked)):
+        taken = min(rows[kept, FREE + asked[term, 0]], asked[term, 1])
+        rows[kept, FREE + asked[term, 0]] -= taken
+        sums[blocks[of, COULD], blocks[of, HOME], asked[term, 0]] -= taken * nodes
+    rows[kept, USE] += terms[of, STEP]
+    return int(nodes)
