@@ -27,6 +27,7 @@ def explanation(
     outcomes: Sequence[Outcome],
     reasons: Sequence[Reasons | None],
     position: int,
+    expected_start_s: float | None = None,
 ) -> Explanation:
     """The explanation of a workload whose roles had these outcomes; to be taken before their room is."""
     shares: list[Share] = []
@@ -45,6 +46,7 @@ def explanation(
         position=position,
         shares=tuple(sorted(shares, key=lambda share: (share.role, share.cluster))),
         cures=tuple(cures)[:_CURES],
+        expected_start_s=expected_start_s,
     )
 
 

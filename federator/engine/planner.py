@@ -8,6 +8,7 @@ the clusters as they will be. Room that a move or a withdrawal will free is give
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -25,6 +26,7 @@ from federator.engine.kinds import Kinds
 from federator.engine.opening import Clocks
 from federator.engine.order import FAIR, in_order
 from federator.engine.outcome import Outcome
+from federator.engine.reserving import Reserving
 from federator.engine.shortcuts import Shortcuts
 from federator.engine.stay import settle
 from federator.engine.tiers import Filling, fill, unweighed
@@ -72,6 +74,11 @@ class _Planner:
             FairService(snapshot, self.federation, self.allowance, self.queue) if self.planning.order == FAIR else None
         )
 
+        backfills = self.planning.backfilling != "none"
+        self.reserving = Reserving(snapshot, self.federation, self.clocks, self._place_then) if backfills else None
+        self.waits = self.planning.blocked_head == "wait" and not backfills
+        """Whether what is behind a blocked head waits whatever it is; else reservations say who may pass it."""
+
     def plan(self) -> Plan:
         """1 bind what is on its way, 2 ask every workload in order, 3 sort the answers."""
         self._bind_what_is_on_its_way()
@@ -85,6 +92,9 @@ class _Planner:
             placements=Placements(answer.placements),
             refusals=tuple(sorted(answer.refusals, key=lambda r: (r.workload, r.role))),
             moves=tuple(sorted(answer.moves, key=lambda m: (m.workload, m.role, m.source, m.target))),
+            reservations=tuple(sorted(self.reserving.made, key=lambda r: (r.workload, r.cluster)))
+            if self.reserving is not None
+            else (),
             full_tiers=frozenset(answer.full_tiers),
             explanations=answer.explanations,
         )
@@ -142,7 +152,7 @@ class _Planner:
     def _bind_what_is_on_its_way(self) -> None:
         """Kind by kind, in the order in which the kinds first stand in the queue."""
         federation = self.federation
-        unbound: dict[int, tuple[Eligibility, Array]] = {}
+        unbound: dict[tuple[int, int], tuple[Eligibility, Array]] = {}
         for workload in self.queue:
             for role in workload.roles:
                 holdings = [h for h in federation.holdings(workload.name, role.name) if h.unbound]
@@ -150,12 +160,13 @@ class _Planner:
                     continue
                 eligibility = federation.feasibility.of(workload, role, federation.governing.rule(workload), ())
                 nothing = np.zeros(len(federation.names), dtype=np.int64)
-                counts = unbound.setdefault(id(eligibility), (eligibility, nothing))[1]
+                key = id(eligibility), federation.until(workload)
+                counts = unbound.setdefault(key, (eligibility, nothing))[1]
                 for holding in holdings:
                     counts[federation.index[holding.cluster]] += min(holding.unbound, holding.replicas)
-        for eligibility, counts in unbound.values():
+        for (_, until), (eligibility, counts) in unbound.items():
             if counts.any():
-                federation.hold_unbound(eligibility, counts)
+                federation.hold_unbound(eligibility, counts, until)
 
     def _place(self, workload: Workload) -> list[Outcome]:
         """The outcome for every role of a workload."""
@@ -177,7 +188,8 @@ class _Planner:
     def _place_or_repeat(self, turn: Turn) -> list[Outcome]:
         """The outcome of the only role; none where its refusal is that of one before it, and is recorded already."""
         if turn.workload.name not in self.explain:
-            refusal = self.shortcuts.refusal(turn) if self.planning.blocked_head == "pass" else None
+            alike = not self.waits and (self.reserving is None or not self.reserving.asks)
+            refusal = self.shortcuts.refusal(turn) if alike else None
             if refusal is not None:
                 self.answer.refusals.append(refusal)
                 return []
@@ -271,13 +283,23 @@ class _Planner:
         held = believed(turn.held * self.federation.silent, turn.wanted)
         return unweighed(held)
 
+    def _place_then(self, workload: Workload, federation: Federation, clocks: Clocks) -> Sequence[Outcome]:
+        """What would be done with a workload in the federation as it will be. Nothing of it is recorded."""
+        then = copy(self)
+        then.federation, then.clocks, then.reserving = federation, clocks, None
+        then.explain, then.blocked_heads = frozenset((workload.name,)), {}
+        return then._place(workload)
+
     def _record(self, workload: Workload, outcomes: Sequence[Outcome]) -> None:
         """Write the outcomes down and take their room."""
         answer, explained = self.answer, workload.name in self.explain
         reasons = [Reasons(o.scene()) if o.refused > 0 or explained else None for o in outcomes]
+        expected = self.reserving.consider(outcomes, self.queue) if self.reserving is not None else None
         if explained:
             position = 1 + next(at for at, one in enumerate(self.queue) if one.name == workload.name)
-            answer.explanations[workload.name] = explanation(self.federation, workload, outcomes, reasons, position)
+            answer.explanations[workload.name] = explanation(
+                self.federation, workload, outcomes, reasons, position, expected
+            )
         for outcome, why in zip(outcomes, reasons, strict=True):
             turn, policy = outcome.turn, outcome.turn.rule.policy
             if outcome.refused > 0 and why is not None:
@@ -289,7 +311,7 @@ class _Planner:
             for place in outcome.filling.full:
                 answer.full_tiers.add((policy.name, turn.rule.tiers[place].name, shape_key(workload)))
             self._take(outcome)
-        if self.planning.blocked_head == "wait" and any(outcome.blocked for outcome in outcomes):
+        if self.waits and any(outcome.blocked for outcome in outcomes):
             self.blocked_heads.setdefault(workload.queue, workload.name)
 
     def _take(self, outcome: Outcome) -> None:
@@ -297,4 +319,4 @@ class _Planner:
         turn = outcome.turn
         self.allowance.take(turn, outcome.filling.placed)
         if not outcome.bound and outcome.grown.any():
-            self.federation.take(turn.eligibility.shape, outcome.grown)
+            self.federation.take(turn.eligibility.shape, outcome.grown, turn.until)

@@ -58,4 +58,5 @@ class Shortcuts:
     def _kind(turn: Turn) -> Hashable:
         """What the answer depends on. Kinds are made once: they are their own names."""
         least = min(turn.workload.min_replicas, turn.wanted)
-        return id(turn.kind), turn.workload.queue, turn.wanted, turn.admitted, least
+        crossed = turn.federation.crossed(turn.workload)
+        return id(turn.kind), turn.workload.queue, turn.wanted, turn.admitted, least, crossed

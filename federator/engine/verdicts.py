@@ -95,6 +95,21 @@ def _over_limit(scene: Scene, at: int) -> Verdict | None:
     return Verdict(Reason.OVER_LIMIT, {"resource": name, "left": format_amount(name, left[name]), "needed": needed})
 
 
+def _kept(scene: Scene, at: int) -> Verdict | None:
+    """Only where what it lacks is what is kept: there must be room for it but for that."""
+    kept, needed = scene.room.kept.get(at), max(int(scene.grown[at]) + 1, scene.together)
+    if kept is None or kept.passing >= needed or kept.room < needed:
+        return None
+    facts = {
+        "workload": kept.reserved.workload,
+        "at_s": -(-kept.reserved.at // 1000),
+        "cluster": scene.eligibility.clusters[at].name,
+        "passing": kept.passing,
+        "room": kept.room,
+    }
+    return Verdict(Reason.RESERVED_FOR_ANOTHER, facts)
+
+
 def _no_room(scene: Scene, at: int) -> Verdict | None:
     if scene.room.more[at] + scene.room.extra[at] > scene.grown[at]:
         return None
@@ -148,6 +163,7 @@ CHECKS: tuple[Callable[[Scene, int], Verdict | None], ...] = (
     _at_maximum,
     _over_limit,
     _over_cap,
+    _kept,
     _no_room,
     _no_weight,
     _held_back,

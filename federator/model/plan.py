@@ -31,6 +31,9 @@ class Holding:
     moved: int = 0
     leaving: int = 0
     """Replicas beyond ``replicas`` that are being removed there and still use their nodes."""
+    waves: tuple[tuple[float, int], ...] = ()
+    """For how long how many of them have been there (seconds, replicas), where that is told; else all are taken to be
+    as young as the youngest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ class Preemption:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Room kept for a large workload, from ``at_s`` seconds after the snapshot."""
+    """Room kept for a large workload, from ``at_s`` seconds after the snapshot; one for each of its clusters."""
 
     workload: str
     cluster: str
@@ -161,6 +164,9 @@ class Explanation:
     """Place in the order of service, counted from 1."""
     shares: tuple[Share, ...]
     cures: tuple[str, ...] = ()
+    expected_start_s: float | None = None
+    """In how many seconds it is expected to start; None where that is not known (or where nobody asks: without
+    backfilling)."""
 
 
 @dataclass(frozen=True, slots=True)
