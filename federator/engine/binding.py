@@ -39,7 +39,9 @@ def bind(nodes: Nodes, shape: Shape, replicas: Array, habits: Array, journal: Ar
 def journal_for(nodes: Nodes, replicas: Array) -> Array:
     """A journal large enough for binding so many: a line for each row, two at most, and for the few spread singly."""
     lines = 1 + 2 * int(nodes.blocks[:, LENGTH].sum()) + (_FEW + 1) * _RANKS * int(np.count_nonzero(replicas))
-    return np.zeros((lines, NO_JOURNAL.shape[1]), dtype=np.int64)
+    journal = np.empty((lines, NO_JOURNAL.shape[1]), dtype=np.int64)
+    journal[0] = 0
+    return journal
 
 
 @compiled

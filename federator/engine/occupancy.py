@@ -25,6 +25,9 @@ from federator.model.workload import Role, Workload
 BEGIN, COUNTED, END, AMOUNTS = 0, 1, 2, 3
 """An entry: from this number on, so many nodes, until then; and what each of them gets back, by resource."""
 
+_CLUSTER, _UNTIL, _REPLICAS, _WAVE = 0, 1, 2, 3
+"""The columns of ``Ends.bound``."""
+
 ShapeOf = Callable[[Workload, Role], Shape]
 
 
@@ -81,28 +84,25 @@ def occupied(
     tightest = np.full(len(index), HABITS[Binding.FRAGMENTATION_AWARE])
     for workload in workloads:
         for role in workload.roles:
-            held = [(index[h.cluster], list(ends.of(workload, h))) for h in holdings(workload.name, role.name)]
+            held = [(index[holding.cluster], holding) for holding in holdings(workload.name, role.name)]
             if not held:
                 continue
             shape = nodes.only_existing(shape_of(workload, role))
-            for replicas, until in _waves(told.without(workload.name, role.name, held), len(index)):
+            for replicas, until in _waves(
+                told.without(workload.name, role.name, ends.bound(workload, held)), len(index)
+            ):
                 journal = journal_for(mirror, replicas)
                 bind(mirror, shape, replicas, tightest, journal)
                 found.note(journal, shape, until[nodes.home])
     return found
 
 
-Waves = list[tuple[int, list[tuple[int, int]]]]
-"""By cluster: (end, how many) one after the other."""
-
-
-def _waves(held: Waves, clusters: int) -> Iterator[tuple[Array, Array]]:
-    """One wave of every cluster at a time: replicas and ends by cluster."""
-    for wave in range(max(len(waves) for _, waves in held)):
+def _waves(bound: Array, clusters: int) -> Iterator[tuple[Array, Array]]:
+    """One wave of every cluster at a time (lines of ``Ends.bound``): replicas and ends by cluster."""
+    for wave in range(int(bound[:, _WAVE].max(initial=-1)) + 1):
+        lines = bound[bound[:, _WAVE] == wave]
         replicas, until = np.zeros(clusters, dtype=np.int64), np.full(clusters, NEVER)
-        for at, waves in held:
-            if wave < len(waves):
-                until[at], replicas[at] = waves[wave]
+        replicas[lines[:, _CLUSTER]], until[lines[:, _CLUSTER]] = lines[:, _REPLICAS], lines[:, _UNTIL]
         if replicas.any():
             yield replicas, until
 
@@ -124,7 +124,7 @@ class _Told:
 
     def __init__(self, nodes: Nodes, workloads: Mapping[str, Workload], ends: Ends) -> None:
         self._workloads, self._ends = workloads, ends
-        self._counts: dict[tuple[str, str, int], int] = {}
+        self._counts: dict[tuple[str, str], dict[int, int]] = {}
         self.rows: set[int] = set()
         parts: list[list[int]] = []
         dense, lots = nodes.dense()
@@ -138,8 +138,8 @@ class _Told:
                 begin = seats.get(row, row)
                 seats[row] = begin + group.count
                 for run in group.runs or ():
-                    key = run.workload, run.role, lot.cluster
-                    self._counts[key] = self._counts.get(key, 0) + run.replicas * group.count
+                    told = self._counts.setdefault((run.workload, run.role), {})
+                    told[lot.cluster] = told.get(lot.cluster, 0) + run.replicas * group.count
                     end, asked = self._end(run)
                     amounts = [asked[name] * run.replicas for name in nodes.resources]
                     parts.append([begin, group.count, end, *amounts])
@@ -156,15 +156,14 @@ class _Told:
             return NEVER, Resources()
         return self._ends.left(workload, run.age_s), role.requests
 
-    def without(self, workload: str, role: str, held: Waves) -> Waves:
+    def without(self, workload: str, role: str, bound: Array) -> Array:
         """What is held but not told of here; of the waves the last to end are taken to be those told of."""
-        left: Waves = []
-        for at, waves in held:
-            told = self._counts.get((workload, role, at), 0)
-            rest = []
-            for end, replicas in waves:
-                known = min(told, replicas)
-                told -= known
-                rest.append((end, replicas - known))
-            left.append((at, rest))
+        told = self._counts.get((workload, role))
+        if told is None:
+            return bound
+        left, told = bound[np.lexsort((bound[:, _WAVE], bound[:, _CLUSTER]))], dict(told)
+        for line in left:
+            known = min(told.get(int(line[_CLUSTER]), 0), int(line[_REPLICAS]))
+            line[_REPLICAS] -= known
+            told[int(line[_CLUSTER])] = told.get(int(line[_CLUSTER]), 0) - known
         return left
