@@ -38,6 +38,14 @@ class Ends:
         left = lasts - milliseconds(age_s)
         return lasts if lasts == NEVER else left if left > 0 else milliseconds(OVERRUN_S)
 
+    def unbound(self, workload: Workload, holding: Holding) -> Iterator[tuple[int, int]]:
+        """What is not on a node yet, the youngest, as (end, how many): as if it had run since it was sent there."""
+        left = min(holding.unbound, holding.replicas)
+        for age_s, replicas in sorted(holding.waves) or [(holding.age_s, holding.replicas)]:
+            if left > 0:
+                yield self.left(workload, age_s), min(left, replicas)
+                left -= replicas
+
     def bound(self, workload: Workload, holdings: Sequence[tuple[int, Holding]]) -> Array:
         """What is on nodes of some holdings, which come with the place of their cluster: lines of (cluster, end, how
         many, wave), the waves of a holding counted from 0, those that end last first.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import copy
 from typing import NamedTuple
 
@@ -158,6 +158,11 @@ class Federation:
     def until(self, workload: Workload) -> int:
         """When a replica is expected to end that is placed now; asked only where anything may be reserved."""
         return NEVER if self.promises is None else self.promises.until(workload)
+
+    def on_its_way(self, workload: Workload, holding: Holding) -> Iterable[tuple[int, int]]:
+        """The replicas of a holding that are not on a node yet, as (expected end, how many)."""
+        whole = [(NEVER, min(holding.unbound, holding.replicas))]
+        return whole if self.promises is None else self.promises.ends.unbound(workload, holding)
 
     def crossed(self, workload: Workload) -> int:
         """How many reservations begin before such a replica ends."""

@@ -159,11 +159,12 @@ class _Planner:
                 if not holdings:
                     continue
                 eligibility = federation.feasibility.of(workload, role, federation.governing.rule(workload), ())
-                nothing = np.zeros(len(federation.names), dtype=np.int64)
-                key = id(eligibility), federation.until(workload)
-                counts = unbound.setdefault(key, (eligibility, nothing))[1]
                 for holding in holdings:
-                    counts[federation.index[holding.cluster]] += min(holding.unbound, holding.replicas)
+                    for until, replicas in federation.on_its_way(workload, holding):
+                        key = id(eligibility), until
+                        if key not in unbound:
+                            unbound[key] = eligibility, np.zeros(len(federation.names), dtype=np.int64)
+                        unbound[key][1][federation.index[holding.cluster]] += replicas
         for (_, until), (eligibility, counts) in unbound.items():
             if counts.any():
                 federation.hold_unbound(eligibility, counts, until)
