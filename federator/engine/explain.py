@@ -27,7 +27,6 @@ def explanation(
     outcomes: Sequence[Outcome],
     reasons: Sequence[Reasons | None],
     position: int,
-    expected_start_s: float | None = None,
 ) -> Explanation:
     """The explanation of a workload whose roles had these outcomes; to be taken before their room is."""
     shares: list[Share] = []
@@ -46,7 +45,6 @@ def explanation(
         position=position,
         shares=tuple(sorted(shares, key=lambda share: (share.role, share.cluster))),
         cures=tuple(cures)[:_CURES],
-        expected_start_s=expected_start_s,
     )
 
 
@@ -166,6 +164,7 @@ CURES: Mapping[Reason, Callable[[Federation, Outcome, int, Verdict], str]] = {
     Reason.NO_WEIGHT: _words("a weight for {cluster} in policy {policy}"),
     Reason.TIER_NOT_OPEN: _open_tier,
     Reason.TIER_FULL: _words("a fillTo above {fill} for tier {tier}"),
+    Reason.RESERVED_FOR_ANOTHER: _words("a duration of at most {at_s} s, or {workload} starts"),
     Reason.BEHIND_BLOCKED_HEAD: _words("{head} starts, or blockedHead: pass"),
 }
 """What would change each verdict; a verdict that is not here has no cure that an operator could apply."""

@@ -46,6 +46,14 @@ class Future:
         free: Array = self.dense[:, FREE : FREE + self._resources] + np.cumsum(changes, axis=0)[:-1]
         return free
 
+    def freed(self, at: int) -> Array:
+        """What has been freed until then in all, by resource and cluster."""
+        freed = np.zeros((len(self.base.first_lots) - 1, self._resources), dtype=np.int64)
+        ended = self._entries[: int(np.searchsorted(self._entries[:, END], at, side="right"))]
+        homes = self.base.home[self.lots[self._from[: len(ended)]]]
+        np.add.at(freed, homes, ended[:, AMOUNTS:] * ended[:, COUNTED, None])
+        return freed.T
+
     def nodes(self, at: int) -> Nodes:
         """The nodes then, used as much as they are then."""
         dense = self.dense.copy()

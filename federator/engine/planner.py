@@ -284,23 +284,28 @@ class _Planner:
         held = believed(turn.held * self.federation.silent, turn.wanted)
         return unweighed(held)
 
-    def _place_then(self, workload: Workload, federation: Federation, clocks: Clocks) -> Sequence[Outcome]:
-        """What would be done with a workload in the federation as it will be. Nothing of it is recorded."""
+    def _place_then(
+        self, workload: Workload, federation: Federation, clocks: Clocks, begun: Array | None, ended: Array | None
+    ) -> Sequence[Outcome]:
+        """What would be done with a workload in the federation as it will be (see ``searching.Place``); nothing of it
+        is recorded."""
         then = copy(self)
         then.federation, then.clocks, then.reserving = federation, clocks, None
         then.explain, then.blocked_heads = frozenset((workload.name,)), {}
-        return then._place(workload)
+        if begun is None or ended is None:
+            return then._place(workload)
+        turn = then._turn(workload, workload.roles[0], federation.governing.rule(workload), held=begun - ended)
+        turn.wanted -= total(ended)
+        turn.admit(turn.wanted)
+        return [Outcome(turn, then._fill(turn, turn.held, False))]
 
     def _record(self, workload: Workload, outcomes: Sequence[Outcome]) -> None:
         """Write the outcomes down and take their room."""
         answer, explained = self.answer, workload.name in self.explain
         reasons = [Reasons(o.scene()) if o.refused > 0 or explained else None for o in outcomes]
-        expected = self.reserving.consider(outcomes, self.queue) if self.reserving is not None else None
         if explained:
             position = 1 + next(at for at, one in enumerate(self.queue) if one.name == workload.name)
-            answer.explanations[workload.name] = explanation(
-                self.federation, workload, outcomes, reasons, position, expected
-            )
+            answer.explanations[workload.name] = explanation(self.federation, workload, outcomes, reasons, position)
         for outcome, why in zip(outcomes, reasons, strict=True):
             turn, policy = outcome.turn, outcome.turn.rule.policy
             if outcome.refused > 0 and why is not None:
@@ -312,6 +317,11 @@ class _Planner:
             for place in outcome.filling.full:
                 answer.full_tiers.add((policy.name, turn.rule.tiers[place].name, shape_key(workload)))
             self._take(outcome)
+        if self.reserving is not None:
+            expected = self.reserving.consider(outcomes, self.queue)
+            if explained:
+                told = answer.explanations[workload.name]
+                answer.explanations[workload.name] = replace(told, expected_start_s=expected)
         if self.waits and any(outcome.blocked for outcome in outcomes):
             self.blocked_heads.setdefault(workload.queue, workload.name)
 

@@ -96,13 +96,12 @@ def _over_limit(scene: Scene, at: int) -> Verdict | None:
 
 
 def _kept(scene: Scene, at: int) -> Verdict | None:
-    """Only where what it lacks is what is kept: there must be room for it but for that."""
     kept, needed = scene.room.kept.get(at), max(int(scene.grown[at]) + 1, scene.together)
-    if kept is None or kept.passing >= needed or kept.room < needed:
+    if kept is None or kept.passing >= needed:
         return None
     facts = {
         "workload": kept.reserved.workload,
-        "at_s": -(-kept.reserved.at // 1000),
+        "at_s": kept.reserved.at // 1000,
         "cluster": scene.eligibility.clusters[at].name,
         "passing": kept.passing,
         "room": kept.room,

@@ -6,6 +6,7 @@ from federator.engine.checks.answers import answered, gangs_whole, refusals_reas
 from federator.engine.checks.capacity import within_capacity, within_limits
 from federator.engine.checks.facts import Facts
 from federator.engine.checks.moves import moves_legal
+from federator.engine.checks.reservations import reservations_kept
 from federator.engine.checks.rules import hard_rules_kept, maxima_kept
 from federator.engine.checks.tiers import tiers_in_order
 from federator.model.plan import Plan, Snapshot
@@ -20,6 +21,7 @@ CHECKS = (
     gangs_whole,
     tiers_in_order,
     moves_legal,
+    reservations_kept,
 )
 
 
