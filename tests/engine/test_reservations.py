@@ -36,7 +36,7 @@ def reserved(made: Plan) -> list[tuple[str, str, float, int]]:
 
 
 def classic(*passing: Workload, free: float = 2) -> Plan:
-    """Ten processors on one node. ``runs`` has 6 of them for another 100 s; the head wants 8; some of 2 to 4 are free."""
+    """Ten processors on one node, so many free. ``runs`` has the others for another 100 s; the head wants 8."""
     one = used("a", free, cpu=10)
     runs, head = workload("runs", 1, 10 - free, duration_s=150.0), workload("head", 1, 8, duration_s=60.0)
     return plan(federation([one], {("runs", "a"): (1, 50.0)}, [runs, head, *passing]), explain=["head"])
