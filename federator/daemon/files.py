@@ -29,12 +29,15 @@ from federator.documents import (
     read_text,
     to_cluster,
     to_cohort,
+    to_limit,
     to_planning,
     to_policy,
     to_queue,
     to_snapshot,
+    with_usage,
     workload_document,
 )
+from federator.model.limits import Limit
 from federator.model.plan import Snapshot
 from federator.model.policy import Cohort, Planning, Policy, Queue
 from federator.model.records import StoredObject
@@ -58,7 +61,7 @@ metadata: {name: local}
 spec: {provider: local}
 """
 """What there is where no file says anything: this machine."""
-KEPT_KINDS = ("Cluster", "PlacementPolicy", "ReplicaSchedulingPreference", "Queue", "Cohort", "Planning")
+KEPT_KINDS = ("Cluster", "PlacementPolicy", "ReplicaSchedulingPreference", "Queue", "Cohort", "Limit", "Planning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class ObjectSet:
     policies: tuple[Policy, ...]
     queues: tuple[Queue, ...]
     cohorts: tuple[Cohort, ...]
+    limits: tuple[Limit, ...]
     planning: Planning
     workloads: tuple[Document, ...]
     """Workloads found among the files: handed in once, as by a user."""
@@ -194,6 +198,7 @@ class Registry:
             ),
             queues=tuple(to_queue(d) for d in (*files.queues, *api.queues)),
             cohorts=tuple(to_cohort(d) for d in (*files.cohorts, *api.cohorts)),
+            limits=tuple(to_limit(d) for d in (*files.limits, *api.limits)),
             planning=to_planning(planning[0]) if planning else Planning(),
             workloads=files.workloads,
             from_files=from_files,
@@ -205,7 +210,7 @@ class Registry:
         for warning in objects.warnings:
             LOG.warning("document", warning=warning)
         state.policies, state.queues, state.planning = objects.policies, objects.queues, objects.planning
-        state.cohorts = objects.cohorts
+        state.cohorts, state.limits = objects.cohorts, objects.limits
         state.file_objects = dict(objects.from_files)
         for document in objects.clusters:
             self._adopt_cluster(document, f"{document.source.file}:{document.source.line}")
@@ -266,6 +271,8 @@ def imagine(now: Snapshot, objects: Sequence[Mapping[str, Any]]) -> Snapshot:
         policies=_over(now.policies, extra.policies),
         queues=_over(now.queues, extra.queues),
         cohorts=_over(now.cohorts, extra.cohorts),
+        usage=tuple({one.queue: one for one in (*now.usage, *extra.usage)}.values()),
+        limits=_over(now.limits, extra.limits),
         holdings=(*now.holdings, *extra.holdings),
     )
 
@@ -273,7 +280,7 @@ def imagine(now: Snapshot, objects: Sequence[Mapping[str, Any]]) -> Snapshot:
 def as_documents(now: Snapshot, kept: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
     """The federation as ``federator plan`` reads it: what is, and the documents that are kept of it."""
     clusters, workloads = map(cluster_document, now.clusters), map(workload_document, now.workloads)
-    return [*clusters, *kept, *workloads, *map(placement_document, now.holdings)]
+    return [*clusters, *with_usage(kept, now.usage), *workloads, *map(placement_document, now.holdings)]
 
 
 def _over(base: Sequence[N], extra: Sequence[N]) -> tuple[N, ...]:

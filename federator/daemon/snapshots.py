@@ -19,8 +19,10 @@ from federator.daemon.state import Member, State
 from federator.daemon.timing import Turns
 from federator.model.cluster import Cluster, Health
 from federator.model.intent import Observation, ObservedIntent
+from federator.model.limits import Limit
 from federator.model.plan import Exclusion, Holding, Snapshot, TierClock
-from federator.model.policy import Cohort, MoveBudget, Planning, Policy, Queue
+from federator.model.policy import Cohort, MoveBudget, Planning, Policy, Queue, QueueUsage
+from federator.model.resources import Resources
 from federator.model.workload import Workload
 
 V = TypeVar("V")
@@ -37,9 +39,11 @@ class Picture:
     policies: tuple[Policy, ...]
     queues: tuple[Queue, ...]
     cohorts: tuple[Cohort, ...]
+    limits: tuple[Limit, ...]
     planning: Planning
     clocks: tuple[tuple[tuple[str, str, str], float], ...]
     exclusions: tuple[tuple[tuple[str, str], str], ...]
+    lately: tuple[tuple[str, Resources], ...]
 
     def snapshot(self) -> Snapshot:
         """The federation as a value at that instant. Pure: any thread may do it."""
@@ -51,9 +55,11 @@ class Picture:
             policies=self.policies,
             queues=self.queues,
             cohorts=self.cohorts,
+            limits=self.limits,
             planning=self.planning,
             clocks=tuple(TierClock(*key, since_s) for key, since_s in sorted(self.clocks)),
             exclusions=tuple(Exclusion(*key, detail) for key, detail in sorted(self.exclusions)),
+            usage=tuple(QueueUsage(queue, had) for queue, had in sorted(self.lately)),
         )
 
     def _holdings(self) -> Iterator[Holding]:
@@ -92,9 +98,11 @@ class Snapshots:
             policies=state.policies,
             queues=state.queues,
             cohorts=state.cohorts,
+            limits=state.limits,
             planning=state.planning,
             clocks=tuple(state.clocks.items()),
             exclusions=tuple(state.exclusions.items()),
+            lately=tuple(state.lately.items()),
         )
 
     async def refresh(self, at_s: float) -> None:

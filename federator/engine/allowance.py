@@ -1,4 +1,5 @@
-"""What each queue may still have while one plan gives room away: its quotas, and its limits on some clusters."""
+"""What may still be had while one plan gives room away: by each queue of its quotas and its limits on some clusters,
+its budget, by each role of limits by name."""
 
 from __future__ import annotations
 
@@ -9,10 +10,12 @@ import numpy as np
 
 from federator.documents.quantities import format_amount
 from federator.engine.arrays import Array, total
+from federator.engine.budgets import Budgets, Left
 from federator.engine.division import divide
 from federator.engine.federation import Federation
 from federator.engine.filling import BOUND, EXTRA, MORE
 from federator.engine.forest import forest
+from federator.engine.named_limits import NamedLimits, Saved
 from federator.engine.quotas import ClusterCap, Quotas, Shortage
 from federator.engine.tiers import Filling
 from federator.engine.turn import CapLeft, Turn
@@ -36,6 +39,8 @@ class Allowance:
         self._federation = federation
         queues = {workload.name: workload.queue for workload in snapshot.workloads}
         self.quotas = Quotas(forest(snapshot.queues, snapshot.cohorts, set(queues.values())))
+        self._named = NamedLimits(snapshot, federation.clusters)
+        self._budgets = Budgets(snapshot, federation)
         self._bounded = bool(self.quotas.ledgers)
         self._caps = {
             queue: tuple(_Cap(cap, self._matching(cap)) for cap in caps) for queue, caps in self.quotas.caps.items()
@@ -59,12 +64,14 @@ class Allowance:
 
     def admit(self, turn: Turn) -> None:
         """Let the role have no more than its queue may still have: in all, and on the clusters of each limit."""
+        self._named.admit(turn)
+        self._budgets.admit(turn)
         queue, requests = turn.workload.queue, turn.role.requests
         more = self.quotas.more(queue, requests) if self._bounded else None
         held = total(turn.held)
         if more is not None and held + more < turn.wanted:
             shortage = self.quotas.shortage(queue, requests)
-            turn.admit(held + more, None if shortage is None else verdict(queue, shortage))
+            turn.admit(held + more, None if shortage is None else _verdict(queue, shortage, more))
         for one in self._caps.get(queue, ()):
             left = one.cap.more(requests)
             if left is not None:
@@ -73,9 +80,12 @@ class Allowance:
 
     def within(self, turn: Turn, fill: Callable[[], Filling]) -> Filling:
         """Fill; where several clusters of one limit together got more than it leaves, they share that and it is filled
-        anew."""
+        anew; and where it would cost too much, too."""
+        return self._budgets.within(turn, lambda: self._within_caps(turn, fill))
+
+    def _within_caps(self, turn: Turn, fill: Callable[[], Filling]) -> Filling:
         filling = fill()
-        for _ in turn.caps:
+        for _ in tuple(turn.caps):
             cap = next((one for one in turn.caps if total(_grown(turn, filling)[one.members]) > one.left), None)
             if cap is None:
                 break
@@ -89,25 +99,43 @@ class Allowance:
         return filling
 
     def refuses(self, turns: Sequence[Turn]) -> Verdict | None:
-        """Why roles that start together may not: their queue has not enough left for all of them."""
-        if not self._bounded:
-            return None
+        """Why roles that start together may not: a limit, or their queue, has not enough left for all of them."""
+        if (reached := self._named.refuses(turns)) is not None or not self._bounded:
+            return reached
         queue = turns[0].workload.queue
         missing = _missing(turns)
         shortage = self.quotas.shortage(queue, missing)
-        return None if shortage is None or shortage.left >= shortage.needed else verdict(queue, shortage)
+        return None if shortage is None or shortage.left >= shortage.needed else _verdict(queue, shortage, 0)
 
     def keep_out(self, turns: Sequence[Turn]) -> None:
         """Leave roles that start together no room where a limit on some clusters has not enough left for them all."""
+        self._named.keep_out(turns)
+        self._budgets.keep_out(turns)
         missing = _missing(turns)
         for one in self._caps.get(turns[0].workload.queue, ()):
             if missing and one.cap.more(missing) == 0:
                 for turn in turns:
                     turn.look_everywhere()
                     turn.desk[one.members, MORE] = turn.desk[one.members, EXTRA] = 0
+                    turn.caps.append(CapLeft(one.cap.pattern, one.members, 0))
+
+    def take_for_now(self, turn: Turn, placed: Array) -> None:
+        """Count what the next role of a gang must respect; ``restore`` takes it back."""
+        self._named.take(turn, placed)
+        self._budgets.take(turn, placed)
+
+    def save(self) -> tuple[Saved, Left]:
+        """What limits by name and budgets leave now, to go back to."""
+        return self._named.save(), self._budgets.save()
+
+    def restore(self, saved: tuple[Saved, Left]) -> None:
+        """Go back to it."""
+        self._named.restore(saved[0])
+        self._budgets.restore(saved[1])
 
     def take(self, turn: Turn, placed: Array) -> None:
         """Count what the role has from now on. A move from one cluster to another counts once."""
+        self.take_for_now(turn, placed)
         if not self._counting:
             return
         queue, requests = turn.workload.queue, turn.role.requests
@@ -130,14 +158,14 @@ def _grown(turn: Turn, filling: Filling) -> Array:
     return grown
 
 
-def verdict(queue: str, shortage: Shortage) -> Verdict:
-    """A shortage as a reason."""
+def _verdict(queue: str, shortage: Shortage, granted: int) -> Verdict:
+    """A shortage as a reason, once so many replicas have been granted."""
     facts = {
         "queue": queue,
         "limit": shortage.limit,
         "holder": shortage.holder,
         "resource": shortage.resource,
-        "left": format_amount(shortage.resource, shortage.left),
+        "left": format_amount(shortage.resource, shortage.left - granted * shortage.needed),
         "needed": format_amount(shortage.resource, shortage.needed),
     }
     return Verdict(Reason.OVER_QUOTA, facts)

@@ -17,7 +17,6 @@ from federator.model.cluster import Binding
 
 HABITS = {Binding.SPREAD: 0, Binding.PACK: 1, Binding.FRAGMENTATION_AWARE: 2}
 _SPREAD, _PACK = 0, 1
-_RANKS = 4
 _FEW = 64
 """Up to so many replicas are spread node by node; beyond, by a search for how high the nodes are filled."""
 
@@ -36,9 +35,10 @@ def bind(nodes: Nodes, shape: Shape, replicas: Array, habits: Array, journal: Ar
     return left
 
 
-def journal_for(nodes: Nodes, replicas: Array) -> Array:
+def journal_for(nodes: Nodes, shape: Shape, replicas: Array) -> Array:
     """A journal large enough for binding so many: a line for each row, two at most, and for the few spread singly."""
-    lines = 1 + 2 * int(nodes.blocks[:, LENGTH].sum()) + (_FEW + 1) * _RANKS * int(np.count_nonzero(replicas))
+    ranks = 1 + int(shape.terms[:, RANK].max(initial=0))
+    lines = 1 + 2 * int(nodes.blocks[:, LENGTH].sum()) + (_FEW + 1) * ranks * int(np.count_nonzero(replicas))
     journal = np.empty((lines, NO_JOURNAL.shape[1]), dtype=np.int64)
     journal[0] = 0
     return journal
@@ -59,7 +59,12 @@ def bind_everywhere(
     """Bind so many replicas on each cluster, rank by rank; returns how many found no node."""
     unbound = replicas.copy()
     for cluster in range(len(replicas)):
-        for rank in range(_RANKS):
+        if unbound[cluster] <= 0:
+            continue
+        last = 0
+        for lot in range(first_lots[cluster], first_lots[cluster + 1]):
+            last = max(last, terms[lot, RANK])
+        for rank in range(last + 1):
             if unbound[cluster] <= 0:
                 break
             seats = _seats(rows, blocks, first_lots[cluster], first_lots[cluster + 1], asked, terms, rank)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from copy import copy
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from federator.engine.ends import NEVER
 from federator.engine.feasibility import Eligibility, Feasibility, Verdicts
 from federator.engine.governing import Governing
 from federator.engine.nodes import Nodes, Saved
+from federator.engine.prices import Prices
 from federator.engine.promises import Kept, Mark, Promises
 from federator.engine.shapes import Shape
 from federator.model.cluster import Cluster, Health
@@ -44,7 +45,8 @@ class Federation:
         self.nodes = Nodes(self.clusters, asked)
         self.constraints = Constraints(self.clusters)
         self.governing = Governing(snapshot.policies, self.clusters, self.constraints)
-        self.feasibility = Feasibility(self.clusters, self.nodes, self.constraints)
+        self.prices = Prices(self.clusters, self.nodes.lots)
+        self.feasibility = Feasibility(self.clusters, self.nodes, self.constraints, self.prices)
         self.habits = np.array([HABITS[cluster.binding] for cluster in self.clusters], dtype=np.int64)
         self.unknown = self._mask(lambda c: c.flavors is None)
         self.any_unknown = bool(self.unknown.any())
@@ -56,7 +58,7 @@ class Federation:
         self.draining = self._mask(lambda c: c.draining)
         self.working = ~(self.silent | self.cordoned | self.draining)
         """Clusters that take new work; only they count in the fill of a tier."""
-        self._numbers: dict[str, Array] = {}
+        self._numbers: dict[Hashable, Array] = {}
         self.offered: dict[int, tuple[list[list[int]], list[list[int]]]] = {}
         """What ``fill`` has found that the tiers of each rule offer."""
         self.limits = self._limits()
@@ -78,10 +80,10 @@ class Federation:
     def _mask(self, holds: Callable[[Cluster], bool]) -> Mask:
         return np.array([holds(cluster) for cluster in self.clusters], dtype=bool)
 
-    def per_cluster(self, what: str, number: Callable[[Cluster], int]) -> Array:
-        """A whole number of every cluster, asked once for each name of what it is."""
+    def once(self, what: Hashable, ask: Callable[[], Array]) -> Array:
+        """Numbers by cluster that do not change while a plan is made, asked once for each name of what they are."""
         if what not in self._numbers:
-            self._numbers[what] = np.array([number(cluster) for cluster in self.clusters], dtype=np.int64)
+            self._numbers[what] = ask()
         return self._numbers[what]
 
     def _limits(self) -> Array | None:

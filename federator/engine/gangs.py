@@ -179,7 +179,8 @@ class InOneCluster:
         if weight_by == "room":
             room: Array = np.minimum.reduce([*reach, np.full_like(reach[0], WEIGHT_MAX)])[at]
             return room
-        return by_rule(self.federation, weight_by, self.first.workload, self._asked(), at)
+        asked = [(turn.role.requests, turn.eligibility.shape, turn.wanted) for turn in self.turns]
+        return by_rule(self.federation, weight_by, self.first.workload, asked, at)
 
     def _bind(self, at: int, potential: bool) -> bool:
         """Take the room of all that is missing on one cluster, role by role on the same nodes; all or nothing."""

@@ -100,11 +100,11 @@ def _lay_out(federation: Federation, workload: Workload, rule: Rule, eligibility
 
 def _weights(federation: Federation, workload: Workload, rule: Rule, eligibility: Eligibility) -> Array:
     """The weights by cluster; ``BY_ROOM``, which is what ``BY_RULE`` says by default, where they are the room."""
-    weights = rule.weights
+    weights, asked = rule.weights, [(eligibility.requests, eligibility.shape, 1)]
     for tier, at in zip(rule.tiers, rule.members, strict=True):
         if tier.weight_by != "room" and len(at) and weights[at[0]] == BY_RULE:
             weights = weights.copy() if weights is rule.weights else weights
-            weights[at] = by_rule(federation, tier.weight_by, workload, eligibility.requests, at)
+            weights[at] = by_rule(federation, tier.weight_by, workload, asked, at)
     return weights
 
 

@@ -91,7 +91,7 @@ def occupied(
             for replicas, until in _waves(
                 told.without(workload.name, role.name, ends.bound(workload, held)), len(index)
             ):
-                journal = journal_for(mirror, replicas)
+                journal = journal_for(mirror, shape, replicas)
                 bind(mirror, shape, replicas, tightest, journal)
                 found.note(journal, shape, until[nodes.home])
     return found

@@ -26,6 +26,7 @@ from federator.engine.kinds import Kinds
 from federator.engine.opening import Clocks
 from federator.engine.order import FAIR, in_order
 from federator.engine.outcome import Outcome
+from federator.engine.queue_shares import when_read, with_queues
 from federator.engine.reserving import Reserving
 from federator.engine.shortcuts import Shortcuts
 from federator.engine.stay import settle
@@ -60,6 +61,7 @@ class _Answer:
 
 class _Planner:
     def __init__(self, snapshot: Snapshot, explain: frozenset[str]) -> None:
+        self.snapshot = snapshot
         self.planning = snapshot.planning
         self.explain = explain
         self.federation = Federation(snapshot)
@@ -88,6 +90,7 @@ class _Planner:
             for workload in self.queue:
                 self.serve(workload)
         answer = self.answer
+        queues, cohorts = when_read(self.snapshot)
         return Plan(
             placements=Placements(answer.placements),
             refusals=tuple(sorted(answer.refusals, key=lambda r: (r.workload, r.role))),
@@ -96,7 +99,9 @@ class _Planner:
             if self.reserving is not None
             else (),
             full_tiers=frozenset(answer.full_tiers),
-            explanations=answer.explanations,
+            explanations=with_queues(answer.explanations, self.queue, queues, turns=self.fair is not None),
+            queues=queues,
+            cohorts=cohorts,
         )
 
     def serve(self, workload: Workload) -> None:
@@ -115,7 +120,10 @@ class _Planner:
         return workload.roles[0].replicas if replaced is None else replaced
 
     def keep(self, workload: Workload) -> Outcome | None:
-        """Place what a workload holds and no more; None where that was all, or it starts together: it is recorded."""
+        """Place what a workload holds and no more; None where that was all, or it starts together: it is recorded.
+
+        While it still grows it is not rebalanced: it only leaves clusters that are drained.
+        """
         if workload.gang is not None or len(workload.roles) > 1:
             self.serve(workload)
             return None
@@ -125,8 +133,8 @@ class _Planner:
             self._record(workload, self._place_or_repeat(turn))
             return None
         turn.admit(held)
-        outcome = Outcome(turn, self._settle(turn))
-        self.answer.moves.extend(outcome.moves(self.federation))
+        drained = np.where(self.federation.draining & ~self.federation.silent, turn.held, 0)
+        outcome = Outcome(turn, self._fill(turn, turn.held - drained, False))
         self._take(outcome)
         return outcome
 
@@ -267,7 +275,12 @@ class _Planner:
         fillings: list[Filling] | None = None
         for only in label_groups(federation, label, turns) if label else [None]:
             fillings = place_together(
-                federation, roles, lambda role, spent: self._turn(workload, role, rule, spent), self._settle, only
+                federation,
+                self.allowance,
+                roles,
+                lambda role, spent: self._turn(workload, role, rule, spent),
+                self._settle,
+                only,
             )
             if fillings is not None:
                 break

@@ -84,7 +84,7 @@ class Promises:
         both = _in_columns(shape, [0, *(1 + at for at in crossed)], len(nodes.resources))
         if self.occupancy is None:
             return bind(nodes, both, replicas, self.habits)
-        journal = journal_for(nodes, replicas)
+        journal = journal_for(nodes, shape, replicas)
         left = bind(nodes, both, replicas, self.habits, journal)
         self.occupancy.note(journal, shape, until)
         return left

@@ -57,6 +57,8 @@ class Shortcuts:
     @staticmethod
     def _kind(turn: Turn) -> Hashable:
         """What the answer depends on. Kinds are made once: they are their own names."""
-        least = min(turn.workload.min_replicas, turn.wanted)
-        crossed = turn.federation.crossed(turn.workload)
-        return id(turn.kind), turn.workload.queue, turn.wanted, turn.admitted, least, crossed
+        workload, costs_by = turn.workload, turn.workload.duration_s if turn.purses else None
+        least = min(workload.min_replicas, turn.wanted)
+        crossed = turn.federation.crossed(workload)
+        asked = turn.wanted, turn.admitted, least
+        return id(turn.kind), workload.queue, asked, turn.role.limits, costs_by, crossed

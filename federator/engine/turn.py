@@ -13,7 +13,9 @@ from federator.engine.federation import Federation
 from federator.engine.filling import BOUND, EXTRA, HELD, LOOKED, MAXIMUM, MINIMUM, MORE, TAKES, Times, look
 from federator.engine.governing import Rule
 from federator.engine.kinds import Kind
+from federator.engine.limit_left import LimitLeft
 from federator.engine.promises import Kept, Promises
+from federator.engine.purse import Purse
 from federator.model.reasons import Verdict
 from federator.model.workload import Role, Workload
 
@@ -73,6 +75,8 @@ class Turn:
     admitted: int = field(init=False)
     held_back: Verdict | None = None
     caps: list[CapLeft] = field(default_factory=list)
+    limits: list[LimitLeft] = field(default_factory=list)
+    purses: list[Purse] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.admitted = self.wanted

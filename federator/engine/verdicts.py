@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from federator.documents.quantities import format_amount
 from federator.engine.arrays import Array
 from federator.engine.feasibility import Eligibility
+from federator.engine.limit_left import LimitLeft
 from federator.engine.opening import Wait
+from federator.engine.purse import Purse
 from federator.engine.turn import CapLeft, Room
 from federator.model.reasons import Reason, Verdict
 from federator.model.resources import Resources
@@ -44,7 +46,8 @@ class Scene:
     ``free`` is by resource. ``waits`` and ``at_fill`` are by the place of a tier. ``whole`` is why nothing is placed
     even where there is room (a gang or a minimum that does not fit, a blocked head), ``whole_room`` its number for
     each cluster, ``together`` how many replicas must be in one cluster. ``held_back`` is why no more was asked for
-    though more is wanted, ``caps`` what the queue's limits on some clusters left.
+    though more is wanted, ``caps`` what the queue's limits on some clusters left, ``limits`` what limits by
+    name did, ``purses`` what its budget did.
     """
 
     index: Mapping[str, int]
@@ -66,6 +69,8 @@ class Scene:
     together: int = 0
     held_back: Verdict | None = None
     caps: Sequence[CapLeft] = ()
+    limits: Sequence[LimitLeft] = ()
+    purses: Sequence[Purse] = ()
     queue: str = ""
 
 
@@ -131,6 +136,16 @@ def _over_cap(scene: Scene, at: int) -> Verdict | None:
     return None
 
 
+def _limit_reached(scene: Scene, at: int) -> Verdict | None:
+    verdicts = (one.reached(at, int(scene.grown[at])) for one in scene.limits)
+    return next((verdict for verdict in verdicts if verdict is not None), None)
+
+
+def _over_budget(scene: Scene, at: int) -> Verdict | None:
+    verdicts = (purse.over(at, scene.grown) for purse in scene.purses)
+    return next((verdict for verdict in verdicts if verdict is not None), None)
+
+
 def _held_back(scene: Scene, at: int) -> Verdict | None:
     return scene.held_back
 
@@ -163,6 +178,8 @@ CHECKS: tuple[Callable[[Scene, int], Verdict | None], ...] = (
     _over_limit,
     _over_cap,
     _kept,
+    _limit_reached,
+    _over_budget,
     _no_room,
     _no_weight,
     _held_back,

@@ -25,6 +25,8 @@ class Reason(StrEnum):
     NO_ROOM = "NoRoom"
     UNSCHEDULABLE = "Unschedulable"
     OVER_LIMIT = "OverLimit"
+    LIMIT_REACHED = "LimitReached"
+    OVER_BUDGET = "OverBudget"
     OVER_QUOTA = "OverQuota"
     OVER_CLUSTER_QUOTA = "OverClusterQuota"
     AT_MAXIMUM = "AtMaximum"
@@ -54,6 +56,9 @@ WORDS: Mapping[Reason, str] = {
     Reason.NO_ROOM: "a replica needs {needed}; {free} is free in all, on no node enough for one more ({holds} here)",
     Reason.UNSCHEDULABLE: "the cluster reported that such a replica finds no node: {detail}",
     Reason.OVER_LIMIT: "the cluster's quota leaves {left} {resource}, a replica needs {needed}",
+    Reason.LIMIT_REACHED: "limit {name} leaves {left} {where}, it needs {needed}{who}",
+    Reason.OVER_BUDGET: "the budget of queue {queue} leaves {left} of {what} in its period of {period}; "
+    "it is expected to cost {needed} here",
     Reason.OVER_QUOTA: "queue {queue} may have no more: the {limit} of {holder} leaves {left} {resource}, "
     "{needed} is needed",
     Reason.OVER_CLUSTER_QUOTA: "queue {queue} may have {left} more such replicas on {clusters} (clusterQuota)",
