@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from federator.clock import SystemClock
-from federator.daemon import garbage
+from federator.daemon import garbage, usage
 from federator.daemon.cycle import Cycle, Pace
 from federator.daemon.desk import Desk
 from federator.daemon.dispatcher import Dispatcher
@@ -118,6 +118,7 @@ class Daemon:
         state.draining = set(stored.values.get("draining") or ())
         state.last_event = stored.last_event
         state.clocks = {(p, t, s): since for p, t, s, since in stored.values.get("clocks") or ()}
+        state.lately, state.lately_s = usage.of_value(stored.values.get(usage.VALUE))
         LOG.info("state read", workloads=len(state.workloads), intents=len(state.intents))
 
     async def _hand_in(self, objects: ObjectSet, stored: Stored) -> None:
@@ -186,6 +187,7 @@ async def compose(configuration: Configuration, config_path: Path | None = None)
         pace=Pace(
             cycle_s=configuration.cycle,
             debounce_s=configuration.debounce,
+            usage_s=configuration.count_usage,
             rules=Rules(configuration.recall_unschedulable, configuration.keep_ended),
         ),
         retention_s=configuration.retention,

@@ -20,6 +20,7 @@ from federator.daemon.settle import Rules, Settler
 from federator.daemon.snapshots import Picture, Snapshots
 from federator.daemon.state import NOT_YET, State
 from federator.daemon.timing import Turns, within
+from federator.daemon.usage import UsageKeeper
 from federator.engine.planner import plan
 from federator.model.cluster import Health
 from federator.ports import Clock, Store, StoreUnavailable
@@ -41,6 +42,8 @@ class Pace:
     cycle_s: float = 1.0
     debounce_s: float = 0.05
     rules: Rules = field(default_factory=Rules)
+    usage_s: float = 30.0
+    """How often what queues use is added to what they had lately."""
 
 
 class Cycle:
@@ -66,6 +69,7 @@ class Cycle:
         self._planners = planners
         self._pace = pace
         self._recorder = Recorder(state, store, clock, metrics, pace.rules, self._send)
+        self._usage = UsageKeeper(state, snapshots, store, pace.usage_s)
         self._began_s = 0.0
 
     async def run(self) -> None:
@@ -102,6 +106,7 @@ class Cycle:
         if not self._ready():
             return
         # 3 snapshot
+        await self._usage.keep_up(self._clock.now_s())
         picture = await self._snapshots.take(self._clock.now_s())
         # 4 plan, off the loop
         decided = await asyncio.get_running_loop().run_in_executor(self._planners, _decide, picture)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
-from federator.daemon import views
+from federator.daemon import queue_views, views
 from federator.daemon.dispatcher import Dispatcher, needs_action
 from federator.daemon.draft import Draft
 from federator.daemon.files import Registry, as_documents, imagine
@@ -27,7 +27,7 @@ from federator.model.intent import WHOLE, IntentState
 from federator.model.records import WorkloadRecord, WorkloadState
 from federator.ports import Clock, NoLogs, Store
 
-KINDS = {"clusters": "Cluster", "queues": "Queue", "policies": "PlacementPolicy"}
+KINDS = {"clusters": "Cluster", "queues": "Queue", "cohorts": "Cohort", "policies": "PlacementPolicy"}
 
 
 class Desk:
@@ -177,8 +177,11 @@ class Desk:
             return _ended(record)
         if kind == "clusters" and name in self._state.members:
             return views.cluster(self._state, self._state.members[name])
-        if kind == "queues" and name in views.queue_names(self._state):
-            return views.queue(self._state, name)
+        if kind in ("queues", "cohorts"):
+            found = await self._lines(kind)
+            if name in found:
+                return found[name]
+            raise self._not_found(kind.removesuffix("s"), name, found)
         if kind == "policies" and any(p.name == name for p in self._state.policies):
             return views.policy(self._state, name)
         if kind == "placements":
@@ -187,11 +190,20 @@ class Desk:
                     return row
         raise self._not_found(kind.removesuffix("s"), name, self._names(kind))
 
+    async def _lines(self, kind: str) -> Mapping[str, Json]:
+        """All queues or cohorts by name. Their shares are computed in the planner's thread, once for each plan."""
+        made, of_queues = self._state.plan, kind == "queues"
+        shares = await asyncio.get_running_loop().run_in_executor(
+            self._planners, lambda: dict(made.queues if of_queues else made.cohorts)
+        )
+        if not of_queues:
+            return queue_views.cohorts(self._state, shares)
+        await self._snapshots.refresh(self._clock.now_s())
+        return queue_views.queues(self._state, self._snapshots, shares)
+
     def _names(self, kind: str) -> Sequence[str]:
         if kind == "clusters":
             return sorted(self._state.members)
-        if kind == "queues":
-            return views.queue_names(self._state)
         if kind == "policies":
             return sorted(p.name for p in self._state.policies)
         return [str(row["name"]) for row in views.placements(self._state)]
@@ -209,8 +221,9 @@ class Desk:
         """See Service."""
         if kind == "workloads":
             return await self._list_workloads(after, limit, queue, state, labels or {})
-        if kind == "placements":
-            rows = [row for row in views.placements(self._state) if row["name"] > after]
+        if kind in ("queues", "cohorts", "placements"):
+            all_ = views.placements(self._state) if kind == "placements" else (await self._lines(kind)).values()
+            rows = [row for row in all_ if row["name"] > after]
             return Page(tuple(rows[:limit]), rows[limit - 1]["name"] if len(rows) > limit else "")
         names = [name for name in self._names(kind) if name > after]
         items = [await self.get(kind, name) for name in names[:limit]]

@@ -34,8 +34,11 @@ from federator.documents import (
     to_policy,
     to_queue,
     to_snapshot,
+    to_spent,
+    with_usage,
     workload_document,
 )
+from federator.model.budget import Spent
 from federator.model.limits import Limit
 from federator.model.plan import Snapshot
 from federator.model.policy import Cohort, Planning, Policy, Queue
@@ -72,6 +75,7 @@ class ObjectSet:
     queues: tuple[Queue, ...]
     cohorts: tuple[Cohort, ...]
     limits: tuple[Limit, ...]
+    spent: tuple[Spent, ...]
     planning: Planning
     workloads: tuple[Document, ...]
     """Workloads found among the files: handed in once, as by a user."""
@@ -197,6 +201,7 @@ class Registry:
             ),
             queues=tuple(to_queue(d) for d in (*files.queues, *api.queues)),
             cohorts=tuple(to_cohort(d) for d in (*files.cohorts, *api.cohorts)),
+            spent=tuple(filter(None, map(to_spent, (*files.queues, *api.queues)))),
             limits=tuple(to_limit(d) for d in (*files.limits, *api.limits)),
             planning=to_planning(planning[0]) if planning else Planning(),
             workloads=files.workloads,
@@ -209,7 +214,7 @@ class Registry:
         for warning in objects.warnings:
             LOG.warning("document", warning=warning)
         state.policies, state.queues, state.planning = objects.policies, objects.queues, objects.planning
-        state.cohorts, state.limits = objects.cohorts, objects.limits
+        state.cohorts, state.limits, state.spent = objects.cohorts, objects.limits, objects.spent
         state.file_objects = dict(objects.from_files)
         for document in objects.clusters:
             self._adopt_cluster(document, f"{document.source.file}:{document.source.line}")
@@ -271,6 +276,8 @@ def imagine(now: Snapshot, objects: Sequence[Mapping[str, Any]]) -> Snapshot:
         queues=_over(now.queues, extra.queues),
         cohorts=_over(now.cohorts, extra.cohorts),
         limits=_over(now.limits, extra.limits),
+        spent=tuple({one.queue: one for one in (*now.spent, *extra.spent)}.values()),
+        usage=tuple({one.queue: one for one in (*now.usage, *extra.usage)}.values()),
         holdings=(*now.holdings, *extra.holdings),
     )
 
@@ -278,7 +285,7 @@ def imagine(now: Snapshot, objects: Sequence[Mapping[str, Any]]) -> Snapshot:
 def as_documents(now: Snapshot, kept: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
     """The federation as ``federator plan`` reads it: what is, and the documents that are kept of it."""
     clusters, workloads = map(cluster_document, now.clusters), map(workload_document, now.workloads)
-    return [*clusters, *kept, *workloads, *map(placement_document, now.holdings)]
+    return [*clusters, *with_usage(kept, now.usage), *workloads, *map(placement_document, now.holdings)]
 
 
 def _over(base: Sequence[N], extra: Sequence[N]) -> tuple[N, ...]:

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 
 from prometheus_client import Gauge
 
-from federator.daemon.amounts import in_base_units
 from federator.daemon.snapshots import Snapshots
 from federator.daemon.state import Member, State
 from federator.daemon.timing import Turns
 from federator.model.cluster import Health
 from federator.model.plan import Refusal
 from federator.model.reasons import Reason
-from federator.model.resources import Resources
+from federator.model.resources import Resources, in_base_units
 from federator.telemetry.metrics import Metrics, replace
 
 
@@ -42,7 +41,7 @@ async def measure(state: State, snapshots: Snapshots, refused: Mapping[tuple[str
         (metrics.cluster_up, {(n,): float(m.health is Health.UP) for n, m in state.members.items()}),
         (metrics.queue_workloads, {key: float(count) for key, count in snapshots.states.items()}),
         (metrics.refused_replicas, {key: float(count) for key, count in refused.items()}),
-        (metrics.queue_share, {(queue,): share for queue, share in shares(snapshots, whole).items()}),
+        (metrics.queue_share, {(queue,): share for queue, share in shares(state, snapshots, whole).items()}),
     ]
     for gauge, values in gauges:
         replace(gauge, values)
@@ -75,11 +74,13 @@ def main_reason(refusal: Refusal) -> Reason:
     return next((reason for reason in MAIN_REASONS if reason in given), min(given, default=Reason.NOT_IN_POLICY))
 
 
-def shares(snapshots: Snapshots, capacity: Resources) -> dict[str, float]:
+def shares(state: State, snapshots: Snapshots, capacity: Resources) -> dict[str, float]:
     """What part of the federation each queue uses, of the resource it uses the largest part of (0 to 1)."""
+    queues = {*(queue.name for queue in state.queues), *(queue for queue, _ in snapshots.states)}
+    used: Mapping[str, Mapping[str, int]] = snapshots.used
     return {
-        queue: max((n / capacity[name] for name, n in snapshots.used[queue].items() if capacity[name]), default=0.0)
-        for queue, _ in list(snapshots.states)
+        queue: max((n / capacity[name] for name, n in used.get(queue, {}).items() if capacity[name]), default=0.0)
+        for queue in queues
     }
 
 

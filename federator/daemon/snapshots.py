@@ -17,11 +17,13 @@ from typing import TypeVar
 from federator.daemon.parts import NOTHING, Held, Part, as_holding, part_of
 from federator.daemon.state import Member, State
 from federator.daemon.timing import Turns
+from federator.model.budget import Spent
 from federator.model.cluster import Cluster, Health
 from federator.model.intent import Observation, ObservedIntent
 from federator.model.limits import Limit
 from federator.model.plan import Exclusion, Holding, Snapshot, TierClock
-from federator.model.policy import Cohort, MoveBudget, Planning, Policy, Queue
+from federator.model.policy import Cohort, MoveBudget, Planning, Policy, Queue, QueueUsage
+from federator.model.resources import Resources
 from federator.model.workload import Workload
 
 V = TypeVar("V")
@@ -39,9 +41,11 @@ class Picture:
     queues: tuple[Queue, ...]
     cohorts: tuple[Cohort, ...]
     limits: tuple[Limit, ...]
+    spent: tuple[Spent, ...]
     planning: Planning
     clocks: tuple[tuple[tuple[str, str, str], float], ...]
     exclusions: tuple[tuple[tuple[str, str], str], ...]
+    lately: tuple[tuple[str, Resources], ...]
 
     def snapshot(self) -> Snapshot:
         """The federation as a value at that instant. Pure: any thread may do it."""
@@ -54,9 +58,11 @@ class Picture:
             queues=self.queues,
             cohorts=self.cohorts,
             limits=self.limits,
+            spent=self.spent,
             planning=self.planning,
             clocks=tuple(TierClock(*key, since_s) for key, since_s in sorted(self.clocks)),
             exclusions=tuple(Exclusion(*key, detail) for key, detail in sorted(self.exclusions)),
+            usage=tuple(QueueUsage(queue, had) for queue, had in sorted(self.lately)),
         )
 
     def _holdings(self) -> Iterator[Holding]:
@@ -96,9 +102,11 @@ class Snapshots:
             queues=state.queues,
             cohorts=state.cohorts,
             limits=state.limits,
+            spent=state.spent,
             planning=state.planning,
             clocks=tuple(state.clocks.items()),
             exclusions=tuple(state.exclusions.items()),
+            lately=tuple(state.lately.items()),
         )
 
     async def refresh(self, at_s: float) -> None:

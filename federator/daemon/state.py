@@ -14,6 +14,7 @@ from typing import Any
 
 from federator.daemon.draft import Draft
 from federator.documents import WorkloadSpec
+from federator.model.budget import Spent
 from federator.model.cluster import Cluster, Health, Unschedulable
 from federator.model.indexset import IndexSet
 from federator.model.intent import WHOLE, Intent, IntentState, Observation, ObservedIntent
@@ -21,6 +22,7 @@ from federator.model.limits import Limit
 from federator.model.plan import Plan, Refusal, Snapshot
 from federator.model.policy import Cohort, Planning, Policy, Queue
 from federator.model.records import StoredObject, WorkloadRecord, WorkloadState
+from federator.model.resources import Resources
 from federator.model.workload import Lifetime
 from federator.ports import ClusterProvider
 
@@ -114,6 +116,8 @@ class State:
         self.queues: tuple[Queue, ...] = ()
         self.cohorts: tuple[Cohort, ...] = ()
         self.limits: tuple[Limit, ...] = ()
+        self.spent: tuple[Spent, ...] = ()
+        """What queues have spent of their budgets, as their documents say."""
         self.planning = Planning()
         self.objects: dict[tuple[str, str], StoredObject] = {}
         self.file_objects: dict[tuple[str, str], tuple[Mapping[str, Any], str]] = {}
@@ -126,6 +130,10 @@ class State:
         self.draining: set[str] = set()
         self.clocks: dict[tuple[str, str, str], float] = {}
         self.exclusions: dict[tuple[str, str], str] = {}
+        self.lately: dict[str, Resources] = {}
+        """What each queue had lately, in billionths (``QueueUsage``), as of ``lately_s``."""
+        self.lately_s: float | None = None
+        """None: nothing was counted yet."""
         self.answered: dict[str, int] = {}
         """Ticks at which a cluster answered the last call about an intent."""
         self.snapshot = Snapshot()

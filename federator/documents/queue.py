@@ -121,8 +121,7 @@ class PlanningSpec(Part):
     """What the daemon, `plan` and `simulate` all read."""
 
     order: Annotated[str, Field(strict=True, min_length=1), AfterValidator(_order)] = "fifo"
-    """fifo, fair, shortest, f1, or an [expression](expressions.md) over `workload`, the smallest first. (All but
-    fifo are later work; the field is checked.)"""
+    """fifo, fair, shortest, f1, or an [expression](expressions.md) over `workload`, the smallest first."""
     blocked_head: Literal["pass", "wait"] = "pass"
     """Whether workloads may pass one before them that does not fit now."""
     backfilling: Literal["none", "easy", "conservative"] = "none"

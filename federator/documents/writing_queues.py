@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from typing import Any
 
 from federator.documents.budget import write_budget, write_cost
 from federator.documents.quantities import format_duration, format_quantity, format_resources
@@ -24,12 +26,30 @@ def queue_document(queue: Queue, usage: QueueUsage | None = None, spent: Spent |
     }
     observed: Raw = {}
     if usage is not None:
-        lately = {name: format_quantity(Fraction(amount, BILLIONTHS)) for name, amount in usage.lately.items_}
-        observed["lately"] = lately
+        observed |= _lately(usage)
     if spent is not None:
         observed["spent"] = write_cost(spent.cost)
     spec["observed"] = observed
     return document_of("Queue", queue.name, spec)
+
+
+def with_usage(documents: Iterable[Mapping[str, Any]], usage: Iterable[QueueUsage]) -> list[Mapping[str, Any]]:
+    """The documents, those of queues with what was seen of them; queues that were seen and have none get one."""
+    seen = {one.queue: _lately(one) for one in usage}
+    written: list[Mapping[str, Any]] = []
+    for document in documents:
+        if document.get("kind") == "Queue":
+            spec = document.get("spec") or {}
+            spent = {key: value for key, value in (spec.get("observed") or {}).items() if key == "spent"}
+            observed = spent | seen.pop(document["metadata"]["name"], {})
+            spec = {key: value for key, value in spec.items() if key != "observed"}
+            document = {**document, "spec": {**spec, **({"observed": observed} if observed else {})}}
+        written.append(document)
+    return [*written, *(document_of("Queue", name, {"observed": observed}) for name, observed in sorted(seen.items()))]
+
+
+def _lately(usage: QueueUsage) -> Raw:
+    return {"lately": {name: format_quantity(Fraction(amount, BILLIONTHS)) for name, amount in usage.lately.items_}}
 
 
 def cohort_document(cohort: Cohort) -> Raw:

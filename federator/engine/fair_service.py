@@ -15,6 +15,8 @@ from federator.engine.arrays import total
 from federator.engine.fair_order import FairOrder, Head
 from federator.engine.federation import Federation
 from federator.engine.outcome import Outcome
+from federator.engine.queue_shares import kinds
+from federator.engine.queue_shares import total as demanded
 from federator.engine.shares import Shares
 from federator.model.plan import Snapshot
 from federator.model.resources import Resources
@@ -53,9 +55,7 @@ class FairService:
         self._capacity = dict(zip(federation.nodes.resources, offered, strict=True))
         self._workloads = tuple(workloads)
         lately = {one.queue: one.lately for one in snapshot.usage}
-        demand: dict[str, Resources] = {}
-        for workload in self._workloads:
-            demand[workload.queue] = demand.get(workload.queue, Resources()) + workload.total_requests
+        demand = demanded(kinds((w.queue, role.requests, role.replicas) for w in self._workloads for role in w.roles))
         self.shares = Shares(allowance.quotas, self._capacity, lately, demand)
         self._begun: dict[str, Outcome] = {}
 

@@ -25,6 +25,7 @@ from federator.engine.kinds import Kinds
 from federator.engine.opening import Clocks
 from federator.engine.order import FAIR, in_order
 from federator.engine.outcome import Outcome
+from federator.engine.queue_shares import when_read, with_queues
 from federator.engine.shortcuts import Shortcuts
 from federator.engine.stay import settle
 from federator.engine.tiers import Filling, fill, unweighed
@@ -58,6 +59,7 @@ class _Answer:
 
 class _Planner:
     def __init__(self, snapshot: Snapshot, explain: frozenset[str]) -> None:
+        self.snapshot = snapshot
         self.planning = snapshot.planning
         self.explain = explain
         self.federation = Federation(snapshot)
@@ -81,12 +83,15 @@ class _Planner:
             for workload in self.queue:
                 self.serve(workload)
         answer = self.answer
+        queues, cohorts = when_read(self.snapshot)
         return Plan(
             placements=Placements(answer.placements),
             refusals=tuple(sorted(answer.refusals, key=lambda r: (r.workload, r.role))),
             moves=tuple(sorted(answer.moves, key=lambda m: (m.workload, m.role, m.source, m.target))),
             full_tiers=frozenset(answer.full_tiers),
-            explanations=answer.explanations,
+            explanations=with_queues(answer.explanations, self.queue, queues, turns=self.fair is not None),
+            queues=queues,
+            cohorts=cohorts,
         )
 
     def serve(self, workload: Workload) -> None:

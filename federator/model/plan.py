@@ -11,6 +11,7 @@ from federator.model.cluster import Cluster
 from federator.model.limits import Limit
 from federator.model.policy import Cohort, Planning, Policy, Queue, QueueUsage
 from federator.model.reasons import Verdict
+from federator.model.resources import Resources
 from federator.model.workload import Workload
 
 
@@ -174,6 +175,30 @@ class FlavorShare:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueShare:
+    """What a queue or cohort has and may have, at the snapshot. Shares are parts of the federation, 0 to 1.
+
+    A share of amounts is the largest part of any resource. By weight: what its weight gives it among its like, level
+    by level, whoever asks. ``due``: the same, but nobody gets more than it asks for or its quota allows, and what one
+    leaves goes to the others by weight.
+    """
+
+    name: str
+    used: Resources = Resources()
+    share: float = 0.0
+    dominant: str = ""
+    """The resource of which it uses the largest part."""
+    by_weight: float = 0.0
+    due: float = 0.0
+    lately: float = 0.0
+    """Of what it had lately, the mean that its half-life forgets."""
+    borrowed: float = 0.0
+    """What it uses beyond its claim, as a part of what its cohort could lend."""
+    left: Mapping[str, int] = field(default_factory=dict)
+    """What its quotas let it use besides, by resource; a resource that is not named has no limit."""
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Why a workload is where it is. ``cures`` are changes, in words, any of which would let it start (more)."""
 
@@ -181,10 +206,13 @@ class Explanation:
     policy: str
     policy_source: str
     position: int
-    """Place in the order of service, counted from 1."""
+    """Place in the order of service, counted from 1; 0 under the fair order, in which queues take turns."""
     shares: tuple[Share, ...]
     flavors: tuple[FlavorShare, ...] = ()
     cures: tuple[str, ...] = ()
+    queue: QueueShare = QueueShare("")
+    queue_position: int = 0
+    """Place among those of its queue, counted from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +230,9 @@ class Plan:
     full_tiers: frozenset[tuple[str, str, str]] = frozenset()
     explanations: Mapping[str, Explanation] = field(default_factory=dict)
     """Of the workloads that were asked about, by name."""
+    queues: Mapping[str, QueueShare] = field(default_factory=dict)
+    """What each queue has and may have before this plan is carried out."""
+    cohorts: Mapping[str, QueueShare] = field(default_factory=dict)
 
 
 def shape_key(workload: Workload) -> str:

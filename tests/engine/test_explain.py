@@ -57,6 +57,17 @@ def test_cerns_own_preference_lands_six_and_three() -> None:
             for name, room in (("cern", 80), ("exoscale", 16))
         ],
         "cures": [],
+        "queue": "default",
+        "queuePosition": 1,
+        "queueShare": {
+            "share": 0.0,
+            "dominant": "",
+            "byWeight": 1.0,
+            "due": 0.010417,
+            "lately": 0.0,
+            "borrowed": 0.0,
+            "left": {},
+        },
     }
 
 
@@ -143,3 +154,4 @@ def test_a_plan_can_be_sent_to_another_process_and_keeps_its_reasons() -> None:
     sent = pickle.loads(pickle.dumps(made))
     assert sent == made
     assert json.dumps(plan_document(sent)) == json.dumps(plan_document(made))
+    assert sent.queues == made.queues
