@@ -82,6 +82,7 @@ def explanation_document(explanation: Explanation) -> dict[str, Any]:
         "position": explanation.position,
         "clusters": [_share_document(share, several) for share in explanation.shares],
         "flavors": [_flavor_document(share, several) for share in explanation.flavors],
+        "smallest": explanation.smallest,
         "cures": list(explanation.cures),
         "queue": explanation.queue.name,
         "queuePosition": explanation.queue_position,
