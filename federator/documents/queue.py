@@ -11,6 +11,7 @@ from federator.documents.fields import (
     Duration,
     Glob,
     Name,
+    Number,
     Part,
     Priority,
     Quantities,
@@ -112,6 +113,19 @@ class CohortDocument(Envelope):
     """Its share and its quota."""
 
 
+class GangSearchPart(Part):
+    """The search for places for gangs that compete for the same clusters. It starts from what the order of service
+    gives, and no gang loses by it: what would have started starts, in no later tier."""
+
+    budget: Number = 0.1
+    """How much work one plan may put into it: about as many seconds of one core, but counted in the solver's steps, so
+    that the same federation always gives the same plan. 0: no search."""
+    gangs: Annotated[int, Field(strict=True, ge=2, le=200)] = 24
+    """At most so many neighbours in the order of service are looked at together."""
+    clusters: Annotated[int, Field(strict=True, ge=1, le=1000)] = 200
+    """Where they have more clusters than this to choose from, the order of service stands."""
+
+
 class PlanningSpec(Part):
     """What the daemon, `plan` and `simulate` all read."""
 
@@ -126,6 +140,8 @@ class PlanningSpec(Part):
     """How long a cluster may be silent before its replicas are placed elsewhere."""
     unknown_duration: Duration = 86400.0
     """The run time assumed where a workload does not tell."""
+    gang_search: GangSearchPart = GangSearchPart()
+    """How hard to look for places for gangs that compete for the same clusters."""
 
 
 class PlanningDocument(Envelope):

@@ -16,6 +16,7 @@ from federator.model.policy import (
     BILLIONTHS,
     Bounds,
     Cohort,
+    GangSearch,
     Match,
     MoveBudget,
     Planning,
@@ -209,4 +210,5 @@ def to_planning(document: Document) -> Planning:
 
 def planning_of(spec: PlanningSpec) -> Planning:
     """The settings of planning, of a Planning document or a Scenario."""
-    return Planning(spec.order, spec.blocked_head, spec.backfilling, spec.outage_grace, spec.unknown_duration)
+    search = GangSearch(spec.gang_search.budget, spec.gang_search.gangs, spec.gang_search.clusters)
+    return Planning(spec.order, spec.blocked_head, spec.backfilling, spec.outage_grace, spec.unknown_duration, search)

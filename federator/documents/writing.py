@@ -174,12 +174,14 @@ def placement_document(holding: Holding) -> Raw:
 
 def planning_document(planning: Planning, name: str = "default") -> Raw:
     """A Planning document."""
+    search = planning.gang_search
     spec = {
         "order": planning.order,
         "blockedHead": planning.blocked_head,
         "backfilling": planning.backfilling,
         "outageGrace": format_duration(planning.outage_grace_s),
         "unknownDuration": format_duration(planning.unknown_duration_s),
+        "gangSearch": {"budget": search.budget, "gangs": search.gangs, "clusters": search.clusters},
     }
     return document_of("Planning", name, spec)
 

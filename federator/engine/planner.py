@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from federator.engine.arrays import Array
+from federator.engine.contest import Contests, is_whole
 from federator.engine.explain import explanation
 from federator.engine.feasibility import Eligibility
 from federator.engine.federation import Federation
@@ -65,11 +66,13 @@ class _Planner:
         self.blocked_heads: dict[str, str] = {}
         self.answer = _Answer()
         self.shortcuts = Shortcuts(self.federation)
+        priorities = {queue.name: queue.priority for queue in snapshot.queues}
+        self.contests = Contests(self.federation, self.planning, priorities, self._in_one_cluster)
 
     def plan(self) -> Plan:
         """1 bind what is on its way, 2 ask every workload in order, 3 sort the answers."""
         self._bind_what_is_on_its_way()
-        for position, workload in enumerate(self.queue, start=1):
+        for position, workload in self.contests.in_turn(self.queue, self.blocked_heads):
             outcomes = self._place(workload)
             if not outcomes:
                 continue  # refused like one before it
@@ -106,14 +109,14 @@ class _Planner:
     def _place(self, workload: Workload) -> list[Outcome]:
         """The outcome for every role of a workload."""
         rule = self.federation.governing.rule(workload)
+        if is_whole(workload) and workload.queue not in self.blocked_heads:
+            return self._place_in_one_cluster(self._in_one_cluster(workload, self.contests.hints.get(workload.name)))
         turns = [self._turn(workload, role, rule) for role in workload.roles]
         if workload.queue in self.blocked_heads:
             return [self._wait_behind(turn) for turn in turns]
-        if workload.gang is None and len(turns) == 1:
+        if workload.gang is None:
             return self._place_or_repeat(turns[0])
         turns = by_heft(self.federation, [turn.look_everywhere() for turn in turns])
-        if workload.gang is None or workload.gang.scope == "cluster":
-            return self._place_in_one_cluster(turns)
         return self._place_gang(turns, workload.gang.label if workload.gang.scope == "label" else "")
 
     def _place_or_repeat(self, turn: Turn) -> list[Outcome]:
@@ -171,13 +174,20 @@ class _Planner:
         head = {"head": self.blocked_heads[queue], "queue": queue}
         return Outcome(turn, filling, Verdict(Reason.BEHIND_BLOCKED_HEAD, head))
 
-    def _place_in_one_cluster(self, turns: list[Turn]) -> list[Outcome]:
-        search = InOneCluster(self.federation, turns, self.clocks, self.planning.outage_grace_s)
+    def _in_one_cluster(self, workload: Workload, hint: int | None) -> InOneCluster:
+        """The search for the one cluster of a whole workload; ``hint`` comes first in its tier."""
+        rule = self.federation.governing.rule(workload)
+        turns = by_heft(
+            self.federation, [self._turn(workload, role, rule).look_everywhere() for role in workload.roles]
+        )
+        return InOneCluster(self.federation, turns, self.clocks, self.planning.outage_grace_s, hint)
+
+    def _place_in_one_cluster(self, search: InOneCluster) -> list[Outcome]:
         fillings = search.place()
         verdict = Verdict(Reason.GANG_DOES_NOT_FIT, {"needed": search.total})
         return [
             Outcome(turn, filling, verdict, search.fits, together=search.total, bound=True)
-            for turn, filling in zip(turns, fillings, strict=True)
+            for turn, filling in zip(search.turns, fillings, strict=True)
         ]
 
     def _place_gang(self, turns: list[Turn], label: str) -> list[Outcome]:

@@ -158,6 +158,19 @@ class QueueUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class GangSearch:
+    """How hard to look for places for gangs that compete for the same clusters.
+
+    ``budget`` is in CP-SAT's deterministic time, for one plan (about as many seconds of one core); 0: in order of
+    service only. At most ``gangs`` neighbours, on at most ``clusters`` clusters, are looked at together.
+    """
+
+    budget: float = 0.1
+    gangs: int = 24
+    clusters: int = 200
+
+
+@dataclass(frozen=True, slots=True)
 class Planning:
     """What the daemon, ``plan`` and ``simulate`` all read."""
 
@@ -166,3 +179,4 @@ class Planning:
     backfilling: str = "none"
     outage_grace_s: float = 300.0
     unknown_duration_s: float = 86400.0
+    gang_search: GangSearch = GangSearch()

@@ -32,6 +32,7 @@ from federator.model.plan import Holding, Snapshot
 from federator.model.policy import (
     Bounds,
     Cohort,
+    GangSearch,
     Match,
     MoveBudget,
     Planning,
@@ -188,7 +189,7 @@ def test_a_whole_snapshot_is_read_back_as_it_was_written() -> None:
             Queue("atlas", 2, 1, "lhc", Resources.of({"cpu": 10}), half_life_s=60.0, namespace="n"),
             Queue("idle", 0, cluster_quota={"ce*": NOTHING, "cern": Resources.of({"cpu": 5})}),
         ),
-        planning=Planning(blocked_head="wait", outage_grace_s=30.0),
+        planning=Planning(blocked_head="wait", outage_grace_s=30.0, gang_search=GangSearch(0.5, 8, 20)),
         cohorts=(Cohort("all", "", 3, NOTHING, lending_limit=NOTHING), Cohort("lhc", "all", borrowing_limit=NOTHING)),
         usage=(QueueUsage("atlas", Resources.of({"cpu": 1, "memory": 2**70 + 1, "nvidia.com/gpu": 10**9})),),
     )
