@@ -117,13 +117,13 @@ class GangSearchPart(Part):
     """The search for places for gangs that compete for the same clusters. It starts from what the order of service
     gives, and no gang loses by it: what would have started starts, in no later tier."""
 
-    budget: Number = 0.1
-    """How much work one plan may put into it: about as many seconds of one core, but counted in the solver's steps, so
-    that the same federation always gives the same plan. 0: no search."""
-    gangs: Annotated[int, Field(strict=True, ge=2, le=200)] = 24
+    budget: Number = 0.05
+    """How much work one plan may put into it, counted in the solver's steps, so that the same federation always gives
+    the same plan: 0.1 is less than a second of one core. 0: no search."""
+    gangs: Annotated[int, Field(strict=True, ge=2, le=500)] = 48
     """At most so many neighbours in the order of service are looked at together."""
-    clusters: Annotated[int, Field(strict=True, ge=1, le=1000)] = 200
-    """Where they have more clusters than this to choose from, the order of service stands."""
+    clusters: Annotated[int, Field(strict=True, ge=1, le=1000)] = 12
+    """At most so many clusters of each tier are looked at for each of them: those with the least room to spare."""
 
 
 class PlanningSpec(Part):

@@ -24,7 +24,7 @@ import numpy as np
 from federator.engine.arrays import Array, total
 from federator.engine.federation import Federation
 from federator.engine.gangs import InOneCluster
-from federator.engine.outline import contender, free_amounts, may_start
+from federator.engine.outline import contender, free_amounts, may_start, narrowed
 from federator.engine.search import Contender, Search, Seats, value
 from federator.model.policy import Planning, Rebalance
 from federator.model.workload import Workload
@@ -143,16 +143,22 @@ class Contests:
     def _order(self, rivals: Sequence[_Rival]) -> list[int]:
         """Their positions in an order better than that of service, with hints where each goes; empty if none is."""
         greedy = self._try([_Call(one, None) for one in range(len(rivals))], rivals)
-        clusters = {cluster for rival in rivals for cluster in rival.prospects}
-        if len(clusters) > self._planning.gang_search.clusters or not any(
+        if not any(
             greedy.places.get(one, _NOWHERE) > min(rival.prospects.values(), default=_NOWHERE)
             for one, rival in enumerate(rivals)
         ):
             return []
         contenders = [
-            contender(self._federation, rival.search, rival.prospects, greedy.places.get(one), self._heads(rivals, one))
+            contender(
+                self._federation,
+                rival.search,
+                narrowed(rival.search, rival.prospects, self._planning.gang_search.clusters, greedy.seats.get(one)),
+                greedy.places.get(one),
+                self._heads(rivals, one),
+            )
             for one, rival in enumerate(rivals)
         ]
+        clusters = {cluster for rival in contenders for cluster in rival.prospects}
         search = Search(contenders, free_amounts(self._federation, clusters), greedy.seats)
         found = self._search(contenders, search, rivals, greedy)
         self.hints.update({rivals[one].gang.name: cluster for one, cluster in found.items()})

@@ -58,6 +58,21 @@ def free_amounts(federation: Federation, clusters: Collection[int]) -> dict[int,
     return free
 
 
+def narrowed(search: InOneCluster, prospects: Mapping[int, int], clusters: int, kept: int | None) -> dict[int, int]:
+    """Of each tier, the so many prospects with the least room for the gang, and the one that is kept in any case.
+
+    Room that others could use is found where it is scarce: a gang that leaves little behind leaves most to others.
+    """
+    room = np.minimum.reduce([turn.room.more + turn.room.extra - turn.wanted for turn in search.turns])
+    found, count = dict[int, int](), dict[int, int]()
+    for at in sorted(prospects, key=lambda at: (at != kept, prospects[at], room[at], at)):
+        place = prospects[at]
+        if count.setdefault(place, 0) < clusters:
+            count[place] += 1
+            found[at] = place
+    return found
+
+
 def may_start(search: InOneCluster) -> bool:
     """Whether a gang without a place waits for something that may pass (as ``Outcome.blocked`` sees it)."""
     weighs = search.first.rule.weights != 0

@@ -70,6 +70,7 @@ class Search:
 
         self._contenders = contenders
         self._greedy = greedy
+        self._last = _last(contenders)
         self._model = cp_model.CpModel()
         self._sits = {
             (one, cluster): self._model.new_bool_var(f"{one}@{cluster}")
@@ -154,7 +155,7 @@ class Search:
 
     def _weigh(self, one: int, cluster: int) -> int:
         """``value`` in one number; and then, what the order of service gives anyhow."""
-        many, contender, last = len(self._contenders), self._contenders[one], _last(self._contenders)
+        many, contender, last = len(self._contenders), self._contenders[one], self._last
         found = contender.worth
         found = found * (many * last + 1) + last - contender.prospects[cluster]
         found = found * (many * many + 1) + many - one

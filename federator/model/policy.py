@@ -161,13 +161,13 @@ class QueueUsage:
 class GangSearch:
     """How hard to look for places for gangs that compete for the same clusters.
 
-    ``budget`` is in CP-SAT's deterministic time, for one plan (about as many seconds of one core); 0: in order of
-    service only. At most ``gangs`` neighbours, on at most ``clusters`` clusters, are looked at together.
+    ``budget`` is in CP-SAT's deterministic time, for one plan; 0: in order of service only. At most ``gangs``
+    neighbours are looked at together, each on at most ``clusters`` clusters of each tier.
     """
 
-    budget: float = 0.1
-    gangs: int = 24
-    clusters: int = 200
+    budget: float = 0.05
+    gangs: int = 48
+    clusters: int = 12
 
 
 @dataclass(frozen=True, slots=True)
