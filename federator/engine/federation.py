@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 
@@ -62,6 +63,11 @@ class Federation:
 
     def _mask(self, holds: Callable[[Cluster], bool]) -> Mask:
         return np.array([holds(cluster) for cluster in self.clusters], dtype=bool)
+
+    @cached_property
+    def offer(self) -> Array:
+        """What the nodes of each cluster offer, those that could exist included, by cluster and resource."""
+        return self.nodes.offered(potential=True)
 
     def per_cluster(self, what: str, number: Callable[[Cluster], int]) -> Array:
         """A whole number of every cluster, asked once for each name of what it is."""

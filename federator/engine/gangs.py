@@ -11,6 +11,7 @@ from federator.engine.arrays import Array, Mask
 from federator.engine.division import WEIGHT_MAX
 from federator.engine.federation import Federation
 from federator.engine.fill import below_fill, tier_fill
+from federator.engine.fit import fit
 from federator.engine.opening import Clocks, Passed, Wait, passed, wait_for
 from federator.engine.stay import loose_replicas, moves_left
 from federator.engine.tiers import Filling, since, unweighed
@@ -218,6 +219,8 @@ class InOneCluster:
         if weight_by == "room":
             room: Array = np.minimum.reduce([*reach, np.full_like(reach[0], WEIGHT_MAX)])[at]
             return room
+        if weight_by == "fit":
+            return fit(self.federation, self.asked(), np.zeros_like(self.held))[at]
         return by_rule(self.federation, weight_by, self.first.workload, self.asked(), at)
 
     def _bind(self, at: int, potential: bool) -> bool:

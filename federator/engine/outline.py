@@ -42,7 +42,7 @@ def contender(
 def _worth(federation: Federation, search: InOneCluster) -> int:
     """The largest part of any resource of the federation, nodes that could exist included."""
     nodes = federation.nodes
-    whole: list[int] = nodes.offered(potential=True).sum(axis=0).tolist()
+    whole: list[int] = federation.offer.sum(axis=0).tolist()
     parts = [amount * _SHARES // max(1, whole[nodes.at[name]]) for name, amount in search.asked().items_]
     return min(max([1, *parts]), _SHARES)
 

@@ -62,7 +62,7 @@ class Tier:
     fill_to_ppm: int = FULL_PPM
     weights: Mapping[str, int] | None = None
     weight_by: str = "room"
-    """``room``, ``price``, ``carbon``, or a CEL expression that gives an integer."""
+    """``room``, ``fit``, ``price``, ``carbon``, or a CEL expression that gives an integer."""
     open_after_s: float | None = None
 
 
