@@ -41,7 +41,7 @@ servers: $(INSTALLED) ## get the servers that the tests on real servers use
 	@$(PY) -m tests.servers.obtain
 
 bench: $(INSTALLED) ## measure; prints medians beside their limits
-	@for b in plan dispatch start; do $(PY) -m benchmarks.$$b || exit 1; done
+	@for b in plan quality dispatch start; do $(PY) -m benchmarks.$$b || exit 1; done
 
 demo: $(INSTALLED) ## two Kubernetes API servers with pretend nodes, until Ctrl-C
 	@$(PY) -m tests.servers.demo
@@ -53,9 +53,11 @@ clean: ## remove what make made here (not the cache of servers)
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(INSTALLED): pyproject.toml constraints.txt
-	@echo "== setting up .venv (about a minute; only when pyproject.toml or constraints.txt changed)"
+	@echo "== setting up .venv (about two minutes; only when pyproject.toml or constraints.txt changed)"
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
 	@test -x $(PY) || python3 -m venv .venv 2>/dev/null \
 		|| { echo "== installing Debian's python3-venv"; rm -rf .venv; apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null && python3 -m venv .venv; }
 	@$(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@echo "== compiling the planner's loops (half a minute, once)"
+	@$(PY) -m federator.engine.warm
 	@touch $@

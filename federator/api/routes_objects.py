@@ -1,4 +1,4 @@
-"""Workloads, clusters, queues, policies, placements: list, get, delete; submit, apply, cancel, cordon, drain."""
+"""The kinds of objects: list, get, delete; submit, apply, cancel, cordon, drain."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ KINDS = {
     "workloads": "Workload",
     "clusters": "Cluster",
     "queues": "Queue",
+    "cohorts": "Cohort",
     "policies": "Policy",
     "placements": "Placement",
 }

@@ -40,6 +40,7 @@ def mapping(value: Schema) -> Schema:
 TEXT: Schema = {"type": "string"}
 NUMBER: Schema = {"type": "number"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
+PART: Schema = {"type": "number", "minimum": 0}
 FLAG: Schema = {"type": "boolean"}
 LABELS = mapping(TEXT)
 AMOUNTS: Schema = {**mapping(NUMBER), "description": "By resource: cpu in cores, memory in bytes, others in pieces."}
@@ -133,6 +134,19 @@ DOCUMENT = obj(
     "One document; `federator schema KIND` prints the whole schema of its kind.",
 )
 
+LINE = {
+    "used": AMOUNTS,
+    "quota": {**AMOUNTS, "description": "What it may use without borrowing; empty: no quota."},
+    "share": {**PART, "description": "The part of the federation that it uses, of its dominant resource."},
+    "dominant": {**TEXT, "description": "The resource of which it uses the largest part."},
+    "byWeight": {**PART, "description": "What its weight gives it of the federation, whoever asks."},
+    "due": {**PART, "description": "The same where nobody gets more than it asks for or its quota allows."},
+    "lately": {**PART, "description": "The part of the federation that it had lately, by its half-life."},
+    "borrowed": {**PART, "description": "What it uses beyond its quota, as a part of what its cohort could lend."},
+    "left": {**AMOUNTS, "description": "What its quotas let it use besides; what is not named has no limit."},
+}
+"""What queues and cohorts have and may have."""
+
 SCHEMAS: dict[str, Schema] = {
     "Workload": WORKLOAD,
     "Cluster": CLUSTER,
@@ -141,11 +155,13 @@ SCHEMAS: dict[str, Schema] = {
         {
             "weight": COUNT,
             "priority": {"type": "integer"},
+            "cohort": TEXT,
             "source": TEXT,
             "workloads": mapping(COUNT),
-            "used": AMOUNTS,
+            **LINE,
         },
     ),
+    "Cohort": obj({"name": TEXT}, {"parent": TEXT, "weight": COUNT, "source": TEXT, "queues": many(TEXT), **LINE}),
     "Policy": obj(
         {"name": TEXT},
         {"order": {"type": "integer"}, "source": TEXT, "document": ANY_OBJECT, "governs": COUNT, "message": TEXT},
@@ -155,7 +171,10 @@ SCHEMAS: dict[str, Schema] = {
         {"role": TEXT, "running": COUNT, "pending": COUNT, "tier": TEXT, "policy": TEXT, "intents": many({})},
     ),
     "Event": EVENT,
-    **{f"{name}List": page_of(name) for name in ("Workload", "Cluster", "Queue", "Policy", "Placement", "Event")},
+    **{
+        f"{name}List": page_of(name)
+        for name in ("Workload", "Cluster", "Queue", "Cohort", "Policy", "Placement", "Event")
+    },
     "Explanation": {**ANY_OBJECT, "description": "The policy, and for each cluster room, share, result or reason."},
     "Plan": PLAN,
     "Snapshot": obj({"items": many(ANY_OBJECT)}),

@@ -16,6 +16,8 @@ def show(kind: str, one: Json, history: Sequence[Json]) -> None:
     """Describe one object."""
     if kind == "clusters":
         _cluster(one)
+    elif kind in ("queues", "cohorts"):
+        _line(one)
     else:
         _fields(one, skip=("document",))
     if one.get("document"):
@@ -37,6 +39,8 @@ def explain(found: Json) -> None:
         say(str(found["message"]))
     if found.get("position"):
         say(f"It is number {found['position']} in the order of service.")
+    if found.get("queue"):
+        say(_in_its_queue(found))
     shares = found.get("clusters") or ()
     if shares:
         roles = any(one.get("role") for one in shares)
@@ -54,6 +58,11 @@ def explain(found: Json) -> None:
         ]
         say("")
         table([*headings, "WHY NOT MORE"], [_share(one, roles) for one in shares])
+    if flavors := found.get("flavors") or ():
+        roles = any(one.get("role") for one in flavors)
+        say("\nWhich nodes it uses first:")
+        headings = ["CLUSTER", *(["ROLE"] if roles else []), "FLAVOR", "RANK", "FITS", "COULD FIT", "PRICE/H"]
+        table([*headings, "WHY NOT"], [_flavor(one, roles) for one in flavors])
     for title, lines in (
         ("What the clusters say of its replicas:", [_note(note) for note in found.get("notes") or ()]),
         ("Any of these would let it start (more):", list(found.get("cures") or ())),
@@ -85,8 +94,39 @@ def _share(one: Json, roles: bool) -> list[Any]:
     ]
 
 
+def _flavor(one: Json, roles: bool) -> list[Any]:
+    role = [one.get("role")] if roles else []
+    numbers = [one.get("rank"), one.get("room"), one.get("couldAdd") or "", one.get("price") or ""]
+    return [one.get("cluster"), *role, one.get("flavor"), *numbers, one.get("message")]
+
+
 def _note(note: Json) -> str:
     return f"{note.get('cluster')}, replica {note.get('index')}: {note.get('reason')}: {note.get('message')}"
+
+
+def _in_its_queue(found: Json) -> str:
+    share = found.get("queueShare") or {}
+    of, due, lately = (tables.percent(key)(share) for key in ("share", "due", "lately"))
+    return (
+        f"It is number {found.get('queuePosition')} of queue {found['queue']}, "
+        f"which uses {of} of the federation ({due} is due to it) and had {lately} lately."
+    )
+
+
+def _line(one: Json) -> None:
+    """A queue or a cohort: its settings, its shares, and its amounts by resource."""
+    amounts = ("used", "quota", "left")
+    parts = ("share", "due", "lately", "byWeight", "borrowed")
+    _fields(one, skip=(*amounts, *parts, "dominant"))
+    for key in parts:
+        of = f" of all {one['dominant']}" if key == "share" and one.get("dominant") else ""
+        say(f"{_heading(key) + ':':<14} {tables.percent(key)(one)}{of}")
+    columns = [one.get(key) or {} for key in amounts]
+    names = sorted({name for column in columns for name in column})
+    if names:
+        say("")
+        rows = [[name, *(amount(name, float(c[name])) if name in c else "" for c in columns)] for name in names]
+        table(["RESOURCE", "USED", "QUOTA", "LEFT"], rows)
 
 
 def _cluster(one: Json) -> None:
@@ -130,6 +170,8 @@ def _fields(one: Json, skip: tuple[str, ...]) -> None:
             value = "yes" if value else "no"
         elif isinstance(value, Mapping):
             value = ", ".join(f"{name} {inner}" for name, inner in value.items())
+        elif isinstance(value, list):
+            value = ", ".join(map(str, value))
         say(f"{_heading(key) + ':':<14} {value}")
 
 

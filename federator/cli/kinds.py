@@ -11,6 +11,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "workloads": ("workload", "wl", "job", "jobs"),
     "clusters": ("cluster", "cl"),
     "queues": ("queue", "q"),
+    "cohorts": ("cohort", "co"),
     "policies": ("policy", "pol", "placementpolicy", "placementpolicies", "replicaschedulingpreference", "rsp"),
     "placements": ("placement", "pl"),
 }

@@ -25,6 +25,7 @@ from federator.cli.live import LiveTable, LogTail
 from federator.cli.output import say
 from federator.daemon.compose import Daemon, compose
 from federator.documents import Configuration, read_configuration
+from federator.engine.warm import warm
 from federator.ports import Store
 from federator.telemetry.logs import configure_logs
 
@@ -51,6 +52,9 @@ def run_daemon(
         as_json=None if form == "auto" else form == "json",
         sink=tail.add if tail else None,
     )
+    if tail:
+        say("making the planner ready: a moment, or half a minute after an installation")
+    warm()  # compiling would hold up the event loop
     asyncio.run(_serve(configuration, config, tail))
 
 

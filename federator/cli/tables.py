@@ -63,6 +63,32 @@ def progress(workload: Json) -> str:
     return f"{workload.get('running', 0)} running, {workload.get('finished', 0)} done{more} of {workload['replicas']}"
 
 
+def amounts(key: str) -> Callable[[Json], str]:
+    """Amounts by resource: ``cpu 4, memory 8Gi``."""
+    return lambda one: ", ".join(f"{name} {amount(name, n)}" for name, n in (one.get(key) or {}).items())
+
+
+def percent(key: str) -> Callable[[Json], str]:
+    """A part of the whole: ``12.5%``."""
+    return lambda one: "" if one.get(key) is None else _percent(float(one[key]))
+
+
+def _percent(part: float) -> str:
+    return "<0.1%" if 0 < part < 0.0005 else f"{100 * part:.1f}".removesuffix(".0") + "%"
+
+
+SHARES = (
+    Column("USED", amounts("used")),
+    Column("SHARE", percent("share")),
+    Column("DUE", percent("due")),
+    Column("LATELY", percent("lately")),
+    Column("QUOTA LEFT", amounts("left")),
+    Column("BY WEIGHT", percent("byWeight"), wide=True),
+    Column("BORROWED", percent("borrowed"), wide=True),
+    Column("QUOTA", amounts("quota"), wide=True),
+)
+"""What queues and cohorts have and may have."""
+
 COLUMNS: Mapping[str, tuple[Column, ...]] = {
     "workloads": (
         Column("NAME", field("name")),
@@ -96,9 +122,16 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("WEIGHT", field("weight")),
         Column("PRIORITY", field("priority")),
         Column("WORKLOADS", lambda one: ", ".join(f"{n} {state}" for state, n in (one.get("workloads") or {}).items())),
-        Column(
-            "USED", lambda one: ", ".join(f"{name} {amount(name, n)}" for name, n in (one.get("used") or {}).items())
-        ),
+        *SHARES,
+        Column("COHORT", field("cohort"), wide=True),
+        Column("SOURCE", field("source"), wide=True),
+    ),
+    "cohorts": (
+        Column("NAME", field("name")),
+        Column("PARENT", field("parent")),
+        Column("WEIGHT", field("weight")),
+        Column("QUEUES", lambda one: ", ".join(one.get("queues") or ())),
+        *SHARES,
         Column("SOURCE", field("source"), wide=True),
     ),
     "policies": (

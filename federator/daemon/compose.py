@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -12,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from federator.clock import SystemClock
+from federator.daemon import garbage, usage
 from federator.daemon.cycle import Cycle, Pace
 from federator.daemon.desk import Desk
 from federator.daemon.dispatcher import Dispatcher
@@ -21,7 +21,9 @@ from federator.daemon.observer import Observer
 from federator.daemon.orders import Orders
 from federator.daemon.providers import Surroundings, make_provider
 from federator.daemon.settle import Rules
-from federator.daemon.state import Live, Member, State
+from federator.daemon.snapshots import Snapshots
+from federator.daemon.state import Member, State
+from federator.daemon.timing import Turns
 from federator.documents import Configuration, Document, DocumentErrors, read_files
 from federator.model.records import AuditEntry, Changes, Stored
 from federator.ports import Clock, ClusterProvider, Store, StoreUnavailable
@@ -61,22 +63,21 @@ class Daemon:
         self._registry = Registry(self.state, store, clock, paths, make_provider, pace.rules)
         self._registry.added = self._watch
         self._registry.removed = self._unwatch
-        self._cycle = Cycle(self.state, store, self._dispatcher, clock, metrics, self._planners, pace)
-        self.service = Desk(self.state, store, self._dispatcher, self._registry, clock, self._planners)
+        snapshots = Snapshots(self.state)
+        self._cycle = Cycle(self.state, snapshots, store, self._dispatcher, clock, metrics, self._planners, pace)
+        self.service = Desk(self.state, snapshots, store, self._dispatcher, self._registry, clock, self._planners)
+        self._entrance = asyncio.Lock()
         self._observers: dict[int, Observer] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Go on where the last daemon was. Raises DocumentErrors and StoreUnavailable."""
         await self.store.open()
-        gc.disable()  # tens of thousands of values are made that all stay: looking for garbage among them only costs
-        try:
+        with garbage.none_sought():
             stored = await self.store.load()
-            self._remember(stored)
-        finally:
-            gc.freeze()
-            gc.enable()
-        objects = self._registry.load()
+            await self._remember(stored)
+        garbage.only_young()
+        objects = await self._registry.load()
         self._tasks = [
             asyncio.create_task(self._cycle.run(), name="cycle"),
             asyncio.create_task(self._registry.watch(self._files_changed), name="files"),
@@ -95,25 +96,29 @@ class Daemon:
         await asyncio.gather(*(observer.stop() for observer in self._observers.values()))
         self._planners.shutdown(wait=True, cancel_futures=True)
         await self.store.close()
+        garbage.as_usual()
 
     async def audit(self, entry: AuditEntry) -> None:
         """Write one line of the audit trail. Raises StoreUnavailable."""
         await self.store.commit(Changes(audit=(entry,)))
 
-    def _remember(self, stored: Stored) -> None:
+    async def _remember(self, stored: Stored) -> None:
         """Take the stored state into memory."""
-        state = self.state
+        state, turns = self.state, Turns()
         for record in stored.workloads:
-            state.workloads[record.name] = Live(record, stored_spec(record))
+            state.put_record(record, stored_spec(record))
+            if turns.due:
+                await turns.rest()
         for intent in stored.intents:
-            state.intents[intent.id] = intent
-            if live := state.workloads.get(intent.workload):
-                live.intents.add(intent.id)
+            state.put_intent(intent)
+            if turns.due:
+                await turns.rest()
         state.objects = {(kept.kind, kept.name): kept for kept in stored.objects}
         state.cordoned = set(stored.values.get("cordoned") or ())
         state.draining = set(stored.values.get("draining") or ())
         state.last_event = stored.last_event
         state.clocks = {(p, t, s): since for p, t, s, since in stored.values.get("clocks") or ()}
+        state.lately, state.lately_s = usage.of_value(stored.values.get(usage.VALUE))
         LOG.info("state read", workloads=len(state.workloads), intents=len(state.intents))
 
     async def _hand_in(self, objects: ObjectSet, stored: Stored) -> None:
@@ -128,7 +133,7 @@ class Daemon:
         await self.store.commit(Changes(values={"samples": True}))
 
     def _watch(self, member: Member) -> None:
-        observer = Observer(member, self.state, self._dispatcher, self._clock)
+        observer = Observer(member, self.state, self._dispatcher, self._clock, self._entrance)
         self._observers[id(member)] = observer
         observer.start()
 
@@ -140,12 +145,14 @@ class Daemon:
         self.metrics.stale_policies.set(1 if self.state.file_problem else 0)
 
     async def _keep_house(self) -> None:
-        """Forget what is older than the retention, and let go of clusters that are gone from the documents."""
+        """Forget what is older than the retention, and garbage; let go of clusters that are gone from the documents."""
         pruned_s = 0.0
         while True:
             await self._registry.release()
             now_s = self._clock.now_s()
             if now_s - pruned_s >= PRUNE_EVERY_S:
+                if pruned_s:
+                    garbage.collect()
                 pruned_s = now_s
                 try:
                     count = await self.store.prune(now_s - self._retention_s)
@@ -180,6 +187,7 @@ async def compose(configuration: Configuration, config_path: Path | None = None)
         pace=Pace(
             cycle_s=configuration.cycle,
             debounce_s=configuration.debounce,
+            usage_s=configuration.count_usage,
             rules=Rules(configuration.recall_unschedulable, configuration.keep_ended),
         ),
         retention_s=configuration.retention,

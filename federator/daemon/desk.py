@@ -9,14 +9,14 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
-from federator.daemon import views
+from federator.daemon import queue_views, views
 from federator.daemon.dispatcher import Dispatcher, needs_action
 from federator.daemon.draft import Draft
-from federator.daemon.files import Registry
+from federator.daemon.files import Registry, as_documents, imagine
 from federator.daemon.intake import Arrival, take_in
 from federator.daemon.service import Conflict, Json, NotFound, Page, Permit
 from federator.daemon.settle import Settler
-from federator.daemon.snapshots import snapshot
+from federator.daemon.snapshots import Snapshots
 from federator.daemon.state import Live, State
 from federator.documents import Document, DocumentErrors, Problem, read_objects, workload_spec
 from federator.engine.answer import explanation_document, plan_document
@@ -27,7 +27,7 @@ from federator.model.intent import WHOLE, IntentState
 from federator.model.records import WorkloadRecord, WorkloadState
 from federator.ports import Clock, NoLogs, Store
 
-KINDS = {"clusters": "Cluster", "queues": "Queue", "policies": "PlacementPolicy"}
+KINDS = {"clusters": "Cluster", "queues": "Queue", "cohorts": "Cohort", "policies": "PlacementPolicy"}
 
 
 class Desk:
@@ -36,6 +36,7 @@ class Desk:
     def __init__(
         self,
         state: State,
+        snapshots: Snapshots,
         store: Store,
         dispatcher: Dispatcher,
         registry: Registry,
@@ -43,6 +44,7 @@ class Desk:
         planners: Executor,
     ) -> None:
         self._state = state
+        self._snapshots = snapshots
         self._store = store
         self._dispatcher = dispatcher
         self._registry = registry
@@ -162,7 +164,8 @@ class Desk:
                 draft.put(withdraw(intent, "the workload was cancelled"))
         settler = Settler(self._state, draft, self._registry.rules)
         settler.touched.add(record.name)
-        settler.progress()
+        for _ in settler.progress():
+            pass  # it is one workload
 
     async def get(self, kind: str, name: str) -> Json:
         """See Service."""
@@ -174,8 +177,11 @@ class Desk:
             return _ended(record)
         if kind == "clusters" and name in self._state.members:
             return views.cluster(self._state, self._state.members[name])
-        if kind == "queues" and name in views.queue_names(self._state):
-            return views.queue(self._state, name)
+        if kind in ("queues", "cohorts"):
+            found = await self._lines(kind)
+            if name in found:
+                return found[name]
+            raise self._not_found(kind.removesuffix("s"), name, found)
         if kind == "policies" and any(p.name == name for p in self._state.policies):
             return views.policy(self._state, name)
         if kind == "placements":
@@ -184,11 +190,20 @@ class Desk:
                     return row
         raise self._not_found(kind.removesuffix("s"), name, self._names(kind))
 
+    async def _lines(self, kind: str) -> Mapping[str, Json]:
+        """All queues or cohorts by name. Their shares are computed in the planner's thread, once for each plan."""
+        made, of_queues = self._state.plan, kind == "queues"
+        shares = await asyncio.get_running_loop().run_in_executor(
+            self._planners, lambda: dict(made.queues if of_queues else made.cohorts)
+        )
+        if not of_queues:
+            return queue_views.cohorts(self._state, shares)
+        await self._snapshots.refresh(self._clock.now_s())
+        return queue_views.queues(self._state, self._snapshots, shares)
+
     def _names(self, kind: str) -> Sequence[str]:
         if kind == "clusters":
             return sorted(self._state.members)
-        if kind == "queues":
-            return views.queue_names(self._state)
         if kind == "policies":
             return sorted(p.name for p in self._state.policies)
         return [str(row["name"]) for row in views.placements(self._state)]
@@ -206,8 +221,9 @@ class Desk:
         """See Service."""
         if kind == "workloads":
             return await self._list_workloads(after, limit, queue, state, labels or {})
-        if kind == "placements":
-            rows = [row for row in views.placements(self._state) if row["name"] > after]
+        if kind in ("queues", "cohorts", "placements"):
+            all_ = views.placements(self._state) if kind == "placements" else (await self._lines(kind)).values()
+            rows = [row for row in all_ if row["name"] > after]
             return Page(tuple(rows[:limit]), rows[limit - 1]["name"] if len(rows) > limit else "")
         names = [name for name in self._names(kind) if name > after]
         items = [await self.get(kind, name) for name in names[:limit]]
@@ -244,9 +260,9 @@ class Desk:
         if live is None:
             record = await self._record(name)
             return {"workload": name, "state": str(record.state), "message": record.message, "clusters": []}
-        seen = snapshot(self._state, self._clock.now_s())
+        picture = await self._snapshots.take(self._clock.now_s())
         loop = asyncio.get_running_loop()
-        made = await loop.run_in_executor(self._planners, lambda: plan(seen, explain=(name,)))
+        made = await loop.run_in_executor(self._planners, lambda: plan(picture.snapshot(), explain=(name,)))
         explanation = made.explanations.get(name)
         answer = explanation_document(explanation) if explanation else {"workload": name, "clusters": []}
         notes = views.notes(self._state, live)
@@ -315,13 +331,18 @@ class Desk:
 
     async def plan(self, objects: Sequence[Json]) -> Json:
         """See Service."""
-        imagined = self._registry.imagine(objects, self._clock.now_s())
-        made = await asyncio.get_running_loop().run_in_executor(self._planners, plan, imagined)
+        picture = await self._snapshots.take(self._clock.now_s())
+        loop = asyncio.get_running_loop()
+        made = await loop.run_in_executor(self._planners, lambda: plan(imagine(picture.snapshot(), objects)))
         return plan_document(made)
 
     async def snapshot(self) -> Sequence[Json]:
         """See Service."""
-        return self._registry.documents(self._clock.now_s())
+        picture = await self._snapshots.take(self._clock.now_s())
+        kept = self._registry.kept_documents()
+        return await asyncio.get_running_loop().run_in_executor(
+            self._planners, lambda: as_documents(picture.snapshot(), kept)
+        )
 
     def queue_of(self, name: str) -> str:
         """See Service."""

@@ -36,6 +36,11 @@ class Draft:
         self.values: dict[str, Any] = {}
 
     @property
+    def size(self) -> int:
+        """How many changes there are to workloads, intents and histories."""
+        return len(self.records) + len(self.intents) + len(self.history)
+
+    @property
     def touched(self) -> set[str]:
         """Names of the workloads that change here, themselves or in their intents."""
         return {*self.records, *self._intents_of}

@@ -16,7 +16,6 @@ import structlog
 
 from federator.daemon.draft import Draft
 from federator.daemon.settle import Rules
-from federator.daemon.snapshots import as_cluster, snapshot
 from federator.daemon.state import Member, State
 from federator.documents import (
     Document,
@@ -30,12 +29,15 @@ from federator.documents import (
     read_text,
     to_cluster,
     to_cohort,
+    to_limit,
     to_planning,
     to_policy,
     to_queue,
     to_snapshot,
+    with_usage,
     workload_document,
 )
+from federator.model.limits import Limit
 from federator.model.plan import Snapshot
 from federator.model.policy import Cohort, Planning, Policy, Queue
 from federator.model.records import StoredObject
@@ -48,6 +50,8 @@ class _Named(Protocol):
 
 
 N = TypeVar("N", bound=_Named)
+Stock = dict[tuple[str, str], StoredObject]
+"""What was made through the API, by (kind, name)."""
 LOG = structlog.get_logger(__name__)
 LOOK_EVERY_S = 1.0
 DEFAULTS = """
@@ -57,7 +61,7 @@ metadata: {name: local}
 spec: {provider: local}
 """
 """What there is where no file says anything: this machine."""
-KEPT_KINDS = ("Cluster", "PlacementPolicy", "ReplicaSchedulingPreference", "Queue", "Cohort", "Planning")
+KEPT_KINDS = ("Cluster", "PlacementPolicy", "ReplicaSchedulingPreference", "Queue", "Cohort", "Limit", "Planning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class ObjectSet:
     policies: tuple[Policy, ...]
     queues: tuple[Queue, ...]
     cohorts: tuple[Cohort, ...]
+    limits: tuple[Limit, ...]
     planning: Planning
     workloads: tuple[Document, ...]
     """Workloads found among the files: handed in once, as by a user."""
@@ -107,11 +112,11 @@ class Registry:
         cohorts = cohort_parents(kept.document for kept in stored)
         return read_files(paths, cohorts=cohorts) if paths else read_text(DEFAULTS, "<defaults>")
 
-    def load(self) -> ObjectSet:
+    async def load(self) -> ObjectSet:
         """Read the files and take them over, with what the API made. Raises DocumentErrors."""
         self._seen = fingerprint(self._paths())
-        stored = self._state.objects.values()
-        objects = self._combine(self._read(stored), stored)
+        stored = tuple(self._state.objects.values())
+        objects = self._combine(await asyncio.to_thread(self._read, stored), stored)
         self._adopt(objects)
         return objects
 
@@ -122,14 +127,14 @@ class Registry:
             now = await asyncio.to_thread(fingerprint, self._paths())
             if now != self._seen:
                 self._seen = now
-                self.reload()
+                await self.reload()
                 changed()
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         """Take over the files as they are now; if anything in them is wrong, keep the old set and say so."""
         try:
-            stored = self._state.objects.values()
-            self._adopt(self._combine(self._read(stored), stored))
+            stored = tuple(self._state.objects.values())
+            self._adopt(self._combine(await asyncio.to_thread(self._read, stored), stored))
         except (DocumentErrors, OSError) as error:
             self._state.file_problem = f"the files hold errors; the set before them stays in force: {error}"
             LOG.error("files not taken over", problem=str(error))
@@ -140,29 +145,37 @@ class Registry:
 
     async def apply(self, documents: Sequence[Document], owner: str) -> Sequence[Mapping[str, Any]]:
         """Make these objects be as written: all or none. Raises DocumentErrors."""
-        now_s = self._clock.now_s()
-        wanted = dict(self._state.objects)
-        results = []
-        for document in documents:
-            key = (document.kind, document.name)
-            old = wanted.get(key)
-            result = "created" if old is None else "unchanged" if old.document == document.raw else "changed"
-            results.append({"kind": document.kind, "name": document.name, "result": result})
-            wanted[key] = StoredObject(document.kind, document.name, document.raw, owner, now_s)
-        changed = [wanted[d.kind, d.name] for d in documents]
-        await self._change(wanted, lambda draft: draft.objects.extend(changed))
+        results: list[Mapping[str, Any]] = []
+
+        def edit(wanted: Stock, draft: Draft) -> None:
+            for document in documents:
+                key = (document.kind, document.name)
+                old = wanted.get(key)
+                result = "created" if old is None else "unchanged" if old.document == document.raw else "changed"
+                results.append({"kind": document.kind, "name": document.name, "result": result})
+                wanted[key] = StoredObject(document.kind, document.name, document.raw, owner, draft.at_s)
+            draft.objects.extend(wanted[d.kind, d.name] for d in documents)
+
+        await self._change(edit)
         return results
 
     async def delete(self, kind: str, name: str) -> None:
         """Remove an object made through the API. Raises DocumentErrors where another object needs it."""
-        wanted = {key: kept for key, kept in self._state.objects.items() if key != (kind, name)}
-        await self._change(wanted, lambda draft: draft.dropped_objects.append((kind, name)))
 
-    async def _change(self, wanted: dict[tuple[str, str], StoredObject], write: Callable[[Draft], None]) -> None:
-        objects = self._combine(self._read(wanted.values()), wanted.values())
+        def edit(wanted: Stock, draft: Draft) -> None:
+            wanted.pop((kind, name), None)
+            draft.dropped_objects.append((kind, name))
+
+        await self._change(edit)
+
+    async def _change(self, edit: Callable[[Stock, Draft], None]) -> None:
+        """Change what the API made, if the whole then holds together; one change after the other."""
         async with self._state.writing:
             draft = Draft(self._state, self._clock.now_s())
-            write(draft)
+            wanted = dict(self._state.objects)
+            edit(wanted, draft)
+            stored = tuple(wanted.values())
+            objects = self._combine(await asyncio.to_thread(self._read, stored), stored)
             await draft.commit(self._store)
             self._state.objects = wanted
             self._adopt(objects)
@@ -185,6 +198,7 @@ class Registry:
             ),
             queues=tuple(to_queue(d) for d in (*files.queues, *api.queues)),
             cohorts=tuple(to_cohort(d) for d in (*files.cohorts, *api.cohorts)),
+            limits=tuple(to_limit(d) for d in (*files.limits, *api.limits)),
             planning=to_planning(planning[0]) if planning else Planning(),
             workloads=files.workloads,
             from_files=from_files,
@@ -196,7 +210,7 @@ class Registry:
         for warning in objects.warnings:
             LOG.warning("document", warning=warning)
         state.policies, state.queues, state.planning = objects.policies, objects.queues, objects.planning
-        state.cohorts = objects.cohorts
+        state.cohorts, state.limits = objects.cohorts, objects.limits
         state.file_objects = dict(objects.from_files)
         for document in objects.clusters:
             self._adopt_cluster(document, f"{document.source.file}:{document.source.line}")
@@ -219,7 +233,7 @@ class Registry:
             provider=self._make_provider(document),
             source=source,
             away_since_s=self._clock.now_s(),
-            intents={i.id for i in state.intents.values() if i.cluster == name},
+            intents=state.at[name],
         )
         state.members[name] = member
         if old is not None:
@@ -236,32 +250,37 @@ class Registry:
                 self._specs.pop(name, None)
                 await self.removed(member)
 
-    def imagine(self, objects: Sequence[Mapping[str, Any]], at_s: float) -> Snapshot:
-        """The live federation as if these objects were there too. Raises DocumentErrors."""
-        now = snapshot(self._state, at_s)
-        cohorts = self._state.cohort_parents
-        extra = to_snapshot(read_objects(objects, clusters=sorted(self._state.members), cohorts=cohorts), at_s=at_s)
-        # What would be handed in now stands behind what waits already.
-        arriving = [replace(w, submitted_at_s=w.submitted_at_s or at_s) for w in extra.workloads]
-        return replace(
-            now,
-            clusters=_over(now.clusters, extra.clusters),
-            workloads=_over(now.workloads, arriving),
-            policies=_over(now.policies, extra.policies),
-            queues=_over(now.queues, extra.queues),
-            cohorts=_over(now.cohorts, extra.cohorts),
-            holdings=(*now.holdings, *extra.holdings),
-        )
-
-    def documents(self, at_s: float) -> Sequence[Mapping[str, Any]]:
-        """The live federation as documents: what is, as ``federator plan`` reads it."""
+    def kept_documents(self) -> Sequence[Mapping[str, Any]]:
+        """What files and the API say, except of clusters: those are as they are seen."""
         state = self._state
-        now = snapshot(state, at_s)
         kept = [raw for (kind, _), (raw, _) in sorted(state.file_objects.items()) if kind != "Cluster"]
-        kept += [o.document for key, o in sorted(state.objects.items()) if key[0] != "Cluster"]
-        clusters = [cluster_document(as_cluster(state, member, at_s)) for _, member in sorted(state.members.items())]
-        workloads = [workload_document(w) for w in now.workloads]
-        return [*clusters, *kept, *workloads, *(placement_document(h) for h in now.holdings)]
+        return [*kept, *(o.document for key, o in sorted(state.objects.items()) if key[0] != "Cluster")]
+
+
+def imagine(now: Snapshot, objects: Sequence[Mapping[str, Any]]) -> Snapshot:
+    """The federation as if these objects were there too. Raises DocumentErrors."""
+    cohorts = {cohort.name: cohort.parent for cohort in now.cohorts}
+    names = [cluster.name for cluster in now.clusters]
+    extra = to_snapshot(read_objects(objects, clusters=names, cohorts=cohorts), at_s=now.at_s)
+    # What would be handed in now stands behind what waits already.
+    arriving = [replace(w, submitted_at_s=w.submitted_at_s or now.at_s) for w in extra.workloads]
+    return replace(
+        now,
+        clusters=_over(now.clusters, extra.clusters),
+        workloads=_over(now.workloads, arriving),
+        policies=_over(now.policies, extra.policies),
+        queues=_over(now.queues, extra.queues),
+        cohorts=_over(now.cohorts, extra.cohorts),
+        usage=tuple({one.queue: one for one in (*now.usage, *extra.usage)}.values()),
+        limits=_over(now.limits, extra.limits),
+        holdings=(*now.holdings, *extra.holdings),
+    )
+
+
+def as_documents(now: Snapshot, kept: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """The federation as ``federator plan`` reads it: what is, and the documents that are kept of it."""
+    clusters, workloads = map(cluster_document, now.clusters), map(workload_document, now.workloads)
+    return [*clusters, *with_usage(kept, now.usage), *workloads, *map(placement_document, now.holdings)]
 
 
 def _over(base: Sequence[N], extra: Sequence[N]) -> tuple[N, ...]:

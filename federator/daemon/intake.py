@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from federator.daemon.draft import Draft
 from federator.daemon.service import Conflict, Permit
 from federator.daemon.state import State
-from federator.documents import Document, DocumentErrors, Problem, WorkloadSpec, workload_spec
+from federator.documents import Document, DocumentErrors, Problem, WorkloadSpec, stamped, workload_spec
 from federator.model.records import WorkloadRecord
 from federator.ports import Store
 
@@ -62,7 +62,7 @@ def _take_in_one(
             submitted_s=draft.at_s,
             queue=spec.workload.queue,
         )
-        draft.put_record(record, stamped(spec, record))
+        draft.put_record(record, stamped(spec, record.name, record.submitted_s))
         draft.tell(record, "submitted", f"handed in by {owner} to queue {record.queue}", owner=owner)
         return "created"
     arrival.permit(record.queue)
@@ -76,7 +76,7 @@ def _take_in_one(
             "delete it first, or hand this one in under another name"
         )
     record = replace(record, document=document.raw, generation=record.generation + 1, queue=spec.workload.queue)
-    draft.put_record(record, stamped(spec, record))
+    draft.put_record(record, stamped(spec, record.name, record.submitted_s))
     draft.tell(record, "changed", f"changed by {owner}: generation {record.generation}", owner=owner)
     return "changed"
 
@@ -92,11 +92,6 @@ def _runnable(document: Document) -> WorkloadSpec:
     raise DocumentErrors([Problem(source.file, source.line, 1, "spec", message, cure)])
 
 
-def stamped(spec: WorkloadSpec, record: WorkloadRecord) -> WorkloadSpec:
-    """The spec with the time at which the workload was handed in, which orders the queue."""
-    return replace(spec, workload=replace(spec.workload, name=record.name, submitted_at_s=record.submitted_s))
-
-
 def stored_spec(record: WorkloadRecord) -> WorkloadSpec:
     """The spec of a workload that the store has. Raises DocumentErrors."""
-    return stamped(workload_spec(record.document), record)
+    return stamped(workload_spec(record.document), record.name, record.submitted_s)

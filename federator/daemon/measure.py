@@ -2,46 +2,51 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Mapping
 
-from federator.daemon.amounts import in_base_units
-from federator.daemon.state import Live, Member, State
+from prometheus_client import Gauge
+
+from federator.daemon.snapshots import Snapshots
+from federator.daemon.state import Member, State
+from federator.daemon.timing import Turns
 from federator.model.cluster import Health
-from federator.model.intent import Intent
 from federator.model.plan import Refusal
 from federator.model.reasons import Reason
-from federator.model.resources import Resources
+from federator.model.resources import Resources, in_base_units
 from federator.telemetry.metrics import Metrics, replace
 
 
-def measure(state: State, metrics: Metrics) -> None:
-    """Set every gauge to what the state says now; series of what is gone disappear."""
+async def measure(state: State, snapshots: Snapshots, refused: Mapping[tuple[str, str], int], metrics: Metrics) -> None:
+    """Set every gauge to what the state says now; series of what is gone disappear.
+
+    ``refused``: how many replicas the last plan refused, by (queue, main reason).
+    """
+    turns = Turns()
     capacity: dict[tuple[str, ...], float] = {}
     used: dict[tuple[str, ...], float] = {}
-    for name, member in state.members.items():
-        for resource, amount in in_base_units(capacity_of(member)).items():
+    whole = Resources()
+    for name, member in list(state.members.items()):
+        offered = capacity_of(member)
+        whole += offered
+        for resource, amount in in_base_units(offered).items():
             capacity[name, resource] = amount
         for kind, resources in used_of(member).items():
             for resource, amount in in_base_units(resources).items():
                 used[name, resource, kind] = amount
-    replace(metrics.cluster_capacity, capacity)
-    replace(metrics.cluster_used, used)
-    replace(metrics.cluster_up, {(n,): float(m.health is Health.UP) for n, m in state.members.items()})
-    states: Counter[tuple[str, ...]] = Counter()
-    for live in state.workloads.values():
-        states[live.record.queue, str(live.record.state)] += 1
-    replace(metrics.queue_workloads, {key: float(count) for key, count in states.items()})
-    refused: dict[tuple[str, ...], float] = defaultdict(float)
-    mains: dict[int, str] = {}  # alike workloads share their reasons
-    for refusal in state.plan.refusals:
-        waiting = state.workloads.get(refusal.workload)
-        key = id(refusal.reasons)
-        if key not in mains:
-            mains[key] = str(main_reason(refusal))
-        refused[waiting.record.queue if waiting else "default", mains[key]] += refusal.replicas
-    replace(metrics.refused_replicas, refused)
-    replace(metrics.queue_share, {(queue,): share for queue, share in shares(state).items()})
+        if turns.due:
+            await turns.rest()
+    gauges: list[tuple[Gauge, Mapping[tuple[str, ...], float]]] = [
+        (metrics.cluster_capacity, capacity),
+        (metrics.cluster_used, used),
+        (metrics.cluster_up, {(n,): float(m.health is Health.UP) for n, m in state.members.items()}),
+        (metrics.queue_workloads, {key: float(count) for key, count in snapshots.states.items()}),
+        (metrics.refused_replicas, {key: float(count) for key, count in refused.items()}),
+        (metrics.queue_share, {(queue,): share for queue, share in shares(state, snapshots, whole).items()}),
+    ]
+    for gauge, values in gauges:
+        replace(gauge, values)
+        if turns.due:
+            await turns.rest()
 
 
 MAIN_REASONS = (
@@ -69,29 +74,14 @@ def main_reason(refusal: Refusal) -> Reason:
     return next((reason for reason in MAIN_REASONS if reason in given), min(given, default=Reason.NOT_IN_POLICY))
 
 
-def shares(state: State) -> dict[str, float]:
+def shares(state: State, snapshots: Snapshots, capacity: Resources) -> dict[str, float]:
     """What part of the federation each queue uses, of the resource it uses the largest part of (0 to 1)."""
-    capacity = sum((capacity_of(member) for member in state.members.values()), Resources())
-    used: dict[str, Counter[str]] = defaultdict(Counter)
-    for live in state.workloads.values():
-        total = used[live.record.queue]
-        for intent_id in live.intents:
-            for name, amount in requests_of(live, state.intents[intent_id]):
-                total[name] += amount
+    queues = {*(queue.name for queue in state.queues), *(queue for queue, _ in snapshots.states)}
+    used: Mapping[str, Mapping[str, int]] = snapshots.used
     return {
-        queue: max((amount / capacity[name] for name, amount in total.items() if capacity[name]), default=0.0)
-        for queue, total in used.items()
+        queue: max((n / capacity[name] for name, n in used.get(queue, {}).items() if capacity[name]), default=0.0)
+        for queue in queues
     }
-
-
-def requests_of(live: Live, intent: Intent) -> Iterator[tuple[str, int]]:
-    """What the live replicas of an intent ask for together, by resource (a resource may come several times)."""
-    count = len(intent.live)
-    for role in live.spec.workload.roles if count else ():
-        if intent.role == role.name or live.whole:
-            replicas = role.replicas if live.whole else count
-            for name, amount in role.requests.items_:
-                yield name, amount * replicas
 
 
 def capacity_of(member: Member) -> Resources:

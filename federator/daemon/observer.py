@@ -26,11 +26,15 @@ LONGEST_WAIT_S = 10.0
 class Observer:
     """Watches one cluster until it is closed."""
 
-    def __init__(self, member: Member, state: State, dispatcher: Dispatcher, clock: Clock) -> None:
+    def __init__(
+        self, member: Member, state: State, dispatcher: Dispatcher, clock: Clock, entrance: asyncio.Lock
+    ) -> None:
+        """``entrance`` is shared by all observers: one begins to look in one turn of the event loop."""
         self._member = member
         self._state = state
         self._dispatcher = dispatcher
         self._clock = clock
+        self._entrance = entrance
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -55,6 +59,8 @@ class Observer:
                 if not opened:
                     await within(self._clock, ANSWER_WITHIN_S, self._member.provider.open())
                     opened = True
+                async with self._entrance:
+                    await asyncio.sleep(0)  # where hundreds look at the same time, nobody else would have a turn
                 began = self._state.tick()
                 seen = await within(self._clock, ANSWER_WITHIN_S, self._member.provider.observe())
             except ClusterUnreachable as error:

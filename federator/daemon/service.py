@@ -34,8 +34,8 @@ class Page:
 class Service(Protocol):
     """Implemented by ``daemon/desk.py``. Any method that writes may raise ``ports.StoreUnavailable``.
 
-    Kinds of ``get``, ``list`` and ``delete`` are the plural words of the API: workloads, clusters, queues, policies,
-    placements. A workload looks like this::
+    Kinds of ``get``, ``list`` and ``delete`` are the plural words of the API: workloads, clusters, queues, cohorts,
+    policies, placements. A workload looks like this::
 
         {"name", "uid", "queue", "owner", "labels", "priority", "lifetime", "state", "replicas", "running",
          "pending", "finished", "failed", "waiting", "placements": {"cern": 6}, "policy", "message", "generation",
@@ -48,10 +48,16 @@ class Service(Protocol):
          "free": {...}, "flavors": [{"name", "count", "allocatable", "free", "labels", "taints"}],
          "running", "pending", "lastSeen"}
 
-    a queue ``{"name", "weight", "priority", "source", "workloads": {"waiting": 3, "running": 2}, "used": {...}}``, a
-    policy ``{"name", "order", "source", "document", "governs": 12, "message"}``, a placement ``{"workload", "role",
-    "cluster", "replicas", "running", "pending", "tier", "policy", "intents": [...]}``. Amounts of cpu are in cores
-    (floats), memory in bytes. ``source`` is "file:line" or "api".
+    a queue::
+
+        {"name", "weight", "priority", "cohort", "source", "workloads": {"waiting": 3, "running": 2}, "used": {...},
+         "quota": {...}, "share", "dominant", "byWeight", "due", "lately", "borrowed", "left": {...}}
+
+    with the shares of ``engine.answer.share_document``, as the last plan began with them; a cohort likewise, with
+    ``parent`` and ``queues`` instead of ``priority``, ``cohort`` and ``workloads``; a policy ``{"name", "order",
+    "source", "document", "governs": 12, "message"}``, a placement ``{"workload", "role", "cluster", "replicas",
+    "running", "pending", "tier", "policy", "intents": [...]}``. Amounts of cpu are in cores (floats), memory in bytes.
+    ``source`` is "file:line" or "api".
     """
 
     def ready(self) -> Json:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from federator.daemon.draft import Draft
-from federator.daemon.state import Live, Member, State
+from federator.daemon.moves import Moves
+from federator.daemon.state import Live, Look, Member, State
+from federator.daemon.timing import Turns
 from federator.engine.assign import recall, withdraw
-from federator.engine.lifecycle import (
-    IntentEvent,
-    WorkloadEvent,
-    next_intent_state,
-    next_workload_state,
-)
+from federator.engine.lifecycle import IntentEvent, WorkloadEvent, next_intent_state
 from federator.engine.reconcile import Finding, reconcile
 from federator.engine.retry import decide
-from federator.model.cluster import Health, Unschedulable
+from federator.model.cluster import Unschedulable
 from federator.model.indexset import IndexSet
-from federator.model.intent import Failure, Intent, IntentState
-from federator.model.records import WorkloadRecord, WorkloadState
+from federator.model.intent import Failure, Intent, IntentState, Observation, ObservedIntent
+from federator.model.records import WorkloadState
 from federator.model.resources import Resources
 
 UNSCHEDULABLE = "Unschedulable"
@@ -45,7 +42,11 @@ class Rules:
 
 
 class Settler:
-    """Turns news into changes of one draft."""
+    """Turns news into changes of a draft.
+
+    What takes long comes as a generator that pauses after each small piece. The draft may be written at any pause,
+    and the settler goes on with another: to settle what is settled changes nothing, so no piece needs another.
+    """
 
     def __init__(self, state: State, draft: Draft, rules: Rules) -> None:
         self._state = state
@@ -57,23 +58,40 @@ class Settler:
         """Workloads whose state may be another now."""
         self.waits: list[tuple[str, float]] = []
         """(queue, seconds from submission to the first replica that ran) of what began to run."""
+        self._moves = Moves(state, draft, self.waits)
+        self._looked: list[tuple[Member, int, dict[str, Look]]] = []
 
-    def answers(self, answers: Iterable[Answer]) -> None:
+    def go_on(self, draft: Draft) -> None:
+        """Take what follows into this draft; the one before was written."""
+        self._draft, self.touched = draft, set()
+        self._moves = Moves(self._state, draft, self.waits)
+
+    def written(self) -> None:
+        """The draft was written: what was looked at is settled."""
+        for member, began, looks in self._looked:
+            member.settled_tick, member.looks = began, looks
+        self._looked = []
+
+    def answers(self, answers: Iterable[Answer]) -> Iterator[None]:
         """Take in what clusters answered to orders."""
         for answer in answers:
-            intent = self._draft.intent(answer.intent_id)
-            if intent is None:
-                continue
-            live = self._state.workloads.get(intent.workload)
-            if answer.refused:
-                self._refused(intent, live, answer.refused)
-            elif (
-                intent.state is IntentState.RECORDED
-                and intent.generation == answer.generation
-                and intent.indices == answer.indices
-            ):
-                state = next_intent_state(intent.id, intent.state, IntentEvent.ACCEPTED)
-                self._draft.put(replace(intent, state=state, sent_s=answer.at_s))
+            self._answer(answer)
+            yield
+
+    def _answer(self, answer: Answer) -> None:
+        intent = self._draft.intent(answer.intent_id)
+        if intent is None:
+            return
+        live = self._state.workloads.get(intent.workload)
+        if answer.refused:
+            self._refused(intent, live, answer.refused)
+        elif (
+            intent.state is IntentState.RECORDED
+            and intent.generation == answer.generation
+            and intent.indices == answer.indices
+        ):
+            state = next_intent_state(intent.id, intent.state, IntentEvent.ACCEPTED)
+            self._draft.put(replace(intent, state=state, sent_s=answer.at_s))
 
     def _refused(self, intent: Intent, live: Live | None, detail: str) -> None:
         """The cluster will never take it: what it may have taken of it leaves, and the workload goes elsewhere."""
@@ -86,29 +104,51 @@ class Settler:
             record = self._draft.record(live)
             self._draft.tell(record, "refused", f"{intent.cluster} refused it: {detail}", cluster=intent.cluster)
 
-    def observation(self, member: Member) -> None:
-        """Take in what a cluster said of itself, once."""
-        if member.observation is None or member.settled_tick == member.began:
-            return
-        member.settled_tick = member.began
-        intents = [i for i in map(self._draft.intent, sorted(member.intents)) if i is not None]
-        settlement = reconcile(intents, member.observation.intents, unproven=self._unproven(member, intents))
-        for finding in settlement.findings:
-            self._finding(finding)
-        self.orphans.extend((member.cluster.name, intent_id) for intent_id in settlement.orphans)
-        for intent in intents:
-            self.touched.add(intent.workload)
-            self._recall_stuck(member, intent)
+    def observation(self, member: Member) -> Iterator[None]:
+        """Take in what a cluster said of itself, once.
 
-    def _unproven(self, member: Member, intents: Iterable[Intent]) -> set[str]:
-        answered = self._state.answered
-        return {
-            i.id
-            for i in intents
-            if answered.get(i.id, 0) > member.began
+        An intent of which it says the same as before, and nothing else changed about it either, is passed over.
+        """
+        seen, began = member.observation, member.began
+        if seen is None or member.settled_tick == began:
+            return
+        known, looks = sorted(member.intents), dict[str, Look]()
+        for intent_id in known:
+            intent = self._draft.intent(intent_id)
+            if intent is None:
+                continue
+            live = self._state.workloads.get(intent.workload)
+            observed = seen.intents.get(intent_id)
+            look = (intent, observed, live.record) if live else None
+            nothing_new = _alike(look, member.looks.get(intent_id)) or self._settle(member, intent, seen, began)
+            if look is not None and nothing_new:
+                looks[intent_id] = look
+            yield
+        unknown = {i: seen.intents[i] for i in seen.intents.keys() - known}
+        self.orphans.extend((member.cluster.name, i) for i in reconcile((), unknown).orphans)
+        self._looked.append((member, began, looks))
+
+    def _settle(self, member: Member, intent: Intent, seen: Observation, began: int) -> bool:
+        """Settle one intent; whether there was nothing in it, nor will be by time alone."""
+        observed = seen.intents.get(intent.id)
+        unproven = self._unproven(intent, began)
+        shown = {} if observed is None else {intent.id: observed}
+        findings = reconcile((intent,), shown, unproven={intent.id} if unproven else ()).findings
+        for finding in findings:
+            self._finding(finding)
+        self.touched.add(intent.workload)
+        if observed is not None and observed.notes:
+            self._recall_stuck(member, intent, observed, seen.at_s)
+            return False
+        return not (findings or unproven)
+
+    def _unproven(self, intent: Intent, began: int) -> bool:
+        """Whether an observation that began at this tick says nothing of the intent by not showing it."""
+        answered = self._state.answered.get(intent.id)
+        if answered is None:
             # A removal counts only once the cluster has answered to it, in the life of this process.
-            or (i.id not in answered and (i.state is IntentState.LEAVING or i.withdrawn))
-        }
+            return intent.state is IntentState.LEAVING or bool(intent.withdrawn)
+        return answered > began
 
     def _finding(self, finding: Finding) -> None:
         intent = self._draft.intent(finding.intent.id)
@@ -176,6 +216,7 @@ class Settler:
             record = replace(record, failures={**record.failures, intent.role: counted})
         if decision.again:
             live.resting[intent.role, failure.index] = self._draft.at_s + decision.rest_s
+            self._state.stale[record.name] = None
         else:
             record = replace(record, message=f"{decision.words} ({intent.cluster})")
         self._draft.put_record(record)
@@ -185,7 +226,7 @@ class Settler:
             decision=decision.code,
         )  # fmt: skip
         if not decision.again and not record.state.over:
-            self._end(live, record, WorkloadEvent.EXHAUSTED, intent.id)
+            self._moves.end(live, record, WorkloadEvent.EXHAUSTED, intent.id)
         return settled
 
     def _vanished(self, live: Live, intent: Intent) -> None:
@@ -197,13 +238,11 @@ class Settler:
             cluster=intent.cluster, indices=str(lost), role=intent.role,
         )  # fmt: skip
 
-    def _recall_stuck(self, member: Member, intent: Intent) -> None:
+    def _recall_stuck(self, member: Member, intent: Intent, seen: ObservedIntent, now_s: float) -> None:
         """Withdraw replicas that the member cannot bind to a node, and remember their shape until room appears."""
-        seen = member.observed(intent.id)
         current = self._draft.intent(intent.id)
-        if seen is None or current is None or not current.live or self._can_grow(member):
+        if current is None or not current.live or self._can_grow(member):
             return
-        now_s = member.observation.at_s if member.observation else 0.0
         stuck = IndexSet.of(
             note.index
             for note in seen.notes
@@ -228,103 +267,49 @@ class Settler:
         flavors = (member.observation.flavors if member.observation else None) or ()
         return any(flavor.max_count > flavor.count for flavor in flavors)
 
-    def housekeeping(self) -> None:
+    def housekeeping(self) -> Iterator[None]:
         """Let go of what ended long enough ago, and of what nobody waits for."""
-        for live in self._state.workloads.values():
-            record = self._draft.record(live)
-            for intent_id in live.intents:
-                intent = self._draft.intent(intent_id)
-                if intent and intent.cluster not in self._state.members:
+        state = self._state
+        for cluster in [cluster for cluster in state.at if cluster not in state.members]:
+            for intent in [i for i in map(self._draft.intent, sorted(state.at[cluster])) if i is not None]:
+                if live := state.workloads.get(intent.workload):
                     self._vanished(live, intent)
-                elif intent and intent.state is IntentState.ENDED:
-                    old = self._draft.at_s - intent.ended_s >= self._rules.keep_ended_s
-                    if old or record.deleted or record.state in (WorkloadState.CANCELLING, WorkloadState.CANCELLED):
-                        self._draft.put(withdraw(intent, "its logs were kept long enough"))
-            if record.state is WorkloadState.CANCELLING or record.deleted:
-                self.touched.add(record.name)
+                yield
+        for intent_id in sorted(state.ended):
+            self._let_go(intent_id)
+            yield
+        self.touched |= state.leaving
 
-    def progress(self) -> None:
+    def _let_go(self, intent_id: str) -> None:
+        intent = self._draft.intent(intent_id)
+        live = self._state.workloads.get(intent.workload) if intent else None
+        if intent is None or live is None or intent.state is not IntentState.ENDED:
+            return
+        record = self._draft.record(live)
+        old = self._draft.at_s - intent.ended_s >= self._rules.keep_ended_s
+        if old or record.deleted or record.state in (WorkloadState.CANCELLING, WorkloadState.CANCELLED):
+            self._draft.put(withdraw(intent, "its logs were kept long enough"))
+
+    def progress(self) -> Iterator[None]:
         """Move every touched workload to the state that its replicas are in."""
         for name in sorted(self.touched | self._draft.touched):
             live = self._state.workloads.get(name)
             if live is not None:
-                self._progress(live)
+                self._moves.move(live)
+            yield
 
-    def _progress(self, live: Live) -> None:
-        record = self._draft.record(live)
-        intents = self._draft.intents_of(live)
-        if record.state.over:
-            if record.deleted and not intents:
-                self._draft.drop_workload(record.name)
-            elif any(i.state in (IntentState.RECORDED, IntentState.SENT) for i in intents):
-                self._withdraw_all(live, f"the workload is {record.state}")
-            return
-        if record.state is WorkloadState.CANCELLING:
-            if record.deleted and not intents:
-                self._draft.drop_workload(record.name)
-            elif not any(self._answers(i.cluster) for i in intents):
-                self._end(live, record, WorkloadEvent.GONE, "")
-            return
-        event = self._event(live, record, intents)
-        if event is WorkloadEvent.COMPLETED:
-            self._end(live, record, event, "")
-            return
-        state = next_workload_state(record.name, record.state, event)
-        if state is not record.state:
-            if state is WorkloadState.RUNNING and record.started_s is None:
-                record = self._started(record)
-            record = replace(record, state=state)
-            self._draft.put_record(record)
-            self._draft.tell(record, str(state), _STATE_WORDS[state])
-
-    def _answers(self, cluster: str) -> bool:
-        member = self._state.members.get(cluster)
-        return member is not None and member.health is not Health.LOST
-
-    def _event(self, live: Live, record: WorkloadRecord, intents: Iterable[Intent]) -> WorkloadEvent:
-        if not live.service and not any(
-            IndexSet.span(0, n) - record.finished.get(role, IndexSet()) for role, n in live.roles()
-        ):
-            return WorkloadEvent.COMPLETED
-        placed = [i for i in intents if i.live]
-        for intent in placed:
-            member = self._state.members.get(intent.cluster)
-            seen = member.observed(intent.id) if member else None
-            if seen and seen.running & intent.live:
-                return WorkloadEvent.STARTED
-        return WorkloadEvent.DISPATCHED if placed else WorkloadEvent.UNPLACED
-
-    def _started(self, record: WorkloadRecord) -> WorkloadRecord:
-        self.waits.append((record.queue, max(0.0, self._draft.at_s - record.submitted_s)))
-        return replace(record, started_s=self._draft.at_s)
-
-    def _end(self, live: Live, record: WorkloadRecord, event: WorkloadEvent, intent_id: str) -> None:
-        state = next_workload_state(record.name, record.state, event)
-        record = replace(record, state=state, ended_s=self._draft.at_s)
-        if record.started_s is None and event in (WorkloadEvent.COMPLETED, WorkloadEvent.EXHAUSTED):
-            record = self._started(record)  # it ran between two looks
-        self._draft.put_record(record)
-        words = record.message if state is WorkloadState.FAILED and record.message else _STATE_WORDS[state]
-        self._draft.tell(record, str(state), words, intent=intent_id)
-        self.touched.add(record.name)
-        if not state.over or state is WorkloadState.CANCELLED:
-            return
-        self._withdraw_all(live, f"the workload is {state}")
-
-    def _withdraw_all(self, live: Live, reason: str) -> None:
-        for intent in self._draft.intents_of(live):
-            if intent.state in (IntentState.RECORDED, IntentState.SENT):
-                self._draft.put(withdraw(intent, reason))
+    async def progress_in_turns(self, turns: Turns) -> None:
+        """``progress``, with turns for others."""
+        for _ in self.progress():
+            if turns.due:
+                await turns.rest()
 
 
-_STATE_WORDS = {
-    WorkloadState.WAITING: "nothing of it runs; it waits for a place",
-    WorkloadState.DISPATCHED: "replicas are at clusters; none runs yet",
-    WorkloadState.RUNNING: "replicas run",
-    WorkloadState.FINISHED: "every replica has completed",
-    WorkloadState.FAILED: "a replica failed too often",
-    WorkloadState.CANCELLED: "cancelled; nothing of it is left at any cluster that answers",
-}
+def _alike(look: Look | None, before: Look | None) -> bool:
+    """Whether nothing changed since a look. Intents and records are replaced, never changed."""
+    if look is None or before is None or look[0] is not before[0] or look[2] is not before[2]:
+        return False
+    return look[1] is before[1] or look[1] == before[1]
 
 
 def _requests_of(live: Live, role: str) -> Resources:

@@ -1,34 +1,179 @@
-"""Makes the snapshot that the planner reads, out of the state. Pure reading."""
+"""Step 3 of the cycle: the snapshot that the planner reads, out of the state.
+
+Looking at tens of thousands of workloads takes longer than the event loop may be held, and few change from one cycle to
+the next. So what planning reads of each is kept, and looked at anew only when it changed; a ``Picture`` of all that is
+kept is taken in one go, and becomes a ``Snapshot`` in the planner's thread. A test equates it with one made afresh.
+"""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import chain
+from operator import attrgetter
+from typing import TypeVar
 
-from federator.daemon.state import Live, Member, State
+from federator.daemon.parts import NOTHING, Held, Part, as_holding, part_of
+from federator.daemon.state import Member, State
+from federator.daemon.timing import Turns
 from federator.model.cluster import Cluster, Health
-from federator.model.intent import WHOLE, Intent, ObservedIntent
+from federator.model.intent import Observation, ObservedIntent
+from federator.model.limits import Limit
 from federator.model.plan import Exclusion, Holding, Snapshot, TierClock
-from federator.model.policy import MoveBudget
-from federator.model.workload import Role, Workload
+from federator.model.policy import Cohort, MoveBudget, Planning, Policy, Queue, QueueUsage
+from federator.model.resources import Resources
+from federator.model.workload import Workload
+
+V = TypeVar("V")
 
 
-def snapshot(state: State, at_s: float) -> Snapshot:
-    """The federation as a value at this instant."""
-    planned = [live for live in state.workloads.values() if _wants_planning(live)]
-    workloads = tuple(w for live in planned if (w := as_planned(live, at_s)) is not None)
-    return Snapshot(
-        at_s=at_s,
-        clusters=tuple(as_cluster(state, member, at_s) for _, member in sorted(state.members.items())),
-        workloads=tuple(sorted(workloads, key=lambda w: w.name)),
-        holdings=tuple(h for live in planned for h in holdings(state, live, at_s)),
-        policies=state.policies,
-        queues=state.queues,
-        cohorts=state.cohorts,
-        planning=state.planning,
-        clocks=tuple(TierClock(*key, since_s) for key, since_s in sorted(state.clocks.items())),
-        exclusions=tuple(Exclusion(*key, detail) for key, detail in sorted(state.exclusions.items())),
-    )
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Everything a snapshot is made of, taken at one instant; it takes no look at the state any more."""
+
+    at_s: float
+    clusters: tuple[Cluster, ...]
+    workloads: tuple[Workload, ...]
+    held: tuple[tuple[Held, ...], ...]
+    policies: tuple[Policy, ...]
+    queues: tuple[Queue, ...]
+    cohorts: tuple[Cohort, ...]
+    limits: tuple[Limit, ...]
+    planning: Planning
+    clocks: tuple[tuple[tuple[str, str, str], float], ...]
+    exclusions: tuple[tuple[tuple[str, str], str], ...]
+    lately: tuple[tuple[str, Resources], ...]
+
+    def snapshot(self) -> Snapshot:
+        """The federation as a value at that instant. Pure: any thread may do it."""
+        return Snapshot(
+            at_s=self.at_s,
+            clusters=self.clusters,
+            workloads=tuple(sorted(self.workloads, key=attrgetter("name"))),
+            holdings=tuple(self._holdings()),
+            policies=self.policies,
+            queues=self.queues,
+            cohorts=self.cohorts,
+            limits=self.limits,
+            planning=self.planning,
+            clocks=tuple(TierClock(*key, since_s) for key, since_s in sorted(self.clocks)),
+            exclusions=tuple(Exclusion(*key, detail) for key, detail in sorted(self.exclusions)),
+            usage=tuple(QueueUsage(queue, had) for queue, had in sorted(self.lately)),
+        )
+
+    def _holdings(self) -> Iterator[Holding]:
+        # Replicas that were moved lately do not move again, whether or not the policy also has a budget of moves.
+        periods = {p.name: (p.stay.move_budget or MoveBudget()).period_s for p in self.policies}
+        for held in chain.from_iterable(self.held):
+            yield as_holding(held, self.at_s, periods)
+
+
+class Snapshots:
+    """What planning and measuring read of every workload, kept up to date."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._parts: dict[str, Part] = {}
+        self._workloads: dict[str, Workload] = {}
+        self._held: dict[str, tuple[Held, ...]] = {}
+        self._seen: dict[str, Observation | None] = {}
+        """The observation of each member that was looked at last."""
+        self._resting: dict[str, bool] = {}
+        """Workloads of which replicas rest after a failure: they change when time passes."""
+        self.states: Counter[tuple[str, str]] = Counter()
+        """How many workloads there are, by (queue, state)."""
+        self.used: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        """What the live replicas of each queue ask for together, by resource."""
+
+    async def take(self, at_s: float) -> Picture:
+        """The state as it is when this returns, with ages and rests as of ``at_s``."""
+        await self.refresh(at_s)
+        state = self._state
+        return Picture(
+            at_s=at_s,
+            clusters=tuple(as_cluster(state, member, at_s) for _, member in sorted(state.members.items())),
+            workloads=tuple(self._workloads.values()),
+            held=tuple(self._held.values()),
+            policies=state.policies,
+            queues=state.queues,
+            cohorts=state.cohorts,
+            limits=state.limits,
+            planning=state.planning,
+            clocks=tuple(state.clocks.items()),
+            exclusions=tuple(state.exclusions.items()),
+            lately=tuple(state.lately.items()),
+        )
+
+    async def refresh(self, at_s: float) -> None:
+        """Look anew at what changed. Nothing is stale when this returns.
+
+        Others may change the state while it rests: each workload is looked at in one go, what changes afterwards is
+        stale again, and it goes on until nothing is.
+        """
+        state, turns = self._state, Turns()
+        state.stale |= dict.fromkeys(self._resting)
+        for member in list(state.members.values()):
+            self._look_at(member)
+            if turns.due:
+                await turns.rest()
+        while self._anything_stale():
+            for name in list(state.stale):
+                state.stale.pop(name, None)
+                self._put(name, part_of(state, name, at_s))
+                if turns.due:
+                    await turns.rest()
+
+    def _anything_stale(self) -> bool:
+        """Find out whose replicas were bound to nodes since the last look, and which clusters came or went."""
+        for name in [name for name in self._seen if name not in self._state.members]:
+            del self._seen[name]
+            self._spoil(self._state.at[name])
+        for member in self._state.members.values():
+            self._look_at(member)
+        return bool(self._state.stale)
+
+    def _look_at(self, member: Member) -> None:
+        name, seen = member.cluster.name, member.observation
+        if name not in self._seen:
+            self._spoil(self._state.at[name])
+        before, self._seen[name] = self._seen.get(name), seen
+        if before is not seen:
+            old, new = before.intents if before else {}, seen.intents if seen else {}
+            self._spoil(i for i, now in new.items() if old.get(i) is not now and _bound(old.get(i)) != now.bound)
+            self._spoil(old.keys() - new.keys())
+
+    def _spoil(self, intents: Iterable[str]) -> None:
+        known = self._state.intents
+        self._state.stale.update((known[i].workload, None) for i in intents if i in known)
+
+    def _put(self, name: str, part: Part | None) -> None:
+        now, old = part or NOTHING, self._parts.pop(name, NOTHING)
+        if part is not None:
+            self._parts[name] = part
+        _keep(self._workloads, name, now.workload)
+        _keep(self._held, name, now.held or None)
+        _keep(self._resting, name, now.resting or None)
+        if (old.queue, old.state, old.uses) == (now.queue, now.state, now.uses):
+            return
+        for each, sign in ((old, -1), (now, 1)):
+            if each is not NOTHING:
+                self.states[each.queue, each.state] += sign
+                for resource, amount in each.uses:
+                    self.used[each.queue][resource] += sign * amount
+        if not self.states[old.queue, old.state]:
+            del self.states[old.queue, old.state]
+
+
+def _bound(seen: ObservedIntent | None) -> int | None:
+    return seen.bound if seen else None
+
+
+def _keep(kept: dict[str, V], name: str, value: V | None) -> None:
+    if value is None:
+        kept.pop(name, None)
+    else:
+        kept[name] = value
 
 
 def as_cluster(state: State, member: Member, at_s: float) -> Cluster:
@@ -47,85 +192,3 @@ def as_cluster(state: State, member: Member, at_s: float) -> Cluster:
         abilities=seen.abilities if seen else member.cluster.abilities,
         unschedulable=tuple(member.unschedulable[key] for key in sorted(member.unschedulable)),
     )
-
-
-def _wants_planning(live: Live) -> bool:
-    return not live.record.state.over and live.record.state != "cancelling" and not live.record.deleted
-
-
-def as_planned(live: Live, at_s: float) -> Workload | None:
-    """The workload with the replicas that are to run now; None if there are none."""
-    if live.service:
-        return live.spec.workload
-    if live.resting:
-        return _as_planned(live, at_s)
-    # Records are replaced, never changed: the same record gives the same answer.
-    if live.planned is None or live.planned[0] is not live.record:
-        live.planned = (live.record, _as_planned(live, at_s))
-    return live.planned[1]
-
-
-def _as_planned(live: Live, at_s: float) -> Workload | None:
-    workload = live.spec.workload
-    roles = tuple(_remaining(live, role, at_s) for role in workload.roles)
-    roles = tuple(role for role in roles if role.replicas > 0)
-    if not roles:
-        return None
-    total = sum(role.replicas for role in roles)
-    # Once it has started there is nothing left to start: what comes back after a failure may come back alone.
-    least = 1 if live.record.started_s else min(workload.min_replicas, total)
-    return replace(workload, roles=roles, min_replicas=least)
-
-
-def _remaining(live: Live, role: Role, at_s: float) -> Role:
-    if live.whole:
-        finished = bool(live.record.finished.get(WHOLE)) or any(
-            until > at_s for (name, _), until in live.resting.items() if name == WHOLE
-        )
-        return replace(role, replicas=0) if finished else role
-    open_indices = len(live.unfinished(role.name, role.replicas)) - sum(
-        1 for (name, _), until in live.resting.items() if name == role.name and until > at_s
-    )
-    parallelism = live.spec.workload.parallelism
-    return replace(role, replicas=open_indices if parallelism is None else min(open_indices, parallelism))
-
-
-def holdings(state: State, live: Live, at_s: float) -> Iterator[Holding]:
-    """What the clusters hold of a workload, by role and cluster."""
-    # Replicas that were moved lately do not move again, whether or not the policy also has a budget of moves.
-    periods = {p.name: (p.stay.move_budget or MoveBudget()).period_s for p in state.policies}
-    grouped: dict[tuple[str, str], list[Intent]] = {}
-    for intent_id in live.intents:
-        intent = state.intents[intent_id]
-        if intent.live and intent.cluster in state.members:
-            grouped.setdefault((intent.role, intent.cluster), []).append(intent)
-    for (role, cluster), intents in sorted(grouped.items()):
-        member = state.members.get(cluster)
-        observed = [(intent, member.observed(intent.id) if member else None) for intent in intents]
-        counts = [(len(intent.live), _unbound(intent, seen)) for intent, seen in observed]
-        held = Holding(
-            workload=live.record.name,
-            role=role,
-            cluster=cluster,
-            replicas=sum(n for n, _ in counts),
-            unbound=sum(n for _, n in counts),
-            age_s=at_s - max(intent.created_s for intent in intents),
-            moved=sum(len(i.live) for i in intents if i.moved and at_s - i.created_s < periods.get(i.policy, 0.0)),
-        )
-        yield from _by_role(live, held) if role == WHOLE else (held,)
-
-
-def _unbound(intent: Intent, seen: ObservedIntent | None) -> int:
-    """How many of its live replicas do not show in the free amounts of the cluster's nodes."""
-    if seen is None:
-        return len(intent.live)
-    return max(0, len(intent.live) - seen.bound)
-
-
-def _by_role(live: Live, held: Holding) -> Iterable[Holding]:
-    """A manifest of several roles holds all replicas of all its roles; what is not bound is shared out in order."""
-    unbound = held.unbound
-    for role in live.spec.workload.roles:
-        part = min(unbound, role.replicas)
-        unbound -= part
-        yield replace(held, role=role.name, replicas=role.replicas, unbound=part)

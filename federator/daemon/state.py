@@ -7,7 +7,8 @@ that note what the outside said (observations, answers), which is never stored.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,11 +17,16 @@ from federator.documents import WorkloadSpec
 from federator.model.cluster import Cluster, Health, Unschedulable
 from federator.model.indexset import IndexSet
 from federator.model.intent import WHOLE, Intent, IntentState, Observation, ObservedIntent
-from federator.model.plan import Plan, Snapshot
+from federator.model.limits import Limit
+from federator.model.plan import Plan, Refusal, Snapshot
 from federator.model.policy import Cohort, Planning, Policy, Queue
-from federator.model.records import StoredObject, WorkloadRecord
-from federator.model.workload import Lifetime, Workload
+from federator.model.records import StoredObject, WorkloadRecord, WorkloadState
+from federator.model.resources import Resources
+from federator.model.workload import Lifetime
 from federator.ports import ClusterProvider
+
+NOT_YET = "has not answered yet"
+"""What is said of a cluster of which nothing is known, not even that it does not answer."""
 
 
 @dataclass(slots=True, eq=False)
@@ -32,8 +38,6 @@ class Live:
     intents: set[str] = field(default_factory=set)
     resting: dict[tuple[str, int], float] = field(default_factory=dict)
     """(role, index) of replicas that failed, and until when they rest before they are run again."""
-    planned: tuple[WorkloadRecord, Workload | None] | None = None
-    """What the planner was last given of it, and the record that this was made from."""
     waiting_for: str = ""
     """The reasons last written to its history, to write only what is new."""
 
@@ -59,6 +63,10 @@ class Live:
         return self.spec.workload.lifetime is Lifetime.SERVICE
 
 
+Look = tuple[Intent, ObservedIntent | None, WorkloadRecord]
+"""All that settling an intent reads: the intent, what its cluster says of it, and its workload's record."""
+
+
 @dataclass(slots=True, eq=False)
 class Member:
     """One cluster: what the documents say of it, who speaks to it, and what it said last."""
@@ -68,15 +76,18 @@ class Member:
     source: str
     namespace_per_queue: bool = False
     health: Health = Health.UNKNOWN
-    message: str = "has not answered yet"
+    message: str = NOT_YET
     away_since_s: float = 0.0
     observation: Observation | None = None
     began: int = 0
     """The tick at which the last observation began: it shows everything that was answered before."""
     settled_tick: int = -1
     """``began`` of the observation that was reconciled last."""
+    looks: dict[str, Look] = field(default_factory=dict)
+    """By intent, what was reconciled last and gave nothing: while all of it stays as it is there is nothing in it."""
     unschedulable: dict[str, Unschedulable] = field(default_factory=dict)
     intents: set[str] = field(default_factory=set)
+    """What is meant to be there: the state's own set, see ``State.at``."""
     retired: bool = False
     """No document speaks of it any more; it is drained, and let go when it is empty."""
 
@@ -91,10 +102,19 @@ class State:
     def __init__(self) -> None:
         self.workloads: dict[str, Live] = {}
         self.intents: dict[str, Intent] = {}
+        self.at: dict[str, set[str]] = defaultdict(set)
+        """Ids of the intents at each cluster, whether or not it is a member."""
+        self.ended: set[str] = set()
+        """Ids of the intents that have ended and are kept for their logs."""
+        self.leaving: set[str] = set()
+        """Names of the workloads that were cancelled, or are to be deleted, and have something at a cluster."""
+        self.stale: dict[str, None] = {}
+        """Names of the workloads that are no longer as ``snapshots`` looked at them last, in the order of changing."""
         self.members: dict[str, Member] = {}
         self.policies: tuple[Policy, ...] = ()
         self.queues: tuple[Queue, ...] = ()
         self.cohorts: tuple[Cohort, ...] = ()
+        self.limits: tuple[Limit, ...] = ()
         self.planning = Planning()
         self.objects: dict[tuple[str, str], StoredObject] = {}
         self.file_objects: dict[tuple[str, str], tuple[Mapping[str, Any], str]] = {}
@@ -107,10 +127,16 @@ class State:
         self.draining: set[str] = set()
         self.clocks: dict[tuple[str, str, str], float] = {}
         self.exclusions: dict[tuple[str, str], str] = {}
+        self.lately: dict[str, Resources] = {}
+        """What each queue had lately, in billionths (``QueueUsage``), as of ``lately_s``."""
+        self.lately_s: float | None = None
+        """None: nothing was counted yet."""
         self.answered: dict[str, int] = {}
         """Ticks at which a cluster answered the last call about an intent."""
         self.snapshot = Snapshot()
         self.plan = Plan()
+        self.refused: Mapping[str, Sequence[Refusal]] = {}
+        """The refusals of the plan, by workload."""
         self.plan_id = ""
         self.cycles = 0
         self.last_event = 0
@@ -160,9 +186,11 @@ class State:
         for intent_id, intent in draft.intents.items():
             self._adopt_intent(intent_id, intent)
         for name in draft.touched:
+            self.stale[name] = None
             live = self.workloads.get(name)
             if live is not None and _finished_with(live):
                 del self.workloads[name]
+                self.leaving.discard(name)
         if draft.stored_history:
             self.last_event = max(entry.id for entry in draft.stored_history)
             self.tell_events()
@@ -170,36 +198,57 @@ class State:
     def _adopt_record(self, name: str, record: WorkloadRecord | None, draft: Draft) -> None:
         if record is None:
             self.workloads.pop(name, None)
+            self.leaving.discard(name)
             for key in [key for key in self.exclusions if key[0] == name]:
                 del self.exclusions[key]
             return
-        live = self.workloads.get(name)
-        if live is None:
-            self.workloads[name] = Live(record, draft.specs[name])
-            return
-        if name in draft.specs:
-            live.spec = draft.specs[name]
-        live.record = record
+        self.put_record(record, draft.specs.get(name))
 
     def _adopt_intent(self, intent_id: str, intent: Intent | None) -> None:
         old = self.intents.get(intent_id)
         if intent is None:
             if old is not None:
-                del self.intents[intent_id]
-                self.answered.pop(intent_id, None)
-                if member := self.members.get(old.cluster):
-                    member.intents.discard(intent_id)
-                if live := self.workloads.get(old.workload):
-                    live.intents.discard(intent_id)
+                self._forget(old)
             return
         if old is None or _asks_anew(old, intent):
             # What the cluster answered before says nothing of what is asked now.
             self.answered.pop(intent_id, None)
-        self.intents[intent_id] = intent
-        if member := self.members.get(intent.cluster):
-            member.intents.add(intent_id)
+        self.put_intent(intent)
+
+    def put_record(self, record: WorkloadRecord, spec: WorkloadSpec | None = None) -> None:
+        """Have this record (and its spec, where it is new or another) of a workload; the store has it already."""
+        live = self.workloads.get(record.name)
+        if live is None:
+            assert spec is not None
+            self.workloads[record.name] = Live(record, spec)
+        else:
+            live.record, live.spec = record, spec or live.spec
+        self.stale[record.name] = None
+        if record.deleted or record.state is WorkloadState.CANCELLING:
+            self.leaving.add(record.name)
+        else:
+            self.leaving.discard(record.name)
+
+    def put_intent(self, intent: Intent) -> None:
+        """Have this intent; the store has it already."""
+        self.intents[intent.id] = intent
+        self.at[intent.cluster].add(intent.id)
+        self.stale[intent.workload] = None
+        if intent.state is IntentState.ENDED:
+            self.ended.add(intent.id)
+        else:
+            self.ended.discard(intent.id)
         if live := self.workloads.get(intent.workload):
-            live.intents.add(intent_id)
+            live.intents.add(intent.id)
+
+    def _forget(self, intent: Intent) -> None:
+        del self.intents[intent.id]
+        self.answered.pop(intent.id, None)
+        self.at[intent.cluster].discard(intent.id)
+        self.stale[intent.workload] = None
+        self.ended.discard(intent.id)
+        if live := self.workloads.get(intent.workload):
+            live.intents.discard(intent.id)
 
 
 def _asks_anew(old: Intent, new: Intent) -> bool:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from federator.daemon.amounts import in_base_units
-from federator.daemon.measure import capacity_of, free_of, requests_of, used_of
+from federator.daemon.measure import capacity_of, free_of, used_of
 from federator.daemon.state import Live, Member, State
 from federator.model.intent import Intent
 from federator.model.plan import Refusal
 from federator.model.records import HistoryEntry, WorkloadRecord
-from federator.model.resources import Resources
+from federator.model.resources import Resources, in_base_units
 
 
 def workload(state: State, live: Live, *, whole: bool = False) -> dict[str, Any]:
@@ -81,9 +80,9 @@ def record(kept: WorkloadRecord) -> dict[str, Any]:
     }
 
 
-def refusals_of(state: State, name: str) -> list[Refusal]:
+def refusals_of(state: State, name: str) -> Sequence[Refusal]:
     """What the last plan refused of a workload."""
-    return [refusal for refusal in state.plan.refusals if refusal.workload == name]
+    return state.refused.get(name, ())
 
 
 def why(refusals: Iterable[Refusal]) -> str:
@@ -130,32 +129,6 @@ def cluster(state: State, member: Member) -> dict[str, Any]:
         "pending": sum(len(i.live) for i in intents) - running,
         "lastSeen": seen.at_s if seen else None,
     }
-
-
-def queue(state: State, name: str) -> dict[str, Any]:
-    """A queue, declared or merely used."""
-    declared = next((q for q in state.queues if q.name == name), None)
-    states: Counter[str] = Counter()
-    used: Counter[str] = Counter()
-    for live in state.workloads.values():
-        if live.record.queue == name:
-            states[str(live.record.state)] += 1
-            for intent in state.intents_of(live):
-                for resource, amount in requests_of(live, intent):
-                    used[resource] += amount
-    return {
-        "name": name,
-        "weight": declared.weight if declared else 1,
-        "priority": declared.priority if declared else 0,
-        "source": source_of(state, "Queue", name) if declared else "used, not declared",
-        "workloads": dict(sorted(states.items())),
-        "used": in_base_units(Resources.of(used)),
-    }
-
-
-def queue_names(state: State) -> list[str]:
-    """Declared queues and those that workloads name."""
-    return sorted({q.name for q in state.queues} | {live.record.queue for live in state.workloads.values()})
 
 
 def policy(state: State, name: str) -> dict[str, Any]:

@@ -13,11 +13,12 @@ from federator.documents.expressions import (
     workload_variables,
 )
 from federator.documents.kinds import KINDS
+from federator.documents.limit import limit_document, to_limit
 from federator.documents.offline import to_snapshot
 from federator.documents.problems import DocumentErrors, Problem, did_you_mean
 from federator.documents.reading import read_files, read_objects, read_text
 from federator.documents.schema import json_schema
-from federator.documents.stored import to_workload, workload_spec
+from federator.documents.stored import stamped, to_workload, workload_spec
 from federator.documents.translate import to_cluster, to_cohort, to_planning, to_policy, to_queue, to_usage
 from federator.documents.workloads import WorkloadSpec
 from federator.documents.writing import (
@@ -28,7 +29,7 @@ from federator.documents.writing import (
     policy_document,
     workload_document,
 )
-from federator.documents.writing_queues import cohort_document, queue_document
+from federator.documents.writing_queues import cohort_document, queue_document, with_usage
 
 __all__ = [
     "KINDS",
@@ -50,6 +51,7 @@ __all__ = [
     "did_you_mean",
     "flavor_variables",
     "json_schema",
+    "limit_document",
     "placement_document",
     "planning_document",
     "policy_document",
@@ -59,14 +61,17 @@ __all__ = [
     "read_objects",
     "read_text",
     "role_variables",
+    "stamped",
     "to_cluster",
     "to_cohort",
+    "to_limit",
     "to_planning",
     "to_policy",
     "to_queue",
     "to_snapshot",
     "to_usage",
     "to_workload",
+    "with_usage",
     "workload_document",
     "workload_spec",
     "workload_variables",

@@ -38,6 +38,7 @@ def check_together(
     if workloads:
         warnings.extend(_preferences_for_nothing(here, workloads))
     warnings.extend(_unknown_queues(here))
+    warnings.extend(_unknown_limits(here))
     of_cohorts, slips = check_cohorts(here, cohorts)
     return [*errors, *of_cohorts], [*warnings, *slips]
 
@@ -90,6 +91,10 @@ def _named_clusters(entry: Entry) -> Iterator[tuple[Path, object, bool]]:
     elif entry.kind == "Queue":
         for name in _keys(entry.at("spec", "clusterQuota")):
             yield ("spec", "clusterQuota", name), name, True
+    elif entry.kind == "Limit":
+        for name in _keys(entry.at("spec", "clusters")):
+            if name != "*":
+                yield ("spec", "clusters", name), name, True
     elif entry.kind == "Placement":
         yield ("spec", "cluster"), entry.at("spec", "cluster"), False
     elif entry.kind == "Workload":
@@ -163,3 +168,18 @@ def _unknown_queues(entries: list[Entry]) -> Iterator[Problem]:
         if entry.kind == "Workload" and isinstance(name, str) and name and name not in queues:
             cure = did_you_mean(name, queues, what="queues")
             yield entry.problem(("spec", "queue"), f"no Queue is called '{name}'; it gets one with the defaults", cure)
+
+
+def _unknown_limits(entries: list[Entry]) -> Iterator[Problem]:
+    """A limit that nobody has set limits nothing; where some are set, another name may be a slip."""
+    limits = {entry.name for entry in entries if entry.kind == "Limit"} - {""}
+    for entry in entries if limits else ():
+        if entry.kind != "Workload":
+            continue
+        places: list[Path] = [("spec", "limits")]
+        places += [("spec", "roles", index, "limits") for index, _ in _items(entry.at("spec", "roles"))]
+        for place in places:
+            for name in _keys(entry.at(*place)):
+                if name not in limits:
+                    cure = did_you_mean(name, limits, what="limits")
+                    yield entry.problem((*place, name), f"no Limit is called '{name}'", cure, at_key=True)

@@ -53,6 +53,8 @@ class FlavorPart(Part):
     """The labels of the nodes."""
     taints: tuple[TaintPart, ...] = ()
     """The taints of the nodes."""
+    price: dict[ResourceName, Number] = Field(default_factory=dict)
+    """Per core, GiB or piece and hour, instead of the cluster's."""
     nodes: tuple[NodesPart, ...] | None = None
     """What is free on the nodes, in documents written by `federator snapshot`; left out: all of all of them."""
 
@@ -214,6 +216,8 @@ class ClusterSpec(Part):
     """Per core, GiB or piece and hour."""
     carbon_intensity: Number = 0.0
     """gCO2e/kWh."""
+    power: dict[ResourceName, Number] = Field(default_factory=dict)
+    """Watts of a core, GiB or piece; with `carbonIntensity`, what a replica costs of CO2. Not named: nothing."""
     cordoned: Flag = False
     """Take no new work."""
     flavors: tuple[FlavorPart, ...] | None = None

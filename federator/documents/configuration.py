@@ -143,6 +143,8 @@ class ConfigurationSpec(Part):
     """A cycle runs at least so often."""
     debounce: Annotated[Duration, Field(ge=0, le=60)] = 0.05
     """A change waits so long for others to come along before a cycle runs."""
+    count_usage: Annotated[Duration, Field(ge=1, le=3600)] = 30.0
+    """How often what each queue uses is added to what it had lately, and written."""
     retention: Duration = 2_592_000.0
     """How long ended workloads, history and the audit trail are kept."""
     body_limit: Annotated[Bytes, Field(ge=1024, le=2**30)] = 4 * 2**20

@@ -93,6 +93,11 @@ class Configuration:
         return self.spec.debounce
 
     @property
+    def count_usage(self) -> float:
+        """How often what queues use is added to what they had lately."""
+        return self.spec.count_usage
+
+    @property
     def retention(self) -> float:
         """How long ended workloads and history are kept."""
         return self.spec.retention

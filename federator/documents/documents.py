@@ -75,6 +75,11 @@ class Documents:
         return self.of("Cohort")
 
     @property
+    def limits(self) -> tuple[Document, ...]:
+        """Kind Limit."""
+        return self.of("Limit")
+
+    @property
     def planning(self) -> tuple[Document, ...]:
         """Kind Planning: none or one."""
         return self.of("Planning")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from federator.documents.problems import did_you_mean
 from federator.documents.quantities import natural_amount, parse_quantity, price_unit
 from federator.model.cluster import Cluster, Flavor
-from federator.model.resources import Resources
+from federator.model.resources import CPU, MEMORY, Resources
 from federator.model.workload import Role, Workload
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "priority": "its priority, a whole number",
         "replicas": "how many replicas it has in all roles",
         "requests": "what one replica asks for (one of each role together), by resource: cpu in cores, memory in bytes",
+        "memoryPerCore": "bytes of memory asked for each core, a whole number; missing where no core is asked for",
         "lifetime": "`batch` or `service`",
         "duration_s": "its expected run time in seconds; missing where it is not known",
     },
@@ -47,6 +48,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
         "name": "its name",
         "labels": "the labels of its nodes",
         "allocatable": "what one node offers, by resource: cpu in cores, memory in bytes",
+        "memoryPerCore": "bytes of memory of a node for each of its cores, a whole number",
     },
 }
 """What an expression can read: variables, their fields, and what those are."""
@@ -254,6 +256,7 @@ def _workload(workload: Workload, replicas: int, requests: Resources) -> dict[st
         "replicas": replicas,
         "requests": _natural(requests),
         "lifetime": workload.lifetime.value,
+        **_memory_per_core(requests),
     }
     if workload.duration_s is not None:
         values["duration_s"] = workload.duration_s
@@ -270,7 +273,13 @@ def cluster_variables(cluster: Cluster) -> dict[str, Any]:
 def flavor_variables(flavor: Flavor) -> dict[str, Any]:
     """``{"flavor": ...}`` for an expression."""
     allocatable = _natural(flavor.allocatable)
-    return {"flavor": {"name": flavor.name, "labels": dict(flavor.labels), "allocatable": allocatable}}
+    values = {"name": flavor.name, "labels": dict(flavor.labels), "allocatable": allocatable}
+    return {"flavor": {**values, **_memory_per_core(flavor.allocatable)}}
+
+
+def _memory_per_core(amounts: Resources) -> dict[str, int]:
+    """Nothing where there is no core."""
+    return {"memoryPerCore": amounts[MEMORY] * 1000 // amounts[CPU]} if amounts[CPU] > 0 else {}
 
 
 def _natural(resources: Resources) -> dict[str, int | float]:

@@ -8,6 +8,7 @@ from federator.documents.cluster import ClusterDocument
 from federator.documents.common import API_VERSION, Envelope
 from federator.documents.configuration import ConfigurationDocument
 from federator.documents.later import BackfillDocument, PolicyTestDocument
+from federator.documents.limit import LimitDocument
 from federator.documents.policy import RSP_VERSIONS, PolicyDocument, PreferenceDocument
 from federator.documents.queue import CohortDocument, PlacementDocument, PlanningDocument, QueueDocument
 from federator.documents.scenario import ScenarioDocument
@@ -20,6 +21,7 @@ KINDS: Mapping[str, type[Envelope]] = {
     "ReplicaSchedulingPreference": PreferenceDocument,
     "Queue": QueueDocument,
     "Cohort": CohortDocument,
+    "Limit": LimitDocument,
     "Planning": PlanningDocument,
     "Placement": PlacementDocument,
     "Backfill": BackfillDocument,

@@ -6,9 +6,9 @@ with one replica field is read by the same annotations. The manifest itself is p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from federator.documents.complaints import Misfit, Path
 from federator.documents.fields import MAX_REPLICAS, is_name
@@ -19,12 +19,15 @@ from federator.model.resources import Resources
 from federator.model.selectors import Constraint, Toleration
 from federator.model.workload import Lifetime
 
+V = TypeVar("V")
+
 QUEUE = "federator.dev/queue"
 PRIORITY = "federator.dev/priority"
 DURATION = "federator.dev/duration"
 LIFETIME = "federator.dev/lifetime"
 REPLICAS_PATH = "federator.dev/replicas-path"
 REQUESTS = "federator.dev/requests"
+LIMITS = "federator.dev/limits"
 
 KEYS: Mapping[str, str] = {
     QUEUE: "the queue it waits in (default `default`)",
@@ -33,6 +36,7 @@ KEYS: Mapping[str, str] = {
     LIFETIME: "`batch` or `service`, for kinds that are not known",
     REPLICAS_PATH: "where the number of replicas stands, for kinds that are not known (default `spec.replicas`)",
     REQUESTS: "what one replica needs, such as `cpu=1,memory=2Gi`, where there is no pod template at `spec.template`",
+    LIMITS: "what each replica takes of limits by name, such as `matlab=2`",
 }
 """Labels or annotations of native manifests that the federator reads (an annotation wins)."""
 
@@ -67,6 +71,7 @@ class Native:
     queue: str = "default"
     priority: int = 0
     duration_s: float | None = None
+    limits: Resources = Resources()
 
     @property
     def needs(self) -> frozenset[str]:
@@ -138,6 +143,7 @@ class _Reader:
             self._notes.get(QUEUE, "default"),
             self._priority(),
             self._parsed(DURATION, duration, parse_duration) if duration is not None else None,
+            self._limits(),
         )
 
     def _check_metadata(self) -> None:
@@ -235,16 +241,26 @@ class _Reader:
         return (NativeRole("", replicas, Resources()),)
 
     def _written_requests(self) -> Resources:
-        amounts: dict[str, int] = {}
-        for part in self._notes[REQUESTS].split(","):
-            name, equals, amount = (text.strip() for text in part.partition("="))
+        asked = self._pairs(REQUESTS, parse_quantity, "QUANTITY", "cpu=1")
+        return Resources.of({name: amount_of(name, quantity) for name, quantity in asked.items()})
+
+    def _limits(self) -> Resources:
+        return (
+            Resources.of(self._pairs(LIMITS, _pieces, "NUMBER", "matlab=2")) if LIMITS in self._notes else Resources()
+        )
+
+    def _pairs(self, key: str, parse: Callable[[str], V], form: str, example: str) -> dict[str, V]:
+        """What an annotation says by name: ``a=1,b=2``."""
+        found: dict[str, V] = {}
+        for part in self._notes[key].split(","):
+            name, equals, value = (text.strip() for text in part.partition("="))
             if not equals or not name:
-                self._wrong(("metadata", "annotations", REQUESTS), f"'{part}' is not NAME=QUANTITY", "write cpu=1")
+                self._wrong(("metadata", "annotations", key), f"'{part}' is not NAME={form}", f"write {example}")
                 continue
-            quantity = self._parsed(REQUESTS, amount, parse_quantity)
-            if quantity is not None:
-                amounts[name] = amount_of(name, quantity)
-        return Resources.of(amounts)
+            read = self._parsed(key, value, parse)
+            if read is not None:
+                found[name] = read
+        return found
 
     def _lifetime(self, version: tuple[str, str]) -> Lifetime:
         written = self._notes.get(LIFETIME)
@@ -270,3 +286,9 @@ class _Reader:
             message, _, cure = str(error).partition("; ")
             self._wrong(("metadata", "annotations", key), message, cure)
             return None
+
+
+def _pieces(text: str) -> int:
+    if text.isdigit() and 0 < int(text) <= MAX_REPLICAS:
+        return int(text)
+    raise ValueError(f"'{text}' is not a number of whole pieces; write 1 or more")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from federator.documents.documents import Document, Documents
+from federator.documents.limit import to_limit
 from federator.documents.problems import DocumentErrors, Problem, did_you_mean
 from federator.documents.queue import PlacementSpec
 from federator.documents.stored import to_workload
-from federator.documents.translate import to_cluster, to_cohort, to_planning, to_policy, to_queue, to_usage
+from federator.documents.translate import to_cluster, to_cohort, to_planning, to_policy, to_queue, to_spent, to_usage
 from federator.model.cluster import Cluster
 from federator.model.plan import Holding, Snapshot
 from federator.model.policy import Planning
@@ -35,6 +36,8 @@ def to_snapshot(documents: Documents, at_s: float | None = None) -> Snapshot:
         queues=tuple(sorted(map(to_queue, documents.queues), key=lambda one: one.name)),
         planning=to_planning(planning[0]) if planning else Planning(),
         cohorts=tuple(sorted(map(to_cohort, documents.cohorts), key=lambda one: one.name)),
+        limits=tuple(sorted(map(to_limit, documents.limits), key=lambda one: one.name)),
+        spent=tuple(sorted(filter(None, map(to_spent, documents.queues)), key=lambda one: one.queue)),
         usage=tuple(sorted(filter(None, map(to_usage, documents.queues)), key=lambda one: one.queue)),
     )
 

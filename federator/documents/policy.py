@@ -6,7 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from federator.documents.common import API_VERSION, ClusterConstraint, Envelope, LabelSelector, Metadata
+from federator.documents.common import (
+    API_VERSION,
+    ClusterConstraint,
+    Envelope,
+    FlavorConstraint,
+    LabelSelector,
+    Metadata,
+)
 from federator.documents.fields import (
     ClusterExpression,
     Duration,
@@ -118,6 +125,22 @@ class TierPart(Part):
         return self
 
 
+class FlavorChoicePart(FlavorConstraint):
+    """Flavors that come at one place of the order; all parts must hold."""
+
+    names: tuple[Glob, ...] = ()
+    """Their names, or globs; empty: all."""
+
+
+class FlavorsPart(Part):
+    """Which nodes of a cluster are used first."""
+
+    order: tuple[FlavorChoicePart, ...] = ()
+    """Best first: a flavor comes at the place of the first of these that takes it; those that none takes come last."""
+    by: Literal["none", "price"] = "none"
+    """price: among flavors of one place, those on which a replica costs least come first."""
+
+
 class StayPart(Part):
     """What holds replicas where they run."""
 
@@ -144,6 +167,8 @@ class PolicySpec(Part):
     """Bounds by cluster, within any tier; `"*"` speaks for clusters that are not named."""
     stay: StayPart = StayPart()
     """What holds replicas where they run."""
+    flavors: FlavorsPart = FlavorsPart()
+    """Which nodes of a cluster are used first."""
     preempt: Literal["never", "backfill", "lowerPriority"] = "backfill"
     """What may be taken away for its workloads. (Preemption is later work; the field is checked.)"""
 

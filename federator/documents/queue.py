@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from federator.documents.budget import BudgetPart, SpentPart
 from federator.documents.common import API_VERSION, Envelope, Metadata, ShortMetadata
 from federator.documents.fields import (
     Duration,
@@ -41,6 +42,8 @@ class ObservedQueuePart(Part):
 
     lately: Quantities = Field(default_factory=dict)
     """What it used lately: a mean in which what is a half-life old counts half."""
+    spent: SpentPart = SpentPart()
+    """What it has spent of its budget in the period that runs."""
 
 
 class QueueSpec(Part):
@@ -67,6 +70,8 @@ class QueueSpec(Part):
     cluster_quota: dict[Glob, Quantities] = Field(default_factory=dict)
     """The most it may use on a cluster, or on all clusters together that a glob matches: names or globs, and amounts.
     All that match hold. Resources not named have no limit there."""
+    budget: BudgetPart | None = None
+    """What its workloads may cost together in each period; left out: as much as they like."""
     observed: ObservedQueuePart | None = None
     """What was seen of it, in documents written by `federator snapshot`, for offline plans."""
 
@@ -130,8 +135,7 @@ class PlanningSpec(Part):
     """What the daemon, `plan` and `simulate` all read."""
 
     order: Annotated[str, Field(strict=True, min_length=1), AfterValidator(_order)] = "fifo"
-    """fifo, fair, shortest, f1, or an [expression](expressions.md) over `workload`, the smallest first. (All but
-    fifo are later work; the field is checked.)"""
+    """fifo, fair, shortest, f1, or an [expression](expressions.md) over `workload`, the smallest first."""
     blocked_head: Literal["pass", "wait"] = "pass"
     """Whether workloads may pass one before them that does not fit now."""
     backfilling: Literal["none", "easy", "conservative"] = "none"

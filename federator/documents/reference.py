@@ -23,6 +23,8 @@ FORMS: Mapping[str, str] = {
     "share": "share (`95%`)",
     "share/period": "share for a period (`10%/h`)",
     "number/period": "number for a period (`10/h`)",
+    "money": "amount of money (`12.50`)",
+    "mass": "mass (`50kg`)",
     "date-time": "time (`2026-01-01T00:00:00Z`)",
 }
 NAME_OF_MEMBER = "NAME"

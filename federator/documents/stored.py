@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,8 +22,13 @@ from federator.documents.problems import DocumentErrors
 from federator.documents.quantities import parse_time
 from federator.documents.workload import ContainerPart
 from federator.documents.workloads import WorkloadSpec, namespace_of, read_workload, to_container
+from federator.model.workload import Workload
 
 _LARGEST_KEY = 65_536
+_key_of = json.JSONEncoder(separators=(",", ":")).encode
+_FIELDS = tuple(field.name for field in fields(Workload))
+_NAME, _SUBMITTED = _FIELDS.index("name"), _FIELDS.index("submitted_at_s")
+_values_of = attrgetter(*_FIELDS)
 _POD = ("nodeSelector", "affinity", "tolerations", "overhead", "resources")
 _NUMBERS = ("completions", "parallelism", "backoffLimit", "replicas")
 
@@ -43,6 +49,19 @@ def workload_spec(raw: Mapping[str, Any]) -> WorkloadSpec:
         return read_workload(raw)  # for errors that name it, and its own values
 
 
+def stamped(spec: WorkloadSpec, name: str, submitted_at_s: float) -> WorkloadSpec:
+    """The spec under this name, handed in at this time (seconds since the epoch), which orders the queue."""
+    workload = _renamed(spec.workload, name, submitted_at_s)
+    return WorkloadSpec(workload, spec.containers, spec.manifest, spec.enforce_duration, spec.namespace)
+
+
+def _renamed(workload: Workload, name: str, submitted_at_s: float) -> Workload:
+    """``dataclasses.replace`` in a fifth of its time: a start does this for every workload there is."""
+    values = list(_values_of(workload))
+    values[_NAME], values[_SUBMITTED] = name, submitted_at_s
+    return Workload(*values)
+
+
 def _quickly(raw: Mapping[str, Any]) -> WorkloadSpec:
     """Through the cache. Raises anything for a document that is wrong, or not of the usual form."""
     name = raw["metadata"]["name"] if "metadata" in raw and "name" in raw["metadata"] else ""
@@ -51,12 +70,12 @@ def _quickly(raw: Mapping[str, Any]) -> WorkloadSpec:
     ours = raw.get("kind") == "Workload" and raw.get("apiVersion") == API_VERSION
     spec = raw.get("spec") or {}
     content, container = _of_ours(raw, spec) if ours else (planning_part(raw), None)
-    key = json.dumps(content, separators=(",", ":"))
+    key = _key_of(content)
     shared = _shared(key) if len(key) <= _LARGEST_KEY else read_workload(content)
     submitted_s = parse_time(spec["submittedAt"]) if ours and spec.get("submittedAt") is not None else 0.0
     containers = shared.containers if container is None else {"": to_container(ContainerPart.model_validate(container))}
     return WorkloadSpec(
-        replace(shared.workload, name=name, submitted_at_s=submitted_s),
+        _renamed(shared.workload, name, submitted_s),
         containers,
         shared.manifest if ours else raw,
         shared.enforce_duration,

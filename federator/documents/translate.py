@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from federator.documents.budget import to_budget, to_cost
 from federator.documents.cluster import ClusterSpec, FlavorPart, ObservedPart
 from federator.documents.common import ClusterConstraint, FlavorConstraint, LabelSelector, TolerationPart
 from federator.documents.documents import Document
 from federator.documents.fields import Quantities
-from federator.documents.policy import BoundsPart, PolicySpec, PreferenceSpec, StayPart, TierPart
+from federator.documents.policy import BoundsPart, FlavorChoicePart, PolicySpec, PreferenceSpec, StayPart, TierPart
 from federator.documents.quantities import limits_of, price_unit, resources_of
 from federator.documents.queue import CohortSpec, PlanningSpec, QueueSpec
+from federator.model.budget import Cost, Spent
 from federator.model.cluster import Binding, Cluster, Flavor, Health, NodeGroup, Unschedulable
 from federator.model.policy import (
     BILLIONTHS,
     Bounds,
     Cohort,
+    FlavorChoice,
+    FlavorOrder,
     GangSearch,
     Match,
     MoveBudget,
@@ -80,10 +84,15 @@ def to_cluster(document: Document) -> Cluster:
         limits=None if seen.limits is None else limits_of(seen.limits),
         foreign=resources_of(seen.foreign),
         abilities=ABILITIES[spec.provider] if seen.abilities is None else frozenset(seen.abilities),
-        price={name: price * 1_000_000 / price_unit(name) for name, price in spec.price.items()},
+        price=_prices(spec.price),
         carbon_g_per_kwh=spec.carbon_intensity,
+        power_w=spec.power,
         unschedulable=tuple(Unschedulable(resources_of(one.requests), one.message) for one in seen.unschedulable),
     )
+
+
+def _prices(prices: Mapping[str, float]) -> dict[str, float]:
+    return {name: price * 1_000_000 / price_unit(name) for name, price in prices.items()}
 
 
 def _flavor(part: FlavorPart) -> Flavor:
@@ -99,6 +108,7 @@ def _flavor(part: FlavorPart) -> Flavor:
         taints=tuple(Taint(taint.key, taint.value, taint.effect) for taint in part.taints),
         max_count=max(part.count, part.max_count or 0),
         boot_time_s=part.boot_time,
+        price=_prices(part.price),
     )
 
 
@@ -116,6 +126,7 @@ def to_policy(document: Document) -> Policy:
         bounds={name: _bounds(part) for name, part in spec.clusters.items()},
         stay=_stay(spec.stay),
         preempt=spec.preempt,
+        flavors=FlavorOrder(tuple(map(_choice, spec.flavors.order)), spec.flavors.by == "price"),
         source=str(document.source),
     )
 
@@ -130,6 +141,10 @@ def _tier(part: TierPart) -> Tier:
         weight_by=part.weight_by,
         open_after_s=part.open_after,
     )
+
+
+def _choice(part: FlavorChoicePart) -> FlavorChoice:
+    return FlavorChoice(part.names, to_constraint(part))
 
 
 def _bounds(part: BoundsPart) -> Bounds:
@@ -172,6 +187,7 @@ def to_queue(document: Document) -> Queue:
         lending_limit=_limits(spec.lending_limit),
         half_life_s=spec.half_life,
         namespace=spec.namespace or "",
+        budget=to_budget(spec.budget),
         cluster_quota={name: limits_of(limits) for name, limits in sorted(spec.cluster_quota.items())},
     )
 
@@ -183,6 +199,13 @@ def to_usage(document: Document) -> QueueUsage | None:
         return None
     lately = {name: round(amount * BILLIONTHS) for name, amount in spec.observed.lately.items()}
     return QueueUsage(document.name, Resources.of(lately))
+
+
+def to_spent(document: Document) -> Spent | None:
+    """What a Queue document says that the queue has spent; None where it says nothing."""
+    spec: QueueSpec = document.spec
+    cost = Cost() if spec.observed is None else to_cost(spec.observed.spent)
+    return None if cost == Cost() else Spent(document.name, cost)
 
 
 def to_cohort(document: Document) -> Cohort:

@@ -65,6 +65,10 @@ class ContainerPart(Part):
     """Where it runs; empty: the image's own, or the replica's own directory."""
 
 
+Takes = dict[ShortName, Annotated[int, Field(strict=True, ge=1, le=MAX_REPLICAS)]]
+"""Whole pieces of limits, by the name of the limit."""
+
+
 class RolePart(Part):
     """One of several roles of a workload."""
 
@@ -80,6 +84,8 @@ class RolePart(Part):
     """Its hard limits on flavors; left out: the workload's."""
     tolerations: tuple[TolerationPart, ...] | None = None
     """The taints it tolerates; left out: the workload's."""
+    limits: Takes | None = None
+    """What one of it takes of limits by name; left out: as the workload says."""
 
 
 class InputPart(Part):
@@ -126,6 +132,8 @@ class WorkloadBody(Part):
     """The user's own hard limits on flavors."""
     tolerations: tuple[TolerationPart, ...] = ()
     """The taints that its replicas tolerate."""
+    limits: Takes = Field(default_factory=dict)
+    """What each replica takes of limits by name ([Limit](limit.md)) while it runs: `matlab: 2`."""
     container: ContainerPart | None = None
     """What each replica runs."""
     template: dict[str, Any] = Field(default_factory=dict)

@@ -16,6 +16,7 @@ from federator.documents.quantities import resources_of
 from federator.documents.translate import to_constraint, to_toleration
 from federator.documents.workload import ContainerPart, RolePart, WorkloadBody, WorkloadDocument
 from federator.model.intent import Container
+from federator.model.resources import Resources
 from federator.model.workload import Gang, Input, Lifetime, Role, Workload
 
 
@@ -98,7 +99,7 @@ def _of_document(document: WorkloadDocument) -> WorkloadSpec:
 
 def _of_native(raw: Mapping[str, Any], native: Native) -> WorkloadSpec:
     metadata = raw["metadata"]
-    roles = tuple(_native_role(role) for role in native.roles)
+    roles = tuple(_native_role(role, native.limits) for role in native.roles)
     workload = Workload(
         name=metadata["name"],
         roles=roles,
@@ -128,8 +129,8 @@ def namespace_of(manifest: Mapping[str, Any]) -> str:
     return namespace if isinstance(namespace, str) else ""
 
 
-def _native_role(role: NativeRole) -> Role:
-    return Role(role.name, role.replicas, role.requests, role.flavors, role.tolerations)
+def _native_role(role: NativeRole, limits: Resources) -> Role:
+    return Role(role.name, role.replicas, role.requests, role.flavors, role.tolerations, limits)
 
 
 def _gang(body: WorkloadBody) -> Gang | None:
@@ -144,9 +145,9 @@ def _roles(body: WorkloadBody, native: Native | None) -> tuple[Role, ...]:
     if body.roles:
         return tuple(_role(part, body) for part in body.roles)
     flavors, tolerations = to_constraint(body.flavors), tuple(map(to_toleration, body.tolerations))
-    given = body.model_fields_set
+    given, limits = body.model_fields_set, Resources.of(body.limits)
     if native is None:
-        return (Role("", body.replicas, resources_of(body.requests), flavors, tolerations),)
+        return (Role("", body.replicas, resources_of(body.requests), flavors, tolerations, limits),)
     roles = []
     for role in native.roles:
         alone = len(native.roles) == 1
@@ -157,6 +158,7 @@ def _roles(body: WorkloadBody, native: Native | None) -> tuple[Role, ...]:
                 resources_of(body.requests) if alone and "requests" in given else role.requests,
                 flavors if "flavors" in given else role.flavors,
                 tolerations if "tolerations" in given else role.tolerations,
+                limits if "limits" in given else native.limits,
             )
         )
     return tuple(roles)
@@ -169,6 +171,7 @@ def _role(part: RolePart, body: WorkloadBody) -> Role:
         resources_of(part.requests),
         to_constraint(body.flavors if part.flavors is None else part.flavors),
         tuple(map(to_toleration, body.tolerations if part.tolerations is None else part.tolerations)),
+        Resources.of(body.limits if part.limits is None else part.limits),
     )
 
 

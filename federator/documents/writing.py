@@ -63,8 +63,9 @@ def cluster_document(cluster: Cluster) -> Raw:
     spec = {
         "provider": cluster.provider,
         "binding": str(cluster.binding) if cluster.binding != "spread" else None,
-        "price": {name: micro * price_unit(name) / 1_000_000 for name, micro in sorted(cluster.price.items())},
+        "price": _prices(cluster.price),
         "carbonIntensity": cluster.carbon_g_per_kwh or None,
+        "power": dict(sorted(cluster.power_w.items())),
         "cordoned": cluster.cordoned,
         "observed": observed,
     }
@@ -72,6 +73,10 @@ def cluster_document(cluster: Cluster) -> Raw:
     if cluster.flavors is not None:
         document["spec"]["flavors"] = [_flavor(flavor) for flavor in cluster.flavors]
     return document
+
+
+def _prices(prices: Mapping[str, float]) -> Raw:
+    return {name: micro * price_unit(name) / 1_000_000 for name, micro in sorted(prices.items())}
 
 
 def _flavor(flavor: Flavor) -> Raw:
@@ -82,6 +87,7 @@ def _flavor(flavor: Flavor) -> Raw:
             "bootTime": format_duration(flavor.boot_time_s) if flavor.boot_time_s else None,
             "labels": dict(flavor.labels),
             "taints": [_taint(taint) for taint in flavor.taints],
+            "price": _prices(flavor.price),
         }
     )
     if not free:
@@ -131,6 +137,7 @@ def _role(role: Role) -> Raw:
         "requests": format_resources(role.requests),
         "flavors": _constraint(role.flavors),
         "tolerations": [_toleration(one) for one in role.tolerations],
+        "limits": dict(role.limits),
     }
 
 
@@ -204,6 +211,12 @@ def policy_document(policy: Policy) -> Raw:
         "require": _constraint(policy.require),
         "tiers": [_tier(tier) for tier in policy.tiers],
         "stay": stay,
+        "flavors": said(
+            {
+                "order": [said({"names": list(c.names), **_constraint(c.constraint)}) for c in policy.flavors.choices],
+                "by": "price" if policy.flavors.by_price else None,
+            }
+        ),
         "preempt": policy.preempt,
     }
     document = document_of("PlacementPolicy", policy.name, spec)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from federator.model.plan import Explanation, Plan, Share
+from federator.model.plan import Explanation, FlavorShare, Plan, QueueShare, Share
+from federator.model.resources import in_base_units
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -80,7 +81,24 @@ def explanation_document(explanation: Explanation) -> dict[str, Any]:
         "source": explanation.policy_source,
         "position": explanation.position,
         "clusters": [_share_document(share, several) for share in explanation.shares],
+        "flavors": [_flavor_document(share, several) for share in explanation.flavors],
         "cures": list(explanation.cures),
+        "queue": explanation.queue.name,
+        "queuePosition": explanation.queue_position,
+        "queueShare": share_document(explanation.queue),
+    }
+
+
+def share_document(one: QueueShare) -> dict[str, Any]:
+    """What a queue or cohort has and may have: shares from 0 to 1, and what its quotas leave."""
+    return {
+        "share": round(one.share, 6),
+        "dominant": one.dominant,
+        "byWeight": round(one.by_weight, 6),
+        "due": round(one.due, 6),
+        "lately": round(one.lately, 6),
+        "borrowed": round(one.borrowed, 6),
+        "left": in_base_units(one.left),
     }
 
 
@@ -96,6 +114,20 @@ def _share_document(share: Share, several: bool) -> dict[str, Any]:
         "running": share.held,
         "share": None if share.ideal is None else round(share.ideal, 3),
         "replicas": share.replicas,
+        "reason": share.verdict.reason.value if share.verdict else None,
+        "message": share.verdict.message if share.verdict else None,
+    }
+
+
+def _flavor_document(share: FlavorShare, several: bool) -> dict[str, Any]:
+    return {
+        **({"role": share.role} if several else {}),
+        "cluster": share.cluster,
+        "flavor": share.flavor,
+        "rank": share.rank,
+        "room": share.room,
+        "couldAdd": share.extra,
+        "price": share.price,
         "reason": share.verdict.reason.value if share.verdict else None,
         "message": share.verdict.message if share.verdict else None,
     }

@@ -17,7 +17,6 @@ from federator.model.cluster import Binding
 
 HABITS = {Binding.SPREAD: 0, Binding.PACK: 1, Binding.FRAGMENTATION_AWARE: 2}
 _SPREAD, _PACK = 0, 1
-_RANKS = 4
 _FEW = 64
 """Up to so many replicas are spread node by node; beyond, by a search for how high the nodes are filled."""
 
@@ -49,7 +48,12 @@ def bind_everywhere(
     """Bind so many replicas on each cluster, rank by rank; returns how many found no node."""
     unbound = replicas.copy()
     for cluster in range(len(replicas)):
-        for rank in range(_RANKS):
+        if unbound[cluster] <= 0:
+            continue
+        last = 0
+        for lot in range(first_lots[cluster], first_lots[cluster + 1]):
+            last = max(last, terms[lot, RANK])
+        for rank in range(last + 1):
             if unbound[cluster] <= 0:
                 break
             seats = _seats(rows, blocks, first_lots[cluster], first_lots[cluster + 1], asked, terms, rank)

@@ -21,12 +21,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from federator.engine.allowance import Allowance
 from federator.engine.arrays import Array, total
 from federator.engine.federation import Federation
 from federator.engine.gangs import InOneCluster
 from federator.engine.outline import contender, free_amounts, may_start, narrowed
 from federator.engine.search import Contender, Search, Seats, value
-from federator.model.policy import Planning, Rebalance
+from federator.engine.turn import Turn
+from federator.model.plan import Snapshot
+from federator.model.policy import Rebalance
 from federator.model.workload import Workload
 
 _LEAST = 1e-4
@@ -34,8 +37,9 @@ _LEAST = 1e-4
 _NOWHERE = 2**40
 """Later than every tier."""
 
-Find = Callable[[Workload, int | None], InOneCluster]
-"""A search for the one cluster of a workload as things stand now; with the cluster that comes first in its tier."""
+Find = Callable[[Workload, int | None], InOneCluster | None]
+"""A search for the one cluster of a workload as things stand now, with the cluster that comes first in its tier; None
+where its queue, or a limit, has not enough left for it."""
 
 
 def is_whole(workload: Workload) -> bool:
@@ -70,14 +74,16 @@ class _Tried:
 class Contests:
     """Finds those who compete, and serves them. ``hints`` are the clusters that were found, by workload."""
 
-    def __init__(self, federation: Federation, planning: Planning, priorities: Mapping[str, int], find: Find) -> None:
+    def __init__(self, snapshot: Snapshot, federation: Federation, allowance: Allowance, find: Find) -> None:
         self.hints: dict[str, int] = {}
-        self._federation, self._planning, self._priorities, self._find = federation, planning, priorities, find
-        self._waits = planning.blocked_head == "wait"
-        self._budget = planning.gang_search.budget
+        self._federation, self._allowance, self._find = federation, allowance, find
+        self._limits = snapshot.planning.gang_search
+        self._priorities = {queue.name: queue.priority for queue in snapshot.queues}
+        self._waits = snapshot.planning.blocked_head == "wait"
+        self._budget = self._limits.budget
 
-    def in_turn(self, queue: Sequence[Workload], blocked: Mapping[str, str]) -> Iterator[tuple[int, Workload]]:
-        """Every workload with its position (from 1) in the order of service, one after the other.
+    def in_turn(self, queue: Sequence[Workload], blocked: Mapping[str, str]) -> Iterator[Workload]:
+        """Every workload, one after the other; ``queue`` is the order of service.
 
         To be asked for the next only when the one before has been placed. ``blocked`` are the queues that wait.
         """
@@ -88,7 +94,7 @@ class Contests:
                 rivals, end = self._neighbours(queue, at, blocked)
                 order = self._order(rivals) if len(rivals) > 1 else []
             for position in [*order, *(one for one in range(at, end) if one not in order)]:
-                yield position + 1, queue[position]
+                yield queue[position]
             at = end
 
     def _neighbours(
@@ -101,22 +107,22 @@ class Contests:
         rivals = list[_Rival]()
         for at in range(first, len(queue)):
             workload = queue[at]
-            if not self._equal(queue[first], workload) or len(rivals) == self._planning.gang_search.gangs:
+            if not self._equal(queue[first], workload) or len(rivals) == self._limits.gangs:
                 return rivals, at
             if workload.queue in blocked or self._rests(workload):
                 continue
             if not is_whole(workload) or self._holds(workload):
                 return rivals, max(at, first + 1)
             search = self._find(workload, None)
-            prospects = search.prospects()
-            if prospects or self._waits:
+            if search is None and self._waits:  # it is a head that others wait behind
+                return rivals, max(at, first + 1)
+            prospects = {} if search is None else search.prospects()
+            if search is not None and (prospects or self._waits):
                 rivals.append(_Rival(at, workload, search, prospects))
         return rivals, len(queue)
 
     def _equal(self, one: Workload, other: Workload) -> bool:
-        """Whether nothing but their age decides which of the two is served first."""
-        if self._planning.order != "fifo" and one.queue != other.queue:
-            return False
+        """Whether no priority decides which of the two is served first."""
         mine, others = (self._priorities.get(name, 0) for name in (one.queue, other.queue))
         return (mine, one.priority) == (others, other.priority)
 
@@ -152,7 +158,7 @@ class Contests:
             contender(
                 self._federation,
                 rival.search,
-                narrowed(rival.search, rival.prospects, self._planning.gang_search.clusters, greedy.seats.get(one)),
+                narrowed(rival.search, rival.prospects, self._limits.clusters, greedy.seats.get(one)),
                 greedy.places.get(one),
                 self._heads(rivals, one),
             )
@@ -195,20 +201,27 @@ class Contests:
 
     def _try(self, calls: Sequence[_Call], rivals: Sequence[_Rival]) -> _Tried:
         """Place rivals in this order, as the planner will; and take it back."""
-        saved = self._federation.save()
+        saved, before = self._federation.save(), self._allowance.save()
+        taken = list[tuple[Turn, Array]]()
         seats, places, waiting = dict[int, int](), dict[int, int](), set[str]()
         for one, hint in calls:
             gang = rivals[one].gang
             if gang.queue in waiting:
                 continue
             search = self._find(gang, hint)
-            search.place()
-            if search.chosen is not None:
+            fillings = [] if search is None else search.place()
+            if search is not None and search.chosen is not None:
+                for turn, filling in zip(search.turns, fillings, strict=True):
+                    self._allowance.take(turn, filling.placed)
+                    taken.append((turn, filling.placed))
                 place, tiers = int(search.first.rule.tier[search.chosen]), len(search.first.rule.tiers)
                 seats[one] = search.chosen
                 places[one] = place + (tiers if place in search.at_fill else 0)  # beyond its fillTo is later than all
-            elif self._waits and may_start(search):
+            elif self._waits and (search is None or may_start(search)):
                 waiting.add(gang.queue)
+        for turn, placed in reversed(taken):
+            self._allowance.give_back(turn, placed)
+        self._allowance.restore(before)
         self._federation.restore(saved)
         return _Tried(seats, places)
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from federator.documents.quantities import format_amount, format_duration
+from federator.documents.quantities import amount_of, format_amount, format_duration, parse_quantity
 from federator.engine.federation import Federation
 from federator.engine.filling import UNWEIGHED
+from federator.engine.flavor_shares import flavor_shares
 from federator.engine.outcome import Outcome
 from federator.engine.tiers import tier_weights
 from federator.engine.verdicts import Reasons
-from federator.model.plan import Explanation, Share
+from federator.model.plan import Explanation, FlavorShare, Share
 from federator.model.reasons import Reason, Verdict
 from federator.model.resources import Resources
 from federator.model.workload import Workload
@@ -30,11 +31,13 @@ def explanation(
 ) -> Explanation:
     """The explanation of a workload whose roles had these outcomes; to be taken before their room is."""
     shares: list[Share] = []
+    flavors: list[FlavorShare] = []
     cures: dict[str, None] = {}
     for outcome, why in zip(outcomes, reasons, strict=True):
         if why is None:
             continue
         shares.extend(_shares(federation, outcome, why))
+        flavors.extend(flavor_shares(federation, outcome.turn))
         if outcome.refused > 0:
             cures |= dict.fromkeys(_cures(federation, outcome, why))
     policy = outcomes[0].turn.rule.policy if outcomes else federation.governing.rule(workload).policy
@@ -44,12 +47,14 @@ def explanation(
         policy_source=policy.source,
         position=position,
         shares=tuple(sorted(shares, key=lambda share: (share.role, share.cluster))),
+        flavors=tuple(sorted(flavors, key=lambda one: (one.role, one.cluster))),
         cures=tuple(cures)[:_CURES],
     )
 
 
 def _shares(federation: Federation, outcome: Outcome, reasons: Reasons) -> Iterator[Share]:
     turn, placed = outcome.turn, outcome.filling.placed
+    held = federation.held(turn.workload.name, turn.role.name)
     weights = _weights(federation, outcome)
     ideal = _ideal(federation, outcome, weights)
     tiers = [*(tier.name for tier in turn.rule.tiers), ""]
@@ -66,7 +71,7 @@ def _shares(federation: Federation, outcome: Outcome, reasons: Reasons) -> Itera
             weight=max(0, int(weights[at])),
             minimum=int(turn.minima[at]),
             maximum=None if maximum >= 2**39 else maximum,
-            held=int(turn.held[at]),
+            held=int(held[at]),
             ideal=ideal[at],
             replicas=int(placed[at]),
             verdict=reasons[name] if refused else (reasons.find(name) if placed[at] == 0 else None),
@@ -129,6 +134,32 @@ def _larger_quota(federation: Federation, outcome: Outcome, at: int, verdict: Ve
     return f"a quota of {format_amount(resource, amount)} more {resource} on {federation.names[at]}"
 
 
+def _higher_limit(federation: Federation, outcome: Outcome, at: int, verdict: Verdict) -> str:
+    """What all that is refused takes of the limit, beyond what is left."""
+    name, needed, left = (verdict.facts[key] for key in ("name", "needed", "left"))
+    workload, role = outcome.turn.workload, outcome.turn.role
+    if workload.gang is None and len(workload.roles) == 1:
+        needed = role.limits[str(name)] * outcome.refused
+    where = "" if verdict.facts["where"] == "in all" else f" on {federation.names[at]}"
+    return f"{int(str(needed)) - int(str(left))} more of limit {name}{where}"
+
+
+def _larger_budget(federation: Federation, outcome: Outcome, at: int, verdict: Verdict) -> str:
+    """What all that is refused is expected to cost here, beyond what is left."""
+    purse = next(one for one in outcome.turn.purses if one.what == verdict.facts["what"])
+    needed = int(purse.needed[at]) if outcome.together else int(purse.each[at]) * outcome.refused
+    missing = purse.written(needed - max(0, purse.left - purse.cost(outcome.grown)))
+    return f"{missing} more {purse.what} in the budget of queue {purse.queue}"
+
+
+def _larger_queue_quota(federation: Federation, outcome: Outcome, at: int, verdict: Verdict) -> str:
+    """What the queue lacks for all that is refused, of the resource of which it has the least left."""
+    resource, turn = str(verdict.facts["resource"]), outcome.turn
+    left = amount_of(resource, parse_quantity(verdict.facts["left"]))
+    missing = format_amount(resource, turn.role.requests[resource] * outcome.refused - left)
+    return f"a {verdict.facts['limit']} of {missing} more {resource} for {verdict.facts['holder']}"
+
+
 def _larger_node(federation: Federation, outcome: Outcome, at: int, verdict: Verdict) -> str:
     return f"a node with {verdict.facts['needed']} {verdict.facts['resource']} on {federation.names[at]}"
 
@@ -159,6 +190,10 @@ CURES: Mapping[Reason, Callable[[Federation, Outcome, int, Verdict], str]] = {
     Reason.GANG_DOES_NOT_FIT: _more_room,
     Reason.BELOW_MIN_REPLICAS: _words("minReplicas {room}"),
     Reason.OVER_LIMIT: _larger_quota,
+    Reason.LIMIT_REACHED: _higher_limit,
+    Reason.OVER_BUDGET: _larger_budget,
+    Reason.OVER_QUOTA: _larger_queue_quota,
+    Reason.OVER_CLUSTER_QUOTA: _words("a larger clusterQuota of queue {queue} for {clusters}"),
     Reason.AT_MAXIMUM: _larger_maximum,
     Reason.NO_WEIGHT: _words("a weight for {cluster} in policy {policy}"),
     Reason.TIER_NOT_OPEN: _open_tier,

@@ -12,15 +12,17 @@ from functools import cached_property
 import numpy as np
 
 from federator.documents.quantities import format_amount
-from federator.engine.arrays import Array, Mask
+from federator.engine.arrays import Mask
 from federator.engine.constraints import Constraints, flavor_requirement, likeness
 from federator.engine.governing import NO_TIER, Rule
 from federator.engine.lots import NO_NODES
 from federator.engine.nodes import Nodes
+from federator.engine.prices import Prices
+from federator.engine.ranking import Ranking
 from federator.engine.shapes import ALLOWED, Shape
 from federator.model.cluster import Cluster, Flavor, Health
 from federator.model.reasons import Reason, Verdict
-from federator.model.resources import CPU, MEMORY, STORAGE, Resources
+from federator.model.resources import Resources
 from federator.model.selectors import Constraint, Taint, Toleration
 from federator.model.workload import Role, Workload
 
@@ -28,8 +30,6 @@ Verdicts = tuple[Verdict | None, ...]
 
 NO_FLAVOR = ("",)
 """The flavors of a role that may use none: a name that no flavor has."""
-
-_PLAIN = frozenset({CPU, MEMORY, STORAGE, "pods"})
 
 
 def allowed_flavors(workload: Workload, role: Role, cluster: Cluster) -> tuple[str, ...]:
@@ -61,16 +61,6 @@ def untolerated(taints: Sequence[Taint], tolerations: Sequence[Toleration]) -> T
         if taint.effect != "PreferNoSchedule" and not any(t.tolerates(taint) for t in tolerations):
             return taint
     return None
-
-
-def is_accelerator(resource: str) -> bool:
-    """Whether it is neither cpu, memory, disk nor a count of pods: a GPU, a TPU, a fast network card."""
-    return resource not in _PLAIN and not resource.startswith("hugepages-")
-
-
-def accelerates(flavor: Flavor, asked: frozenset[str]) -> bool:
-    """Whether nodes of the flavor have an accelerator that replicas asking for these would leave idle."""
-    return any(is_accelerator(name) and name not in asked for name in flavor.allocatable)
 
 
 def state_verdict(cluster: Cluster) -> Verdict | None:
@@ -128,14 +118,14 @@ def too_big(requests: Resources, cluster: Cluster) -> Verdict:
 class Feasibility:
     """Eligibility of every role, worked out once for all roles that are alike in what it reads."""
 
-    def __init__(self, clusters: Sequence[Cluster], nodes: Nodes, constraints: Constraints) -> None:
+    def __init__(self, clusters: Sequence[Cluster], nodes: Nodes, constraints: Constraints, prices: Prices) -> None:
         self._clusters = tuple(clusters)
         self._nodes = nodes
         self._constraints = constraints
         self._states: Verdicts = tuple(state_verdict(cluster) for cluster in clusters)
         self._stateful = np.array([state is not None for state in self._states], dtype=bool)
         self._known = np.array([cluster.flavors is not None for cluster in clusters], dtype=bool)
-        self._ranks: dict[frozenset[str], Array] = {}
+        self._ranking = Ranking(clusters, nodes.lots, prices)
         self._gates: dict[object, tuple[Verdicts, Mask]] = {}
         self._lots: dict[object, tuple[Verdicts, Mask, Mask]] = {}
         self._shapes: dict[object, Eligibility] = {}
@@ -148,7 +138,9 @@ class Feasibility:
         if key not in self._shapes:
             gate, passes = self._gate(gate_key, workload, rule)
             lot_verdicts, has_lot, allowed = self._allowed(lots_key, workload, role)
-            shape = self._nodes.shape(role.requests, allowed, self._rank(role.requests))
+            shape = self._nodes.shape(
+                role.requests, allowed, self._ranking.of(workload, role.requests, rule.policy.flavors)
+            )
             big = has_lot & self._known & ~self._any(shape.terms[:, ALLOWED] > 0)
             suits = passes & has_lot & ~big
             lasting = (gate, excluded, lot_verdicts) if excluded else (gate, lot_verdicts)
@@ -202,14 +194,6 @@ class Feasibility:
     def _any(self, allowed: Mask) -> Mask:
         """Whether the cluster has any of these lots."""
         return np.bincount(self._nodes.home[allowed], minlength=len(self._clusters)) > 0
-
-    def _rank(self, requests: Resources) -> Array:
-        """Nodes that exist before those that could, and of either, those without an accelerator it would leave idle."""
-        special = frozenset(name for name in requests if is_accelerator(name))
-        if special not in self._ranks:
-            ranks = [2 * lot.potential + accelerates(lot.flavor, special) for lot in self._nodes.lots]
-            self._ranks[special] = np.array(ranks, dtype=np.int64)
-        return self._ranks[special]
 
 
 def _gate_verdict(

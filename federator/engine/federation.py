@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +13,7 @@ from federator.engine.constraints import Constraints
 from federator.engine.feasibility import Eligibility, Feasibility, Verdicts
 from federator.engine.governing import Governing
 from federator.engine.nodes import Nodes, Saved
+from federator.engine.prices import Prices
 from federator.engine.shapes import Shape
 from federator.model.cluster import Cluster, Health
 from federator.model.plan import Holding, Snapshot
@@ -32,7 +33,8 @@ class Federation:
         self.nodes = Nodes(self.clusters, asked)
         self.constraints = Constraints(self.clusters)
         self.governing = Governing(snapshot.policies, self.clusters, self.constraints)
-        self.feasibility = Feasibility(self.clusters, self.nodes, self.constraints)
+        self.prices = Prices(self.clusters, self.nodes.lots)
+        self.feasibility = Feasibility(self.clusters, self.nodes, self.constraints, self.prices)
         self.habits = np.array([HABITS[cluster.binding] for cluster in self.clusters], dtype=np.int64)
         self.unknown = self._mask(lambda c: c.flavors is None)
         self.any_unknown = bool(self.unknown.any())
@@ -44,7 +46,7 @@ class Federation:
         self.draining = self._mask(lambda c: c.draining)
         self.working = ~(self.silent | self.cordoned | self.draining)
         """Clusters that take new work; only they count in the fill of a tier."""
-        self._numbers: dict[str, Array] = {}
+        self._numbers: dict[Hashable, Array] = {}
         self.offered: dict[int, tuple[list[list[int]], list[list[int]]]] = {}
         """What ``fill`` has found that the tiers of each rule offer."""
         self.limits = self._limits()
@@ -69,10 +71,10 @@ class Federation:
         """What the nodes of each cluster offer, those that could exist included, by cluster and resource."""
         return self.nodes.offered(potential=True)
 
-    def per_cluster(self, what: str, number: Callable[[Cluster], int]) -> Array:
-        """A whole number of every cluster, asked once for each name of what it is."""
+    def once(self, what: Hashable, ask: Callable[[], Array]) -> Array:
+        """Numbers by cluster that do not change while a plan is made, asked once for each name of what they are."""
         if what not in self._numbers:
-            self._numbers[what] = np.array([number(cluster) for cluster in self.clusters], dtype=np.int64)
+            self._numbers[what] = ask()
         return self._numbers[what]
 
     def _limits(self) -> Array | None:

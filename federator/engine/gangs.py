@@ -221,7 +221,8 @@ class InOneCluster:
             return room
         if weight_by == "fit":
             return fit(self.federation, self.asked(), np.zeros_like(self.held))[at]
-        return by_rule(self.federation, weight_by, self.first.workload, self.asked(), at)
+        asked = [(turn.role.requests, turn.eligibility.shape, turn.wanted) for turn in self.turns]
+        return by_rule(self.federation, weight_by, self.first.workload, asked, at)
 
     def _bind(self, at: int, potential: bool) -> bool:
         """Take the room of all that is missing on one cluster, role by role on the same nodes; all or nothing."""

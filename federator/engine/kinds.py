@@ -104,12 +104,12 @@ def _lay_out(federation: Federation, workload: Workload, rule: Rule, eligibility
 
 def _weights(federation: Federation, workload: Workload, rule: Rule, eligibility: Eligibility) -> Array:
     """The weights by cluster; ``BY_ROOM`` (what ``BY_RULE`` is) and ``BY_FIT`` where they depend on what is free."""
-    weights = rule.weights
+    weights, asked = rule.weights, [(eligibility.requests, eligibility.shape, 1)]
     for tier, at in zip(rule.tiers, rule.members, strict=True):
         if tier.weight_by != "room" and len(at) and weights[at[0]] == BY_RULE:
             weights = weights.copy() if weights is rule.weights else weights
             by = tier.weight_by
-            weights[at] = BY_FIT if by == "fit" else by_rule(federation, by, workload, eligibility.requests, at)
+            weights[at] = BY_FIT if by == "fit" else by_rule(federation, by, workload, asked, at)
     return weights
 
 

@@ -1,22 +1,69 @@
-"""The order of service: who is asked first where work should run."""
+"""The order of service: who is asked first where work should run.
+
+The larger priority of the queue comes first, then the workload's own, then what the order says, then first come, then
+name. ``fair`` is no fixed order: it is found as work is admitted (see ``fair_order``).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from math import log10
+
+from federator.documents.expressions import workload_variables
+from federator.engine.constraints import condition
 from federator.model.plan import Snapshot
+from federator.model.policy import Planning
+from federator.model.resources import CPU
 from federator.model.workload import Workload
+
+FAIR = "fair"
+_FINE = 10**9
+"""Logarithms are compared as whole numbers of this fineness, so that every machine sees the same order."""
 
 
 def in_order(snapshot: Snapshot) -> tuple[Workload, ...]:
-    """All workloads: by the priority of their queue, then their own (larger first), then first come, then name."""
+    """All workloads in the order of service; under ``fair`` the order within each queue is that of ``fifo``."""
     priority = {queue.name: queue.priority for queue in snapshot.queues}
+    key = ORDERS.get(snapshot.planning.order, _by_expression)
     return tuple(
         sorted(
             snapshot.workloads,
             key=lambda workload: (
                 -priority.get(workload.queue, 0),
                 -workload.priority,
+                key(workload, snapshot.planning),
                 workload.submitted_at_s,
                 workload.name,
             ),
         )
     )
+
+
+def _first_come(workload: Workload, planning: Planning) -> float:
+    return 0.0
+
+
+def _shortest(workload: Workload, planning: Planning) -> float:
+    """The shortest expected run time first."""
+    return planning.unknown_duration_s if workload.duration_s is None else workload.duration_s
+
+
+def _f1(workload: Workload, planning: Planning) -> float:
+    """F1 = log10(run time) x cores + 870 x log10(submit time), the smallest first (RLScheduler, SC'20)."""
+    cores = sum(role.requests[CPU] * role.replicas for role in workload.roles)
+    run = round(log10(max(1.0, _shortest(workload, planning))) * _FINE)
+    submitted = round(log10(max(1.0, workload.submitted_at_s)) * _FINE)
+    return run * cores + 870_000 * submitted
+
+
+def _by_expression(workload: Workload, planning: Planning) -> float:
+    """What the expression gives, the smallest first; where it gives nothing, as if it gave 0."""
+    return condition(planning.order).number(workload_variables(workload))[0] or 0
+
+
+ORDERS: Mapping[str, Callable[[Workload, Planning], float]] = {
+    "fifo": _first_come,
+    FAIR: _first_come,
+    "shortest": _shortest,
+    "f1": _f1,
+}

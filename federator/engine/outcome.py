@@ -60,7 +60,8 @@ class Outcome:
         """The clusters that lose replicas paired with those that gain some, both in the order of names."""
         if not self.turn.holds:
             return
-        grown, lost = self.grown, np.maximum(self.turn.held - self.filling.placed, 0)
+        held = federation.held(self.turn.workload.name, self.turn.role.name)
+        grown, lost = np.maximum(self.filling.placed - held, 0), np.maximum(held - self.filling.placed, 0)
         if not lost.any() or not grown.any():
             return
         sources = np.repeat(np.arange(len(lost)), lost)
@@ -93,6 +94,11 @@ class Outcome:
             whole=self.whole if self.refused > 0 else None,
             whole_room=self.whole_room,
             together=self.together,
+            held_back=turn.held_back if filling.total >= turn.admitted else None,
+            caps=tuple(turn.caps),
+            limits=tuple(turn.limits),
+            purses=tuple(turn.purses),
+            queue=turn.workload.queue,
         )
 
     def _left(self, resource: str, asked: int) -> Array:

@@ -7,14 +7,16 @@ the clusters as they will be. Room that a move or a withdrawal will free is give
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from federator.engine.arrays import Array
+from federator.engine.allowance import Allowance
+from federator.engine.arrays import Array, total
 from federator.engine.contest import Contests, is_whole
 from federator.engine.explain import explanation
+from federator.engine.fair_service import FairService
 from federator.engine.feasibility import Eligibility
 from federator.engine.federation import Federation
 from federator.engine.filling import UNWEIGHED
@@ -22,8 +24,9 @@ from federator.engine.gangs import InOneCluster, believed, by_heft
 from federator.engine.governing import Rule
 from federator.engine.kinds import Kinds
 from federator.engine.opening import Clocks
-from federator.engine.order import in_order
+from federator.engine.order import FAIR, in_order
 from federator.engine.outcome import Outcome
+from federator.engine.queue_shares import when_read, with_queues
 from federator.engine.shortcuts import Shortcuts
 from federator.engine.stay import settle
 from federator.engine.tiers import Filling, fill, unweighed
@@ -57,6 +60,7 @@ class _Answer:
 
 class _Planner:
     def __init__(self, snapshot: Snapshot, explain: frozenset[str]) -> None:
+        self.snapshot = snapshot
         self.planning = snapshot.planning
         self.explain = explain
         self.federation = Federation(snapshot)
@@ -66,27 +70,84 @@ class _Planner:
         self.blocked_heads: dict[str, str] = {}
         self.answer = _Answer()
         self.shortcuts = Shortcuts(self.federation)
-        priorities = {queue.name: queue.priority for queue in snapshot.queues}
-        self.contests = Contests(self.federation, self.planning, priorities, self._in_one_cluster)
+        self.allowance = Allowance(snapshot, self.federation)
+        self.fair = (
+            FairService(snapshot, self.federation, self.allowance, self.queue) if self.planning.order == FAIR else None
+        )
+        self.contests = Contests(snapshot, self.federation, self.allowance, self._in_one_cluster)
 
     def plan(self) -> Plan:
         """1 bind what is on its way, 2 ask every workload in order, 3 sort the answers."""
         self._bind_what_is_on_its_way()
-        for position, workload in self.contests.in_turn(self.queue, self.blocked_heads):
-            outcomes = self._place(workload)
-            if not outcomes:
-                continue  # refused like one before it
-            self._record(workload, outcomes, position)
-            if self.planning.blocked_head == "wait" and any(outcome.blocked for outcome in outcomes):
-                self.blocked_heads.setdefault(workload.queue, workload.name)
+        if self.fair is not None:
+            self.fair.run(self)
+        else:
+            for workload in self.contests.in_turn(self.queue, self.blocked_heads):
+                self.serve(workload)
         answer = self.answer
+        queues, cohorts = when_read(self.snapshot)
         return Plan(
             placements=Placements(answer.placements),
             refusals=tuple(sorted(answer.refusals, key=lambda r: (r.workload, r.role))),
             moves=tuple(sorted(answer.moves, key=lambda m: (m.workload, m.role, m.source, m.target))),
             full_tiers=frozenset(answer.full_tiers),
-            explanations=answer.explanations,
+            explanations=with_queues(answer.explanations, self.queue, queues, turns=self.fair is not None),
+            queues=queues,
+            cohorts=cohorts,
         )
+
+    def serve(self, workload: Workload) -> None:
+        """Place all of a workload that finds a place, and record the answer."""
+        outcomes = self._place(workload)
+        if outcomes:  # else it was refused like one before it
+            self._record(workload, outcomes)
+
+    def holds(self, workload: Workload) -> bool:
+        """Whether any cluster holds some of it."""
+        return any(self.federation.holdings(workload.name, role.name) for role in workload.roles)
+
+    def wanted(self, workload: Workload) -> int:
+        """How many replicas there should be of a workload of one role."""
+        replaced = self.federation.governing.rule(workload).policy.replicas
+        return workload.roles[0].replicas if replaced is None else replaced
+
+    def keep(self, workload: Workload) -> Outcome | None:
+        """Place what a workload holds and no more; None where that was all, or it starts together: it is recorded.
+
+        While it still grows it is not rebalanced: it only leaves clusters that are drained.
+        """
+        if workload.gang is not None or len(workload.roles) > 1:
+            self.serve(workload)
+            return None
+        turn = self._turn(workload, workload.roles[0], self.federation.governing.rule(workload))
+        held = total(turn.held)
+        if held >= turn.wanted:
+            self._record(workload, self._place_or_repeat(turn))
+            return None
+        turn.admit(held)
+        drained = np.where(self.federation.draining & ~self.federation.silent, turn.held, 0)
+        outcome = Outcome(turn, self._fill(turn, turn.held - drained, False))
+        self._take(outcome)
+        return outcome
+
+    def portion(self, workload: Workload, begun: Outcome | None, replicas: int) -> Outcome | None:
+        """Place so many more; None where that was the last of it, or not all found a place: it is recorded."""
+        rule = self.federation.governing.rule(workload)
+        turn = self._turn(workload, workload.roles[0], rule, held=begun.filling.placed if begun else None)
+        asked = total(turn.held) + replicas
+        turn.admit(asked)
+        if workload.queue in self.blocked_heads:
+            outcomes = [self._wait_behind(turn)]
+        elif begun is None:
+            outcomes = self._place_or_repeat(turn)
+        else:
+            outcomes = [Outcome(turn, self._fill(turn, turn.held, False))]
+        if outcomes and asked < turn.wanted and outcomes[0].filling.total == asked:
+            self._take(outcomes[0])
+            return outcomes[0]
+        if outcomes:
+            self._record(workload, outcomes)
+        return None
 
     def _bind_what_is_on_its_way(self) -> None:
         """Kind by kind, in the order in which the kinds first stand in the queue."""
@@ -109,15 +170,19 @@ class _Planner:
     def _place(self, workload: Workload) -> list[Outcome]:
         """The outcome for every role of a workload."""
         rule = self.federation.governing.rule(workload)
-        if is_whole(workload) and workload.queue not in self.blocked_heads:
-            return self._place_in_one_cluster(self._in_one_cluster(workload, self.contests.hints.get(workload.name)))
         turns = [self._turn(workload, role, rule) for role in workload.roles]
         if workload.queue in self.blocked_heads:
             return [self._wait_behind(turn) for turn in turns]
-        if workload.gang is None:
+        if workload.gang is None and len(turns) == 1:
             return self._place_or_repeat(turns[0])
         turns = by_heft(self.federation, [turn.look_everywhere() for turn in turns])
-        return self._place_gang(turns, workload.gang.label if workload.gang.scope == "label" else "")
+        refused = self.allowance.refuses(turns)
+        if refused is not None:
+            return [Outcome(turn, self._absent(turn), refused, bound=True) for turn in turns]
+        self.allowance.keep_out(turns)
+        if is_whole(workload):
+            return self._place_in_one_cluster(self._search(turns, self.contests.hints.get(workload.name)))
+        return self._place_gang(turns, workload.gang.label if workload.gang and workload.gang.scope == "label" else "")
 
     def _place_or_repeat(self, turn: Turn) -> list[Outcome]:
         """The outcome of the only role; none where its refusal is that of one before it, and is recorded already."""
@@ -131,12 +196,17 @@ class _Planner:
                 return [outcome]
         return [self._place_alone(turn)]
 
-    def _turn(self, workload: Workload, role: Role, rule: Rule, spent: Array | None = None) -> Turn:
-        """The turn of a role after so many replicas of its workload's other roles on each cluster."""
+    def _turn(
+        self, workload: Workload, role: Role, rule: Rule, spent: Array | None = None, held: Array | None = None
+    ) -> Turn:
+        """The turn of a role after so many replicas of its workload's other roles on each cluster (``spent``).
+
+        ``held`` replaces what the clusters hold of it, where a part of it has been placed already.
+        """
         federation = self.federation
         eligibility = federation.feasibility.of(workload, role, rule, federation.excluded(workload.name))
         replaced = rule.policy.replicas if len(workload.roles) == 1 else None
-        return Turn(
+        turn = Turn(
             federation=federation,
             workload=workload,
             role=role,
@@ -144,13 +214,16 @@ class _Planner:
             wanted=role.replicas if replaced is None else replaced,
             eligibility=eligibility,
             kind=self.kinds.of(workload, rule, eligibility),
-            held=federation.held(workload.name, role.name),
+            held=federation.held(workload.name, role.name) if held is None else held,
             minima=rule.minima if spent is None else np.maximum(rule.minima - spent, 0),
             maxima=rule.maxima if spent is None else np.maximum(rule.maxima - spent, 0),
         )
+        self.allowance.admit(turn)
+        return turn
 
     def _fill(self, turn: Turn, firm: Array, afresh: bool) -> Filling:
-        return fill(self.federation, turn, firm, afresh, self.clocks, self.planning.outage_grace_s)
+        clocks, grace_s = self.clocks, self.planning.outage_grace_s
+        return self.allowance.within(turn, lambda: fill(self.federation, turn, firm, afresh, clocks, grace_s))
 
     def _settle(self, turn: Turn) -> Filling:
         return settle(self.federation, turn, lambda firm, afresh: self._fill(turn, firm, afresh))
@@ -162,7 +235,8 @@ class _Planner:
         if found >= needed or turn.holds:
             return Outcome(turn, filling)
         filling.placed[:] = 0
-        return Outcome(turn, filling, Verdict(Reason.BELOW_MIN_REPLICAS, {"needed": needed, "room": found}))
+        below = Verdict(Reason.BELOW_MIN_REPLICAS, {"needed": needed, "room": found})
+        return Outcome(turn, filling, turn.held_back if turn.admitted < needed else below)
 
     def _wait_behind(self, turn: Turn) -> Outcome:
         """What it holds stays, nothing new starts, because the head of its queue waits."""
@@ -174,12 +248,16 @@ class _Planner:
         head = {"head": self.blocked_heads[queue], "queue": queue}
         return Outcome(turn, filling, Verdict(Reason.BEHIND_BLOCKED_HEAD, head))
 
-    def _in_one_cluster(self, workload: Workload, hint: int | None) -> InOneCluster:
-        """The search for the one cluster of a whole workload; ``hint`` comes first in its tier."""
+    def _in_one_cluster(self, workload: Workload, hint: int | None) -> InOneCluster | None:
+        """The search for the one cluster of a whole workload as things stand now; None where it may not start."""
         rule = self.federation.governing.rule(workload)
-        turns = by_heft(
-            self.federation, [self._turn(workload, role, rule).look_everywhere() for role in workload.roles]
-        )
+        turns = [self._turn(workload, role, rule).look_everywhere() for role in workload.roles]
+        if self.allowance.refuses(turns) is not None:
+            return None
+        self.allowance.keep_out(turns)
+        return self._search(by_heft(self.federation, turns), hint)
+
+    def _search(self, turns: list[Turn], hint: int | None) -> InOneCluster:
         return InOneCluster(self.federation, turns, self.clocks, self.planning.outage_grace_s, hint)
 
     def _place_in_one_cluster(self, search: InOneCluster) -> list[Outcome]:
@@ -197,13 +275,17 @@ class _Planner:
         fillings: list[Filling] | None = None
         for only in label_groups(federation, label, turns) if label else [None]:
             fillings = place_together(
-                federation, roles, lambda role, spent: self._turn(workload, role, rule, spent), self._settle, only
+                federation,
+                self.allowance,
+                roles,
+                lambda role, spent: self._turn(workload, role, rule, spent),
+                self._settle,
+                only,
             )
             if fillings is not None:
                 break
-        total = sum(turn.wanted for turn in turns)
         fits = sum(np.minimum(turn.wanted, turn.held + turn.room.more + turn.room.extra) for turn in turns)
-        verdict = Verdict(Reason.GANG_DOES_NOT_FIT, {"needed": total})
+        verdict = Verdict(Reason.GANG_DOES_NOT_FIT, {"needed": sum(turn.wanted for turn in turns)})
         absent = [self._absent(turn) for turn in turns]
         return [
             Outcome(turn, filling, verdict, fits, bound=True)
@@ -215,22 +297,30 @@ class _Planner:
         held = believed(turn.held * self.federation.silent, turn.wanted)
         return unweighed(held)
 
-    def _record(self, workload: Workload, outcomes: list[Outcome], position: int) -> None:
+    def _record(self, workload: Workload, outcomes: Sequence[Outcome]) -> None:
         """Write the outcomes down and take their room."""
-        federation, answer, policy = self.federation, self.answer, outcomes[0].turn.rule.policy if outcomes else None
-        explained = workload.name in self.explain
+        answer, explained = self.answer, workload.name in self.explain
         reasons = [Reasons(o.scene()) if o.refused > 0 or explained else None for o in outcomes]
         if explained:
-            answer.explanations[workload.name] = explanation(federation, workload, outcomes, reasons, position)
+            position = 1 + next(at for at, one in enumerate(self.queue) if one.name == workload.name)
+            answer.explanations[workload.name] = explanation(self.federation, workload, outcomes, reasons, position)
         for outcome, why in zip(outcomes, reasons, strict=True):
-            turn = outcome.turn
-            if outcome.refused > 0 and why is not None and policy is not None:
+            turn, policy = outcome.turn, outcome.turn.rule.policy
+            if outcome.refused > 0 and why is not None:
                 answer.refusals.append(Refusal(workload.name, turn.role.name, outcome.refused, why, policy.name))
                 if workload.gang is None and len(outcomes) == 1:
                     self.shortcuts.remember(outcome, why)
-            if not outcome.bound and outcome.grown.any():
-                federation.take(turn.eligibility.shape, outcome.grown)
             answer.placements.append(outcome.placements())
-            answer.moves.extend(outcome.moves(federation))
+            answer.moves.extend(outcome.moves(self.federation))
             for place in outcome.filling.full:
-                answer.full_tiers.add((turn.rule.policy.name, turn.rule.tiers[place].name, shape_key(workload)))
+                answer.full_tiers.add((policy.name, turn.rule.tiers[place].name, shape_key(workload)))
+            self._take(outcome)
+        if self.planning.blocked_head == "wait" and any(outcome.blocked for outcome in outcomes):
+            self.blocked_heads.setdefault(workload.queue, workload.name)
+
+    def _take(self, outcome: Outcome) -> None:
+        """Take the room, and of the queue's allowance, what the outcome adds."""
+        turn = outcome.turn
+        self.allowance.take(turn, outcome.filling.placed)
+        if not outcome.bound and outcome.grown.any():
+            self.federation.take(turn.eligibility.shape, outcome.grown)

@@ -37,16 +37,22 @@ def borrowed(quotas: Quotas, node: int) -> tuple[Share, str]:
 
     Infinite where it borrows with a weight of 0.
     """
+    share, dominant = beyond(quotas, node)
+    weight = quotas.forest.nodes[node].weight
+    return (share / weight if weight else math.inf if share else share), dominant
+
+
+def beyond(quotas: Quotas, node: int) -> tuple[Fraction, str]:
+    """The same, whatever the weight."""
     tree = quotas.forest
     parent, share, dominant = tree.parents[node], Fraction(0), ""
     if parent == NOBODY:
         return share, dominant
     for resource, ledger in sorted(quotas.ledgers.items()):
-        beyond, lendable = ledger.borrows(node), ledger.reach[parent]
-        if beyond > 0 and lendable > 0 and Fraction(beyond, lendable) > share:
-            share, dominant = Fraction(beyond, lendable), resource
-    weight = tree.nodes[node].weight
-    return (share / weight if weight else math.inf if share else share), dominant
+        more, lendable = ledger.borrows(node), ledger.reach[parent]
+        if more > 0 and lendable > 0 and Fraction(more, lendable) > share:
+            share, dominant = Fraction(more, lendable), resource
+    return share, dominant
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +96,8 @@ class Shares:
         self.quotas = quotas
         self.capacity = {resource: amount for resource, amount in capacity.items() if amount > 0}
         tree = quotas.forest
-        self.lately = _summed(tree, lately or {})
-        self.demand = None if demand is None else _summed(tree, demand)
+        self.lately = sums(tree, lately or {})
+        self.demand = None if demand is None else sums(tree, demand)
         self.levels = {parent: self._level(parent) for parent in sorted(set(tree.parents))}
 
     def total(self, parent: int) -> Amounts:
@@ -107,7 +113,7 @@ class Shares:
         nodes = tree.below(parent)
         heavy = math.lcm(*(tree.nodes[node].weight or 1 for node in nodes))
         lift = {node: heavy // weight if (weight := tree.nodes[node].weight) else 0 for node in nodes}
-        had = {node: _lately_part(self.lately.get(node, {}), total) for node in nodes}
+        had = {node: lately_part(self.lately.get(node, {}), total) for node in nodes}
         due = self._due(nodes, total, had)
         owed = {node: EMPHASIS * (due[node] - had[node]) for node in nodes}
         fractions = (*due.values(), *owed.values())
@@ -159,10 +165,10 @@ class Shares:
 
     def had(self, node: int) -> Fraction:
         """The same of what it had lately."""
-        return _lately_part(self.lately.get(node, {}), self.capacity)
+        return lately_part(self.lately.get(node, {}), self.capacity)
 
 
-def _summed(tree: Forest, by_queue: Mapping[str, Amounts]) -> dict[int, dict[str, int]]:
+def sums(tree: Forest, by_queue: Mapping[str, Amounts]) -> dict[int, dict[str, int]]:
     """Amounts of queues, and their sums for every cohort above them."""
     sums: dict[int, dict[str, int]] = {}
     for queue, amounts in by_queue.items():
@@ -173,6 +179,7 @@ def _summed(tree: Forest, by_queue: Mapping[str, Amounts]) -> dict[int, dict[str
     return sums
 
 
-def _lately_part(had: Amounts, total: Amounts) -> Fraction:
+def lately_part(had: Amounts, total: Amounts) -> Fraction:
+    """The largest part of any resource of what was had lately (in billionths), of these amounts."""
     parts = (Fraction(had[r], total[r] * lately_per_unit(r)) for r in had if r in total)
     return max(parts, default=Fraction(0))

@@ -47,7 +47,7 @@ class Shortcuts:
         if (
             not turn.holds
             or turn.rule.policy.stay.rebalance is not Rebalance.NEVER
-            or int(held.sum()) != turn.wanted
+            or int(held.sum()) != turn.admitted
             or bool((held > turn.maxima).any())
             or bool(held[self._federation.draining | (turn.rule.tier != 0)].any())
         ):
@@ -57,4 +57,6 @@ class Shortcuts:
     @staticmethod
     def _kind(turn: Turn) -> Hashable:
         """What the answer depends on. Kinds are made once: they are their own names."""
-        return id(turn.kind), turn.wanted, min(turn.workload.min_replicas, turn.wanted)
+        workload, costs_by = turn.workload, turn.workload.duration_s if turn.purses else None
+        least = min(workload.min_replicas, turn.wanted)
+        return id(turn.kind), workload.queue, turn.wanted, turn.admitted, least, turn.role.limits, costs_by

@@ -68,7 +68,7 @@ def fill(federation: Federation, turn: Turn, firm: Array, afresh: bool, clocks: 
         may_stay = turn.eligibility.suits & ~federation.draining
         firm = np.minimum(firm, turn.maxima)
         home = np.minimum(np.where(may_stay, turn.held, firm), turn.maxima)
-        if total(firm) > turn.wanted:
+        if total(firm) > turn.admitted:
             return _scale_in(turn, firm, home)
     nodes, shape, desk = federation.nodes, turn.eligibility.shape, turn.desk
     desk[:, FIRM], desk[:, HOME], desk[:, USED] = firm, home, UNWEIGHED
@@ -80,7 +80,7 @@ def fill(federation: Federation, turn: Turn, firm: Array, afresh: bool, clocks: 
         ]
     legal = fill_tiers(
         nodes.rows, nodes.blocks, nodes.sums, nodes.first_lots, shape.asked, shape.terms,
-        turn.kind.members, desk, turn.tiers, turn.times, turn.wanted, afresh, grace_s,
+        turn.kind.members, desk, turn.tiers, turn.times, turn.admitted, afresh, grace_s,
     )  # fmt: skip
     if not legal:
         raise ValueError(f"weights go up to {WEIGHT_MAX}, replicas up to {REPLICAS_MAX}")
@@ -124,7 +124,7 @@ def tier_weights(federation: Federation, turn: Turn, place: int, wanted: int, re
 def _scale_in(turn: Turn, firm: Array, home: Array) -> Filling:
     """Fewer are wanted than run: what runs is the cap, tier by tier, and what no tier has goes first."""
     result = unweighed(np.zeros_like(firm))
-    left = turn.wanted
+    left = turn.admitted
     for place, at in enumerate(turn.rule.members):
         runs = firm[at]
         wanted = min(left, total(runs))

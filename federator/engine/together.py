@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from federator.engine.allowance import Allowance
 from federator.engine.arrays import Array, Mask
 from federator.engine.federation import Federation
 from federator.engine.tiers import Filling
@@ -18,13 +19,18 @@ MakeTurn = Callable[[Role, Array], Turn]
 
 
 def place_together(
-    federation: Federation, roles: Sequence[Role], turn_of: MakeTurn, fill: Place, only: Mask | None
+    federation: Federation,
+    allowance: Allowance,
+    roles: Sequence[Role],
+    turn_of: MakeTurn,
+    fill: Place,
+    only: Mask | None,
 ) -> list[Filling] | None:
     """Place all roles over several clusters (``only`` some), each by the usual division; None if not all fit.
 
     Their room is taken already, or, if they do not fit, none of it is.
     """
-    saved = federation.save()
+    saved, before = federation.save(), allowance.save()
     spent = np.zeros(len(federation.names), dtype=np.int64)
     fillings = []
     for role in roles:
@@ -36,9 +42,12 @@ def place_together(
         left = federation.take(turn.eligibility.shape, np.maximum(filling.placed - turn.held, 0))
         if filling.total < turn.wanted or left.any():
             federation.restore(saved)
+            allowance.restore(before)
             return None
+        allowance.take_for_now(turn, filling.placed)
         spent += filling.placed
         fillings.append(filling)
+    allowance.restore(before)  # they are taken when the answer is recorded
     return fillings
 
 

@@ -14,6 +14,9 @@ from federator.engine.filling import BOUND, EXTRA, FIT, HELD, LOOKED, MAXIMUM, M
 from federator.engine.fit import fit
 from federator.engine.governing import Rule
 from federator.engine.kinds import Kind
+from federator.engine.limit_left import LimitLeft
+from federator.engine.purse import Purse
+from federator.model.reasons import Verdict
 from federator.model.workload import Role, Workload
 
 
@@ -33,9 +36,20 @@ class Room:
     reported: Mapping[int, str]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CapLeft:
+    """A limit of the workload's queue on some clusters (``members``) together: so many more replicas may go there."""
+
+    pattern: str
+    members: Array
+    left: int
+
+
 @dataclass(slots=True, eq=False)
 class Turn:
     """A role that is about to be placed. Arrays by cluster; bounds are what other roles leave of the policy's.
+
+    Of what is ``wanted`` no more than ``admitted`` is placed at this turn; ``held_back`` says why it is less.
 
     Its tables are those of its kind, with what is its own filled in. Room is counted where one looks for it, since
     most workloads find a place in their first tiers.
@@ -57,8 +71,14 @@ class Turn:
     times: Times = field(init=False)
     holds: bool = field(init=False)
     """Whether any cluster holds some of it."""
+    admitted: int = field(init=False)
+    held_back: Verdict | None = None
+    caps: list[CapLeft] = field(default_factory=list)
+    limits: list[LimitLeft] = field(default_factory=list)
+    purses: list[Purse] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.admitted = self.wanted
         federation, shape = self.federation, self.eligibility.shape
         self.desk, self.tiers, self.times = self.kind.desk.copy(), self.kind.tiers.copy(), self.kind.times.copy()
         self.holds = bool(self.held.any())
@@ -71,6 +91,11 @@ class Turn:
         if reported:
             desk[list(reported), BOUND] = 0
         self.room = Room(desk[:, MORE], desk[:, EXTRA], limited, federation.limits_left(shape), reported)
+
+    def admit(self, most: int, why: Verdict | None = None) -> None:
+        """Place no more than so many of it now."""
+        if most < self.admitted:
+            self.admitted, self.held_back = most, why
 
     def look(self, place: int) -> None:
         """Count the room of one tier's clusters, node by node."""

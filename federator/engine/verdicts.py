@@ -5,14 +5,16 @@ A plan for a full federation refuses hundreds of thousands of (replica, cluster)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from federator.documents.quantities import format_amount
 from federator.engine.arrays import Array
 from federator.engine.feasibility import Eligibility
+from federator.engine.limit_left import LimitLeft
 from federator.engine.opening import Wait
-from federator.engine.turn import Room
+from federator.engine.purse import Purse
+from federator.engine.turn import CapLeft, Room
 from federator.model.reasons import Reason, Verdict
 from federator.model.resources import Resources
 
@@ -43,7 +45,9 @@ class Scene:
 
     ``free`` is by resource. ``waits`` and ``at_fill`` are by the place of a tier. ``whole`` is why nothing is placed
     even where there is room (a gang or a minimum that does not fit, a blocked head), ``whole_room`` its number for
-    each cluster, ``together`` how many replicas must be in one cluster.
+    each cluster, ``together`` how many replicas must be in one cluster. ``held_back`` is why no more was asked for
+    though more is wanted, ``caps`` what the queue's limits on some clusters left, ``limits`` what limits by
+    name did, ``purses`` what its budget did.
     """
 
     index: Mapping[str, int]
@@ -63,6 +67,11 @@ class Scene:
     whole: Verdict | None = None
     whole_room: Array | None = None
     together: int = 0
+    held_back: Verdict | None = None
+    caps: Sequence[CapLeft] = ()
+    limits: Sequence[LimitLeft] = ()
+    purses: Sequence[Purse] = ()
+    queue: str = ""
 
 
 def _hard(scene: Scene, at: int) -> Verdict | None:
@@ -105,6 +114,28 @@ def _no_weight(scene: Scene, at: int) -> Verdict | None:
     return Verdict(Reason.NO_WEIGHT, {"policy": scene.policy, "minimum": int(scene.minima[at])})
 
 
+def _over_cap(scene: Scene, at: int) -> Verdict | None:
+    for cap in scene.caps:
+        left = cap.left - int(scene.grown[cap.members].sum())
+        if at in cap.members and left < max(1, scene.together):
+            return Verdict(Reason.OVER_CLUSTER_QUOTA, {"queue": scene.queue, "left": left, "clusters": cap.pattern})
+    return None
+
+
+def _limit_reached(scene: Scene, at: int) -> Verdict | None:
+    verdicts = (one.reached(at, int(scene.grown[at])) for one in scene.limits)
+    return next((verdict for verdict in verdicts if verdict is not None), None)
+
+
+def _over_budget(scene: Scene, at: int) -> Verdict | None:
+    verdicts = (purse.over(at, scene.grown) for purse in scene.purses)
+    return next((verdict for verdict in verdicts if verdict is not None), None)
+
+
+def _held_back(scene: Scene, at: int) -> Verdict | None:
+    return scene.held_back
+
+
 def _not_open(scene: Scene, at: int) -> Verdict | None:
     wait = scene.waits.get(int(scene.tier[at]))
     if wait is None:
@@ -131,8 +162,12 @@ CHECKS: tuple[Callable[[Scene, int], Verdict | None], ...] = (
     _reported,
     _at_maximum,
     _over_limit,
+    _over_cap,
+    _limit_reached,
+    _over_budget,
     _no_room,
     _no_weight,
+    _held_back,
     _not_open,
     _at_fill,
     _whole,

@@ -2,63 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from federator.documents.expressions import cluster_variables, workload_variables
-from federator.documents.quantities import price_unit
 from federator.engine.arrays import Array
-from federator.engine.constraints import condition
+from federator.engine.constraints import condition, likeness
 from federator.engine.division import WEIGHT_MAX
 from federator.engine.federation import Federation
-from federator.model.cluster import Cluster
-from federator.model.resources import CPU, Resources, is_bytes
+from federator.engine.prices import MOST
+from federator.engine.shapes import Shape
+from federator.model.resources import Resources
 from federator.model.workload import Workload
 
 CHEAPEST = 1_000_000
 """The weight of the cheapest (or cleanest) cluster; one that costs twice as much weighs half of it."""
 
-_MOST = 2**40
-"""The highest rate, in nano-units of money an hour: a thousand units for a core, and no overflow in what follows."""
+Asked = Sequence[tuple[Resources, Shape, int]]
+"""What is asked for together: the requests and the shape of a replica, and how many such replicas."""
 
 
-def by_rule(federation: Federation, weight_by: str, workload: Workload, requests: Resources, at: Array) -> Array:
+def by_rule(federation: Federation, weight_by: str, workload: Workload, asked: Asked, at: Array) -> Array:
     """The weights of the clusters ``at`` by a cost or an expression."""
     if weight_by in COSTS:
-        costs = np.maximum(COSTS[weight_by](federation, requests)[at], 1)
-        weights: Array = np.maximum(CHEAPEST * costs.min(initial=_MOST) // costs, 1)
+        costs = np.maximum(COSTS[weight_by](federation, asked)[at], 1)
+        weights: Array = np.maximum(CHEAPEST * costs.min(initial=MOST) // costs, 1)
         return weights
-    expression = condition(weight_by)
-    shared = workload_variables(workload)
-    clusters = (federation.clusters[one] for one in at)
-    numbers = [expression.number({**shared, **cluster_variables(cluster)})[0] for cluster in clusters]
-    return np.array([min(max(0, number or 0), WEIGHT_MAX) for number in numbers], dtype=np.int64)
+    return by_expression(federation, weight_by, workload)[at]
 
 
-def price(federation: Federation, requests: Resources) -> Array:
-    """What one replica costs for an hour on each cluster, in nano-units of money; 0 where no price is given.
+def by_expression(federation: Federation, source: str, workload: Workload) -> Array:
+    """The value of an expression for every cluster; asked once for all workloads that are alike to it.
 
-    Each resource by itself, rounded down: cores from millicores, GiB from whole MiB, everything else in pieces.
+    What reads no workload is asked once for each cluster, and what reads no cluster once for each kind of workload.
     """
-    total = np.zeros(len(federation.names), dtype=np.int64)
-    for name, amount in requests.items_:
-        parts = 1000 if name == CPU else 1024 if is_bytes(name) else 1
-        asked = min(amount >> 20 if is_bytes(name) else amount, 2**22)
-        rates = federation.per_cluster(f"price of {name}", partial(_rate, name))
-        total += rates * asked // parts
-    return np.minimum(total, _MOST)
+    return federation.once(("weights", source, likeness(workload, source)), lambda: _ask(federation, source, workload))
 
 
-def _rate(name: str, cluster: Cluster) -> int:
-    """Nano-units of money for a core, GiB or piece and hour."""
-    return max(0, min(_MOST, round(cluster.price.get(name, 0.0) * price_unit(name) * 1000)))
+def _ask(federation: Federation, source: str, workload: Workload) -> Array:
+    expression = condition(source)
+    shared = workload_variables(workload) if "workload" in expression.reads else {}
+    clusters = federation.clusters if "cluster" in expression.reads else federation.clusters[:1]
+    numbers = [expression.number({**shared, **cluster_variables(cluster)})[0] for cluster in clusters]
+    weights = np.array([min(max(0, number or 0), WEIGHT_MAX) for number in numbers], dtype=np.int64)
+    return weights if "cluster" in expression.reads else np.resize(weights, len(federation.names))
 
 
-def carbon(federation: Federation, requests: Resources) -> Array:
+def price(federation: Federation, asked: Asked) -> Array:
+    """What a replica of it costs for an hour on each cluster, in nano-units of money, on the nodes that it uses there
+    first; the mean, where several roles are asked for."""
+    prices, costs = federation.prices, np.zeros(len(federation.names), dtype=np.int64)
+    for requests, shape, count in asked:
+        costs += prices.first_choice(prices.money(requests), shape) * count
+    return costs // max(1, sum(count for *_, count in asked))
+
+
+def carbon(federation: Federation, asked: Asked) -> Array:
     """The carbon intensity of each cluster's energy, in mg of CO2 equivalent per kWh."""
-    return federation.per_cluster("carbon", lambda cluster: min(_MOST, round(cluster.carbon_g_per_kwh * 1000)))
+    return federation.prices.intensity
 
 
-COSTS: Mapping[str, Callable[[Federation, Resources], Array]] = {"price": price, "carbon": carbon}
+COSTS: Mapping[str, Callable[[Federation, Asked], Array]] = {"price": price, "carbon": carbon}

@@ -54,6 +54,8 @@ class Flavor:
     taints: tuple[Taint, ...] = ()
     max_count: int = 0
     boot_time_s: float = 0.0
+    price: Mapping[str, float] = field(default_factory=dict)
+    """Instead of the cluster's, for the resources named; in the same unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ class Cluster:
     abilities: frozenset[str] = frozenset({"container", "process", "service", "manifest"})
     price: Mapping[str, float] = field(default_factory=dict)
     carbon_g_per_kwh: float = 0.0
+    power_w: Mapping[str, float] = field(default_factory=dict)
+    """What a core, a GiB or a piece takes, in watts."""
     unschedulable: tuple[Unschedulable, ...] = ()
 
     @property

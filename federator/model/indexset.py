@@ -64,9 +64,13 @@ class IndexSet:
         return isinstance(index, int) and any(start <= index < stop for start, stop in self.ranges)
 
     def __or__(self, other: IndexSet) -> IndexSet:
+        if not other.ranges or not self.ranges:
+            return self if self.ranges else other
         return IndexSet.join((*self.ranges, *other.ranges))
 
     def __sub__(self, other: IndexSet) -> IndexSet:
+        if not other.ranges:
+            return self
         left: list[tuple[int, int]] = []
         for start, stop in self.ranges:
             at = start

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from federator.model.budget import Spent
 from federator.model.cluster import Cluster
+from federator.model.limits import Limit
 from federator.model.policy import Cohort, Planning, Policy, Queue, QueueUsage
 from federator.model.reasons import Verdict
+from federator.model.resources import Resources
 from federator.model.workload import Workload
 
 
@@ -70,6 +73,8 @@ class Snapshot:
     exclusions: tuple[Exclusion, ...] = ()
     cohorts: tuple[Cohort, ...] = ()
     usage: tuple[QueueUsage, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    spent: tuple[Spent, ...] = ()
 
 
 class Placement(NamedTuple):
@@ -151,6 +156,49 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueShare:
+    """What a queue or cohort has and may have, at the snapshot. Shares are parts of the federation, 0 to 1.
+
+    A share of amounts is the largest part of any resource. By weight: what its weight gives it among its like, level
+    by level, whoever asks. ``due``: the same, but nobody gets more than it asks for or its quota allows, and what one
+    leaves goes to the others by weight.
+    """
+
+    name: str
+    used: Resources = Resources()
+    share: float = 0.0
+    dominant: str = ""
+    """The resource of which it uses the largest part."""
+    by_weight: float = 0.0
+    due: float = 0.0
+    lately: float = 0.0
+    """Of what it had lately, the mean that its half-life forgets."""
+    borrowed: float = 0.0
+    """What it uses beyond its claim, as a part of what its cohort could lend."""
+    left: Mapping[str, int] = field(default_factory=dict)
+    """What its quotas let it use besides, by resource; a resource that is not named has no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlavorShare:
+    """What the planner saw of one flavor of a cluster for a role.
+
+    ``rank`` counts from 1: flavors of a lower rank are used first; None where it may not be used (``verdict`` says
+    why). ``room`` is how many more replicas fit on its nodes that exist, ``extra`` on those that an autoscaler could
+    add; ``price`` what one costs there for an hour.
+    """
+
+    role: str
+    cluster: str
+    flavor: str
+    rank: int | None
+    room: int
+    extra: int
+    price: float
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Why a workload is where it is. ``cures`` are changes, in words, any of which would let it start (more)."""
 
@@ -158,9 +206,13 @@ class Explanation:
     policy: str
     policy_source: str
     position: int
-    """Place in the order of service, counted from 1."""
+    """Place in the order of service, counted from 1; 0 under the fair order, in which queues take turns."""
     shares: tuple[Share, ...]
+    flavors: tuple[FlavorShare, ...] = ()
     cures: tuple[str, ...] = ()
+    queue: QueueShare = QueueShare("")
+    queue_position: int = 0
+    """Place among those of its queue, counted from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +230,9 @@ class Plan:
     full_tiers: frozenset[tuple[str, str, str]] = frozenset()
     explanations: Mapping[str, Explanation] = field(default_factory=dict)
     """Of the workloads that were asked about, by name."""
+    queues: Mapping[str, QueueShare] = field(default_factory=dict)
+    """What each queue has and may have before this plan is carried out."""
+    cohorts: Mapping[str, QueueShare] = field(default_factory=dict)
 
 
 def shape_key(workload: Workload) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from federator.model.budget import Budget
 from federator.model.resources import CPU, Resources
 from federator.model.selectors import Constraint, Selector
 
@@ -67,6 +68,25 @@ class Tier:
 
 
 @dataclass(frozen=True, slots=True)
+class FlavorChoice:
+    """The flavors whose name matches one of ``names`` (names or globs; empty: all) and that ``constraint`` lets in."""
+
+    names: tuple[str, ...] = ()
+    constraint: Constraint = Constraint()
+
+
+@dataclass(frozen=True, slots=True)
+class FlavorOrder:
+    """Which nodes of a cluster are used first: those of the first choice that takes them, those of none after all.
+
+    ``by_price``: then those on which a replica costs least.
+    """
+
+    choices: tuple[FlavorChoice, ...] = ()
+    by_price: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """Which workloads a policy governs: queue globs (empty: all), labels, an expression; and, for a
     ReplicaSchedulingPreference, the one workload it names."""
@@ -94,6 +114,7 @@ class Policy:
     stay: Stay = Stay()
     preempt: str = "backfill"
     replicas: int | None = None
+    flavors: FlavorOrder = FlavorOrder()
     source: str = ""
     """The file and line it came from, for people."""
 
@@ -120,6 +141,7 @@ class Queue:
     half_life_s: float = 86400.0
     namespace: str = ""
     cluster_quota: Mapping[str, Resources] = field(default_factory=dict)
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True, slots=True)

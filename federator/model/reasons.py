@@ -25,6 +25,10 @@ class Reason(StrEnum):
     NO_ROOM = "NoRoom"
     UNSCHEDULABLE = "Unschedulable"
     OVER_LIMIT = "OverLimit"
+    LIMIT_REACHED = "LimitReached"
+    OVER_BUDGET = "OverBudget"
+    OVER_QUOTA = "OverQuota"
+    OVER_CLUSTER_QUOTA = "OverClusterQuota"
     AT_MAXIMUM = "AtMaximum"
     NO_WEIGHT = "NoWeight"
     TIER_NOT_OPEN = "TierNotOpen"
@@ -51,6 +55,12 @@ WORDS: Mapping[Reason, str] = {
     Reason.NO_ROOM: "a replica needs {needed}; {free} is free in all, on no node enough for one more ({holds} here)",
     Reason.UNSCHEDULABLE: "the cluster reported that such a replica finds no node: {detail}",
     Reason.OVER_LIMIT: "the cluster's quota leaves {left} {resource}, a replica needs {needed}",
+    Reason.LIMIT_REACHED: "limit {name} leaves {left} {where}, it needs {needed}{who}",
+    Reason.OVER_BUDGET: "the budget of queue {queue} leaves {left} of {what} in its period of {period}; "
+    "it is expected to cost {needed} here",
+    Reason.OVER_QUOTA: "queue {queue} may have no more: the {limit} of {holder} leaves {left} {resource}, "
+    "{needed} is needed",
+    Reason.OVER_CLUSTER_QUOTA: "queue {queue} may have {left} more such replicas on {clusters} (clusterQuota)",
     Reason.AT_MAXIMUM: "policy {policy} allows {maximum} replicas here",
     Reason.NO_WEIGHT: "policy {policy} gives this cluster no weight, only its minimum of {minimum}",
     Reason.TIER_NOT_OPEN: "tier {tier} opens when the tiers before it have been full or away for {open_after_s} s; "

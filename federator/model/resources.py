@@ -77,3 +77,8 @@ class Resources(Mapping[str, int]):
         """How often this amount is there in ``room``; None (without limit) for an empty amount."""
         counts = [room[name] // amount for name, amount in self.items_ if amount > 0]
         return max(0, min(counts)) if counts else None
+
+
+def in_base_units(amounts: Mapping[str, int]) -> dict[str, float]:
+    """Amounts as people and dashboards read them: cpu in cores, memory in bytes, everything else in pieces."""
+    return {name: amount / 1000 if name == CPU else amount for name, amount in amounts.items()}

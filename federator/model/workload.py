@@ -38,6 +38,8 @@ class Role:
     requests: Resources
     flavors: Constraint = Constraint()
     tolerations: tuple[Toleration, ...] = ()
+    limits: Resources = Resources()
+    """What one replica takes of limits by name (see ``Limit``), in whole pieces."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class Metrics:
         self.cluster_up = self._gauge("cluster_up", "1 if the cluster answers, else 0.", "cluster")
         self.queue_workloads = self._gauge("queue_workloads", "Workloads of a queue by state.", "queue", "state")
         self.queue_share = self._gauge(
-            "queue_share", "The queue's part of all that production uses, of its dominant resource, 0 to 1.", "queue"
+            "queue_share", "The part of the federation that the queue uses, of its dominant resource, 0 to 1.", "queue"
         )
         self.refused_replicas = self._gauge(
             "refused_replicas", "Replicas that the latest plan gave no place, by the main reason.", "queue", "reason"

@@ -13,10 +13,18 @@ from federator.ports import NoLogs
 PLURALS = {
     "Cluster": "clusters",
     "Queue": "queues",
+    "Cohort": "cohorts",
     "PlacementPolicy": "policies",
     "ReplicaSchedulingPreference": "policies",
 }
 NOTHING_PLANNED = {"placements": [], "refusals": [], "preemptions": [], "moves": [], "reservations": []}
+
+
+def line(source: str) -> dict[str, Any]:
+    """What queues and cohorts both have."""
+    shares = {"share": 0.125, "byWeight": 0.5, "due": 0.25, "lately": 0.375, "borrowed": 0.0, "dominant": "cpu"}
+    amounts = {"used": {"cpu": 1.0}, "quota": {"cpu": 4.0}, "left": {"cpu": 3.0}}
+    return {"source": source, **amounts, **shares}
 
 
 class FakeService:
@@ -40,8 +48,9 @@ class FakeService:
             "workloads": {},
             "clusters": {"cern": cluster("cern", "file:clusters.yaml:1"), "exoscale": cluster("exoscale", "api")},
             "queues": {
-                "atlas": {"name": "atlas", "weight": 2, "priority": 0, "source": "api", "workloads": {}, "used": {}}
+                "atlas": {"name": "atlas", "weight": 2, "priority": 0, "cohort": "lhc", "workloads": {}, **line("api")}
             },
+            "cohorts": {"lhc": {"name": "lhc", "parent": "", "weight": 1, "queues": ["atlas"], **line("api")}},
             "policies": {},
             "placements": {},
         }
@@ -138,6 +147,9 @@ class FakeService:
             "policy": "fill-cern-before-cloud",
             "source": "policies/fill.yaml:1",
             "position": 1,
+            "queue": "atlas",
+            "queuePosition": 2,
+            "queueShare": {"share": 0.125, "due": 0.25, "lately": 0.0001},
             "clusters": [
                 {
                     "cluster": "cern",

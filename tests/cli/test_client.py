@@ -44,6 +44,8 @@ async def test_work_is_handed_in_seen_explained_and_cancelled(client: Client, wo
     result = await client("explain", "one")
     for words in ("fill-cern-before-cloud", "policies/fill.yaml:1", "1 cpu is free", "ImagePullBackOff", "free 3 cpu"):
         assert words in result.out
+    for words in ("number 2 of queue atlas", "12.5% of the federation (25% is due to it) and had <0.1% lately"):
+        assert words in result.out
     assert (await client("cancel", "one", "two")).out == "workload/one cancelled\nworkload/two cancelled\n"
     assert (await client("delete", "-f", work)).out == "workload/one deleted\nworkload/two deleted\n"
     assert len((await client("get", "wl")).out.splitlines()) == 1
@@ -51,8 +53,8 @@ async def test_work_is_handed_in_seen_explained_and_cancelled(client: Client, wo
 
 @pytest.mark.parametrize(
     ("kind", "words"),
-    [("clusters", ["cern", "up", "4/8"]), ("cl", ["exoscale"]), ("queues", ["atlas"]), ("policies", ["ORDER"]),
-     ("placements", ["CLUSTER"])],
+    [("clusters", ["cern", "up", "4/8"]), ("cl", ["exoscale"]), ("queues", ["atlas", "12.5%", "cpu 3"]),
+     ("cohorts", ["lhc", "37.5%"]), ("policies", ["ORDER"]), ("placements", ["CLUSTER"])],
 )  # fmt: skip
 async def test_every_kind_has_a_table(client: Client, kind: str, words: list[str]) -> None:
     result = await client("get", kind)
@@ -86,6 +88,10 @@ async def test_describe_shows_everything_and_the_history(client: Client, work: s
     out = (await client("describe", "cluster", "cern")).out
     for words in ("Provider:", "FOREIGN", "1Gi"):
         assert words in out
+    out = (await client("describe", "queue", "atlas")).out
+    for words in ("12.5% of all cpu", "Due:           25%", "LEFT"):
+        assert words in out
+    assert "Queues:        atlas\n" in (await client("describe", "cohort", "lhc")).out
 
 
 async def test_logs_are_printed_as_they_are(client: Client, work: str, api: Api) -> None:

@@ -39,12 +39,13 @@ class Inline(ThreadPoolExecutor):
 class Federation:
     """One daemon over a folder; may be stopped, or dropped as in a crash, and started again."""
 
-    def __init__(self, folder: Path, **rules: float) -> None:
+    def __init__(self, folder: Path, usage_s: float = 30.0, **rules: float) -> None:
         self.folder = folder
         self.clock = VirtualClock(1_000_000.0)
         self.store = MemoryStore()
         self.providers: dict[str, FakeProvider] = {}
         self.rules = Rules(**rules)
+        self.usage_s = usage_s
         self.daemon = self._new()
 
     def write(self, *documents: Mapping[str, Any], file: str = "federation.yaml") -> None:
@@ -61,7 +62,7 @@ class Federation:
             samples=(),
             make_provider=self._provider,
             planners=Inline(),
-            pace=Pace(1.0, 0.05, self.rules),
+            pace=Pace(1.0, 0.05, self.rules, self.usage_s),
             retention_s=86400.0,
         )
 

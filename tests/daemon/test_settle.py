@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,8 @@ def settle(federation: Federation, *, began: int, intents: dict[str, ObservedInt
     member.began, member.settled_tick = began, -1
     draft = Draft(state, federation.clock.now_s())
     settler = Settler(state, draft, Rules())
-    settler.observation(member)
-    settler.progress()
+    for _ in chain(settler.observation(member), settler.progress()):
+        pass
     return draft
 
 
@@ -73,7 +74,8 @@ async def test_a_late_answer_to_an_order_that_changed_meanwhile_settles_nothing(
     state = federation.daemon.state
     state.intents[sent] = replace(state.intents[sent], state=IntentState.RECORDED, indices=IndexSet.span(0, 2))
     draft = Draft(state, 0.0)
-    Settler(state, draft, Rules()).answers([Answer(sent, 1, IndexSet.span(0, 4), 0.0)])
+    for _ in Settler(state, draft, Rules()).answers([Answer(sent, 1, IndexSet.span(0, 4), 0.0)]):
+        pass
     assert draft.intents == {}
 
 
@@ -81,9 +83,9 @@ async def test_an_order_that_was_overtaken_by_its_withdrawal_closes_no_cluster(f
     sent = await dispatched(federation)
     state = federation.daemon.state
     state.intents[sent] = replace(state.intents[sent], state=IntentState.LEAVING)
-    Settler(state, Draft(state, 0.0), Rules()).answers(
-        [Answer(sent, 1, IndexSet.span(0, 4), 0.0, refused="Cancelled: it was cancelled before")]
-    )
+    late = Answer(sent, 1, IndexSet.span(0, 4), 0.0, refused="Cancelled: it was cancelled before")
+    for _ in Settler(state, Draft(state, 0.0), Rules()).answers([late]):
+        pass
     assert state.exclusions == {}
 
 

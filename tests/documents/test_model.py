@@ -27,11 +27,14 @@ from federator.documents import (
     workload_document,
     workload_spec,
 )
+from federator.model.budget import Budget, Cost, Spent
 from federator.model.cluster import Binding, Cluster, Flavor, Health, NodeGroup, Unschedulable
 from federator.model.plan import Holding, Snapshot
 from federator.model.policy import (
     Bounds,
     Cohort,
+    FlavorChoice,
+    FlavorOrder,
     GangSearch,
     Match,
     MoveBudget,
@@ -50,6 +53,7 @@ from federator.model.workload import Gang, Input, Lifetime, Role, Workload
 HEAD = "apiVersion: federator.dev/v1alpha1\n"
 NOTHING = Resources((("cpu", 0),))
 """A limit of zero, which differs from none."""
+BUDGET = Budget(86400.0, 1_500_000, 50_000_000)
 names = st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
 amounts = st.dictionaries(st.sampled_from(["cpu", "memory", "nvidia.com/gpu"]), st.integers(1, 10**7)).map(Resources.of)
 labels = st.dictionaries(names, names, max_size=2)
@@ -73,7 +77,8 @@ def flavors(draw: st.DrawFn) -> Flavor:
     maximum = count + draw(st.integers(0, 5))
     taints = draw(st.lists(st.builds(Taint, names, names | st.just("")), max_size=1))
     own = draw(labels)
-    return Flavor(draw(names), count, allocatable, tuple(groups), own, tuple(taints), maximum, draw(millis))
+    price = draw(st.dictionaries(st.sampled_from(["cpu", "nvidia.com/gpu"]), st.integers(1, 9).map(float)))
+    return Flavor(draw(names), count, allocatable, tuple(groups), own, tuple(taints), maximum, draw(millis), price)
 
 
 @st.composite
@@ -94,16 +99,17 @@ def clusters(draw: st.DrawFn) -> Cluster:
         foreign=draw(amounts),
         abilities=frozenset(draw(st.lists(st.sampled_from(["container", "service"])))),
         carbon_g_per_kwh=draw(st.integers(0, 500)),
+        power_w=draw(st.dictionaries(st.sampled_from(["cpu", "nvidia.com/gpu"]), st.integers(1, 500))),
         unschedulable=tuple(draw(st.lists(st.builds(Unschedulable, amounts, st.just("no node")), max_size=1))),
     )
 
 
 @st.composite
 def workloads(draw: st.DrawFn) -> Workload:
-    roles = st.builds(Role, names, st.integers(0, 9), amounts, flavor_constraints, tolerations)
-    single = st.builds(Role, st.just(""), st.integers(0, 9), amounts, flavor_constraints, tolerations).map(
-        lambda r: (r,)
-    )
+    taken = st.dictionaries(names, st.integers(1, 9), max_size=2).map(Resources.of)
+    parts = (st.integers(0, 9), amounts, flavor_constraints, tolerations, taken)
+    roles = st.builds(Role, names, *parts)
+    single = st.builds(Role, st.just(""), *parts).map(lambda role: (role,))
     several = st.lists(roles, min_size=1, max_size=3, unique_by=lambda role: role.name).map(tuple)
     chosen = draw(single | several)
     lifetime = draw(st.sampled_from(Lifetime))
@@ -159,6 +165,15 @@ POLICIES = (
         bounds={"cern": Bounds(2, 60, 100), "*": Bounds(0, 0, None)},
         stay=Stay(Rebalance.PREFERRED, 60.0, MoveBudget(100_000, 3600.0)),
         preempt="never",
+        flavors=FlavorOrder(
+            (
+                FlavorChoice(("a*", "b")),
+                FlavorChoice(
+                    constraint=Constraint(Selector((Requirement("a", "Exists"),)), "flavor.memoryPerCore > 4")
+                ),
+            ),
+            by_price=True,
+        ),
     ),
     Policy(
         "rsp",
@@ -186,18 +201,19 @@ def test_a_whole_snapshot_is_read_back_as_it_was_written() -> None:
         workloads=(Workload("w", (Role("", 6, Resources.of({"cpu": 500})),), submitted_at_s=900.0),),
         holdings=(Holding("w", "", "cern", 4, unbound=1, age_s=60.0, moved=1),),
         queues=(
-            Queue("atlas", 2, 1, "lhc", Resources.of({"cpu": 10}), half_life_s=60.0, namespace="n"),
+            Queue("atlas", 2, 1, "lhc", Resources.of({"cpu": 10}), half_life_s=60.0, namespace="n", budget=BUDGET),
             Queue("idle", 0, cluster_quota={"ce*": NOTHING, "cern": Resources.of({"cpu": 5})}),
         ),
         planning=Planning(blocked_head="wait", outage_grace_s=30.0, gang_search=GangSearch(0.5, 8, 20)),
         cohorts=(Cohort("all", "", 3, NOTHING, lending_limit=NOTHING), Cohort("lhc", "all", borrowing_limit=NOTHING)),
+        spent=(Spent("atlas", Cost(12_345_678, 999)),),
         usage=(QueueUsage("atlas", Resources.of({"cpu": 1, "memory": 2**70 + 1, "nvidia.com/gpu": 10**9})),),
     )
     written = [
         *map(cluster_document, snapshot.clusters),
         *map(workload_document, snapshot.workloads),
         *map(placement_document, snapshot.holdings),
-        queue_document(snapshot.queues[0], snapshot.usage[0]),
+        queue_document(snapshot.queues[0], snapshot.usage[0], snapshot.spent[0]),
         queue_document(snapshot.queues[1]),
         *map(cohort_document, snapshot.cohorts),
         planning_document(snapshot.planning),

@@ -11,6 +11,7 @@ from federator.documents import DocumentErrors, Problem, read_files, read_object
 HEAD = "apiVersion: federator.dev/v1alpha1\n"
 CERN = HEAD + "kind: Cluster\nmetadata: {name: cern}\n---\n"
 WORKLOAD = HEAD + "kind: Workload\nmetadata: {name: a}\nspec:\n"
+QUEUE = HEAD + "kind: Queue\nmetadata: {name: a}\nspec:\n"
 POLICY = HEAD + "kind: PlacementPolicy\nmetadata: {name: a}\nspec:\n"
 
 
@@ -46,6 +47,23 @@ CASES = [
     (POLICY + "  clusters: {cern: {min: 7, max: 6}}\n", 5, 26, "spec.clusters.cern.min", "above max 6", "at most 6"),
     (POLICY + "  clusters: {cern: {mx: 6}}\n", 5, 21, "spec.clusters.cern.mx", "no 'mx'", "'max'"),
     (POLICY + "  clusters: {Cern: {max: 6}}\n", 5, 14, "spec.clusters.Cern", "Kubernetes", "'cern'"),
+    (POLICY + "  flavors: {order: [a100]}\n", 5, 21, "spec.flavors.order[0]", "mapping", ""),
+    (
+        POLICY + "  flavors: {order: [{where: flavr.name}]}\n",
+        5,
+        29,
+        "spec.flavors.order[0].where",
+        "'flavr'",
+        "'flavor'",
+    ),
+    (POLICY + "  flavors: {by: prize}\n", 5, 17, "spec.flavors.by", "not one of", "'price'"),
+    (QUEUE + "  budget: {money: 5}\n", 5, 3, "spec.budget.period", "missing", ""),
+    (QUEUE + "  budget: {period: 30d}\n", 5, 20, "spec.budget.period", "bounds nothing", "'money', or 'carbon'"),
+    (QUEUE + "  budget: {period: 0s, money: 5}\n", 5, 20, "spec.budget.period", "zero", "30d"),
+    (QUEUE + "  budget: {period: 1d, money: -5}\n", 5, 31, "spec.budget.money", "amount of money", "12.50"),
+    (QUEUE + "  budget: {period: 1d, money: 1e30}\n", 5, 31, "spec.budget.money", "amount of money", "12.50"),
+    (QUEUE + "  budget: {period: 1d, carbon: 50}\n", 5, 32, "spec.budget.carbon", "mass with its unit", "50kg"),
+    (QUEUE + "  budget: {period: 1d, carbon: 50lb}\n", 5, 32, "spec.budget.carbon", "mass with its unit", "50kg"),
     (POLICY + "  stay: {moveBudget: 10%}\n", 5, 22, "spec.stay.moveBudget", "rate", "10%/h"),
     (POLICY + "  match: {where: workload.x > 1}\n", 5, 18, "spec.match.where", "has no 'x'", "it has"),
     (POLICY + "  require: {where: clster.name}\n", 5, 20, "spec.require.where", "'clster'", "'cluster'"),

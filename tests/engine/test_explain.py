@@ -51,7 +51,23 @@ def test_cerns_own_preference_lands_six_and_three() -> None:
             {"cluster": "exoscale", "tier": "all", "room": 16, "weight": 20, "min": 0, "max": 3, **nothing_yet}
             | {"share": 1.5, "replicas": 3},
         ],
+        "flavors": [
+            {"cluster": name, "flavor": "standard", "rank": 1, "room": room, "couldAdd": 0, "price": 0.0}
+            | {"reason": None, "message": None}
+            for name, room in (("cern", 80), ("exoscale", 16))
+        ],
         "cures": [],
+        "queue": "default",
+        "queuePosition": 1,
+        "queueShare": {
+            "share": 0.0,
+            "dominant": "",
+            "byWeight": 1.0,
+            "due": 0.010417,
+            "lately": 0.0,
+            "borrowed": 0.0,
+            "left": {},
+        },
     }
 
 
@@ -138,3 +154,4 @@ def test_a_plan_can_be_sent_to_another_process_and_keeps_its_reasons() -> None:
     sent = pickle.loads(pickle.dumps(made))
     assert sent == made
     assert json.dumps(plan_document(sent)) == json.dumps(plan_document(made))
+    assert sent.queues == made.queues

@@ -6,9 +6,24 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
+from federator.model.budget import Budget, Cost, Spent
 from federator.model.cluster import Binding, Cluster, Flavor, Health, NodeGroup, Unschedulable
+from federator.model.limits import Limit
 from federator.model.plan import Exclusion, Holding, Plan, Snapshot, TierClock, shape_key
-from federator.model.policy import Bounds, Match, MoveBudget, Planning, Policy, Queue, Rebalance, Stay, Tier
+from federator.model.policy import (
+    Bounds,
+    Cohort,
+    FlavorChoice,
+    FlavorOrder,
+    Match,
+    MoveBudget,
+    Planning,
+    Policy,
+    Queue,
+    Rebalance,
+    Stay,
+    Tier,
+)
 from federator.model.resources import Resources
 from federator.model.selectors import Constraint, Requirement, Selector, Taint, Toleration
 from federator.model.workload import Gang, Role, Workload
@@ -19,7 +34,7 @@ LABELS = ({"site": "on-prem"}, {"site": "cloud"}, {})
 GPU = "nvidia.com/gpu"
 
 
-def amounts(cpu: int, memory: int, gpu: int = 0) -> Resources:
+def amounts(cpu: int, memory: int = 0, gpu: int = 0) -> Resources:
     """Cores, GiB and pieces."""
     return Resources.of({"cpu": cpu * 1000, "memory": memory * 2**30, GPU: gpu})
 
@@ -27,6 +42,11 @@ def amounts(cpu: int, memory: int, gpu: int = 0) -> Resources:
 def sites(value: str) -> Constraint:
     """Only clusters (or flavors) with this site."""
     return Constraint(Selector((Requirement("site", "In", (value,)),)))
+
+
+ORDERS = (FlavorOrder((FlavorChoice(("f1",)), FlavorChoice(constraint=sites("cloud")))), FlavorOrder(by_price=True))
+BUDGETS = (Budget(86400.0, 20_000), Budget(3600.0, None, 30_000), Budget(86400.0, 40_000, 9_000))
+MATLAB = Resources.of({"matlab": 1})
 
 
 @st.composite
@@ -42,7 +62,8 @@ def flavors(draw: st.DrawFn, name: str) -> Flavor:
     taints = draw(st.sampled_from(((), (), (Taint("dedicated"),), (Taint("slow", effect="PreferNoSchedule"),))))
     extra = draw(st.sampled_from((0, 0, 0, 2)))
     labels = draw(st.sampled_from(LABELS))
-    return Flavor(name, count, whole, tuple(groups), labels, taints, max_count=count + extra if extra else 0)
+    price = draw(st.sampled_from(({}, {}, {"cpu": 50.0})))
+    return Flavor(name, count, whole, tuple(groups), labels, taints, count + extra if extra else 0, price=price)
 
 
 @st.composite
@@ -64,8 +85,18 @@ def clusters(draw: st.DrawFn, name: str) -> Cluster:
         limits=draw(st.sampled_from((None,) * 5 + (Resources((("cpu", 3000),)), amounts(20, 20)))),
         abilities=draw(st.sampled_from((frozenset({"container", "service"}),) * 5 + (frozenset({"container"}),))),
         price=draw(st.sampled_from(({}, {"cpu": 100.0}, {"cpu": 250.5}))),
+        carbon_g_per_kwh=draw(st.sampled_from((0.0, 40.0, 300.5))),
+        power_w=draw(st.sampled_from(({}, {"cpu": 8.0}))),
         unschedulable=draw(st.sampled_from(((),) * 8 + ((Unschedulable(amounts(3, 3), "no node"),),))),
     )
+
+
+@st.composite
+def limits(draw: st.DrawFn, name: str) -> Limit:
+    """A limit that is sometimes short, and sometimes passed already."""
+    count = draw(st.sampled_from((None, 0, 3, 8, 20)))
+    on = st.sampled_from((0, 1, 4, 30))
+    return Limit(name, count, draw(st.dictionaries(st.sampled_from((*NAMES, "*")), on, max_size=2)))
 
 
 @st.composite
@@ -111,6 +142,7 @@ def policies(draw: st.DrawFn, name: str) -> Policy:
         bounds=bounds,
         stay=Stay(draw(st.sampled_from(Rebalance)), draw(st.sampled_from((0.0, 600.0))), budget),
         replicas=draw(st.sampled_from((None,) * 9 + (5,))),
+        flavors=draw(st.sampled_from((FlavorOrder(),) * 4 + ORDERS)),
     )
 
 
@@ -124,6 +156,7 @@ def roles(draw: st.DrawFn, name: str) -> Role:
         amounts(draw(st.integers(0, 4)), draw(st.integers(0, 4)), gpu),
         flavors=draw(st.sampled_from((Constraint(),) * 5 + (sites("cloud"),))),
         tolerations=draw(st.sampled_from(((), (), (Toleration("dedicated", "Exists"),)))),
+        limits=draw(st.sampled_from((Resources(),) * 4 + (MATLAB, Resources.of({"matlab": 2, "database": 1})))),
     )
 
 
@@ -143,6 +176,7 @@ def workloads(draw: st.DrawFn, name: str) -> Workload:
         min_replicas=min(draw(st.sampled_from((1, 1, 1, 4))), max(1, total)),
         gang=draw(st.sampled_from(scopes)),
         clusters=draw(st.sampled_from((Constraint(),) * 5 + (sites("on-prem"),))),
+        duration_s=draw(st.sampled_from((None, None, 3600.0, 10.5))),
         needs=draw(st.sampled_from((frozenset({"container"}),) * 4 + (frozenset({"service"}),))),
     )
 
@@ -165,6 +199,7 @@ def holdings(draw: st.DrawFn, members: list[Cluster], served: list[Workload]) ->
                             unbound=draw(st.sampled_from((0, 0, 1, replicas))),
                             age_s=draw(st.sampled_from((0.0, 3600.0))),
                             moved=draw(st.sampled_from((0, 0, 1))),
+                            leaving=draw(st.sampled_from((0, 0, 0, 2))),
                         )
                     )
     return held
@@ -185,7 +220,27 @@ def restless(draw: st.DrawFn) -> Snapshot:
     budget = draw(st.sampled_from((None, MoveBudget(300_000))))
     stay = Stay(draw(st.sampled_from((Rebalance.PREFERRED, Rebalance.ALWAYS))), 0.0, budget)
     rule = replace(draw(policies("p")), stay=stay, match=Match(), require=Constraint(), replicas=None)
-    return Snapshot(10_000.0, tuple(members), tuple(served), tuple(held), (rule,))
+    planning = Planning(order=draw(st.sampled_from(("fifo", "fifo", "fair"))))
+    return Snapshot(10_000.0, tuple(members), tuple(served), tuple(held), (rule,), planning=planning)
+
+
+@st.composite
+def queues(draw: st.DrawFn, name: str) -> Queue:
+    """Half of them without any limit."""
+    limit = st.sampled_from((None, None, amounts(2, 100), amounts(6, 6)))
+    caps = st.sampled_from(({}, {}, {"*n": amounts(3)}, {"cern": amounts(2), "*a*": amounts(5)}))
+    bounded = draw(st.booleans())
+    return Queue(
+        name,
+        weight=draw(st.sampled_from((1, 3, 0))),
+        priority=draw(st.integers(0, 1)),
+        cohort=draw(st.sampled_from(("", "lhc"))) if bounded else "",
+        quota=draw(st.sampled_from((None, amounts(5, 20), amounts(10)))) if bounded else None,
+        borrowing_limit=draw(limit) if bounded else None,
+        lending_limit=draw(limit) if bounded else None,
+        cluster_quota=draw(caps) if bounded else {},
+        budget=draw(st.sampled_from((None, None, *BUDGETS))),
+    )
 
 
 @st.composite
@@ -210,10 +265,16 @@ def snapshots(draw: st.DrawFn, *, fresh: bool = False) -> Snapshot:
         workloads=tuple(served),
         holdings=() if fresh else tuple(draw(holdings(members, served))),
         policies=tuple(rules),
-        queues=(Queue("atlas", priority=draw(st.integers(0, 1))),),
-        planning=Planning(blocked_head=draw(st.sampled_from(("pass", "pass", "wait")))),
+        queues=(draw(queues("atlas")), *((draw(queues("cms")),) if draw(st.booleans()) else ())),
+        cohorts=(Cohort("lhc", quota=amounts(4, 8)),) if draw(st.integers(0, 3)) == 0 else (),
+        planning=Planning(
+            order=draw(st.sampled_from(("fifo", "fifo", "fair", "shortest"))),
+            blocked_head=draw(st.sampled_from(("pass", "pass", "wait"))),
+        ),
         clocks=tuple(clocks),
         exclusions=tuple(refused),
+        spent=(Spent("atlas", draw(st.sampled_from((Cost(), Cost(5_000, 100))))),),
+        limits=tuple(draw(limits(name)) for name in ("database", "matlab") if draw(st.booleans())),
     )
 
 

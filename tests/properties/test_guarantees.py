@@ -102,6 +102,7 @@ def shuffled(federation: Snapshot, random: Random) -> Snapshot:
         policies=mixed(federation.policies),
         clocks=mixed(federation.clocks),
         exclusions=mixed(federation.exclusions),
+        limits=mixed(federation.limits),
     )
 
 

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 
+from federator.engine import allowance, filling, planner, tiers
 from federator.engine import federation as laid_out
-from federator.engine import filling, planner, tiers
 from federator.engine.checks import violations
 from federator.engine.planner import plan
 from federator.model.plan import Move, Plan, Snapshot
-from federator.model.policy import Bounds, Policy, Rebalance, Stay, Tier
+from federator.model.policy import Bounds, Policy, Queue, Rebalance, Stay, Tier
 from federator.model.reasons import Reason, Verdict
 from federator.model.workload import Gang
-from tests.engine.build import cluster, snapshot, workload
+from tests.engine.build import amounts, cluster, snapshot, workload
 from tests.interpreted import interpreted
 
 
@@ -169,3 +169,35 @@ def test_a_planner_that_ignores_stay_is_seen(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(planner, "settle", restless)
     assert "w: 1 replicas leave a, 0 may" in violations(federation, plan(federation))
+
+
+BOUNDED = snapshot(
+    [cluster("a"), cluster("b")],
+    [workload("v", 3), workload("w", 9, queue="cms")],
+    held={("v", "a"): 1},
+    queues=[
+        Queue("default", cohort="lhc", quota=amounts(cpu=2), cluster_quota={"*": amounts(cpu=4)}),
+        Queue("cms", cohort="lhc", quota=amounts(cpu=3), borrowing_limit=amounts(cpu=1)),
+    ],
+)
+
+
+def test_a_planner_that_forgets_quotas_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert violations(BOUNDED, plan(BOUNDED)) == ()
+    monkeypatch.setattr(allowance.Allowance, "admit", lambda *_: None)
+    assert violations(BOUNDED, plan(BOUNDED)) == (
+        "lhc has 12000 cpu, its quota is 5000",
+        "cms has 9000 cpu, its quota 3000, and may borrow 1000",
+    )
+
+
+def test_a_planner_that_counts_nothing_against_quotas_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allowance.Allowance, "take", lambda *_: None)
+    assert "lhc has 7000 cpu, its quota is 5000" in violations(BOUNDED, plan(BOUNDED))
+
+
+def test_a_planner_that_lets_clusters_of_one_limit_have_it_each_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    federation = replace(BOUNDED, queues=(Queue("cms", cluster_quota={"*": amounts(cpu=4)}),))
+    assert violations(federation, plan(federation)) == ()
+    monkeypatch.setattr(allowance.Allowance, "within", lambda self, turn, fill: fill())
+    assert violations(federation, plan(federation)) == ("cms has 8000 cpu on *, its clusterQuota is 4000",)

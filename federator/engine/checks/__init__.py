@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from federator.engine.checks.answers import answered, gangs_whole, refusals_reasoned
+from federator.engine.checks.budgets import blamed_budgets_are_spent, budgets_kept
 from federator.engine.checks.capacity import within_capacity, within_limits
 from federator.engine.checks.facts import Facts
+from federator.engine.checks.limits import blamed_limits_are_reached, limits_kept
 from federator.engine.checks.moves import moves_legal
+from federator.engine.checks.quotas import within_cluster_quotas, within_quotas
 from federator.engine.checks.rules import hard_rules_kept, maxima_kept
 from federator.engine.checks.tiers import tiers_in_order
 from federator.model.plan import Plan, Snapshot
@@ -16,7 +19,13 @@ CHECKS = (
     hard_rules_kept,
     maxima_kept,
     within_limits,
+    within_quotas,
+    within_cluster_quotas,
     within_capacity,
+    limits_kept,
+    blamed_limits_are_reached,
+    budgets_kept,
+    blamed_budgets_are_spent,
     gangs_whole,
     tiers_in_order,
     moves_legal,

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from federator.engine.checks.budgets import more_by_budget
 from federator.engine.checks.facts import Facts, Key
+from federator.engine.checks.limits import more_by_limits
 from federator.engine.checks.packing import Item, Node, impossible
+from federator.engine.checks.quotas import cluster_quota_left
 from federator.model.cluster import Cluster
 from federator.model.resources import Resources
 from federator.model.workload import Role, Workload
@@ -79,6 +82,9 @@ def certain_room(facts: Facts, workload: Workload, role: Role, cluster: Cluster)
         for name, limit in (cluster.limits.items_ if cluster.limits is not None else ())
         if role.requests[name]
     ]
+    quota = cluster_quota_left(facts, workload.queue, cluster.name, role.requests)
+    limits += [] if quota is None else [quota]
+    limits += [more_by_limits(facts, workload, role, cluster.name), more_by_budget(facts, workload, role, cluster)]
     if cluster.flavors is None:
         return min(limits, default=2**40)
     untouched: Counter[int] = Counter()

@@ -35,6 +35,7 @@ class Facts:
         self.placed: Mapping[Key, int] = {(p.workload, p.role, p.cluster): p.replicas for p in plan.placements}
         self.held: dict[Key, int] = defaultdict(int)
         self.unbound: dict[Key, int] = defaultdict(int)
+        self.leaving: dict[Key, int] = defaultdict(int)
         self.movable: dict[Key, int] = defaultdict(int)
         self.moved: dict[tuple[str, str], int] = defaultdict(int)
         for holding in snapshot.holdings:
@@ -46,6 +47,7 @@ class Facts:
             self.moved[key[:2]] += holding.moved
             if cluster.health is not Health.LOST:
                 self.held[key] += holding.replicas
+                self.leaving[key] += holding.leaving
             if holding.age_s >= self.policies[holding.workload].stay.min_stay_s:
                 self.movable[key] += max(0, holding.replicas - holding.moved)
 
