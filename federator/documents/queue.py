@@ -12,6 +12,7 @@ from federator.documents.fields import (
     Duration,
     Glob,
     Name,
+    Number,
     Part,
     Priority,
     Quantities,
@@ -117,6 +118,19 @@ class CohortDocument(Envelope):
     """Its share and its quota."""
 
 
+class GangSearchPart(Part):
+    """The search for places for gangs that compete for the same clusters. It starts from what the order of service
+    gives, and no gang loses by it: what would have started starts, in no later tier."""
+
+    budget: Number = 0.05
+    """How much work one plan may put into it, counted in the solver's steps, so that the same federation always gives
+    the same plan: 0.1 is less than a second of one core. 0: no search."""
+    gangs: Annotated[int, Field(strict=True, ge=2, le=500)] = 48
+    """At most so many neighbours in the order of service are looked at together."""
+    clusters: Annotated[int, Field(strict=True, ge=1, le=1000)] = 12
+    """At most so many clusters of each tier are looked at for each of them: those with the least room to spare."""
+
+
 class PlanningSpec(Part):
     """What the daemon, `plan` and `simulate` all read."""
 
@@ -134,6 +148,8 @@ class PlanningSpec(Part):
     """The run time assumed where a workload does not tell."""
     max_reservations: Annotated[int, Field(strict=True, ge=1, le=1000)] = 10
     """Under `conservative`, for how many at most."""
+    gang_search: GangSearchPart = GangSearchPart()
+    """How hard to look for places for gangs that compete for the same clusters."""
 
 
 class PlanningDocument(Envelope):

@@ -20,6 +20,7 @@ from federator.model.policy import (
     Cohort,
     FlavorChoice,
     FlavorOrder,
+    GangSearch,
     Match,
     MoveBudget,
     Planning,
@@ -232,6 +233,7 @@ def to_planning(document: Document) -> Planning:
 
 def planning_of(spec: PlanningSpec) -> Planning:
     """The settings of planning, of a Planning document or a Scenario."""
+    search = GangSearch(spec.gang_search.budget, spec.gang_search.gangs, spec.gang_search.clusters)
     return Planning(
         order=spec.order,
         blocked_head=spec.blocked_head,
@@ -239,4 +241,5 @@ def planning_of(spec: PlanningSpec) -> Planning:
         outage_grace_s=spec.outage_grace,
         unknown_duration_s=spec.unknown_duration,
         max_reservations=spec.max_reservations,
+        gang_search=search,
     )

@@ -181,6 +181,7 @@ def placement_document(holding: Holding) -> Raw:
 
 def planning_document(planning: Planning, name: str = "default") -> Raw:
     """A Planning document."""
+    search = planning.gang_search
     spec = {
         "order": planning.order,
         "blockedHead": planning.blocked_head,
@@ -188,6 +189,7 @@ def planning_document(planning: Planning, name: str = "default") -> Raw:
         "outageGrace": format_duration(planning.outage_grace_s),
         "unknownDuration": format_duration(planning.unknown_duration_s),
         "maxReservations": planning.max_reservations,
+        "gangSearch": {"budget": search.budget, "gangs": search.gangs, "clusters": search.clusters},
     }
     return document_of("Planning", name, spec)
 

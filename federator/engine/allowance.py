@@ -124,6 +124,11 @@ class Allowance:
         self._named.take(turn, placed)
         self._budgets.take(turn, placed)
 
+    def give_back(self, turn: Turn, placed: Array) -> None:
+        """Undo what ``take`` counted for quotas; ``restore`` undoes the rest."""
+        if self._counting:
+            self._count(turn, placed, -1)
+
     def save(self) -> tuple[Saved, Left]:
         """What limits by name and budgets leave now, to go back to."""
         return self._named.save(), self._budgets.save()
@@ -136,16 +141,18 @@ class Allowance:
     def take(self, turn: Turn, placed: Array) -> None:
         """Count what the role has from now on. A move from one cluster to another counts once."""
         self.take_for_now(turn, placed)
-        if not self._counting:
-            return
+        if self._counting:
+            self._count(turn, placed, 1)
+
+    def _count(self, turn: Turn, placed: Array, sign: int) -> None:
         queue, requests = turn.workload.queue, turn.role.requests
         grown = max(0, total(placed) - total(turn.held))
         if grown:
-            self.quotas.take(queue, requests * grown)
+            (self.quotas.take if sign > 0 else self.quotas.give_back)(queue, requests * grown)
         for one in self._caps.get(queue, ()):
             more = total(np.maximum(placed - turn.held, 0)[one.members])
             if more:
-                one.cap.add(requests * more, 1)
+                one.cap.add(requests * more, sign)
 
 
 def _missing(turns: Sequence[Turn]) -> Resources:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 from copy import copy
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -79,6 +80,11 @@ class Federation:
 
     def _mask(self, holds: Callable[[Cluster], bool]) -> Mask:
         return np.array([holds(cluster) for cluster in self.clusters], dtype=bool)
+
+    @cached_property
+    def offer(self) -> Array:
+        """What the nodes of each cluster offer, those that could exist included, by cluster and resource."""
+        return self.nodes.offered(potential=True)
 
     def once(self, what: Hashable, ask: Callable[[], Array]) -> Array:
         """Numbers by cluster that do not change while a plan is made, asked once for each name of what they are."""

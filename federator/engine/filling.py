@@ -19,14 +19,16 @@ Times = NDArray[np.float64]
 
 TIER, TAKES, UNKNOWN, WORKING, WRITTEN, WEIGHT = 0, 1, 2, 3, 4, 5
 """Of a cluster: its tier, whether it takes such replicas, has unknown room, is working (counts in its tier's fill); the
-weight as it is written in the policy (negative: by a rule), and the one that counts (``BY_ROOM``: its room)."""
+weight as it is written in the policy (negative: by a rule), and the one that counts (or ``BY_ROOM``, ``BY_FIT``)."""
 HELD, FIRM, HOME, BOUND, MINIMUM, MAXIMUM = 6, 7, 8, 9, 10, 11
 """Of a cluster: what it holds of the role, what of that is firm, what may stay there; how many more quotas allow (0
 where the cluster reported that none fits); the bounds of the policy."""
 PLACED, USED, MORE, EXTRA = 12, 13, 14, 15
 """What comes of a cluster: the replicas there, the weight used (``UNWEIGHED``: its tier was not divided), and its room
 on nodes that exist and on those that could."""
-DESK = 16
+FIT = 16
+"""How well a cluster fits, where that counts in its weight (``engine/fit.py``)."""
+DESK = 17
 
 FIRST, LAST, RESOURCE, WHOLE, GOAL, AWAY = 0, 1, 2, 3, 4, 8
 """Of a tier: its first member and the one after its last; twice three columns, for nodes that exist and for all: the
@@ -42,6 +44,10 @@ the tiers before it have been full or away, where it must still wait for them (`
 TIMES = 4
 
 BY_ROOM = BY_RULE
+BY_FIT = BY_RULE - 1
+"""As a weight of a cluster: its room, and its room times how well it fits."""
+FIT_SCALE = 7
+"""Weights by fit are the product less so many bits."""
 UNWEIGHED = -1
 UNSAID = -1.0
 OPEN = -1.0
@@ -228,9 +234,12 @@ def _weights(members: Array, desk: Array, tiers: Array, place: int, wanted: int,
     """The weights of a tier's clusters, which can hold up to ``reach`` each."""
     weights = _column(members, desk, tiers, place, WEIGHT)
     for at in range(len(weights)):
-        if weights[at] == BY_ROOM:
-            unknown = desk[members[tiers[place, FIRST] + at], UNKNOWN]
-            weights[at] = min(min(reach[at], wanted) if unknown else reach[at], WEIGHT_MAX)
+        if weights[at] == BY_ROOM or weights[at] == BY_FIT:
+            line = desk[members[tiers[place, FIRST] + at]]
+            room = min(reach[at], wanted) if line[UNKNOWN] else reach[at]
+            if weights[at] == BY_FIT:
+                room = max(min(room, 1), room * line[FIT] >> FIT_SCALE)
+            weights[at] = min(room, WEIGHT_MAX)
     return weights
 
 

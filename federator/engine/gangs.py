@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,12 +11,13 @@ from federator.engine.arrays import Array, Mask
 from federator.engine.division import WEIGHT_MAX
 from federator.engine.federation import Federation
 from federator.engine.fill import below_fill, tier_fill
+from federator.engine.fit import fit
 from federator.engine.opening import Clocks, Passed, Wait, passed, wait_for
 from federator.engine.stay import loose_replicas, moves_left
 from federator.engine.tiers import Filling, since, unweighed
 from federator.engine.turn import Turn
 from federator.engine.weights import by_rule
-from federator.model.policy import Rebalance
+from federator.model.policy import FULL_PPM, Rebalance
 from federator.model.resources import Resources
 
 
@@ -40,12 +41,17 @@ def believed(held: Array, wanted: int) -> Array:
 
 @dataclass(slots=True, eq=False)
 class InOneCluster:
-    """Finds the cluster that holds a whole workload. ``turns`` are its roles, by heft."""
+    """Finds the cluster that holds a whole workload. ``turns`` are its roles, by heft.
+
+    ``hint`` is the cluster that comes first in its tier; nothing else of what is decided here changes by it.
+    """
 
     federation: Federation
     turns: list[Turn]
     clocks: Clocks
     outage_grace_s: float
+    hint: int | None = None
+    chosen: int | None = None
     waits: dict[int, Wait] = field(default_factory=dict)
     at_fill: set[int] = field(default_factory=set)
     full: list[int] = field(default_factory=list)
@@ -62,14 +68,14 @@ class InOneCluster:
         """What each role gets, in the order of ``turns``; the room is taken already."""
         holder = int(self.held.argmax()) if self.held.any() else None
         if self.total == 0:
-            chosen = None
+            self.chosen = None
         elif holder is None:
-            chosen = self._choose(len(self.first.rule.tiers))
+            self.chosen = self._choose(len(self.first.rule.tiers))
         elif self.federation.silent[holder]:
             return [self._filling(turn, believed(turn.held, turn.wanted)) for turn in self.turns]
         else:
-            chosen = self._keep_or_move(holder)
-        return [self._filling(turn, self._at(chosen, turn)) for turn in self.turns]
+            self.chosen = self._keep_or_move(holder)
+        return [self._filling(turn, self._at(self.chosen, turn)) for turn in self.turns]
 
     @property
     def first(self) -> Turn:
@@ -108,9 +114,21 @@ class InOneCluster:
 
     def _choose(self, tiers: int) -> int | None:
         """The first of so many tiers, and in it the best cluster, that can hold all; its room is taken."""
-        rule, before = self.first.rule, list[Passed]()
+        takers = self._takers()
+        for place in self._open_tiers(tiers, takers):
+            chosen = self._in_tier(place, takers, limited=True)
+            if chosen is not None:
+                return chosen
+        for place in sorted(self.at_fill) if not self.waits else ():
+            chosen = self._in_tier(place, takers, limited=False)
+            if chosen is not None:
+                return chosen
+        return None
+
+    def _open_tiers(self, tiers: int, takers: Mask) -> Iterator[int]:
+        """The places of those of so many tiers that are open. Asking for the next tells that this one was full."""
+        rule, before, suits = self.first.rule, list[Passed](), self._suits()
         self.waits, self.full, self.at_fill = {}, [], set()
-        suits, takers = self._suits(), self._takers()
         for place in range(tiers):
             wait = wait_for(rule.tiers[place], before, self.outage_grace_s) if not self.waits else None
             if self.waits:
@@ -118,19 +136,40 @@ class InOneCluster:
             if wait is not None:
                 self.waits[place] = wait
                 continue
+            yield place
             at = rule.members[place]
-            chosen = self._in_tier(place, takers, limited=True)
-            if chosen is not None:
-                return chosen
             if takers[at].any():
                 self.full.append(place)
             full_since = since(self.clocks, self.federation, self.first, place)
             before.append(passed(self.federation, suits, at, bool(takers[at].any()), full_since))
-        for place in sorted(self.at_fill) if not self.waits else ():
-            chosen = self._in_tier(place, takers, limited=False)
-            if chosen is not None:
-                return chosen
-        return None
+
+    def prospects(self) -> dict[int, int]:
+        """The clusters on which each role alone would find its room now, with the place of the cluster's tier.
+
+        Only those of tiers that are open once the tiers before them are full.
+        """
+        takers = self._takers()
+        could = takers & (self.fits >= self.total)
+        return {
+            one: place
+            for place in self._open_tiers(len(self.first.rule.tiers), takers)
+            for one in self.first.rule.members[place].tolist()
+            if could[one]
+        }
+
+    def allowance(self, place: int) -> tuple[str, int] | None:
+        """How much of which resource may still be taken in a tier before it takes this workload no more.
+
+        None where its fill does not bound it.
+        """
+        rule, asked = self.first.rule, self.asked()
+        ppm = rule.tiers[place].fill_to_ppm
+        potential = any(turn.room.extra[rule.members[place]].any() for turn in self.turns)
+        fill = tier_fill(self.federation, rule, place, asked, potential=potential) if ppm < FULL_PPM else None
+        if fill is None:
+            return None
+        but_the_last = asked - self.turns[-1].role.requests
+        return fill.resource, (ppm * fill.allocatable - 1) // FULL_PPM - fill.used - but_the_last[fill.resource]
 
     def _suits(self) -> Mask:
         suits: Mask = np.logical_and.reduce([turn.eligibility.suits for turn in self.turns])
@@ -152,18 +191,19 @@ class InOneCluster:
                 self.at_fill.add(place)
                 continue
             weights = self._weights(place, potential)
-            ranked = at[np.lexsort((at, -weights))]
+            ranked = at[np.lexsort((at, -weights, at != (-1 if self.hint is None else self.hint)))]
             for one in ranked.tolist():
                 if takers[one] and self._bind(one, potential):
                     return int(one)
         return None
 
     def _below_fill(self, place: int, potential: bool) -> bool:
-        asked = self._asked()
+        asked = self.asked()
         fill = tier_fill(self.federation, self.first.rule, place, asked, potential=potential)
         return below_fill(fill, self.first.rule.tiers[place].fill_to_ppm, asked - self.turns[-1].role.requests)
 
-    def _asked(self) -> Resources:
+    def asked(self) -> Resources:
+        """What all of it asks for."""
         return sum((turn.role.requests * turn.wanted for turn in self.turns), Resources())
 
     def _weights(self, place: int, potential: bool) -> Array:
@@ -179,6 +219,8 @@ class InOneCluster:
         if weight_by == "room":
             room: Array = np.minimum.reduce([*reach, np.full_like(reach[0], WEIGHT_MAX)])[at]
             return room
+        if weight_by == "fit":
+            return fit(self.federation, self.asked(), np.zeros_like(self.held))[at]
         asked = [(turn.role.requests, turn.eligibility.shape, turn.wanted) for turn in self.turns]
         return by_rule(self.federation, weight_by, self.first.workload, asked, at)
 

@@ -16,6 +16,7 @@ from federator.engine.fill import dominant
 from federator.engine.filling import (
     AWAY,
     AWAY_S,
+    BY_FIT,
     DESK,
     FIRST,
     LAST,
@@ -51,6 +52,8 @@ class Kind:
     desk: Array
     tiers: Array
     times: Times
+    by_fit: bool
+    """Whether any weight is by fit."""
 
 
 class Kinds:
@@ -74,7 +77,7 @@ class Kinds:
         found = self._asking.get(id(rule))
         if found is None:
             by = (tier.weight_by for tier in rule.tiers)
-            found = self._asking[id(rule)] = tuple(one for one in by if one not in ("room", *COSTS))
+            found = self._asking[id(rule)] = tuple(one for one in by if one not in ("room", "fit", *COSTS))
         return found
 
 
@@ -84,6 +87,7 @@ def _lay_out(federation: Federation, workload: Workload, rule: Rule, eligibility
     desk[:, UNKNOWN], desk[:, WORKING] = federation.unknown, federation.working
     desk[:, WEIGHT] = _weights(federation, workload, rule, eligibility)
     desk[:, USED] = UNWEIGHED
+    by_fit = bool((desk[:, WEIGHT] == BY_FIT).any())
     ends = list(accumulate(map(len, rule.members)))
     tiers = np.zeros((len(rule.tiers), TIERS), dtype=np.int64)
     times = np.zeros((len(rule.tiers), TIMES))
@@ -95,16 +99,17 @@ def _lay_out(federation: Federation, workload: Workload, rule: Rule, eligibility
         times[place, OPEN_AFTER] = UNSAID if tier.open_after_s is None else tier.open_after_s
         if standing is not None:
             tiers[place, AWAY], times[place, AWAY_S] = 2 if standing.lost else 1, standing.for_s
-    return Kind(np.concatenate([*rule.members, np.zeros(0, dtype=np.int64)]), desk, tiers, times)
+    return Kind(np.concatenate([*rule.members, np.zeros(0, dtype=np.int64)]), desk, tiers, times, by_fit)
 
 
 def _weights(federation: Federation, workload: Workload, rule: Rule, eligibility: Eligibility) -> Array:
-    """The weights by cluster; ``BY_ROOM``, which is what ``BY_RULE`` says by default, where they are the room."""
+    """The weights by cluster; ``BY_ROOM`` (what ``BY_RULE`` is) and ``BY_FIT`` where they depend on what is free."""
     weights, asked = rule.weights, [(eligibility.requests, eligibility.shape, 1)]
     for tier, at in zip(rule.tiers, rule.members, strict=True):
         if tier.weight_by != "room" and len(at) and weights[at[0]] == BY_RULE:
             weights = weights.copy() if weights is rule.weights else weights
-            weights[at] = by_rule(federation, tier.weight_by, workload, asked, at)
+            by = tier.weight_by
+            weights[at] = BY_FIT if by == "fit" else by_rule(federation, by, workload, asked, at)
     return weights
 
 

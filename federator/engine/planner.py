@@ -15,6 +15,7 @@ import numpy as np
 
 from federator.engine.allowance import Allowance
 from federator.engine.arrays import Array, total
+from federator.engine.contest import Contests, is_whole
 from federator.engine.explain import explanation
 from federator.engine.fair_service import FairService
 from federator.engine.feasibility import Eligibility
@@ -75,6 +76,7 @@ class _Planner:
         self.fair = (
             FairService(snapshot, self.federation, self.allowance, self.queue) if self.planning.order == FAIR else None
         )
+        self.contests = Contests(snapshot, self.federation, self.allowance, self._in_one_cluster)
 
         backfills = self.planning.backfilling != "none"
         self.reserving = Reserving(snapshot, self.federation, self.clocks, self._place_then) if backfills else None
@@ -87,7 +89,7 @@ class _Planner:
         if self.fair is not None:
             self.fair.run(self)
         else:
-            for workload in self.queue:
+            for workload in self.contests.in_turn(self.queue, self.blocked_heads):
                 self.serve(workload)
         answer = self.answer
         queues, cohorts = when_read(self.snapshot)
@@ -190,9 +192,9 @@ class _Planner:
         if refused is not None:
             return [Outcome(turn, self._absent(turn), refused, bound=True) for turn in turns]
         self.allowance.keep_out(turns)
-        if workload.gang is None or workload.gang.scope == "cluster":
-            return self._place_in_one_cluster(turns)
-        return self._place_gang(turns, workload.gang.label if workload.gang.scope == "label" else "")
+        if is_whole(workload):
+            return self._place_in_one_cluster(self._search(turns, self.contests.hints.get(workload.name)))
+        return self._place_gang(turns, workload.gang.label if workload.gang and workload.gang.scope == "label" else "")
 
     def _place_or_repeat(self, turn: Turn) -> list[Outcome]:
         """The outcome of the only role; none where its refusal is that of one before it, and is recorded already."""
@@ -259,13 +261,24 @@ class _Planner:
         head = {"head": self.blocked_heads[queue], "queue": queue}
         return Outcome(turn, filling, Verdict(Reason.BEHIND_BLOCKED_HEAD, head))
 
-    def _place_in_one_cluster(self, turns: list[Turn]) -> list[Outcome]:
-        search = InOneCluster(self.federation, turns, self.clocks, self.planning.outage_grace_s)
+    def _in_one_cluster(self, workload: Workload, hint: int | None) -> InOneCluster | None:
+        """The search for the one cluster of a whole workload as things stand now; None where it may not start."""
+        rule = self.federation.governing.rule(workload)
+        turns = [self._turn(workload, role, rule).look_everywhere() for role in workload.roles]
+        if self.allowance.refuses(turns) is not None:
+            return None
+        self.allowance.keep_out(turns)
+        return self._search(by_heft(self.federation, turns), hint)
+
+    def _search(self, turns: list[Turn], hint: int | None) -> InOneCluster:
+        return InOneCluster(self.federation, turns, self.clocks, self.planning.outage_grace_s, hint)
+
+    def _place_in_one_cluster(self, search: InOneCluster) -> list[Outcome]:
         fillings = search.place()
         verdict = Verdict(Reason.GANG_DOES_NOT_FIT, {"needed": search.total})
         return [
             Outcome(turn, filling, verdict, search.fits, together=search.total, bound=True)
-            for turn, filling in zip(turns, fillings, strict=True)
+            for turn, filling in zip(search.turns, fillings, strict=True)
         ]
 
     def _place_gang(self, turns: list[Turn], label: str) -> list[Outcome]:

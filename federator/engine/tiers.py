@@ -12,8 +12,10 @@ from federator.engine.division import REPLICAS_MAX, WEIGHT_MAX, divide
 from federator.engine.federation import Federation
 from federator.engine.filling import (
     AT_FILL,
-    BY_ROOM,
+    BY_FIT,
     FIRM,
+    FIT,
+    FIT_SCALE,
     FULL,
     FULL_S,
     HOME,
@@ -114,7 +116,9 @@ def tier_weights(federation: Federation, turn: Turn, place: int, wanted: int, re
     at = turn.rule.members[place]
     weights = turn.desk[at, WEIGHT]
     room = np.where(federation.unknown[at], np.minimum(reach, wanted), reach) if federation.any_unknown else reach
-    return np.where(weights == BY_ROOM, np.minimum(room, WEIGHT_MAX), weights)
+    fits = np.maximum(np.minimum(room, 1), room * turn.desk[at, FIT] >> FIT_SCALE)
+    by_rule = np.minimum(np.where(weights == BY_FIT, fits, room), WEIGHT_MAX)
+    return np.where(weights < 0, by_rule, weights)
 
 
 def _scale_in(turn: Turn, firm: Array, home: Array) -> Filling:

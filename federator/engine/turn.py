@@ -10,7 +10,8 @@ import numpy as np
 from federator.engine.arrays import Array, Mask
 from federator.engine.feasibility import Eligibility
 from federator.engine.federation import Federation
-from federator.engine.filling import BOUND, EXTRA, HELD, LOOKED, MAXIMUM, MINIMUM, MORE, TAKES, Times, look
+from federator.engine.filling import BOUND, EXTRA, FIT, HELD, LOOKED, MAXIMUM, MINIMUM, MORE, TAKES, Times, look
+from federator.engine.fit import fit
 from federator.engine.governing import Rule
 from federator.engine.kinds import Kind
 from federator.engine.limit_left import LimitLeft
@@ -87,6 +88,8 @@ class Turn:
         desk = self.desk
         desk[:, HELD], desk[:, MINIMUM], desk[:, MAXIMUM] = self.held, self.minima, self.maxima
         desk[:, BOUND] = federation.unbounded if limited is None else limited
+        if self.kind.by_fit:
+            desk[:, FIT] = fit(federation, self.role.requests, self.held)
         if reported:
             desk[list(reported), BOUND] = 0
         promises = federation.promises

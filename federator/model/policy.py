@@ -63,7 +63,7 @@ class Tier:
     fill_to_ppm: int = FULL_PPM
     weights: Mapping[str, int] | None = None
     weight_by: str = "room"
-    """``room``, ``price``, ``carbon``, or a CEL expression that gives an integer."""
+    """``room``, ``fit``, ``price``, ``carbon``, or a CEL expression that gives an integer."""
     open_after_s: float | None = None
 
 
@@ -180,6 +180,19 @@ class QueueUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class GangSearch:
+    """How hard to look for places for gangs that compete for the same clusters.
+
+    ``budget`` is in CP-SAT's deterministic time, for one plan; 0: in order of service only. At most ``gangs``
+    neighbours are looked at together, each on at most ``clusters`` clusters of each tier.
+    """
+
+    budget: float = 0.05
+    gangs: int = 48
+    clusters: int = 12
+
+
+@dataclass(frozen=True, slots=True)
 class Planning:
     """What the daemon, ``plan`` and ``simulate`` all read.
 
@@ -192,6 +205,7 @@ class Planning:
     outage_grace_s: float = 300.0
     unknown_duration_s: float = 86400.0
     max_reservations: int = 10
+    gang_search: GangSearch = GangSearch()
 
 
 OVERRUN_S = 1.0
