@@ -83,6 +83,7 @@ def explanation_document(explanation: Explanation) -> dict[str, Any]:
         "expected_start_s": explanation.expected_start_s,
         "clusters": [_share_document(share, several) for share in explanation.shares],
         "flavors": [_flavor_document(share, several) for share in explanation.flavors],
+        "smallest": explanation.smallest,
         "cures": list(explanation.cures),
         "queue": explanation.queue.name,
         "queuePosition": explanation.queue_position,

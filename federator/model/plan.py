@@ -203,7 +203,8 @@ class FlavorShare:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a workload is where it is. ``cures`` are changes, in words, any of which would let it start (more)."""
+    """Why a workload is where it is. ``cures`` are changes, in words, any of which would let it start (more), the
+    smallest first."""
 
     workload: str
     policy: str
@@ -219,6 +220,11 @@ class Explanation:
     queue: QueueShare = QueueShare("")
     queue_position: int = 0
     """Place among those of its queue, counted from 1."""
+
+    @property
+    def smallest(self) -> str:
+        """The smallest changes that would let it start, in words: the first, or else the next; empty for none."""
+        return ", or ".join(self.cures[:2])
 
 
 @dataclass(frozen=True, slots=True)
