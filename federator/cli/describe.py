@@ -39,6 +39,8 @@ def explain(found: Json) -> None:
         say(str(found["message"]))
     if found.get("position"):
         say(f"It is number {found['position']} in the order of service.")
+    if found.get("expected_start_s"):
+        say(f"It is expected to start in {found['expected_start_s']:.0f} s: room is reserved for it.")
     if found.get("queue"):
         say(_in_its_queue(found))
     shares = found.get("clusters") or ()
