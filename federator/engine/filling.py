@@ -13,6 +13,7 @@ from federator.engine.arrays import UNLIMITED, Array
 from federator.engine.compiled import compiled
 from federator.engine.division import WEIGHT_MAX, divided
 from federator.engine.governing import BY_RULE
+from federator.engine.nearness import weighed_down
 from federator.engine.rows import count_rooms
 
 Times = NDArray[np.float64]
@@ -26,7 +27,9 @@ where the cluster reported that none fits); the bounds of the policy."""
 PLACED, USED, MORE, EXTRA = 12, 13, 14, 15
 """What comes of a cluster: the replicas there, the weight used (``UNWEIGHED``: its tier was not divided), and its room
 on nodes that exist and on those that could."""
-DESK = 16
+NEAR = 16
+"""Of a cluster: how near to the workload's data it is (see ``engine/nearness.py``)."""
+DESK = 17
 
 FIRST, LAST, RESOURCE, WHOLE, GOAL, AWAY = 0, 1, 2, 3, 4, 8
 """Of a tier: its first member and the one after its last; twice three columns, for nodes that exist and for all: the
@@ -231,6 +234,8 @@ def _weights(members: Array, desk: Array, tiers: Array, place: int, wanted: int,
         if weights[at] == BY_ROOM:
             unknown = desk[members[tiers[place, FIRST] + at], UNKNOWN]
             weights[at] = min(min(reach[at], wanted) if unknown else reach[at], WEIGHT_MAX)
+    if len(weights) and desk[members[tiers[place, FIRST]], WRITTEN] == BY_RULE:
+        weights = weighed_down(weights, _column(members, desk, tiers, place, NEAR))
     return weights
 
 

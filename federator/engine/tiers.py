@@ -17,6 +17,7 @@ from federator.engine.filling import (
     FULL,
     FULL_S,
     HOME,
+    NEAR,
     OPEN,
     PLACED,
     UNWEIGHED,
@@ -25,7 +26,8 @@ from federator.engine.filling import (
     WEIGHT,
     fill_tiers,
 )  # fmt: skip
-from federator.engine.governing import NO_TIER
+from federator.engine.governing import BY_RULE, NO_TIER
+from federator.engine.nearness import weighed_down
 from federator.engine.opening import Clocks, Wait
 from federator.engine.turn import Turn
 from federator.model.plan import shape_key
@@ -114,7 +116,8 @@ def tier_weights(federation: Federation, turn: Turn, place: int, wanted: int, re
     at = turn.rule.members[place]
     weights = turn.desk[at, WEIGHT]
     room = np.where(federation.unknown[at], np.minimum(reach, wanted), reach) if federation.any_unknown else reach
-    return np.where(weights == BY_ROOM, np.minimum(room, WEIGHT_MAX), weights)
+    weights = np.where(weights == BY_ROOM, np.minimum(room, WEIGHT_MAX), weights)
+    return weighed_down(weights, turn.desk[at, NEAR]) if len(at) and turn.rule.weights[at[0]] == BY_RULE else weights
 
 
 def _scale_in(turn: Turn, firm: Array, home: Array) -> Filling:
