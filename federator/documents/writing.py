@@ -188,6 +188,7 @@ def planning_document(planning: Planning, name: str = "default") -> Raw:
         "backfilling": planning.backfilling,
         "outageGrace": format_duration(planning.outage_grace_s),
         "unknownDuration": format_duration(planning.unknown_duration_s),
+        "maxReservations": planning.max_reservations,
     }
     return document_of("Planning", name, spec)
 

@@ -80,6 +80,7 @@ def explanation_document(explanation: Explanation) -> dict[str, Any]:
         "policy": explanation.policy,
         "source": explanation.policy_source,
         "position": explanation.position,
+        "expected_start_s": explanation.expected_start_s,
         "clusters": [_share_document(share, several) for share in explanation.shares],
         "flavors": [_flavor_document(share, several) for share in explanation.flavors],
         "smallest": explanation.smallest,

@@ -150,6 +150,7 @@ CURES: Mapping[Reason, Ask] = {
     Reason.NO_WEIGHT: _words("a weight for {cluster} in policy {policy}"),
     Reason.TIER_NOT_OPEN: _open_tier,
     Reason.TIER_FULL: _words("a fillTo above {fill} for tier {tier}"),
+    Reason.RESERVED_FOR_ANOTHER: _words("a duration of at most {at_s} s, or {workload} starts"),
     Reason.BEHIND_BLOCKED_HEAD: _words("{head} starts, or blockedHead: pass"),
 }
 """What would change each verdict; a verdict that is not here has no cure that an operator could apply."""

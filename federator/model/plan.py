@@ -34,6 +34,9 @@ class Holding:
     moved: int = 0
     leaving: int = 0
     """Replicas beyond ``replicas`` that are being removed there and still use their nodes."""
+    waves: tuple[tuple[float, int], ...] = ()
+    """For how long how many of them have been there (seconds, replicas), where that is told; else all are taken to be
+    as young as the youngest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,7 @@ class Preemption:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Room kept for a large workload, from ``at_s`` seconds after the snapshot."""
+    """Room kept for a large workload, from ``at_s`` seconds after the snapshot; one for each of its clusters."""
 
     workload: str
     cluster: str
@@ -160,25 +163,6 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class FlavorShare:
-    """What the planner saw of one flavor of a cluster for a role.
-
-    ``rank`` counts from 1: flavors of a lower rank are used first; None where it may not be used (``verdict`` says
-    why). ``room`` is how many more replicas fit on its nodes that exist, ``extra`` on those that an autoscaler could
-    add; ``price`` what one costs there for an hour.
-    """
-
-    role: str
-    cluster: str
-    flavor: str
-    rank: int | None
-    room: int
-    extra: int
-    price: float
-    verdict: Verdict | None
-
-
-@dataclass(frozen=True, slots=True)
 class QueueShare:
     """What a queue or cohort has and may have, at the snapshot. Shares are parts of the federation, 0 to 1.
 
@@ -203,6 +187,25 @@ class QueueShare:
 
 
 @dataclass(frozen=True, slots=True)
+class FlavorShare:
+    """What the planner saw of one flavor of a cluster for a role.
+
+    ``rank`` counts from 1: flavors of a lower rank are used first; None where it may not be used (``verdict`` says
+    why). ``room`` is how many more replicas fit on its nodes that exist, ``extra`` on those that an autoscaler could
+    add; ``price`` what one costs there for an hour.
+    """
+
+    role: str
+    cluster: str
+    flavor: str
+    rank: int | None
+    room: int
+    extra: int
+    price: float
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Why a workload is where it is. ``cures`` are changes, in words, any of which would let it start (more), the
     smallest first."""
@@ -215,6 +218,9 @@ class Explanation:
     shares: tuple[Share, ...]
     flavors: tuple[FlavorShare, ...] = ()
     cures: tuple[str, ...] = ()
+    expected_start_s: float | None = None
+    """In how many seconds it is expected to start; None where that is not known (or where nobody asks: without
+    backfilling)."""
     queue: QueueShare = QueueShare("")
     queue_position: int = 0
     """Place among those of its queue, counted from 1."""

@@ -45,6 +45,7 @@ def test_cerns_own_preference_lands_six_and_three() -> None:
         "policy": "jupyterhub",
         "source": "policies/jupyterhub.yaml:3",
         "position": 1,
+        "expected_start_s": None,
         "clusters": [
             {"cluster": "cern", "tier": "all", "room": 80, "weight": 100, "min": 2, "max": 6, **nothing_yet}
             | {"share": 7.5, "replicas": 6},
