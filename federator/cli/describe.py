@@ -60,6 +60,10 @@ def explain(found: Json) -> None:
         ]
         say("")
         table([*headings, "WHY NOT MORE"], [_share(one, roles) for one in shares])
+    if lacking := [one for one in shares if one.get("lacks")]:
+        say("\nData that is not there:")
+        rows = [[one["cluster"], amount("memory", float(one["lacks"])), one["nearness"]] for one in lacking]
+        table(["CLUSTER", "LACKS", "WEIGHT TIMES"], rows)
     if flavors := found.get("flavors") or ():
         roles = any(one.get("role") for one in flavors)
         say("\nWhich nodes it uses first:")

@@ -127,6 +127,7 @@ def to_policy(document: Document) -> Policy:
         stay=_stay(spec.stay),
         preempt=spec.preempt,
         flavors=FlavorOrder(tuple(map(_choice, spec.flavors.order)), spec.flavors.by == "price"),
+        half_weight_bytes=spec.data.half_weight if spec.data else None,
         source=str(document.source),
     )
 

@@ -115,6 +115,8 @@ class Policy:
     preempt: str = "backfill"
     replicas: int | None = None
     flavors: FlavorOrder = FlavorOrder()
+    half_weight_bytes: int | None = None
+    """A cluster that lacks so much of a workload's inputs weighs half; None: inputs do not count."""
     source: str = ""
     """The file and line it came from, for people."""
 
