@@ -138,3 +138,24 @@ def test_the_solver_is_loaded_only_where_gangs_compete() -> None:
         "assert 'ortools' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_quota_of_the_queue_counts_in_the_trial() -> None:
+    """Both fit, but the queue may have ten cores: the second waits, and the first goes where it would anyhow."""
+    queues = (Queue("default", quota=amounts(10)),)
+    gangs = [gang("small", 4, 1), gang("large", 8, 2)]
+    assert homes(snapshot([cores("a", 8), cores("b", 4)], gangs, queues=queues)) == {"small": "a"}
+
+
+def test_what_a_trial_counted_for_quotas_is_given_back() -> None:
+    """Twelve cores are just enough for both; a trial that kept what it took would leave nothing for the turn."""
+    queues = (Queue("default", quota=amounts(12), cluster_quota={"*": amounts(12)}),)
+    gangs = [gang("small", 4, 1), gang("large", 8, 2)]
+    assert homes(snapshot([cores("a", 8), cores("b", 4)], gangs, queues=queues)) == {"small": "b", "large": "a"}
+
+
+def test_the_fair_order_is_left_alone() -> None:
+    federation = snapshot(
+        [cores("a", 8), cores("b", 4)], [gang("small", 4, 1), gang("large", 8, 2)], planning=Planning(order="fair")
+    )
+    assert homes(federation) == {"small": "a"}
