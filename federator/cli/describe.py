@@ -63,9 +63,11 @@ def explain(found: Json) -> None:
         say("\nWhich nodes it uses first:")
         headings = ["CLUSTER", *(["ROLE"] if roles else []), "FLAVOR", "RANK", "FITS", "COULD FIT", "PRICE/H"]
         table([*headings, "WHY NOT"], [_flavor(one, roles) for one in flavors])
+    cures = list(found.get("cures") or ())
     for title, lines in (
         ("What the clusters say of its replicas:", [_note(note) for note in found.get("notes") or ()]),
-        ("Any of these would let it start (more):", list(found.get("cures") or ())),
+        ("The smallest change that would let it start (more):", [found.get("smallest")] if len(cures) > 1 else []),
+        ("Any of these would let it start (more):", cures),
     ):
         if lines:
             say(f"\n{title}")

@@ -34,9 +34,11 @@ from federator.documents import (
     to_policy,
     to_queue,
     to_snapshot,
+    to_spent,
     with_usage,
     workload_document,
 )
+from federator.model.budget import Spent
 from federator.model.limits import Limit
 from federator.model.plan import Snapshot
 from federator.model.policy import Cohort, Planning, Policy, Queue
@@ -73,6 +75,7 @@ class ObjectSet:
     queues: tuple[Queue, ...]
     cohorts: tuple[Cohort, ...]
     limits: tuple[Limit, ...]
+    spent: tuple[Spent, ...]
     planning: Planning
     workloads: tuple[Document, ...]
     """Workloads found among the files: handed in once, as by a user."""
@@ -198,6 +201,7 @@ class Registry:
             ),
             queues=tuple(to_queue(d) for d in (*files.queues, *api.queues)),
             cohorts=tuple(to_cohort(d) for d in (*files.cohorts, *api.cohorts)),
+            spent=tuple(filter(None, map(to_spent, (*files.queues, *api.queues)))),
             limits=tuple(to_limit(d) for d in (*files.limits, *api.limits)),
             planning=to_planning(planning[0]) if planning else Planning(),
             workloads=files.workloads,
@@ -210,7 +214,7 @@ class Registry:
         for warning in objects.warnings:
             LOG.warning("document", warning=warning)
         state.policies, state.queues, state.planning = objects.policies, objects.queues, objects.planning
-        state.cohorts, state.limits = objects.cohorts, objects.limits
+        state.cohorts, state.limits, state.spent = objects.cohorts, objects.limits, objects.spent
         state.file_objects = dict(objects.from_files)
         for document in objects.clusters:
             self._adopt_cluster(document, f"{document.source.file}:{document.source.line}")
@@ -271,8 +275,9 @@ def imagine(now: Snapshot, objects: Sequence[Mapping[str, Any]]) -> Snapshot:
         policies=_over(now.policies, extra.policies),
         queues=_over(now.queues, extra.queues),
         cohorts=_over(now.cohorts, extra.cohorts),
-        usage=tuple({one.queue: one for one in (*now.usage, *extra.usage)}.values()),
         limits=_over(now.limits, extra.limits),
+        spent=tuple({one.queue: one for one in (*now.spent, *extra.spent)}.values()),
+        usage=tuple({one.queue: one for one in (*now.usage, *extra.usage)}.values()),
         holdings=(*now.holdings, *extra.holdings),
     )
 

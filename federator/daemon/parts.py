@@ -26,6 +26,8 @@ class Held:
     """When the youngest of its intents was made."""
     moves: tuple[tuple[float, str, int], ...] = ()
     """(when, by which policy, how many) replicas were moved there."""
+    waves: tuple[tuple[float, int], ...] = ()
+    """(when, how many) replicas were sent there, where that was at several times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,7 @@ def _held(state: State, live: Live) -> Iterator[Held]:
             unbound=sum(_unbound(intent, observed(intent.id)) for intent in intents),
             youngest_s=max(intent.created_s for intent in intents),
             moves=tuple(sorted((i.created_s, i.policy, len(i.live)) for i in intents if i.moved)),
+            waves=tuple(sorted((i.created_s, len(i.live)) for i in intents)) if len(intents) > 1 else (),
         )
         yield from _by_role(live, held) if role == WHOLE else (held,)
 
@@ -145,7 +148,7 @@ def _by_role(live: Live, held: Held) -> Iterator[Held]:
     for role in live.spec.workload.roles:
         part = min(unbound, role.replicas)
         unbound -= part
-        yield replace(held, role=role.name, replicas=role.replicas, unbound=part)
+        yield replace(held, role=role.name, replicas=role.replicas, unbound=part, waves=())
 
 
 def as_holding(held: Held, at_s: float, periods: Mapping[str, float]) -> Holding:
@@ -158,4 +161,5 @@ def as_holding(held: Held, at_s: float, periods: Mapping[str, float]) -> Holding
         held.unbound,
         at_s - held.youngest_s,
         sum(count for since_s, policy, count in held.moves if at_s - since_s < periods.get(policy, 0.0)),
+        waves=tuple((at_s - since_s, count) for since_s, count in held.waves),
     )

@@ -17,6 +17,7 @@ from typing import TypeVar
 from federator.daemon.parts import NOTHING, Held, Part, as_holding, part_of
 from federator.daemon.state import Member, State
 from federator.daemon.timing import Turns
+from federator.model.budget import Spent
 from federator.model.cluster import Cluster, Health
 from federator.model.intent import Observation, ObservedIntent
 from federator.model.limits import Limit
@@ -40,6 +41,7 @@ class Picture:
     queues: tuple[Queue, ...]
     cohorts: tuple[Cohort, ...]
     limits: tuple[Limit, ...]
+    spent: tuple[Spent, ...]
     planning: Planning
     clocks: tuple[tuple[tuple[str, str, str], float], ...]
     exclusions: tuple[tuple[tuple[str, str], str], ...]
@@ -56,6 +58,7 @@ class Picture:
             queues=self.queues,
             cohorts=self.cohorts,
             limits=self.limits,
+            spent=self.spent,
             planning=self.planning,
             clocks=tuple(TierClock(*key, since_s) for key, since_s in sorted(self.clocks)),
             exclusions=tuple(Exclusion(*key, detail) for key, detail in sorted(self.exclusions)),
@@ -99,6 +102,7 @@ class Snapshots:
             queues=state.queues,
             cohorts=state.cohorts,
             limits=state.limits,
+            spent=state.spent,
             planning=state.planning,
             clocks=tuple(state.clocks.items()),
             exclusions=tuple(state.exclusions.items()),

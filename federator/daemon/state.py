@@ -14,6 +14,7 @@ from typing import Any
 
 from federator.daemon.draft import Draft
 from federator.documents import WorkloadSpec
+from federator.model.budget import Spent
 from federator.model.cluster import Cluster, Health, Unschedulable
 from federator.model.indexset import IndexSet
 from federator.model.intent import WHOLE, Intent, IntentState, Observation, ObservedIntent
@@ -115,6 +116,8 @@ class State:
         self.queues: tuple[Queue, ...] = ()
         self.cohorts: tuple[Cohort, ...] = ()
         self.limits: tuple[Limit, ...] = ()
+        self.spent: tuple[Spent, ...] = ()
+        """What queues have spent of their budgets, as their documents say."""
         self.planning = Planning()
         self.objects: dict[tuple[str, str], StoredObject] = {}
         self.file_objects: dict[tuple[str, str], tuple[Mapping[str, Any], str]] = {}

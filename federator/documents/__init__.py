@@ -19,7 +19,7 @@ from federator.documents.problems import DocumentErrors, Problem, did_you_mean
 from federator.documents.reading import read_files, read_objects, read_text
 from federator.documents.schema import json_schema
 from federator.documents.stored import stamped, to_workload, workload_spec
-from federator.documents.translate import to_cluster, to_cohort, to_planning, to_policy, to_queue, to_usage
+from federator.documents.translate import to_cluster, to_cohort, to_planning, to_policy, to_queue, to_spent, to_usage
 from federator.documents.workloads import WorkloadSpec
 from federator.documents.writing import (
     canonical,
@@ -69,6 +69,7 @@ __all__ = [
     "to_policy",
     "to_queue",
     "to_snapshot",
+    "to_spent",
     "to_usage",
     "to_workload",
     "with_usage",

@@ -70,10 +70,15 @@ def _holdings(documents: tuple[Document, ...], workloads: tuple[Workload, ...]) 
         age_s = min(spec.age, other.age_s) if other else spec.age
         unbound = (spec.replicas if spec.unbound is None else spec.unbound) + (other.unbound if other else 0)
         moved = spec.moved + (other.moved if other else 0)
-        found[key] = Holding(*key, replicas=replicas, unbound=unbound, age_s=age_s, moved=moved)
+        waves = tuple(sorted((*_waves(other), (spec.age, spec.replicas)))) if other else ()
+        found[key] = Holding(*key, replicas=replicas, unbound=unbound, age_s=age_s, moved=moved, waves=waves)
     if problems:
         raise DocumentErrors(problems)
     return tuple(found[key] for key in sorted(found) if found[key].replicas)
+
+
+def _waves(holding: Holding) -> tuple[tuple[float, int], ...]:
+    return holding.waves or ((holding.age_s, holding.replicas),)
 
 
 def _role(document: Document, spec: PlacementSpec, roles: tuple[Role, ...], problems: list[Problem]) -> str:

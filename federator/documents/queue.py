@@ -139,13 +139,17 @@ class PlanningSpec(Part):
     blocked_head: Literal["pass", "wait"] = "pass"
     """Whether workloads may pass one before them that does not fit now."""
     backfilling: Literal["none", "easy", "conservative"] = "none"
-    """Whether smaller workloads may use room before a reservation begins. (Later work; the field is checked.)"""
+    """Whether room is reserved for what waits, so that what comes later passes it only where it does not delay it:
+    `easy`: for the first that waits; `conservative`: for up to `maxReservations`. Both take the place of
+    `blockedHead`."""
     outage_grace: Duration = 300.0
     """How long a cluster may be silent before its replicas are placed elsewhere."""
     unknown_duration: Duration = 86400.0
     """The run time assumed where a workload does not tell."""
     gang_search: GangSearchPart = GangSearchPart()
     """How hard to look for places for gangs that compete for the same clusters."""
+    max_reservations: Annotated[int, Field(strict=True, ge=1, le=1000)] = 10
+    """Under `conservative`, for how many at most."""
 
 
 class PlanningDocument(Envelope):

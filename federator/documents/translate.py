@@ -233,5 +233,12 @@ def to_planning(document: Document) -> Planning:
 
 def planning_of(spec: PlanningSpec) -> Planning:
     """The settings of planning, of a Planning document or a Scenario."""
-    search = GangSearch(spec.gang_search.budget, spec.gang_search.gangs, spec.gang_search.clusters)
-    return Planning(spec.order, spec.blocked_head, spec.backfilling, spec.outage_grace, spec.unknown_duration, search)
+    return Planning(
+        order=spec.order,
+        blocked_head=spec.blocked_head,
+        backfilling=spec.backfilling,
+        outage_grace_s=spec.outage_grace,
+        unknown_duration_s=spec.unknown_duration,
+        max_reservations=spec.max_reservations,
+        gang_search=GangSearch(spec.gang_search.budget, spec.gang_search.gangs, spec.gang_search.clusters),
+    )

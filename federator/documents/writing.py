@@ -189,6 +189,7 @@ def planning_document(planning: Planning, name: str = "default") -> Raw:
         "outageGrace": format_duration(planning.outage_grace_s),
         "unknownDuration": format_duration(planning.unknown_duration_s),
         "gangSearch": {"budget": search.budget, "gangs": search.gangs, "clusters": search.clusters},
+        "maxReservations": planning.max_reservations,
     }
     return document_of("Planning", name, spec)
 

@@ -26,7 +26,7 @@ def queue_document(queue: Queue, usage: QueueUsage | None = None, spent: Spent |
     }
     observed: Raw = {}
     if usage is not None:
-        observed |= _observed(usage)
+        observed |= _lately(usage)
     if spent is not None:
         observed["spent"] = write_cost(spent.cost)
     spec["observed"] = observed
@@ -35,17 +35,20 @@ def queue_document(queue: Queue, usage: QueueUsage | None = None, spent: Spent |
 
 def with_usage(documents: Iterable[Mapping[str, Any]], usage: Iterable[QueueUsage]) -> list[Mapping[str, Any]]:
     """The documents, those of queues with what was seen of them; queues that were seen and have none get one."""
-    seen = {one.queue: {"observed": _observed(one)} for one in usage}
+    seen = {one.queue: _lately(one) for one in usage}
     written: list[Mapping[str, Any]] = []
     for document in documents:
         if document.get("kind") == "Queue":
-            spec = {key: value for key, value in (document.get("spec") or {}).items() if key != "observed"}
-            document = {**document, "spec": {**spec, **seen.pop(document["metadata"]["name"], {})}}
+            spec = document.get("spec") or {}
+            spent = {key: value for key, value in (spec.get("observed") or {}).items() if key == "spent"}
+            observed = spent | seen.pop(document["metadata"]["name"], {})
+            spec = {key: value for key, value in spec.items() if key != "observed"}
+            document = {**document, "spec": {**spec, **({"observed": observed} if observed else {})}}
         written.append(document)
-    return [*written, *(document_of("Queue", name, spec) for name, spec in sorted(seen.items()))]
+    return [*written, *(document_of("Queue", name, {"observed": observed}) for name, observed in sorted(seen.items()))]
 
 
-def _observed(usage: QueueUsage) -> Raw:
+def _lately(usage: QueueUsage) -> Raw:
     return {"lately": {name: format_quantity(Fraction(amount, BILLIONTHS)) for name, amount in usage.lately.items_}}
 
 

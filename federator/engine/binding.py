@@ -11,7 +11,7 @@ import numpy as np
 from federator.engine.arrays import Array
 from federator.engine.compiled import compiled
 from federator.engine.nodes import Nodes
-from federator.engine.rows import COUNT, FIRST, LENGTH, START, USE, charge, fits, split
+from federator.engine.rows import COUNT, FIRST, LENGTH, NO_JOURNAL, START, USE, charge, fits, split
 from federator.engine.shapes import ALLOWED, RANK, STEP, Shape
 from federator.model.cluster import Binding
 
@@ -21,17 +21,27 @@ _FEW = 64
 """Up to so many replicas are spread node by node; beyond, by a search for how high the nodes are filled."""
 
 
-def bind(nodes: Nodes, shape: Shape, replicas: Array, habits: Array) -> Array:
+def bind(nodes: Nodes, shape: Shape, replicas: Array, habits: Array, journal: Array = NO_JOURNAL) -> Array:
     """Take the room of so many replicas on each cluster, as its scheduler (``habits`` by cluster) will.
 
-    Lots of a lower rank are filled before others. Returns how many replicas of each cluster found no node.
+    Lots of a lower rank are filled before others. Returns how many replicas of each cluster found no node. Which nodes
+    they got is written into the journal (see ``engine/rows.py``; ``journal_for`` makes one).
     """
     state = (nodes.rows, nodes.blocks, nodes.sums)
     if not len(shape.asked):  # asks for nothing, so it takes nothing
         return np.where(nodes.room(shape) > 0, 0, replicas)
-    left = bind_everywhere(*state, nodes.first_lots, shape.asked, shape.terms, replicas, habits)
+    left = bind_everywhere(*state, nodes.first_lots, shape.asked, shape.terms, replicas, habits, journal)
     nodes.tidy()
     return left
+
+
+def journal_for(nodes: Nodes, shape: Shape, replicas: Array) -> Array:
+    """A journal large enough for binding so many: a line for each row, two at most, and for the few spread singly."""
+    ranks = 1 + int(shape.terms[:, RANK].max(initial=0))
+    lines = 1 + 2 * int(nodes.blocks[:, LENGTH].sum()) + (_FEW + 1) * ranks * int(np.count_nonzero(replicas))
+    journal = np.empty((lines, NO_JOURNAL.shape[1]), dtype=np.int64)
+    journal[0] = 0
+    return journal
 
 
 @compiled
@@ -44,6 +54,7 @@ def bind_everywhere(
     terms: Array,
     replicas: Array,
     habits: Array,
+    journal: Array,
 ) -> Array:
     """Bind so many replicas on each cluster, rank by rank; returns how many found no node."""
     unbound = replicas.copy()
@@ -62,10 +73,10 @@ def bind_everywhere(
                 continue
             unbound[cluster] -= wanted
             if habits[cluster] == _SPREAD:
-                _spread(rows, blocks, sums, asked, terms, seats, wanted)
+                _spread(rows, blocks, sums, asked, terms, seats, wanted, journal)
             else:
                 order = _fullest(rows, seats) if habits[cluster] == _PACK else _tightest(rows, seats)
-                _fill_up(rows, blocks, sums, asked, terms, seats, order, wanted)
+                _fill_up(rows, blocks, sums, asked, terms, seats, order, wanted, journal)
     return unbound
 
 
@@ -96,10 +107,12 @@ def _room(rows: Array, seats: Array) -> int:
 
 
 @compiled
-def _spread(rows: Array, blocks: Array, sums: Array, asked: Array, terms: Array, seats: Array, wanted: int) -> None:
+def _spread(
+    rows: Array, blocks: Array, sums: Array, asked: Array, terms: Array, seats: Array, wanted: int, journal: Array
+) -> None:
     """Each replica goes to the node that is used least with it (kube-scheduler's least allocated)."""
     if wanted > _FEW:
-        wanted -= _spread_evenly(rows, blocks, sums, asked, terms, seats, wanted)
+        wanted -= _spread_evenly(rows, blocks, sums, asked, terms, seats, wanted, journal)
     while wanted > 0:
         best, height = -1, 0
         for at in range(len(seats)):
@@ -112,14 +125,14 @@ def _spread(rows: Array, blocks: Array, sums: Array, asked: Array, terms: Array,
         lot = seats[best, 1]
         nodes = min(wanted, rows[seats[best, 0], COUNT])
         row = split(rows, blocks, lot, seats[best, 0], nodes)
-        charge(rows, blocks, sums, asked, terms, lot, row, 1)
+        charge(rows, blocks, sums, asked, terms, lot, row, 1, journal)
         seats[best, 2] -= 1
         wanted -= nodes
 
 
 @compiled
 def _spread_evenly(
-    rows: Array, blocks: Array, sums: Array, asked: Array, terms: Array, seats: Array, wanted: int
+    rows: Array, blocks: Array, sums: Array, asked: Array, terms: Array, seats: Array, wanted: int, journal: Array
 ) -> int:
     """Fill all nodes up to the greatest height that needs no more than ``wanted``.
 
@@ -145,7 +158,7 @@ def _spread_evenly(
         row, lot = seats[at, 0], seats[at, 1]
         times = min(seats[at, 2], max(0, (low - rows[row, USE]) // terms[lot, STEP]))
         if times > 0:
-            charge(rows, blocks, sums, asked, terms, lot, row, times)
+            charge(rows, blocks, sums, asked, terms, lot, row, times, journal)
             seats[at, 2] -= times
             took += times * rows[row, COUNT]
     return took
@@ -175,8 +188,9 @@ def _tightest(rows: Array, seats: Array) -> Array:
 
 @compiled
 def _fill_up(
-    rows: Array, blocks: Array, sums: Array, asked: Array, terms: Array, seats: Array, order: Array, wanted: int
-) -> None:
+    rows: Array, blocks: Array, sums: Array, asked: Array, terms: Array, seats: Array, order: Array, wanted: int,
+    journal: Array,
+) -> None:  # fmt: skip
     """Fill node after node, in this order of the rows, up to what fits."""
     for at in order:
         row, lot, each = seats[at, 0], seats[at, 1], seats[at, 2]
@@ -184,10 +198,11 @@ def _fill_up(
         rest = rows[row, COUNT] - whole
         if whole > 0:
             filled = split(rows, blocks, lot, row, whole)
-            charge(rows, blocks, sums, asked, terms, lot, filled, each)
+            charge(rows, blocks, sums, asked, terms, lot, filled, each, journal)
             wanted -= whole * each
         if wanted > 0 and rest > 0:  # one more node is filled in part
-            charge(rows, blocks, sums, asked, terms, lot, split(rows, blocks, lot, row, 1), wanted)
+            one = split(rows, blocks, lot, row, 1)
+            charge(rows, blocks, sums, asked, terms, lot, one, wanted, journal)
             wanted = 0
         if wanted == 0:
             return

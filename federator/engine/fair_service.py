@@ -15,8 +15,7 @@ from federator.engine.arrays import total
 from federator.engine.fair_order import FairOrder, Head
 from federator.engine.federation import Federation
 from federator.engine.outcome import Outcome
-from federator.engine.queue_shares import kinds
-from federator.engine.queue_shares import total as demanded
+from federator.engine.queue_shares import by_queue, kinds
 from federator.engine.shares import Shares
 from federator.model.plan import Snapshot
 from federator.model.resources import Resources
@@ -55,7 +54,7 @@ class FairService:
         self._capacity = dict(zip(federation.nodes.resources, offered, strict=True))
         self._workloads = tuple(workloads)
         lately = {one.queue: one.lately for one in snapshot.usage}
-        demand = demanded(kinds((w.queue, role.requests, role.replicas) for w in self._workloads for role in w.roles))
+        demand = by_queue(kinds((w.queue, role.requests, role.replicas) for w in self._workloads for role in w.roles))
         self.shares = Shares(allowance.quotas, self._capacity, lately, demand)
         self._begun: dict[str, Outcome] = {}
 

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
+from copy import copy
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 from federator.engine.arrays import UNLIMITED, Array, Mask
 from federator.engine.binding import HABITS, bind
 from federator.engine.constraints import Constraints
+from federator.engine.ends import NEVER
 from federator.engine.feasibility import Eligibility, Feasibility, Verdicts
 from federator.engine.governing import Governing
 from federator.engine.nodes import Nodes, Saved
 from federator.engine.prices import Prices
+from federator.engine.promises import Kept, Mark, Promises
 from federator.engine.shapes import Shape
 from federator.model.cluster import Cluster, Health
 from federator.model.plan import Holding, Snapshot
 from federator.model.reasons import Reason, Verdict
 from federator.model.resources import Resources
+from federator.model.workload import Workload
+
+
+class State(NamedTuple):
+    """What changes while a plan is made, at one moment."""
+
+    nodes: Saved
+    limits: Array | None
+    promises: Mark | None
 
 
 class Federation:
@@ -50,6 +63,8 @@ class Federation:
         self.offered: dict[int, tuple[list[list[int]], list[list[int]]]] = {}
         """What ``fill`` has found that the tiers of each rule offer."""
         self.limits = self._limits()
+        self.promises: Promises | None = None
+        """What is reserved; None where nothing may be."""
         self.changes = 0
         """Grows whenever room is taken or given back: while it stands still, alike questions have alike answers."""
         self._reports = [at for at, cluster in enumerate(self.clusters) if cluster.unschedulable]
@@ -133,15 +148,37 @@ class Federation:
                     said.setdefault(at, report.message)
         return said
 
-    def take(self, shape: Shape, replicas: Array) -> Array:
-        """Take the room of so many more replicas on each cluster; returns how many found no node."""
+    def take(self, shape: Shape, replicas: Array, until: int = NEVER) -> Array:
+        """Take the room of so many more replicas on each cluster; returns how many found no node.
+
+        ``until`` is when they are expected to end, where anything is reserved or may be.
+        """
         self.changes += 1
         if self.limits is not None:
             for at, asked in shape.asked.tolist():
                 # What cannot be below zero stays so: the quota may have been lowered below what is on its way.
                 self.limits[at] = np.maximum(0, self.limits[at] - asked * replicas)
         known = replicas * ~self.unknown if self.any_unknown else replicas
-        return bind(self.nodes, shape, known, self.habits)
+        if self.promises is None:
+            return bind(self.nodes, shape, known, self.habits)
+        return self.promises.take(self.nodes, shape, known, until)
+
+    def until(self, workload: Workload) -> int:
+        """When a replica is expected to end that is placed now; asked only where anything may be reserved."""
+        return NEVER if self.promises is None else self.promises.until(workload)
+
+    def on_its_way(self, workload: Workload, holding: Holding) -> Iterable[tuple[int, int]]:
+        """The replicas of a holding that are not on a node yet, as (expected end, how many)."""
+        whole = [(NEVER, min(holding.unbound, holding.replicas))]
+        return whole if self.promises is None else self.promises.ends.unbound(workload, holding)
+
+    def crossed(self, workload: Workload) -> int:
+        """How many reservations begin before such a replica ends."""
+        return 0 if self.promises is None else len(self.promises.crossed(self.promises.until(workload)))
+
+    def broken_promise(self, at: int, room: int) -> Kept | None:
+        """What is reserved on a cluster and does not fit beside what has been taken there; None where all does."""
+        return None if self.promises is None else self.promises.broken(self.nodes, at, room)
 
     def still_allowed(self, shape: Shape, at: int) -> int:
         """How many more replicas of the shape the quotas of one cluster allow."""
@@ -149,22 +186,32 @@ class Federation:
             return UNLIMITED
         return min((int(self.limits[name, at]) // asked for name, asked in shape.asked.tolist()), default=UNLIMITED)
 
-    def save(self) -> tuple[Saved, Array | None]:
-        """The state of nodes and limits, to go back to once."""
-        return self.nodes.save(), None if self.limits is None else self.limits.copy()
+    def save(self) -> State:
+        """The state of nodes, limits and promises, to go back to once."""
+        limits = None if self.limits is None else self.limits.copy()
+        return State(self.nodes.save(), limits, None if self.promises is None else self.promises.mark())
 
-    def restore(self, saved: tuple[Saved, Array | None]) -> None:
+    def restore(self, saved: State) -> None:
         """Go back to a saved state."""
         self.changes += 1
-        self.nodes.restore(saved[0])
-        self.limits = saved[1]
+        self.nodes.restore(saved.nodes)
+        self.limits = saved.limits
+        if self.promises is not None and saved.promises is not None:
+            self.promises.back_to(saved.promises)
 
-    def hold_unbound(self, eligibility: Eligibility, unbound: Array) -> None:
+    def later(self, moment: int, nodes: Nodes, limits: Array | None, promises: Promises | None) -> Federation:
+        """The same federation so many milliseconds later, when its nodes are as given."""
+        other = copy(self)
+        other.at_s = self.at_s + moment / 1000
+        other.nodes, other.limits, other.promises = nodes, limits, promises
+        return other
+
+    def hold_unbound(self, eligibility: Eligibility, unbound: Array, until: int = NEVER) -> None:
         """Bind what is on its way before anybody else gets that room.
 
         A replica that finds no node keeps what is left of the node that has most left, up to what it asks for: the
         cluster may bind it there as soon as something ends.
         """
-        left = self.take(eligibility.shape, unbound)
+        left = self.take(eligibility.shape, unbound, until)
         for at in np.flatnonzero(left):
             self.nodes.keep_remains(int(at), eligibility.shape, int(left[at]))

@@ -240,12 +240,16 @@ class InOneCluster:
             shape = turn.eligibility.shape if potential else federation.nodes.only_existing(turn.eligibility.shape)
             replicas = np.zeros(len(federation.names), dtype=np.int64)
             replicas[at] = min(lacking, federation.still_allowed(shape, at))
-            left = federation.take(shape, replicas)
+            left = federation.take(shape, replicas, turn.until)
             found += int(replicas[at] - left[at]) + min(turn.wanted, int(turn.held[at]))
-        if found == self.total:
+        kept = federation.broken_promise(at, found) if found == self.total else None
+        if found == self.total and kept is None:
             return True
         federation.restore(saved)
         self.fits[at] = found
+        if kept is not None:
+            for turn in self.turns:
+                turn.room.kept[at] = kept
         return False
 
     def _at(self, chosen: int | None, turn: Turn) -> Array:

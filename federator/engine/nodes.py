@@ -7,13 +7,14 @@ spare rows for nodes that a placement makes different from their like. Built onc
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 
 from federator.engine.arrays import Array, Mask
 from federator.engine.lots import Lot, amounts_by_lot, lots_of, rows_of, use_scale
-from federator.engine.rows import COUNT, FIRST, FREE, LENGTH, SIZE, START, USE, keep_remains, rooms
+from federator.engine.rows import COUNT, FIRST, FREE, HOME, LENGTH, SIZE, START, USE, keep_remains, rooms
 from federator.engine.shapes import ALLOWED, RANK, STEP, Shape
 from federator.model.cluster import Cluster
 from federator.model.resources import CPU, MEMORY, Resources
@@ -69,19 +70,21 @@ class Nodes:
         dense[:, USE] = [row.use(self.lots, self.resources, WHOLE_NODE) for row in rows]
         if rows and self.resources:
             dense[:, FREE:] = [row.free for row in rows]
-        lots = np.array([row.lot for row in rows], dtype=np.int64)
+        self.put(dense, np.array([row.lot for row in rows], dtype=np.int64))
+
+    def put(self, dense: Array, lots: Array) -> None:
+        """Have just these rows, which are those of these lots."""
         self._lay_out(dense, np.bincount(lots, minlength=len(self.lots)))
-        self.sums = np.zeros((2, len(self.first_lots) - 1, len(self.resources)), dtype=np.int64)
-        np.add.at(
-            self.sums, (self.potential[lots].astype(np.int64), self.home[lots]), dense[:, FREE:] * counts[:, None]
-        )
+        self.sums = np.zeros((2, len(self.first_lots) - 1, dense.shape[1] - FREE), dtype=np.int64)
+        kinds = self.potential[lots].astype(np.int64)
+        np.add.at(self.sums, (kinds, self.home[lots]), dense[:, FREE:] * dense[:, COUNT, None])
 
     def _lay_out(self, dense: Array, lengths: Array) -> None:
         """Give every lot a block with its rows first, and spare ones behind them."""
         sizes = np.minimum(lengths * _GROWTH + _SPARE, self._population + 1)
         starts = np.cumsum(sizes) - sizes
         self.blocks = np.stack([starts, lengths, sizes, self.potential, self.home], axis=1)
-        self.rows = np.zeros((int(sizes.sum()), FREE + len(self.resources)), dtype=np.int64)
+        self.rows = np.zeros((int(sizes.sum()), dense.shape[1]), dtype=np.int64)
         self.rows[self._used()] = dense
 
     def _used(self) -> Array:
@@ -141,6 +144,45 @@ class Nodes:
         offered = np.zeros((len(self._everywhere), len(self.resources)), dtype=np.int64)
         np.add.at(offered, self.home, (self.allocatable * counted).T)
         return offered
+
+    def dense(self) -> tuple[Array, Array]:
+        """All rows in the order of the nodes' numbers, and the lot of each."""
+        rows = self.rows[self._used()]
+        order = np.argsort(rows[:, FIRST])
+        return rows[order], np.repeat(np.arange(len(self.lots)), self.blocks[:, LENGTH])[order]
+
+    def with_rows(self, dense: Array, lots: Array) -> Nodes:
+        """The same lots with other rows, which are given in the order of lots."""
+        other = copy(self)
+        other.put(dense, lots)
+        return other
+
+    def only(self, cluster: int) -> Nodes:
+        """One cluster's nodes by themselves, to try something out on."""
+        first, last = self.first_lots[cluster], self.first_lots[cluster + 1]
+        begin = int(self.blocks[first, START])
+        end = int(self.blocks[last - 1, START] + self.blocks[last - 1, SIZE])
+        other = copy(self)
+        other.lots, other.home = self.lots[first:last], np.zeros(last - first, dtype=np.int64)
+        other.allocatable = self.allocatable[:, first:last]
+        other.potential, other._population = self.potential[first:last], self._population[first:last]
+        other.first_lots = np.array([0, last - first])
+        other.rows, other.blocks = self.rows[begin:end].copy(), self.blocks[first:last].copy()
+        other.blocks[:, START] -= begin
+        other.blocks[:, HOME] = 0
+        other.sums = np.zeros((2, 1, self.sums.shape[2]), dtype=np.int64)
+        other._shift, other._whole = ([of[first:last] for of in both] for both in (self._shift, self._whole))
+        return other
+
+    def use(self, free: Array, lots: Array) -> Array:
+        """The use of nodes of these lots on which so much is free (by resource): cpu's share and memory's."""
+        use = np.zeros(len(lots), dtype=np.int64)
+        for at, name in enumerate((CPU, MEMORY)):
+            if name in self.at:
+                whole = self._whole[at][lots]
+                left = np.minimum(free[:, self.at[name]] >> self._shift[at][lots], whole)
+                use += (self.allocatable[self.at[name]][lots] > 0) * ((whole - left) * WHOLE_NODE // whole)
+        return use
 
     def save(self) -> Saved:
         """The state, to go back to."""

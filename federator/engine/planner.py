@@ -8,6 +8,7 @@ the clusters as they will be. Room that a move or a withdrawal will free is give
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -27,6 +28,7 @@ from federator.engine.opening import Clocks
 from federator.engine.order import FAIR, in_order
 from federator.engine.outcome import Outcome
 from federator.engine.queue_shares import when_read, with_queues
+from federator.engine.reserving import Reserving
 from federator.engine.shortcuts import Shortcuts
 from federator.engine.stay import settle
 from federator.engine.tiers import Filling, fill, unweighed
@@ -75,6 +77,10 @@ class _Planner:
             FairService(snapshot, self.federation, self.allowance, self.queue) if self.planning.order == FAIR else None
         )
         self.contests = Contests(snapshot, self.federation, self.allowance, self._in_one_cluster)
+        backfills = self.planning.backfilling != "none"
+        self.reserving = Reserving(snapshot, self.federation, self.clocks, self._place_then) if backfills else None
+        self.waits = self.planning.blocked_head == "wait" and not backfills
+        """Whether what is behind a blocked head waits whatever it is; else reservations say who may pass it."""
 
     def plan(self) -> Plan:
         """1 bind what is on its way, 2 ask every workload in order, 3 sort the answers."""
@@ -90,6 +96,9 @@ class _Planner:
             placements=Placements(answer.placements),
             refusals=tuple(sorted(answer.refusals, key=lambda r: (r.workload, r.role))),
             moves=tuple(sorted(answer.moves, key=lambda m: (m.workload, m.role, m.source, m.target))),
+            reservations=tuple(sorted(self.reserving.made, key=lambda r: (r.workload, r.cluster)))
+            if self.reserving is not None
+            else (),
             full_tiers=frozenset(answer.full_tiers),
             explanations=with_queues(answer.explanations, self.queue, queues, turns=self.fair is not None),
             queues=queues,
@@ -152,20 +161,22 @@ class _Planner:
     def _bind_what_is_on_its_way(self) -> None:
         """Kind by kind, in the order in which the kinds first stand in the queue."""
         federation = self.federation
-        unbound: dict[int, tuple[Eligibility, Array]] = {}
+        unbound: dict[tuple[int, int], tuple[Eligibility, Array]] = {}
         for workload in self.queue:
             for role in workload.roles:
                 holdings = [h for h in federation.holdings(workload.name, role.name) if h.unbound]
                 if not holdings:
                     continue
                 eligibility = federation.feasibility.of(workload, role, federation.governing.rule(workload), ())
-                nothing = np.zeros(len(federation.names), dtype=np.int64)
-                counts = unbound.setdefault(id(eligibility), (eligibility, nothing))[1]
                 for holding in holdings:
-                    counts[federation.index[holding.cluster]] += min(holding.unbound, holding.replicas)
-        for eligibility, counts in unbound.values():
+                    for until, replicas in federation.on_its_way(workload, holding):
+                        key = id(eligibility), until
+                        if key not in unbound:
+                            unbound[key] = eligibility, np.zeros(len(federation.names), dtype=np.int64)
+                        unbound[key][1][federation.index[holding.cluster]] += replicas
+        for (_, until), (eligibility, counts) in unbound.items():
             if counts.any():
-                federation.hold_unbound(eligibility, counts)
+                federation.hold_unbound(eligibility, counts, until)
 
     def _place(self, workload: Workload) -> list[Outcome]:
         """The outcome for every role of a workload."""
@@ -187,7 +198,8 @@ class _Planner:
     def _place_or_repeat(self, turn: Turn) -> list[Outcome]:
         """The outcome of the only role; none where its refusal is that of one before it, and is recorded already."""
         if turn.workload.name not in self.explain:
-            refusal = self.shortcuts.refusal(turn) if self.planning.blocked_head == "pass" else None
+            alike = not self.waits and (self.reserving is None or not self.reserving.asks)
+            refusal = self.shortcuts.refusal(turn) if alike else None
             if refusal is not None:
                 self.answer.refusals.append(refusal)
                 return []
@@ -297,6 +309,21 @@ class _Planner:
         held = believed(turn.held * self.federation.silent, turn.wanted)
         return unweighed(held)
 
+    def _place_then(
+        self, workload: Workload, federation: Federation, clocks: Clocks, begun: Array | None, ended: Array | None
+    ) -> Sequence[Outcome]:
+        """What would be done with a workload in the federation as it will be (see ``searching.Place``); nothing of it
+        is recorded."""
+        then = copy(self)
+        then.federation, then.clocks, then.reserving = federation, clocks, None
+        then.explain, then.blocked_heads = frozenset((workload.name,)), {}
+        if begun is None or ended is None:
+            return then._place(workload)
+        turn = then._turn(workload, workload.roles[0], federation.governing.rule(workload), held=begun - ended)
+        turn.wanted -= total(ended)
+        turn.admit(turn.wanted)
+        return [Outcome(turn, then._fill(turn, turn.held, False))]
+
     def _record(self, workload: Workload, outcomes: Sequence[Outcome]) -> None:
         """Write the outcomes down and take their room."""
         answer, explained = self.answer, workload.name in self.explain
@@ -315,7 +342,12 @@ class _Planner:
             for place in outcome.filling.full:
                 answer.full_tiers.add((policy.name, turn.rule.tiers[place].name, shape_key(workload)))
             self._take(outcome)
-        if self.planning.blocked_head == "wait" and any(outcome.blocked for outcome in outcomes):
+        if self.reserving is not None:
+            expected = self.reserving.consider(outcomes, self.queue)
+            if explained:
+                told = answer.explanations[workload.name]
+                answer.explanations[workload.name] = replace(told, expected_start_s=expected)
+        if self.waits and any(outcome.blocked for outcome in outcomes):
             self.blocked_heads.setdefault(workload.queue, workload.name)
 
     def _take(self, outcome: Outcome) -> None:
@@ -323,4 +355,4 @@ class _Planner:
         turn = outcome.turn
         self.allowance.take(turn, outcome.filling.placed)
         if not outcome.bound and outcome.grown.any():
-            self.federation.take(turn.eligibility.shape, outcome.grown)
+            self.federation.take(turn.eligibility.shape, outcome.grown, turn.until)

@@ -61,7 +61,7 @@ def when_read(snapshot: Snapshot) -> tuple[ByName, ByName]:
 def queue_shares(snapshot: Snapshot) -> tuple[ByName, ByName]:
     """The shares of the queues and of the cohorts by name, whether they are declared or only used."""
     workloads = {workload.name: workload for workload in snapshot.workloads}
-    used = total(kinds(_held(snapshot, workloads)))
+    used = by_queue(kinds(_held(snapshot, workloads)))
     asked = kinds((w.queue, role.requests, role.replicas) for w in snapshot.workloads for role in w.roles)
     had = {one.queue: one.lately for one in snapshot.usage}
     others = dict.fromkeys((*(kind.queue for kind in asked), *had), Resources())
@@ -137,7 +137,7 @@ def kinds(asked: Iterable[tuple[str, Resources, int]]) -> list[Kind]:
     return [Kind(queue, known[which], count) for (queue, which), count in counts.items()]
 
 
-def total(asked: Iterable[Kind]) -> dict[str, Resources]:
+def by_queue(asked: Iterable[Kind]) -> dict[str, Resources]:
     """What each queue's replicas ask for together."""
     totals: dict[str, dict[str, int]] = {}
     for queue, requests, replicas in asked:
@@ -162,7 +162,7 @@ def _may_have(quotas: Quotas, asked: Iterable[Kind]) -> list[dict[str, int]]:
     """By node, what it asks for, but no more than its quotas, or those of whoever is below it, allow."""
     tree = quotas.forest
     amounts: list[dict[str, int]] = [{} for _ in tree.nodes]
-    for queue, wanted in total(kind._replace(replicas=_most(quotas, kind)) for kind in asked).items():
+    for queue, wanted in by_queue(kind._replace(replicas=_most(quotas, kind)) for kind in asked).items():
         amounts[tree.queues[queue]] = dict(wanted)
     for node in sorted(range(len(amounts)), key=lambda n: -len(tree.paths[n])):
         for resource, amount in amounts[node].items():

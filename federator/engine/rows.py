@@ -16,6 +16,11 @@ from federator.engine.shapes import ALLOWED, STEP
 COUNT, FIRST, USE, FREE = 0, 1, 2, 3
 START, LENGTH, SIZE, COULD, HOME = 0, 1, 2, 3, 4
 
+NODE, NODES, TIMES, LOT = 0, 1, 2, 3
+"""A line of a journal: so many nodes, from this number on, of this lot, got so many replicas each. The journal's first
+line tells how many follow; one without any line is not kept."""
+NO_JOURNAL = np.zeros((0, 4), dtype=np.int64)
+
 _NOTHING_ASKED = 2**20
 
 
@@ -75,8 +80,14 @@ def split(rows: Array, blocks: Array, lot: int, row: int, nodes: int) -> int:
 
 
 @compiled
-def charge(rows: Array, blocks: Array, sums: Array, asked: Array, terms: Array, lot: int, row: int, times: int) -> None:
+def charge(
+    rows: Array, blocks: Array, sums: Array, asked: Array, terms: Array, lot: int, row: int, times: int, journal: Array
+) -> None:
     """Each node of the row holds so many more replicas of the shape."""
+    if len(journal) > 0:
+        journal[0, 0] += 1
+        line = journal[journal[0, 0]]
+        line[NODE], line[NODES], line[TIMES], line[LOT] = rows[row, FIRST], rows[row, COUNT], times, lot
     for term in range(len(asked)):
         amount = asked[term, 1] * times
         rows[row, FREE + asked[term, 0]] -= amount

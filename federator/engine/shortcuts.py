@@ -59,4 +59,6 @@ class Shortcuts:
         """What the answer depends on. Kinds are made once: they are their own names."""
         workload, costs_by = turn.workload, turn.workload.duration_s if turn.purses else None
         least = min(workload.min_replicas, turn.wanted)
-        return id(turn.kind), workload.queue, turn.wanted, turn.admitted, least, turn.role.limits, costs_by
+        crossed = turn.federation.crossed(workload)
+        asked = turn.wanted, turn.admitted, least
+        return id(turn.kind), workload.queue, asked, turn.role.limits, costs_by, crossed

@@ -39,7 +39,7 @@ def place_together(
             turn.keep_to(only)
             turn.let_go(~only)
         filling = fill(turn)
-        left = federation.take(turn.eligibility.shape, np.maximum(filling.placed - turn.held, 0))
+        left = federation.take(turn.eligibility.shape, np.maximum(filling.placed - turn.held, 0), turn.until)
         if filling.total < turn.wanted or left.any():
             federation.restore(saved)
             allowance.restore(before)

@@ -10,11 +10,12 @@ import numpy as np
 from federator.engine.arrays import Array, Mask
 from federator.engine.feasibility import Eligibility
 from federator.engine.federation import Federation
-from federator.engine.filling import BOUND, EXTRA, FIT, HELD, LOOKED, MAXIMUM, MINIMUM, MORE, Times, look
+from federator.engine.filling import BOUND, EXTRA, FIT, HELD, LOOKED, MAXIMUM, MINIMUM, MORE, TAKES, Times, look
 from federator.engine.fit import fit
 from federator.engine.governing import Rule
 from federator.engine.kinds import Kind
 from federator.engine.limit_left import LimitLeft
+from federator.engine.promises import Kept, Promises
 from federator.engine.purse import Purse
 from federator.model.reasons import Verdict
 from federator.model.workload import Role, Workload
@@ -26,7 +27,7 @@ class Room:
 
     ``more`` on nodes that exist, ``extra`` on nodes that an autoscaler could add after that, both only where new
     replicas are let in. ``limited`` is what quotas allow (None: no quotas) and ``limits`` what they leave, by
-    resource; ``reported`` who said that none fits.
+    resource; ``reported`` who said that none fits; ``kept`` where some is kept for another.
     """
 
     more: Array
@@ -34,6 +35,7 @@ class Room:
     limited: Array | None
     limits: Mapping[str, Array]
     reported: Mapping[int, str]
+    kept: dict[int, Kept] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +92,14 @@ class Turn:
             desk[:, FIT] = fit(federation, self.role.requests, self.held)
         if reported:
             desk[list(reported), BOUND] = 0
-        self.room = Room(desk[:, MORE], desk[:, EXTRA], limited, federation.limits_left(shape), reported)
+        promises = federation.promises
+        kept = _kept(self, promises) if promises is not None and promises.reserved else {}
+        self.room = Room(desk[:, MORE], desk[:, EXTRA], limited, federation.limits_left(shape), reported, kept)
+
+    @property
+    def until(self) -> int:
+        """When a replica is expected to end that is placed now."""
+        return self.federation.until(self.workload)
 
     def admit(self, most: int, why: Verdict | None = None) -> None:
         """Place no more than so many of it now."""
@@ -123,6 +132,19 @@ class Turn:
         self.held = self.held * ~clusters
         self.desk[:, HELD] = self.held
         self.holds = bool(self.held.any())
+
+
+def _kept(turn: Turn, promises: Promises) -> dict[int, Kept]:
+    """Bound the room of clusters on which something is reserved to what delays nothing, and tell which."""
+    kept, until, shape = dict[int, Kept](), promises.until(turn.workload), turn.eligibility.shape
+    crossed = (promises.reserved[at] for at in promises.crossed(until))
+    for at in sorted(frozenset[int]().union(*(one.clusters for one in crossed))):
+        most = min(int(turn.desk[at, BOUND]), turn.wanted)
+        found = promises.passing(turn.federation.nodes, shape, until, at, most) if turn.desk[at, TAKES] else None
+        if found is not None:
+            kept[at] = found
+            turn.desk[at, BOUND] = found.passing
+    return kept
 
 
 def nowhere(federation: Federation) -> Mask:

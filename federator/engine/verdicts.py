@@ -100,6 +100,20 @@ def _over_limit(scene: Scene, at: int) -> Verdict | None:
     return Verdict(Reason.OVER_LIMIT, {"resource": name, "left": format_amount(name, left[name]), "needed": needed})
 
 
+def _kept(scene: Scene, at: int) -> Verdict | None:
+    kept, needed = scene.room.kept.get(at), max(int(scene.grown[at]) + 1, scene.together)
+    if kept is None or kept.passing >= needed:
+        return None
+    facts = {
+        "workload": kept.reserved.workload,
+        "at_s": kept.reserved.at // 1000,
+        "cluster": scene.eligibility.clusters[at].name,
+        "passing": kept.passing,
+        "room": kept.room,
+    }
+    return Verdict(Reason.RESERVED_FOR_ANOTHER, facts)
+
+
 def _no_room(scene: Scene, at: int) -> Verdict | None:
     if scene.room.more[at] + scene.room.extra[at] > scene.grown[at]:
         return None
@@ -163,6 +177,7 @@ CHECKS: tuple[Callable[[Scene, int], Verdict | None], ...] = (
     _at_maximum,
     _over_limit,
     _over_cap,
+    _kept,
     _limit_reached,
     _over_budget,
     _no_room,

@@ -9,12 +9,13 @@ from __future__ import annotations
 from federator.engine.planner import plan
 from federator.model.cluster import Binding, Cluster, Flavor, NodeGroup
 from federator.model.plan import Holding, Plan, Snapshot
+from federator.model.policy import Planning
 from federator.model.resources import Resources
 from federator.model.workload import Role, Workload
 
 
 def warm() -> Plan:
-    """Plan once; whatever is not compiled yet is then."""
+    """Plan once, with reservations; whatever is not compiled yet is then."""
     node = Resources.of({"cpu": 4000})
     clusters = tuple(
         Cluster(habit.value, binding=habit, flavors=(Flavor("f", 4, node, (NodeGroup(node, 4),)),)) for habit in Binding
@@ -23,7 +24,8 @@ def warm() -> Plan:
     wanted = {"grows": (90, core), "shrinks": (1, core), "large": (1, core * 9), "light": (3, Resources())}
     workloads = tuple(Workload(name, (Role("", count, each),)) for name, (count, each) in wanted.items())
     held = (Holding("shrinks", "", "pack", 3), Holding("large", "", "spread", 1, unbound=1))
-    return plan(Snapshot(clusters=clusters, workloads=workloads, holdings=held))
+    planning = Planning(backfilling="conservative")
+    return plan(Snapshot(clusters=clusters, workloads=workloads, holdings=held, planning=planning))
 
 
 if __name__ == "__main__":

@@ -31,11 +31,25 @@ class Health(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """``replicas`` of a workload's role that have run on one node for ``age_s``."""
+
+    workload: str
+    role: str
+    replicas: int
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class NodeGroup:
-    """``count`` nodes of a flavor that have exactly the same free amounts."""
+    """``count`` nodes of a flavor that have exactly the same free amounts.
+
+    ``runs``, where it is told, is what of ours runs on each of them (the same on all); None: not told.
+    """
 
     free: Resources
     count: int
+    runs: tuple[Running, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

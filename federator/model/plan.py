@@ -34,6 +34,9 @@ class Holding:
     moved: int = 0
     leaving: int = 0
     """Replicas beyond ``replicas`` that are being removed there and still use their nodes."""
+    waves: tuple[tuple[float, int], ...] = ()
+    """For how long how many of them have been there (seconds, replicas), where that is told; else all are taken to be
+    as young as the youngest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,7 @@ class Preemption:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Room kept for a large workload, from ``at_s`` seconds after the snapshot."""
+    """Room kept for a large workload, from ``at_s`` seconds after the snapshot; one for each of its clusters."""
 
     workload: str
     cluster: str
@@ -200,7 +203,8 @@ class FlavorShare:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a workload is where it is. ``cures`` are changes, in words, any of which would let it start (more)."""
+    """Why a workload is where it is. ``cures`` are changes, in words, any of which would let it start (more), the
+    smallest first."""
 
     workload: str
     policy: str
@@ -210,9 +214,17 @@ class Explanation:
     shares: tuple[Share, ...]
     flavors: tuple[FlavorShare, ...] = ()
     cures: tuple[str, ...] = ()
+    expected_start_s: float | None = None
+    """In how many seconds it is expected to start; None where that is not known (or where nobody asks: without
+    backfilling)."""
     queue: QueueShare = QueueShare("")
     queue_position: int = 0
     """Place among those of its queue, counted from 1."""
+
+    @property
+    def smallest(self) -> str:
+        """The smallest changes that would let it start, in words: the first, or else the next; empty for none."""
+        return ", or ".join(self.cures[:2])
 
 
 @dataclass(frozen=True, slots=True)

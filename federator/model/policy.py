@@ -194,7 +194,10 @@ class GangSearch:
 
 @dataclass(frozen=True, slots=True)
 class Planning:
-    """What the daemon, ``plan`` and ``simulate`` all read."""
+    """What the daemon, ``plan`` and ``simulate`` all read.
+
+    ``backfilling``: ``none``, ``easy`` (one reservation) or ``conservative`` (up to ``max_reservations``).
+    """
 
     order: str = "fifo"
     blocked_head: str = "pass"
@@ -202,3 +205,8 @@ class Planning:
     outage_grace_s: float = 300.0
     unknown_duration_s: float = 86400.0
     gang_search: GangSearch = GangSearch()
+    max_reservations: int = 10
+
+
+OVERRUN_S = 1.0
+"""What has run for longer than its duration, and what is being removed, is expected to end in so many seconds."""

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     TIER_FULL = "TierFull"
     GANG_DOES_NOT_FIT = "GangDoesNotFit"
     BELOW_MIN_REPLICAS = "BelowMinReplicas"
+    RESERVED_FOR_ANOTHER = "ReservedForAnother"
     BEHIND_BLOCKED_HEAD = "BehindBlockedHead"
     STAYS_ELSEWHERE = "StaysElsewhere"
 
@@ -68,6 +69,8 @@ WORDS: Mapping[Reason, str] = {
     Reason.TIER_FULL: "tier {tier} is full to its fillTo of {fill_to}: {fill} is used",
     Reason.GANG_DOES_NOT_FIT: "all {needed} replicas must start together; {room} fit here now",
     Reason.BELOW_MIN_REPLICAS: "the workload starts with no fewer than {needed} replicas; {room} fit now in all",
+    Reason.RESERVED_FOR_ANOTHER: "{cluster} is reserved for {workload} in {at_s} s, and it would run until after that; "
+    "{passing} of the {room} that fit now delay nothing",
     Reason.BEHIND_BLOCKED_HEAD: "{head} is ahead in queue {queue} and waits",
     Reason.STAYS_ELSEWHERE: "its replicas stay where they run: {detail}",
 }

@@ -38,8 +38,10 @@ async def newcomer(federation: Federation) -> Mapping[str, int]:
     """Old has had everything for long and a restart lies between: how many cores each group gets when new comes."""
     await federation.submit("olds", 200, queue="old")
     await federation.run(200, step_s=1.0)
+    had = cores(federation, "old")
     await federation.crash()
     await federation.start()
+    assert cores(federation, "old") == pytest.approx(had, rel=0.1)
     await federation.submit("news", 200, queue="new")
     await federation.run(30, step_s=0.5)
     await federation.until(lambda: sum(federation.placed(name).get("cern", 0) for name in ("olds", "news")) == 4)

@@ -234,7 +234,9 @@ def test_placements_of_one_place_add_up_and_are_not_bound_to_nodes() -> None:
     )
     workload = HEAD + "kind: Workload\nmetadata: {name: w}\nspec: {replicas: 9}\n"
     documents = read_text("---\n".join([workload, placement % ("p", 4, "1h"), placement % ("q", 1, "1m")]))
-    assert to_snapshot(documents).holdings == (Holding("w", "", "cern", 5, unbound=5, age_s=60.0),)
+    assert to_snapshot(documents).holdings == (
+        Holding("w", "", "cern", 5, unbound=5, age_s=60.0, waves=((60.0, 1), (3600.0, 4))),
+    )
 
 
 def test_a_placement_of_a_workload_with_roles_names_the_role() -> None:

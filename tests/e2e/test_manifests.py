@@ -252,6 +252,7 @@ def test_cancelling_leaves_no_job_no_deployment_and_no_pod(federation: Federator
         federation.wait_for(name, lambda w: w["state"] == "cancelled")
     site.until_empty()
     assert [run.pod for run in site.runs() if run.ended_at is None] == []
-    assert len(site.runs()) == 10, "something started again while it was being cancelled"
+    runs = [f"{run.pod} {run.started_at:.1f} to {run.ended_at or 0.0:.1f}" for run in site.runs()]
+    assert len(runs) == 10, f"something started again while it was being cancelled: {sorted(runs)}"
     assert not federation.items("placements")
     assert {w["name"] for w in federation.items("workloads")} == {"long", "native", "web"}, "they stay listed"

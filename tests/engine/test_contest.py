@@ -119,6 +119,17 @@ def test_behind_a_blocked_head_nobody_starts() -> None:
     assert homes(federation, Planning()) == {"first": "b", "third": "a"}
 
 
+@pytest.mark.parametrize("backfilling", ["easy", "conservative"])
+def test_where_reservations_are_made_all_start_or_the_order_stands(backfilling: str) -> None:
+    """The third would have a reservation; who is placed before it out of turn might delay it."""
+    planning = Planning(backfilling=backfilling)
+    gangs = [gang(name, size, at, duration_s=100.0) for at, (name, size) in enumerate((("small", 4), ("large", 8)))]
+    both = snapshot([cores("a", 8), cores("b", 4)], gangs, planning=planning)
+    assert homes(both) == {"small": "b", "large": "a"}
+    three = replace(both, workloads=(*both.workloads, gang("third", 4, 9, duration_s=100.0)))
+    assert homes(three) == homes(three, replace(planning, gang_search=GangSearch(budget=0.0)))
+
+
 def test_what_runs_between_two_that_compete_stays_and_does_not_part_them() -> None:
     gangs = [gang("small", 4, 1), gang("runs", 2, 2), gang("large", 8, 3)]
     federation = snapshot([cores("a", 8), cores("b", 6)], gangs, held={("runs", "b"): 2})

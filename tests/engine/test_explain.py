@@ -45,6 +45,7 @@ def test_cerns_own_preference_lands_six_and_three() -> None:
         "policy": "jupyterhub",
         "source": "policies/jupyterhub.yaml:3",
         "position": 1,
+        "expected_start_s": None,
         "clusters": [
             {"cluster": "cern", "tier": "all", "room": 80, "weight": 100, "min": 2, "max": 6, **nothing_yet}
             | {"share": 7.5, "replicas": 6},
@@ -56,6 +57,7 @@ def test_cerns_own_preference_lands_six_and_three() -> None:
             | {"reason": None, "message": None}
             for name, room in (("cern", 80), ("exoscale", 16))
         ],
+        "smallest": "",
         "cures": [],
         "queue": "default",
         "queuePosition": 1,
@@ -120,6 +122,17 @@ def test_a_larger_maximum_is_a_cure() -> None:
         "max 8 for cern in policy jupyterhub",
         "max 5 for exoscale in policy jupyterhub",
     )
+
+
+def test_the_smallest_change_comes_first_and_is_said_with_the_next() -> None:
+    """12 cores more are little beside the 800 of cern; 12 replicas more are much beside a maximum of 3."""
+    full = flavor("f", 100, amounts(cpu=8), free=[(amounts(), 100)])
+    members = [cluster("azure", cordoned=True), cluster("cern", flavors=(full,)), cluster("exoscale", nodes=9)]
+    rule = Policy("p", bounds={"exoscale": Bounds(maximum=3)})
+    made = plan(snapshot(members, [workload("w", 15)], policies=(rule,)), explain=["w"])
+    found = made.explanations["w"]
+    assert found.cures == ("12 more cpu on cern", "max 15 for exoscale in policy p", "uncordon azure")
+    assert found.smallest == "12 more cpu on cern, or max 15 for exoscale in policy p"
 
 
 def test_a_tier_that_is_not_open_says_how_long_to_wait() -> None:

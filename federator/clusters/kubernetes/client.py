@@ -1,23 +1,16 @@
-"""The one module that touches kubernetes-asyncio: configuration, transport, and errors in our words.
-
-JSON goes in and comes out as plain dicts: the library's typed models cost more than the request itself.
-"""
+"""Requests to an API server, and its errors in our words."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import urlencode
 
 import aiohttp
-import yaml
-from kubernetes_asyncio.client import ApiClient, Configuration
-from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config
 
+from federator.clusters.kubernetes.connection import Connection, connect
 from federator.clusters.kubernetes.errors import ApiError
 from federator.clusters.kubernetes.kubeconfig import BadKubeconfig, Source, find_source
 from federator.clusters.kubernetes.settings import KubernetesSettings
@@ -29,9 +22,6 @@ SPARE_CONNECTIONS = 64
 # A refused token is read again from its file no more often than this.
 RELOAD_S = 5.0
 
-# The library logs whole response bodies, secrets included, where debugging is on for everything.
-logging.getLogger("kubernetes_asyncio").setLevel(logging.WARNING)
-
 
 class KubernetesClient:
     """Requests to one API server. Credentials are read when first needed, and again when they are refused."""
@@ -40,7 +30,7 @@ class KubernetesClient:
         self._cluster = cluster
         self._settings = settings
         self._clock = clock
-        self._api: ApiClient | None = None
+        self._connection: Connection | None = None
         self._source = Source(settings.kubeconfig, settings.context)
         self._loaded_s = 0.0
         self._renewing = asyncio.Lock()
@@ -98,9 +88,9 @@ class KubernetesClient:
 
     async def close(self) -> None:
         """Let go of the connections."""
-        api, self._api = self._api, None
-        if api is not None:
-            await api.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
 
     # -- inside ------------------------------------------------------------
 
@@ -115,11 +105,11 @@ class KubernetesClient:
         data: bytes | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         try:
-            api = await self._connected()
-            response = await self._send(api, method, path, query, timeout, headers, data)
-            if response.status == 401 and (fresh := await self._renewed(api)) is not None:
+            connection = self._connection or await self._connected()
+            response = await connection.send(method, path, query, timeout, headers, data)
+            if response.status == 401 and (fresh := await self._renewed(connection)) is not None:
                 response.release()
-                response = await self._send(fresh, method, path, query, timeout, headers, data)
+                response = await fresh.send(method, path, query, timeout, headers, data)
             async with response:
                 self.answered_s = self._clock.now_s()
                 if response.status == 401:
@@ -143,80 +133,41 @@ class KubernetesClient:
             detail = str(error) or type(error).__name__
             raise self._unreachable(f"broke off the connection ({detail})") from error
 
-    async def _send(
-        self,
-        api: ApiClient,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        timeout: aiohttp.ClientTimeout,
-        headers: dict[str, str],
-        data: bytes | None,
-    ) -> aiohttp.ClientResponse:
-        configuration = api.configuration
-        sent = dict(headers)
-        token = await configuration.get_api_key_with_prefix("BearerToken")
-        if token:
-            sent["Authorization"] = token
-        url = str(configuration.host) + path + (f"?{urlencode(query)}" if query else "")
-        session: aiohttp.ClientSession = api.rest_client.pool_manager
-        options: dict[str, Any] = {"proxy": configuration.proxy} if configuration.proxy else {}
-        if configuration.tls_server_name:
-            options["server_hostname"] = configuration.tls_server_name
-        return await session.request(
-            method, url, data=data, headers=sent, timeout=timeout, allow_redirects=False, **options
-        )
+    async def _connected(self) -> Connection:
+        if self._connection is None:
+            fresh = await self._connect()
+            if self._connection is None:
+                self._connection = fresh
+            else:
+                await fresh.close()  # another request has been quicker
+        return self._connection
 
-    async def _connected(self) -> ApiClient:
-        if self._api is None:
-            configuration = await self._load()
-            if self._api is None:
-                self._api = ApiClient(configuration=configuration)
-        return self._api
-
-    async def _load(self) -> Configuration:
-        """Read the credentials. The library's messages are not passed on: they may quote a token."""
+    async def _connect(self) -> Connection:
         try:
             self._source = find_source(self._settings)
-            configuration = Configuration()
-            if self._source.path:
-                await load_kube_config(
-                    config_file=self._source.files,
-                    context=self._source.context,
-                    client_configuration=configuration,
-                    persist_config=False,
-                )
-            else:
-                load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            connection = await connect(self._source, self._settings.concurrency + SPARE_CONNECTIONS)
         except BadKubeconfig as error:
             raise ClusterUnreachable(self._cluster, str(error)) from None
-        except (ConfigException, OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-            kind = type(error).__name__
-            raise ClusterUnreachable(
-                self._cluster,
-                f"the credentials of {self._source} cannot be used ({kind}): check its certificates, token or plugin",
-            ) from None
-        configuration.connection_pool_maxsize = self._settings.concurrency + SPARE_CONNECTIONS
         self._loaded_s = self._clock.now_s()
-        return configuration
+        return connection
 
-    async def _renewed(self, refused: ApiClient) -> ApiClient | None:
+    async def _renewed(self, refused: Connection) -> Connection | None:
         """Read the credentials anew: what was renewed in its file is taken up without a restart. None: nothing new.
 
         Certificates are read when a connection is made, so everything is made anew.
         """
         async with self._renewing:
-            if self._api is not refused:
-                return self._api  # another request has been here already
+            if self._connection is not refused:
+                return self._connection  # another request has been here already
             if self._clock.now_s() - self._loaded_s < RELOAD_S:
                 return None
-            fresh = await self._load()
-            has_certificate = bool(fresh.cert_file)
-            if fresh.api_key == refused.configuration.api_key and not has_certificate:
+            fresh = await self._connect()
+            if not fresh.differs_from(refused):
+                await fresh.close()
                 return None
-            self._api = ApiClient(configuration=fresh)
+            self._connection = fresh
             await refused.close()
-            return self._api
+            return fresh
 
     def _unreachable(self, what: str) -> ClusterUnreachable:
         return ClusterUnreachable(self._cluster, f"server {self._source.server} ({self._source}) {what}")

@@ -46,7 +46,10 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """What only our own pods need: ``index`` is None for pods whose replicas are interchangeable."""
+    """What only our own pods need: ``index`` is None for pods whose replicas are interchangeable.
+
+    ``grace_s`` is from the polite signal to the kill, as last asked for.
+    """
 
     intent: str
     index: int | None
@@ -110,7 +113,7 @@ def _ours(
         index=_index(labels, metadata.get("annotations") or {}),
         created_s=created_s,
         started_s=max((seconds(s["startedAt"]) for s in _states(status) if s.get("startedAt")), default=0.0),
-        grace_s=float(spec.get("terminationGracePeriodSeconds") or 0),
+        grace_s=float(metadata.get("deletionGracePeriodSeconds", spec.get("terminationGracePeriodSeconds")) or 0),
         container=intern(str(containers[0].get("name", ""))),
         owned=bool(metadata.get("ownerReferences")),
         waiting=_waiting(status, created_s),

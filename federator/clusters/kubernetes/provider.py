@@ -58,7 +58,7 @@ class KubernetesProvider:
             self._watches.start()
             self._tasks = [
                 asyncio.create_task(self._discovering(), name=f"{self.name}: discovery"),
-                asyncio.create_task(self._sweeping(), name=f"{self.name}: withdrawn pods"),
+                asyncio.create_task(self._sweeping(), name=f"{self.name}: removal"),
             ]
         await self._discovered()
         await self._watches.first_sync()
@@ -159,12 +159,10 @@ class KubernetesProvider:
                 self._trouble = error
 
     async def _sweeping(self) -> None:
-        """Pods that a Job makes for replicas already withdrawn are deleted as they appear."""
+        """What is on its way out is seen to its end."""
         while True:
             await self._clock.sleep(1.0)
-            for intent, known in list(self._cache.intents.items()):
-                if any(job.withdrawn for job in known.objects.values()):
-                    try:
-                        await self._removal.sweep(intent)
-                    except (ApiError, ClusterUnreachable) as error:
-                        log.info("cluster %s: withdrawn replicas of %s: %s", self.name, intent, error)
+            try:
+                await self._removal.tend()
+            except (ApiError, ClusterUnreachable) as error:
+                log.info("cluster %s: removing pods: %s", self.name, error)

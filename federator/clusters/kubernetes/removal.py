@@ -30,6 +30,8 @@ class Removal:
         self._writes = writes
         self._cache = cache
         self.kinds: Mapping[Kind, KindInfo] = {}
+        self._leaving: dict[str, tuple[IndexSet | None, float]] = {}
+        """By intent: which of its replicas (None: all) go, and with how much grace."""
 
     async def remove(self, intent: str, grace_s: float) -> None:
         """Ask for the removal of everything. Raises ApiError and ClusterUnreachable."""
@@ -40,7 +42,9 @@ class Removal:
             records = await self._ask(intent)
         pods = list(known.pods.values()) if known else []
         await self._remove_objects(intent, [record for record in records if not record.deleting])
-        await self._remove_pods(intent, pods, grace_s, orphans=not records)
+        self._leaving[intent] = None, grace_s
+        # Pods follow their owners by themselves; help where there is none.
+        await self._remove_pods([pod for pod in pods if pod.ours is not None and not pod.ours.owned], grace_s)
 
     async def withdraw(self, intent: str, indices: IndexSet, grace_s: float) -> None:
         """Ask for the removal of some replicas of a batch intent, for good."""
@@ -56,9 +60,30 @@ class Removal:
         for job in parts:
             await self._mark(job, job.withdrawn | (job.indices & indices))
         await self.sweep(intent, grace_s)
+        before, _ = self._leaving.get(intent, (IndexSet(), 0.0))
         gone = IndexSet.join(r for job in whole for r in job.indices.ranges)
-        pods = known.pods.values() if known else ()
-        await self._remove_pods("", [p for p in pods if p.ours and p.ours.index in gone], grace_s, orphans=False)
+        self._leaving[intent] = None if before is None else before | gone, grace_s
+
+    async def tend(self) -> None:
+        """Hurry the pods that go, and delete those that a Job made for replicas already withdrawn."""
+        await self._hurry()
+        for intent, known in list(self._cache.intents.items()):
+            if any(job.withdrawn for job in known.objects.values()):
+                await self.sweep(intent)
+
+    async def _hurry(self) -> None:
+        """Shorten the grace of pods that the cluster has asked to go.
+
+        Not sooner: while their owner's controller does not know that the owner is gone, it makes new ones for them.
+        """
+        for intent, (indices, grace_s) in list(self._leaving.items()):
+            known = self._cache.intents.get(intent)
+            if known is None:
+                del self._leaving[intent]
+                continue
+            pods = [pod for pod in known.pods.values() if pod.ours and (indices is None or pod.ours.index in indices)]
+            slow = [pod for pod in pods if pod.deleting and not pod.ended and round(grace_s) < _grace(pod)]
+            await self._remove_pods(slow, grace_s)
 
     async def sweep(self, intent: str, grace_s: float = inf) -> None:
         """Delete the pods of withdrawn replicas, those too that their Job makes after the withdrawal.
@@ -74,9 +99,7 @@ class Removal:
             for pod in known.pods.values()
             if pod.ours is not None and pod.ours.index in withdrawn and not pod.ended and not pod.deleting
         ]
-        await asyncio.gather(
-            *(self._writes.delete(_path(pod), uid=pod.uid, grace_s=min(grace_s, _grace(pod))) for pod in going)
-        )
+        await self._remove_pods(going, grace_s)
 
     # -- inside ------------------------------------------------------------
 
@@ -107,17 +130,10 @@ class Removal:
             for record in group:
                 self._cache.leaving(record)
 
-    async def _remove_pods(self, intent: str, pods: Iterable[PodRecord], grace_s: float, *, orphans: bool) -> None:
-        """Pods follow their owners by themselves; help where there is none, or where they are to go sooner."""
-        going = [p for p in pods if orphans or (not p.ended and grace_s < _grace(p)) or not (p.ours and p.ours.owned)]
-        places = {pod.namespace for pod in going}
-        if intent and len(going) >= MANY and len(places) == 1:
-            shortest_s = min(grace_s, *(_grace(pod) for pod in going))
-            collection = object_path("v1", "pods", places.pop())
-            if await self._writes.delete_all(collection, f"{names.INTENT}={intent}", grace_s=shortest_s):
-                return
+    async def _remove_pods(self, pods: Iterable[PodRecord], grace_s: float) -> None:
+        """Ask pods to go, each with no more grace than it has already."""
         await asyncio.gather(
-            *(self._writes.delete(_path(pod), uid=pod.uid, grace_s=min(grace_s, _grace(pod))) for pod in going)
+            *(self._writes.delete(_path(pod), uid=pod.uid, grace_s=min(grace_s, _grace(pod))) for pod in pods)
         )
 
     async def _mark(self, job: ObjectRecord, withdrawn: IndexSet) -> None:

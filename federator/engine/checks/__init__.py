@@ -9,6 +9,7 @@ from federator.engine.checks.facts import Facts
 from federator.engine.checks.limits import blamed_limits_are_reached, limits_kept
 from federator.engine.checks.moves import moves_legal
 from federator.engine.checks.quotas import within_cluster_quotas, within_quotas
+from federator.engine.checks.reservations import reservations_kept
 from federator.engine.checks.rules import hard_rules_kept, maxima_kept
 from federator.engine.checks.tiers import tiers_in_order
 from federator.model.plan import Plan, Snapshot
@@ -29,6 +30,7 @@ CHECKS = (
     gangs_whole,
     tiers_in_order,
     moves_legal,
+    reservations_kept,
 )
 
 

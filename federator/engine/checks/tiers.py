@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from federator.engine.checks.capacity import certain_room
 from federator.engine.checks.facts import Facts
+from federator.engine.checks.reservations import reserved_before_its_end
 from federator.model.cluster import Cluster, Health
 from federator.model.plan import shape_key
 from federator.model.policy import FULL_PPM
@@ -63,6 +64,8 @@ def _had_room(facts: Facts, workload: Workload, earlier: int, place: int) -> Ite
     if not _below_fill(facts, workload, earlier, needed):
         return
     for cluster in _could_take(facts, workload, earlier):
+        if reserved_before_its_end(facts, workload, cluster.name):
+            continue
         if cluster.health is Health.UP and certain_room(facts, workload, role, cluster) >= needed:
             yield f"{workload.name} grew in tier {place} while {cluster.name} of tier {earlier} had room"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from federator.clusters.kubernetes.connection import proxy_for
 from federator.ports import ClusterUnreachable, NoLogs
 from tests.clusters.kubernetes import orders
 from tests.clusters.kubernetes.fake_api import FakeApi, Trouble
@@ -104,6 +105,26 @@ async def test_a_kubeconfig_that_is_put_there_later_is_found(api: FakeApi, tmp_p
     await provider.submit(orders.batch("w1", 1))
     await back(provider)
     await provider.close()
+
+
+async def test_passwords_that_the_user_keeps_for_others_are_left_alone(
+    api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("default login somebody password for-others\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    async with opened(api, tmp_path) as provider:
+        await provider.submit(orders.batch("w1", 1))
+    assert len(api.all("jobs")) == 1
+
+
+def test_a_proxy_is_taken_from_the_environment_where_it_names_one_for_the_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.example.org:3128")
+    monkeypatch.setenv("no_proxy", "inside.example.org")
+    assert proxy_for("https://outside.example.org:6443") == "http://proxy.example.org:3128"
+    assert proxy_for("https://inside.example.org:6443") is None
+    assert proxy_for("http://outside.example.org") is None
 
 
 @pytest.mark.parametrize("what", ["nodes", "pods", "jobs"])

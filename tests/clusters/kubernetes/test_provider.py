@@ -118,6 +118,23 @@ async def test_an_object_stays_leaving_while_its_pods_stop(api: FakeApi, tmp_pat
         await until(provider, lambda seen: not seen.intents)
 
 
+async def test_a_pod_is_hurried_once_the_cluster_itself_has_asked_it_to_go(api: FakeApi, tmp_path: Path) -> None:
+    """Sooner its owner's controller, which may not have heard of the removal yet, would put another in its place."""
+    path = "/api/v1/namespaces/work/pods/x"
+    async with opened(api, tmp_path) as provider:
+        await provider.submit(orders.batch("w1", 1))
+        await api.put("pods", pod("x", intent="w1", index=0, node="a", phase="Running"))
+        await until(provider, lambda seen: bool(seen.intents["w1"].running))
+        await provider.cancel("w1", grace_s=5.0)
+        await until(provider, lambda seen: seen.intents["w1"].leaving)
+        await provider._removal.tend()
+        assert ("DELETE", path) not in api.requests
+        going = pod("x", intent="w1", index=0, node="a", phase="Running", deleted="2026-01-01T00:00:30Z")
+        await api.put("pods", going)
+        await until(provider, lambda seen: not seen.intents)
+    assert api.requests.count(("DELETE", path)) == 1
+
+
 async def test_some_replicas_of_an_indexed_job_leave_for_good(api: FakeApi, tmp_path: Path) -> None:
     """One has a pod, which goes; the other's pod is made later by its Job, and goes as well."""
     api.modern = True

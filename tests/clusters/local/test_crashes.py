@@ -145,7 +145,7 @@ async def test_a_service_whose_supervisor_was_killed_is_started_again(machine: M
     await until(provider, lambda _: len(machine.events(order.intent.id, "started")) == 4, "both start again")
     await all_run(provider, order.intent.id)
     assert not any(birth(pid) for pid in before)
-    assert len(machine.processes(order.intent.id)) == len(before)
+    await until(provider, lambda _: len(machine.processes(order.intent.id)) == len(before), "each has one process")
 
 
 async def test_a_process_that_took_over_a_process_id_is_left_alone(machine: Machine) -> None:

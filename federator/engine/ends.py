@@ -1,0 +1,74 @@
+"""When what runs is expected to end. Times are whole milliseconds from the snapshot, so that they compare exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from federator.engine.arrays import Array
+from federator.model.plan import Holding
+from federator.model.policy import OVERRUN_S, Planning
+from federator.model.workload import Lifetime, Workload
+
+NEVER = 2**60
+"""The end of what does not end: services."""
+
+
+def milliseconds(seconds: float) -> int:
+    """Seconds as the planner counts them."""
+    return min(round(seconds * 1000), NEVER)
+
+
+class Ends:
+    """The expected ends under the settings of planning."""
+
+    def __init__(self, planning: Planning) -> None:
+        self._unknown_s = planning.unknown_duration_s
+
+    def lasts(self, workload: Workload) -> int:
+        """How long a replica runs."""
+        if workload.lifetime is Lifetime.SERVICE:
+            return NEVER
+        return milliseconds(self._unknown_s if workload.duration_s is None else workload.duration_s)
+
+    def left(self, workload: Workload, age_s: float) -> int:
+        """How long one still runs that has run for so long; ``OVERRUN_S`` where it should have ended."""
+        lasts = self.lasts(workload)
+        left = lasts - milliseconds(age_s)
+        return lasts if lasts == NEVER else left if left > 0 else milliseconds(OVERRUN_S)
+
+    def unbound(self, workload: Workload, holding: Holding) -> Iterator[tuple[int, int]]:
+        """What is not on a node yet, the youngest, as (end, how many): as if it had run since it was sent there."""
+        left = min(holding.unbound, holding.replicas)
+        for age_s, replicas in sorted(holding.waves) or [(holding.age_s, holding.replicas)]:
+            if left > 0:
+                yield self.left(workload, age_s), min(left, replicas)
+                left -= replicas
+
+    def bound(self, workload: Workload, holdings: Sequence[tuple[int, Holding]]) -> Array:
+        """What is on nodes of some holdings, which come with the place of their cluster: lines of (cluster, end, how
+        many, wave), the waves of a holding counted from 0, those that end last first.
+
+        Replicas that are not on a node yet are taken to be the youngest.
+        """
+        plain = [(at, one.age_s, one.replicas - one.unbound, 0) for at, one in holdings if not one.waves]
+        rest = [line for at, one in holdings if one.waves for line in _waves(at, one)]
+        lines = np.array([*plain, *rest], dtype=float).reshape(-1, 4)
+        going = [(at, one.leaving, max(1, len(one.waves))) for at, one in holdings if one.leaving]
+        found = np.zeros((len(lines) + len(going), 4), dtype=np.int64)
+        found[:, 1] = milliseconds(OVERRUN_S)
+        found[: len(lines), (0, 2, 3)] = lines[:, (0, 2, 3)]
+        found[len(lines) :, (0, 2, 3)] = np.array(going, dtype=np.int64).reshape(-1, 3)
+        lasts, ages = self.lasts(workload), np.rint(lines[:, 1] * 1000).astype(np.int64)
+        left = NEVER if lasts == NEVER else np.where(ages < lasts, lasts - ages, milliseconds(OVERRUN_S))
+        found[: len(lines), 1] = left
+        return found[found[:, 2] > 0]
+
+
+def _waves(at: int, holding: Holding) -> Iterator[tuple[int, float, int, int]]:
+    """A holding's waves, the youngest first, without what is not on a node yet."""
+    skip = min(holding.unbound, holding.replicas)
+    for wave, (age_s, replicas) in enumerate(sorted(holding.waves)):
+        yield at, age_s, max(0, replicas - skip), wave
+        skip = max(0, skip - replicas)

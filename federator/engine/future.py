@@ -1,0 +1,63 @@
+"""The nodes as they will be: what is free on each once everything has ended that ends until then."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from federator.engine.arrays import Array
+from federator.engine.nodes import Nodes
+from federator.engine.occupancy import AMOUNTS, BEGIN, COUNTED, END
+from federator.engine.rows import COUNT, FIRST, FREE, USE
+
+
+class Future:
+    """The nodes of one moment, cut into rows on which the same will be free at any time.
+
+    Columns beyond those of the resources are kept as they are.
+    """
+
+    def __init__(self, nodes: Nodes, entries: Array) -> None:
+        """``entries`` of ``Occupancy``, by their ends."""
+        self.base = nodes
+        self._resources = len(nodes.resources)
+        dense, lots = nodes.dense()
+        past = int((dense[:, FIRST] + dense[:, COUNT]).max(initial=0))
+        begins, after = entries[:, BEGIN], entries[:, BEGIN] + entries[:, COUNTED]
+        starts = np.unique(np.concatenate([dense[:, FIRST], begins, after[after < past]]))
+        cover = np.searchsorted(dense[:, FIRST], starts, side="right") - 1
+        self.dense, self.lots = dense[cover], lots[cover]
+        self.dense[:, FIRST], self.dense[:, COUNT] = starts, np.diff(starts, append=past)
+        self._entries = entries
+        self._from, self._to = np.searchsorted(starts, begins), np.searchsorted(starts, after)
+
+    @property
+    def ends(self) -> Array:
+        """When anything ends, each moment once."""
+        found: Array = np.unique(self._entries[:, END])
+        return found
+
+    def free(self, at: int) -> Array:
+        """What is free then on each node of the rows ``dense``."""
+        ended = int(np.searchsorted(self._entries[:, END], at, side="right"))
+        amounts = self._entries[:ended, AMOUNTS:]
+        changes = np.zeros((len(self.dense) + 1, self._resources), dtype=np.int64)
+        np.add.at(changes, self._from[:ended], amounts)
+        np.subtract.at(changes, self._to[:ended], amounts)
+        free: Array = self.dense[:, FREE : FREE + self._resources] + np.cumsum(changes, axis=0)[:-1]
+        return free
+
+    def freed(self, at: int) -> Array:
+        """What has been freed until then in all, by resource and cluster."""
+        freed = np.zeros((len(self.base.first_lots) - 1, self._resources), dtype=np.int64)
+        ended = self._entries[: int(np.searchsorted(self._entries[:, END], at, side="right"))]
+        homes = self.base.home[self.lots[self._from[: len(ended)]]]
+        np.add.at(freed, homes, ended[:, AMOUNTS:] * ended[:, COUNTED, None])
+        return freed.T
+
+    def nodes(self, at: int) -> Nodes:
+        """The nodes then, used as much as they are then."""
+        dense = self.dense.copy()
+        free = self.free(at)
+        dense[:, FREE : FREE + self._resources] = free
+        dense[:, USE] = self.base.use(free, self.lots)
+        return self.base.with_rows(dense, self.lots)

@@ -1,0 +1,169 @@
+"""Who is on which nodes until when, as far as that is known: what ran before the plan, and what the plan has placed.
+
+Where replicas sit is told by a snapshot (``NodeGroup.runs``) or it is not; then they are put, in the order of service,
+on nodes with as much in use: each on the node on which the fewest more such replicas could run, of those the one with
+the most in use, of those the one with the lower number. What cannot be put anywhere is expected to free nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from federator.engine.arrays import Array
+from federator.engine.binding import HABITS, bind, journal_for
+from federator.engine.ends import NEVER, Ends
+from federator.engine.nodes import Nodes
+from federator.engine.rows import FIRST, FREE, LOT, NODE, NODES, TIMES, USE
+from federator.engine.shapes import Shape
+from federator.model.cluster import Binding, NodeGroup, Running
+from federator.model.plan import Holding
+from federator.model.resources import Resources
+from federator.model.workload import Role, Workload
+
+BEGIN, COUNTED, END, AMOUNTS = 0, 1, 2, 3
+"""An entry: from this number on, so many nodes, until then; and what each of them gets back, by resource."""
+
+_CLUSTER, _UNTIL, _REPLICAS, _WAVE = 0, 1, 2, 3
+"""The columns of ``Ends.bound``."""
+
+ShapeOf = Callable[[Workload, Role], Shape]
+
+
+class Occupancy:
+    """The entries of one plan."""
+
+    def __init__(self, resources: int) -> None:
+        self._resources = resources
+        self._parts: list[Array] = []
+
+    @property
+    def mark(self) -> int:
+        """The moment, to go back to."""
+        return len(self._parts)
+
+    def back_to(self, mark: int) -> None:
+        """Forget what was noted since."""
+        del self._parts[mark:]
+
+    def entries(self) -> Array:
+        """All of them, the first to end first."""
+        found = np.concatenate([np.zeros((0, AMOUNTS + self._resources), dtype=np.int64), *self._parts])
+        found = found[found[:, END] < NEVER]
+        return found[np.argsort(found[:, END], kind="stable")]
+
+    def add(self, entries: Array) -> None:
+        """Note these."""
+        self._parts.append(entries)
+
+    def note(self, journal: Array, shape: Shape, ends: Array | int) -> None:
+        """Note what was bound. ``ends``: when it ends (by lot, or for all)."""
+        lines = journal[1 : 1 + int(journal[0, 0])]
+        until = ends[lines[:, LOT]] if isinstance(ends, np.ndarray) else np.full(len(lines), ends)
+        entries = np.zeros((len(lines), AMOUNTS + self._resources), dtype=np.int64)
+        entries[:, BEGIN], entries[:, COUNTED], entries[:, END] = lines[:, NODE], lines[:, NODES], until
+        for at, asked in shape.asked.tolist():
+            entries[:, AMOUNTS + at] = asked * lines[:, TIMES]
+        self.add(entries)
+
+
+def occupied(
+    nodes: Nodes,
+    workloads: Sequence[Workload],
+    holdings: Callable[[str, str], Iterable[Holding]],
+    index: Mapping[str, int],
+    ends: Ends,
+    shape_of: ShapeOf,
+) -> Occupancy:
+    """Who is on which of the nodes of a snapshot. ``workloads`` in the order of service; ``nodes`` are left alone."""
+    told = _Told(nodes, {workload.name: workload for workload in workloads}, ends)
+    found = Occupancy(len(nodes.resources))
+    found.add(told.entries)
+    mirror = _in_use(nodes, told.rows)
+    tightest = np.full(len(index), HABITS[Binding.FRAGMENTATION_AWARE])
+    for workload in workloads:
+        for role in workload.roles:
+            held = [(index[holding.cluster], holding) for holding in holdings(workload.name, role.name)]
+            if not held:
+                continue
+            shape = nodes.only_existing(shape_of(workload, role))
+            for replicas, until in _waves(
+                told.without(workload.name, role.name, ends.bound(workload, held)), len(index)
+            ):
+                journal = journal_for(mirror, shape, replicas)
+                bind(mirror, shape, replicas, tightest, journal)
+                found.note(journal, shape, until[nodes.home])
+    return found
+
+
+def _waves(bound: Array, clusters: int) -> Iterator[tuple[Array, Array]]:
+    """One wave of every cluster at a time (lines of ``Ends.bound``): replicas and ends by cluster."""
+    for wave in range(int(bound[:, _WAVE].max(initial=-1)) + 1):
+        lines = bound[bound[:, _WAVE] == wave]
+        replicas, until = np.zeros(clusters, dtype=np.int64), np.full(clusters, NEVER)
+        replicas[lines[:, _CLUSTER]], until[lines[:, _CLUSTER]] = lines[:, _REPLICAS], lines[:, _UNTIL]
+        if replicas.any():
+            yield replicas, until
+
+
+def _in_use(nodes: Nodes, told: set[int]) -> Nodes:
+    """Nodes on which is free what is in use on these, but for rows of which it is told what runs there."""
+    dense, lots = nodes.dense()
+    unknown = ~nodes.potential[lots] & ~np.isin(dense[:, FIRST], list(told))
+    dense[:, FREE:] = np.maximum(0, nodes.allocatable.T[lots] - dense[:, FREE:]) * unknown[:, None]
+    dense[:, USE] = nodes.use(dense[:, FREE:], lots)
+    return nodes.with_rows(dense, lots)
+
+
+class _Told:
+    """What the snapshot tells of single nodes. Of equally free nodes those come first that are free first.
+
+    ``entries`` say so, ``rows`` are the first numbers of the rows of nodes that it tells of.
+    """
+
+    def __init__(self, nodes: Nodes, workloads: Mapping[str, Workload], ends: Ends) -> None:
+        self._workloads, self._ends = workloads, ends
+        self._counts: dict[tuple[str, str], dict[int, int]] = {}
+        self.rows: set[int] = set()
+        parts: list[list[int]] = []
+        dense, lots = nodes.dense()
+        found = {(lot, *row[FREE:].tolist()): int(row[FIRST]) for lot, row in zip(lots.tolist(), dense, strict=True)}
+        for at, lot in enumerate(nodes.lots):
+            groups = [group for group in lot.flavor.nodes if group.runs is not None and group.count > 0]
+            seats: dict[int, int] = {}
+            for group in sorted(groups, key=self._order) if not lot.potential else ():
+                row = found[(at, *(max(0, group.free[name]) for name in nodes.resources))]
+                self.rows.add(row)
+                begin = seats.get(row, row)
+                seats[row] = begin + group.count
+                for run in group.runs or ():
+                    told = self._counts.setdefault((run.workload, run.role), {})
+                    told[lot.cluster] = told.get(lot.cluster, 0) + run.replicas * group.count
+                    end, asked = self._end(run)
+                    amounts = [asked[name] * run.replicas for name in nodes.resources]
+                    parts.append([begin, group.count, end, *amounts])
+        self.entries = np.array(parts, dtype=np.int64).reshape(len(parts), AMOUNTS + len(nodes.resources))
+
+    def _order(self, group: NodeGroup) -> list[tuple[int, str, str, int]]:
+        return sorted((self._end(run)[0], run.workload, run.role, run.replicas) for run in group.runs or ())
+
+    def _end(self, run: Running) -> tuple[int, Resources]:
+        """When it ends, and what one replica gives back then; never what is not known here."""
+        workload = self._workloads.get(run.workload)
+        role = next((role for role in workload.roles if role.name == run.role), None) if workload else None
+        if workload is None or role is None:
+            return NEVER, Resources()
+        return self._ends.left(workload, run.age_s), role.requests
+
+    def without(self, workload: str, role: str, bound: Array) -> Array:
+        """What is held but not told of here; of the waves the last to end are taken to be those told of."""
+        told = self._counts.get((workload, role))
+        if told is None:
+            return bound
+        left, told = bound[np.lexsort((bound[:, _WAVE], bound[:, _CLUSTER]))], dict(told)
+        for line in left:
+            known = min(told.get(int(line[_CLUSTER]), 0), int(line[_REPLICAS]))
+            line[_REPLICAS] -= known
+            told[int(line[_CLUSTER])] = told.get(int(line[_CLUSTER]), 0) - known
+        return left
