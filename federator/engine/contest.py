@@ -9,8 +9,9 @@ neighbours are served, and which cluster each finds first in its tier. It counts
 * what is placed is worth more: a gang is worth its dominant share of the federation; then come earlier tiers, then
   those served first.
 
-Else the order of service stands. Tiers are kept as everywhere: those with a place in their first tier are served
-first, then those in their second, so a gang is in a later tier only if the tiers before it cannot take it.
+Where reservations are made, it counts only if all of them start: who does not would get one, and might be delayed.
+Else the order of service stands. Tiers are kept as everywhere: those with a place in their first tier are served first,
+then those in their second, so a gang is in a later tier only if the tiers before it cannot take it.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ class Contests:
         self._federation, self._allowance, self._find = federation, allowance, find
         self._limits = snapshot.planning.gang_search
         self._priorities = {queue.name: queue.priority for queue in snapshot.queues}
-        self._waits = snapshot.planning.blocked_head == "wait"
+        self._backfills = snapshot.planning.backfilling != "none"
+        self._waits = snapshot.planning.blocked_head == "wait" and not self._backfills
         self._budget = self._limits.budget
 
     def in_turn(self, queue: Sequence[Workload], blocked: Mapping[str, str]) -> Iterator[Workload]:
@@ -114,10 +116,10 @@ class Contests:
             if not is_whole(workload) or self._holds(workload):
                 return rivals, max(at, first + 1)
             search = self._find(workload, None)
-            if search is None and self._waits:  # it is a head that others wait behind
-                return rivals, max(at, first + 1)
             prospects = {} if search is None else search.prospects()
-            if search is not None and (prospects or self._waits):
+            if not prospects and (self._waits or self._backfills):  # others wait behind it, or it gets a reservation
+                return rivals, max(at, first + 1)
+            if search is not None and prospects:
                 rivals.append(_Rival(at, workload, search, prospects))
         return rivals, len(queue)
 
@@ -159,7 +161,7 @@ class Contests:
                 self._federation,
                 rival.search,
                 narrowed(rival.search, rival.prospects, self._limits.clusters, greedy.seats.get(one)),
-                greedy.places.get(one),
+                greedy.places.get(one, _NOWHERE - 1 if self._backfills else None),
                 self._heads(rivals, one),
             )
             for one, rival in enumerate(rivals)

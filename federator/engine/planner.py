@@ -77,7 +77,6 @@ class _Planner:
             FairService(snapshot, self.federation, self.allowance, self.queue) if self.planning.order == FAIR else None
         )
         self.contests = Contests(snapshot, self.federation, self.allowance, self._in_one_cluster)
-
         backfills = self.planning.backfilling != "none"
         self.reserving = Reserving(snapshot, self.federation, self.clocks, self._place_then) if backfills else None
         self.waits = self.planning.blocked_head == "wait" and not backfills

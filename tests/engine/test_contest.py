@@ -119,6 +119,17 @@ def test_behind_a_blocked_head_nobody_starts() -> None:
     assert homes(federation, Planning()) == {"first": "b", "third": "a"}
 
 
+@pytest.mark.parametrize("backfilling", ["easy", "conservative"])
+def test_where_reservations_are_made_all_start_or_the_order_stands(backfilling: str) -> None:
+    """The third would have a reservation; who is placed before it out of turn might delay it."""
+    planning = Planning(backfilling=backfilling)
+    gangs = [gang(name, size, at, duration_s=100.0) for at, (name, size) in enumerate((("small", 4), ("large", 8)))]
+    both = snapshot([cores("a", 8), cores("b", 4)], gangs, planning=planning)
+    assert homes(both) == {"small": "b", "large": "a"}
+    three = replace(both, workloads=(*both.workloads, gang("third", 4, 9, duration_s=100.0)))
+    assert homes(three) == homes(three, replace(planning, gang_search=GangSearch(budget=0.0)))
+
+
 def test_what_runs_between_two_that_compete_stays_and_does_not_part_them() -> None:
     gangs = [gang("small", 4, 1), gang("runs", 2, 2), gang("large", 8, 3)]
     federation = snapshot([cores("a", 8), cores("b", 6)], gangs, held={("runs", "b"): 2})
@@ -138,3 +149,24 @@ def test_the_solver_is_loaded_only_where_gangs_compete() -> None:
         "assert 'ortools' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_quota_of_the_queue_counts_in_the_trial() -> None:
+    """Both fit, but the queue may have ten cores: the second waits, and the first goes where it would anyhow."""
+    queues = (Queue("default", quota=amounts(10)),)
+    gangs = [gang("small", 4, 1), gang("large", 8, 2)]
+    assert homes(snapshot([cores("a", 8), cores("b", 4)], gangs, queues=queues)) == {"small": "a"}
+
+
+def test_what_a_trial_counted_for_quotas_is_given_back() -> None:
+    """Twelve cores are just enough for both; a trial that kept what it took would leave nothing for the turn."""
+    queues = (Queue("default", quota=amounts(12), cluster_quota={"*": amounts(12)}),)
+    gangs = [gang("small", 4, 1), gang("large", 8, 2)]
+    assert homes(snapshot([cores("a", 8), cores("b", 4)], gangs, queues=queues)) == {"small": "b", "large": "a"}
+
+
+def test_the_fair_order_is_left_alone() -> None:
+    federation = snapshot(
+        [cores("a", 8), cores("b", 4)], [gang("small", 4, 1), gang("large", 8, 2)], planning=Planning(order="fair")
+    )
+    assert homes(federation) == {"small": "a"}

@@ -85,7 +85,9 @@ def crowds(draw: st.DrawFn) -> Snapshot:
         for at in range(random.randint(3, 8))
     ]
     rules = (replace(draw(policies("p")), replicas=None),) if random.random() < 0.5 else ()
-    planning = Planning(blocked_head=random.choice(("pass", "pass", "wait")))
+    planning = Planning(
+        blocked_head=random.choice(("pass", "pass", "wait")), backfilling=random.choice(("none", "none", "easy"))
+    )
     return Snapshot(10_000.0, tuple(members), tuple(gangs), policies=rules, planning=planning)
 
 
