@@ -20,7 +20,7 @@ from random import Random
 from federator.engine.planner import plan
 from federator.model.cluster import Cluster, Flavor, NodeGroup
 from federator.model.plan import Holding, Snapshot
-from federator.model.policy import Bounds, Match, Policy, Tier
+from federator.model.policy import Bounds, Match, Planning, Policy, Tier
 from federator.model.resources import Resources
 from federator.model.workload import Role, Workload
 
@@ -111,6 +111,8 @@ CASES: Mapping[str, tuple[str, Callable[[], Snapshot]]] = {
     "mixed-different": ("four policies, 2,000 shapes, room for all", lambda: case(4, 2000, 96)),
     "by-room": ("one tier of all clusters, 40 shapes, room for all", lambda: case(1, 40, 96)),
     "full": ("four policies, 40 shapes, room for a third", lambda: case(4, 40, 24)),
+    "regional-easy": ("regional with a reservation", lambda: easy(case(10, 40, 96))),
+    "running-easy": ("running with a reservation", lambda: easy(running(case(4, 40, 96)))),
     "running": ("mixed, all of it running already", lambda: running(case(4, 40, 96))),
 }
 
@@ -120,6 +122,11 @@ def running(snapshot: Snapshot) -> Snapshot:
     made = plan(snapshot)
     held = tuple(Holding(p.workload, p.role, p.cluster, p.replicas, age_s=3600.0) for p in made.placements)
     return replace(snapshot, holdings=held)
+
+
+def easy(snapshot: Snapshot) -> Snapshot:
+    """The same federation with ``backfilling: easy``."""
+    return replace(snapshot, planning=Planning(backfilling="easy"))
 
 
 def machine() -> str:

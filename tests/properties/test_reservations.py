@@ -25,7 +25,7 @@ from federator.model.workload import Gang, Role, Workload
 from tests.engine.build import amounts, workload
 from tests.properties.simulated import Node, Site, World, broken_promises, line, sites
 from tests.properties.snapshots import snapshots
-from tests.properties.test_guarantees import shuffled
+from tests.properties.test_guarantees import shuffled, unrest
 from tests.properties.test_shortcuts import crowded, plain
 
 modest = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -204,6 +204,18 @@ def test_without_backfilling_nothing_of_it_runs(federation: Snapshot) -> None:
         walled = plan(federation)
     assert walled == plan(federation)
     assert walled.reservations == ()
+
+
+@modest
+@given(worlds())
+def test_planning_again_comes_to_rest(world: World) -> None:
+    """Guarantee 7, some way into the loop."""
+    for _ in range(2):
+        world.end_what_ends()
+        world.carry_out(plan(world.snapshot()))
+        world.now_s = world.next_s() or world.now_s
+    world.end_what_ends()
+    assert unrest(world.snapshot(), plan) is None
 
 
 @modest
