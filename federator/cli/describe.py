@@ -39,6 +39,8 @@ def explain(found: Json) -> None:
         say(str(found["message"]))
     if found.get("position"):
         say(f"It is number {found['position']} in the order of service.")
+    if found.get("expected_start_s"):
+        say(f"It is expected to start in {found['expected_start_s']:.0f} s: room is reserved for it.")
     if found.get("queue"):
         say(_in_its_queue(found))
     shares = found.get("clusters") or ()
@@ -58,6 +60,10 @@ def explain(found: Json) -> None:
         ]
         say("")
         table([*headings, "WHY NOT MORE"], [_share(one, roles) for one in shares])
+    if lacking := [one for one in shares if one.get("lacks")]:
+        say("\nData that is not there:")
+        rows = [[one["cluster"], amount("memory", float(one["lacks"])), one["nearness"]] for one in lacking]
+        table(["CLUSTER", "LACKS", "WEIGHT TIMES"], rows)
     if flavors := found.get("flavors") or ():
         roles = any(one.get("role") for one in flavors)
         say("\nWhich nodes it uses first:")

@@ -7,6 +7,7 @@ how often it was asked for: recorded means submit, leaving means cancel, anythin
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ LOG = structlog.get_logger(__name__)
 WORKERS = 64
 """Calls under way at one cluster at a time; the provider may allow fewer."""
 LONGEST_WAIT_S = 60.0
+LOOK_EVERY_S = 1.0
+"""How often all intents of a cluster are looked through for something to do that nobody asked for."""
 CANCEL_GRACE_S = 10.0
 
 
@@ -37,6 +40,7 @@ class _Lane:
     tries: dict[str, int] = field(default_factory=dict)
     put_off: set[str] = field(default_factory=set)
     workers: set[asyncio.Task[None]] = field(default_factory=set)
+    looked_s: float = -math.inf
 
 
 class Dispatcher:
@@ -68,11 +72,15 @@ class Dispatcher:
 
     def kick_member(self, member: Member, *, returned: bool) -> None:
         """Take up all that is to be done at a cluster; what was put off only if the cluster has just returned."""
-        lane = self._lanes.setdefault(member.cluster.name, _Lane())
+        lane, now_s = self._lanes.setdefault(member.cluster.name, _Lane()), self._clock.now_s()
+        if not returned and now_s - lane.looked_s < LOOK_EVERY_S:
+            return
+        lane.looked_s = now_s
         for intent_id in member.intents:
+            if intent_id in self._state.answered or intent_id in lane.busy:
+                continue
             intent = self._state.intents.get(intent_id)
-            put_off = intent_id in lane.put_off and not returned
-            if intent and needs_action(intent) and intent_id not in self._state.answered and not put_off:
+            if intent and needs_action(intent) and (returned or intent_id not in lane.put_off):
                 self.kick(member.cluster.name, intent_id)
 
     async def close(self) -> None:
@@ -133,6 +141,8 @@ class Dispatcher:
             self._metrics.dispatch_seconds.labels(cluster, outcome).observe(time.perf_counter() - started)
 
     async def _carry_out(self, member: Member, intent: Intent) -> str:
+        if intent.id in self._state.answered and not intent.withdrawn:
+            return ""  # asked for once more, and done already
         if intent.state is IntentState.LEAVING:
             await member.provider.cancel(intent.id, CANCEL_GRACE_S)
             self._state.answered[intent.id] = self._state.tick()

@@ -15,6 +15,7 @@ from federator.documents.common import (
     Metadata,
 )
 from federator.documents.fields import (
+    Bytes,
     ClusterExpression,
     Duration,
     EmptyIfMissing,
@@ -141,6 +142,20 @@ class FlavorsPart(Part):
     """price: among flavors of one place, those on which a replica costs least come first."""
 
 
+class DataPart(Part):
+    """How much nearer to its data work would rather be."""
+
+    half_weight: Bytes
+    """A cluster that lacks so much of a workload's `inputs` has half the weight, one that lacks twice as much a third,
+    and so on; where weights are not written but by `weightBy`."""
+
+    @model_validator(mode="after")
+    def _it_is_not_nothing(self) -> DataPart:
+        if self.half_weight < 1:
+            raise wrong("must be above zero", "write how much data halves a weight, such as 100Gi", ("halfWeight",))
+        return self
+
+
 class StayPart(Part):
     """What holds replicas where they run."""
 
@@ -169,6 +184,8 @@ class PolicySpec(Part):
     """What holds replicas where they run."""
     flavors: FlavorsPart = FlavorsPart()
     """Which nodes of a cluster are used first."""
+    data: DataPart | None = None
+    """How much nearer to its data work would rather be; left out: it does not care."""
     preempt: Literal["never", "backfill", "lowerPriority"] = "backfill"
     """What may be taken away for its workloads. (Preemption is later work; the field is checked.)"""
 

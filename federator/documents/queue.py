@@ -146,10 +146,10 @@ class PlanningSpec(Part):
     """How long a cluster may be silent before its replicas are placed elsewhere."""
     unknown_duration: Duration = 86400.0
     """The run time assumed where a workload does not tell."""
-    gang_search: GangSearchPart = GangSearchPart()
-    """How hard to look for places for gangs that compete for the same clusters."""
     max_reservations: Annotated[int, Field(strict=True, ge=1, le=1000)] = 10
     """Under `conservative`, for how many at most."""
+    gang_search: GangSearchPart = GangSearchPart()
+    """How hard to look for places for gangs that compete for the same clusters."""
 
 
 class PlanningDocument(Envelope):

@@ -127,6 +127,7 @@ def to_policy(document: Document) -> Policy:
         stay=_stay(spec.stay),
         preempt=spec.preempt,
         flavors=FlavorOrder(tuple(map(_choice, spec.flavors.order)), spec.flavors.by == "price"),
+        half_weight_bytes=spec.data.half_weight if spec.data else None,
         source=str(document.source),
     )
 
@@ -233,6 +234,7 @@ def to_planning(document: Document) -> Planning:
 
 def planning_of(spec: PlanningSpec) -> Planning:
     """The settings of planning, of a Planning document or a Scenario."""
+    search = GangSearch(spec.gang_search.budget, spec.gang_search.gangs, spec.gang_search.clusters)
     return Planning(
         order=spec.order,
         blocked_head=spec.blocked_head,
@@ -240,5 +242,5 @@ def planning_of(spec: PlanningSpec) -> Planning:
         outage_grace_s=spec.outage_grace,
         unknown_duration_s=spec.unknown_duration,
         max_reservations=spec.max_reservations,
-        gang_search=GangSearch(spec.gang_search.budget, spec.gang_search.gangs, spec.gang_search.clusters),
+        gang_search=search,
     )

@@ -144,7 +144,7 @@ class WorkloadBody(Part):
     needs: tuple[Annotated[str, Field(strict=True, max_length=400)], ...] = ()
     """Abilities a cluster must have besides those for what it runs, in documents written by `federator snapshot`."""
     inputs: tuple[InputPart, ...] = ()
-    """Data that it reads. (Planning does not read it yet.)"""
+    """Data that it reads; policies may weigh clusters down that lack it (`data`)."""
 
     @model_validator(mode="after")
     def _it_says_one_thing(self) -> WorkloadBody:

@@ -9,6 +9,7 @@ from federator.documents.documents import Document
 from federator.documents.fields import Part
 from federator.documents.policy import RSP_VERSIONS
 from federator.documents.quantities import (
+    format_amount,
     format_duration,
     format_period,
     format_quantity,
@@ -188,8 +189,8 @@ def planning_document(planning: Planning, name: str = "default") -> Raw:
         "backfilling": planning.backfilling,
         "outageGrace": format_duration(planning.outage_grace_s),
         "unknownDuration": format_duration(planning.unknown_duration_s),
-        "gangSearch": {"budget": search.budget, "gangs": search.gangs, "clusters": search.clusters},
         "maxReservations": planning.max_reservations,
+        "gangSearch": {"budget": search.budget, "gangs": search.gangs, "clusters": search.clusters},
     }
     return document_of("Planning", name, spec)
 
@@ -212,6 +213,7 @@ def policy_document(policy: Policy) -> Raw:
         "require": _constraint(policy.require),
         "tiers": [_tier(tier) for tier in policy.tiers],
         "stay": stay,
+        "data": {"halfWeight": format_amount("memory", policy.half_weight_bytes)} if policy.half_weight_bytes else {},
         "flavors": said(
             {
                 "order": [said({"names": list(c.names), **_constraint(c.constraint)}) for c in policy.flavors.choices],

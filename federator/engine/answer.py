@@ -116,6 +116,7 @@ def _share_document(share: Share, several: bool) -> dict[str, Any]:
         "running": share.held,
         "share": None if share.ideal is None else round(share.ideal, 3),
         "replicas": share.replicas,
+        **({"lacks": share.lacks_bytes, "nearness": round(share.nearness, 3)} if share.lacks_bytes else {}),
         "reason": share.verdict.reason.value if share.verdict else None,
         "message": share.verdict.message if share.verdict else None,
     }

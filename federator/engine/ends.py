@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -46,29 +46,31 @@ class Ends:
                 yield self.left(workload, age_s), min(left, replicas)
                 left -= replicas
 
-    def bound(self, workload: Workload, holdings: Sequence[tuple[int, Holding]]) -> Array:
-        """What is on nodes of some holdings, which come with the place of their cluster: lines of (cluster, end, how
-        many, wave), the waves of a holding counted from 0, those that end last first.
+    def bound(self, workload: Workload, holdings: Sequence[Holding], index: Mapping[str, int]) -> Array:
+        """What is on nodes of some holdings: lines of (cluster, end, how many, wave), the waves of a holding counted
+        from 0, those that end last first. ``index`` gives the places of clusters.
 
         Replicas that are not on a node yet are taken to be the youngest.
         """
-        plain = [(at, one.age_s, one.replicas - one.unbound, 0) for at, one in holdings if not one.waves]
-        rest = [line for at, one in holdings if one.waves for line in _waves(at, one)]
-        lines = np.array([*plain, *rest], dtype=float).reshape(-1, 4)
-        going = [(at, one.leaving, max(1, len(one.waves))) for at, one in holdings if one.leaving]
-        found = np.zeros((len(lines) + len(going), 4), dtype=np.int64)
-        found[:, 1] = milliseconds(OVERRUN_S)
-        found[: len(lines), (0, 2, 3)] = lines[:, (0, 2, 3)]
-        found[len(lines) :, (0, 2, 3)] = np.array(going, dtype=np.int64).reshape(-1, 3)
-        lasts, ages = self.lasts(workload), np.rint(lines[:, 1] * 1000).astype(np.int64)
-        left = NEVER if lasts == NEVER else np.where(ages < lasts, lasts - ages, milliseconds(OVERRUN_S))
-        found[: len(lines), 1] = left
+        at = [index[one.cluster] for one in holdings]
+        if any(one.waves or one.leaving for one in holdings):
+            lines = [
+                line for place, one in zip(at, holdings, strict=True) for line in self._lines(workload, place, one)
+            ]
+            found = np.array(lines, dtype=np.int64).reshape(-1, 4)
+        else:  # as most are: a line each
+            found = np.zeros((len(at), 4), dtype=np.int64)
+            lasts, ages = self.lasts(workload), np.rint(np.array([one.age_s for one in holdings]) * 1000)
+            left = np.where(ages < lasts, lasts - ages, milliseconds(OVERRUN_S)).astype(np.int64)
+            found[:, 0], found[:, 1] = at, NEVER if lasts == NEVER else left
+            found[:, 2] = [one.replicas - one.unbound for one in holdings]
         return found[found[:, 2] > 0]
 
-
-def _waves(at: int, holding: Holding) -> Iterator[tuple[int, float, int, int]]:
-    """A holding's waves, the youngest first, without what is not on a node yet."""
-    skip = min(holding.unbound, holding.replicas)
-    for wave, (age_s, replicas) in enumerate(sorted(holding.waves)):
-        yield at, age_s, max(0, replicas - skip), wave
-        skip = max(0, skip - replicas)
+    def _lines(self, workload: Workload, at: int, holding: Holding) -> Iterator[tuple[int, int, int, int]]:
+        """A holding's waves, the youngest first, without what is not on a node yet; last what is being removed."""
+        skip = min(holding.unbound, holding.replicas)
+        waves = sorted(holding.waves) or [(holding.age_s, holding.replicas)]
+        for wave, (age_s, replicas) in enumerate(waves):
+            yield at, self.left(workload, age_s), max(0, replicas - skip), wave
+            skip = max(0, skip - replicas)
+        yield at, milliseconds(OVERRUN_S), holding.leaving, len(waves)

@@ -8,8 +8,9 @@ import numpy as np
 
 from federator.engine.cures import Cure, cures, in_words
 from federator.engine.federation import Federation
-from federator.engine.filling import UNWEIGHED
+from federator.engine.filling import NEAR, UNWEIGHED
 from federator.engine.flavor_shares import flavor_shares
+from federator.engine.nearness import ALL_THERE, lacking
 from federator.engine.outcome import Outcome
 from federator.engine.tiers import tier_weights
 from federator.engine.verdicts import Reasons
@@ -53,6 +54,7 @@ def _shares(federation: Federation, outcome: Outcome, reasons: Reasons) -> Itera
     weights = _weights(federation, outcome)
     ideal = _ideal(federation, outcome, weights)
     tiers = [*(tier.name for tier in turn.rule.tiers), ""]
+    lacks = lacking(turn.workload, federation.clusters)
     for at, name in enumerate(federation.names):
         room = int(turn.held[at] + turn.room.more[at] + turn.room.extra[at])
         unknown = federation.unknown[at] and turn.eligibility.open[at]
@@ -70,6 +72,8 @@ def _shares(federation: Federation, outcome: Outcome, reasons: Reasons) -> Itera
             ideal=ideal[at],
             replicas=int(placed[at]),
             verdict=reasons[name] if refused else (reasons.find(name) if placed[at] == 0 else None),
+            lacks_bytes=int(lacks[at]),
+            nearness=int(turn.desk[at, NEAR]) / ALL_THERE,
         )
 
 

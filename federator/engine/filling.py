@@ -13,6 +13,7 @@ from federator.engine.arrays import UNLIMITED, Array
 from federator.engine.compiled import compiled
 from federator.engine.division import WEIGHT_MAX, divided
 from federator.engine.governing import BY_RULE
+from federator.engine.nearness import weighed_down
 from federator.engine.rows import count_rooms
 
 Times = NDArray[np.float64]
@@ -28,7 +29,9 @@ PLACED, USED, MORE, EXTRA = 12, 13, 14, 15
 on nodes that exist and on those that could."""
 FIT = 16
 """How well a cluster fits, where that counts in its weight (``engine/fit.py``)."""
-DESK = 17
+NEAR = 17
+"""Of a cluster: how near to the workload's data it is (see ``engine/nearness.py``)."""
+DESK = 18
 
 FIRST, LAST, RESOURCE, WHOLE, GOAL, AWAY = 0, 1, 2, 3, 4, 8
 """Of a tier: its first member and the one after its last; twice three columns, for nodes that exist and for all: the
@@ -240,6 +243,8 @@ def _weights(members: Array, desk: Array, tiers: Array, place: int, wanted: int,
             if weights[at] == BY_FIT:
                 room = max(min(room, 1), room * line[FIT] >> FIT_SCALE)
             weights[at] = min(room, WEIGHT_MAX)
+    if len(weights) and desk[members[tiers[place, FIRST]], WRITTEN] == BY_RULE:
+        weights = weighed_down(weights, _column(members, desk, tiers, place, NEAR))
     return weights
 
 

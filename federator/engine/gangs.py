@@ -11,7 +11,9 @@ from federator.engine.arrays import Array, Mask
 from federator.engine.division import WEIGHT_MAX
 from federator.engine.federation import Federation
 from federator.engine.fill import below_fill, tier_fill
+from federator.engine.filling import NEAR
 from federator.engine.fit import fit
+from federator.engine.nearness import weighed_down
 from federator.engine.opening import Clocks, Passed, Wait, passed, wait_for
 from federator.engine.stay import loose_replicas, moves_left
 from federator.engine.tiers import Filling, since, unweighed
@@ -217,12 +219,13 @@ class InOneCluster:
             reach = [1000 * room // max(1, turn.wanted) for room, turn in zip(reach, self.turns, strict=True)]
         weight_by = rule.tiers[place].weight_by
         if weight_by == "room":
-            room: Array = np.minimum.reduce([*reach, np.full_like(reach[0], WEIGHT_MAX)])[at]
-            return room
-        if weight_by == "fit":
-            return fit(self.federation, self.asked(), np.zeros_like(self.held))[at]
-        asked = [(turn.role.requests, turn.eligibility.shape, turn.wanted) for turn in self.turns]
-        return by_rule(self.federation, weight_by, self.first.workload, asked, at)
+            weights: Array = np.minimum.reduce([*reach, np.full_like(reach[0], WEIGHT_MAX)])[at]
+        elif weight_by == "fit":
+            weights = fit(self.federation, self.asked(), np.zeros_like(self.held))[at]
+        else:
+            asked = [(turn.role.requests, turn.eligibility.shape, turn.wanted) for turn in self.turns]
+            weights = by_rule(self.federation, weight_by, self.first.workload, asked, at)
+        return weighed_down(weights, self.first.desk[at, NEAR])
 
     def _bind(self, at: int, potential: bool) -> bool:
         """Take the room of all that is missing on one cluster, role by role on the same nodes; all or nothing."""

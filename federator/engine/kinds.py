@@ -20,6 +20,7 @@ from federator.engine.filling import (
     DESK,
     FIRST,
     LAST,
+    NEAR,
     OPEN,
     OPEN_AFTER,
     RESOURCE,
@@ -38,6 +39,7 @@ from federator.engine.filling import (
     Times,
 )  # fmt: skip
 from federator.engine.governing import BY_RULE, Rule
+from federator.engine.nearness import ALL_THERE, lacking, nearness
 from federator.engine.opening import away
 from federator.engine.weights import COSTS, by_rule
 from federator.model.policy import FULL_PPM
@@ -66,7 +68,8 @@ class Kinds:
 
     def of(self, workload: Workload, rule: Rule, eligibility: Eligibility) -> Kind:
         """The kind of a role with this eligibility under this rule (both are made once for each kind)."""
-        key = (id(rule), id(eligibility), likeness(workload, *self._expressions(rule)))
+        inputs = workload.inputs if rule.policy.half_weight_bytes is not None else ()
+        key = (id(rule), id(eligibility), likeness(workload, *self._expressions(rule)), inputs)
         kind = self._kinds.get(key)
         if kind is None:
             kind = self._kinds[key] = _lay_out(self._federation, workload, rule, eligibility)
@@ -86,7 +89,9 @@ def _lay_out(federation: Federation, workload: Workload, rule: Rule, eligibility
     desk[:, TIER], desk[:, TAKES], desk[:, WRITTEN] = rule.tier, eligibility.open, rule.weights
     desk[:, UNKNOWN], desk[:, WORKING] = federation.unknown, federation.working
     desk[:, WEIGHT] = _weights(federation, workload, rule, eligibility)
-    desk[:, USED] = UNWEIGHED
+    desk[:, USED], desk[:, NEAR] = UNWEIGHED, ALL_THERE
+    if rule.policy.half_weight_bytes is not None and workload.inputs:
+        desk[:, NEAR] = nearness(lacking(workload, federation.clusters), rule.policy.half_weight_bytes)
     by_fit = bool((desk[:, WEIGHT] == BY_FIT).any())
     ends = list(accumulate(map(len, rule.members)))
     tiers = np.zeros((len(rule.tiers), TIERS), dtype=np.int64)

@@ -7,7 +7,7 @@ the most in use, of those the one with the lower number. What cannot be put anyw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -71,7 +71,7 @@ class Occupancy:
 def occupied(
     nodes: Nodes,
     workloads: Sequence[Workload],
-    holdings: Callable[[str, str], Iterable[Holding]],
+    holdings: Callable[[str, str], Sequence[Holding]],
     index: Mapping[str, int],
     ends: Ends,
     shape_of: ShapeOf,
@@ -84,12 +84,12 @@ def occupied(
     tightest = np.full(len(index), HABITS[Binding.FRAGMENTATION_AWARE])
     for workload in workloads:
         for role in workload.roles:
-            held = [(index[holding.cluster], holding) for holding in holdings(workload.name, role.name)]
+            held = holdings(workload.name, role.name)
             if not held:
                 continue
             shape = nodes.only_existing(shape_of(workload, role))
             for replicas, until in _waves(
-                told.without(workload.name, role.name, ends.bound(workload, held)), len(index)
+                told.without(workload.name, role.name, ends.bound(workload, held, index)), len(index)
             ):
                 journal = journal_for(mirror, shape, replicas)
                 bind(mirror, shape, replicas, tightest, journal)

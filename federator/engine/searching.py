@@ -102,7 +102,7 @@ class Search:
         federation, ends, role = self._federation, self._promises.ends, self._workload.roles[0]
         ended = np.zeros_like(self._begun)
         held = federation.holdings(self._workload.name, role.name)
-        for line in ends.bound(self._workload, [(federation.index[one.cluster], one) for one in held]).tolist():
+        for line in ends.bound(self._workload, held, federation.index).tolist():
             ended[line[0]] += line[2] * (line[1] <= moment)
         for one in held:
             on_its_way = ends.unbound(self._workload, one)

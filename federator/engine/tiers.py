@@ -19,6 +19,7 @@ from federator.engine.filling import (
     FULL,
     FULL_S,
     HOME,
+    NEAR,
     OPEN,
     PLACED,
     UNWEIGHED,
@@ -27,7 +28,8 @@ from federator.engine.filling import (
     WEIGHT,
     fill_tiers,
 )  # fmt: skip
-from federator.engine.governing import NO_TIER
+from federator.engine.governing import BY_RULE, NO_TIER
+from federator.engine.nearness import weighed_down
 from federator.engine.opening import Clocks, Wait
 from federator.engine.turn import Turn
 from federator.model.plan import shape_key
@@ -118,7 +120,8 @@ def tier_weights(federation: Federation, turn: Turn, place: int, wanted: int, re
     room = np.where(federation.unknown[at], np.minimum(reach, wanted), reach) if federation.any_unknown else reach
     fits = np.maximum(np.minimum(room, 1), room * turn.desk[at, FIT] >> FIT_SCALE)
     by_rule = np.minimum(np.where(weights == BY_FIT, fits, room), WEIGHT_MAX)
-    return np.where(weights < 0, by_rule, weights)
+    weights = np.where(weights < 0, by_rule, weights)
+    return weighed_down(weights, turn.desk[at, NEAR]) if len(at) and turn.rule.weights[at[0]] == BY_RULE else weights
 
 
 def _scale_in(turn: Turn, firm: Array, home: Array) -> Filling:

@@ -156,6 +156,10 @@ class Share:
     ideal: float | None
     replicas: int
     verdict: Verdict | None
+    lacks_bytes: int = 0
+    """Of the workload's inputs, what the cluster has not."""
+    nearness: float = 1.0
+    """By what the weight was multiplied for that."""
 
 
 @dataclass(frozen=True, slots=True)

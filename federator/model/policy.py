@@ -115,6 +115,8 @@ class Policy:
     preempt: str = "backfill"
     replicas: int | None = None
     flavors: FlavorOrder = FlavorOrder()
+    half_weight_bytes: int | None = None
+    """A cluster that lacks so much of a workload's inputs weighs half; None: inputs do not count."""
     source: str = ""
     """The file and line it came from, for people."""
 
@@ -204,8 +206,8 @@ class Planning:
     backfilling: str = "none"
     outage_grace_s: float = 300.0
     unknown_duration_s: float = 86400.0
-    gang_search: GangSearch = GangSearch()
     max_reservations: int = 10
+    gang_search: GangSearch = GangSearch()
 
 
 OVERRUN_S = 1.0

@@ -165,6 +165,7 @@ POLICIES = (
         bounds={"cern": Bounds(2, 60, 100), "*": Bounds(0, 0, None)},
         stay=Stay(Rebalance.PREFERRED, 60.0, MoveBudget(100_000, 3600.0)),
         preempt="never",
+        half_weight_bytes=100 * 2**30,
         flavors=FlavorOrder(
             (
                 FlavorChoice(("a*", "b")),

@@ -64,6 +64,8 @@ CASES = [
     (QUEUE + "  budget: {period: 1d, money: 1e30}\n", 5, 31, "spec.budget.money", "amount of money", "12.50"),
     (QUEUE + "  budget: {period: 1d, carbon: 50}\n", 5, 32, "spec.budget.carbon", "mass with its unit", "50kg"),
     (QUEUE + "  budget: {period: 1d, carbon: 50lb}\n", 5, 32, "spec.budget.carbon", "mass with its unit", "50kg"),
+    (POLICY + "  data: {halfWeight: 0}\n", 5, 22, "spec.data.halfWeight", "above zero", "100Gi"),
+    (POLICY + "  data: {}\n", 5, 3, "spec.data.halfWeight", "missing", ""),
     (POLICY + "  stay: {moveBudget: 10%}\n", 5, 22, "spec.stay.moveBudget", "rate", "10%/h"),
     (POLICY + "  match: {where: workload.x > 1}\n", 5, 18, "spec.match.where", "has no 'x'", "it has"),
     (POLICY + "  require: {where: clster.name}\n", 5, 20, "spec.require.where", "'clster'", "'cluster'"),

@@ -26,7 +26,7 @@ from federator.model.policy import (
 )
 from federator.model.resources import Resources
 from federator.model.selectors import Constraint, Requirement, Selector, Taint, Toleration
-from federator.model.workload import Gang, Role, Workload
+from federator.model.workload import Gang, Input, Role, Workload
 from tests.engine import build
 
 NAMES = ("cern", "desy", "exoscale", "fnal")
@@ -143,6 +143,7 @@ def policies(draw: st.DrawFn, name: str) -> Policy:
         stay=Stay(draw(st.sampled_from(Rebalance)), draw(st.sampled_from((0.0, 600.0))), budget),
         replicas=draw(st.sampled_from((None,) * 9 + (5,))),
         flavors=draw(st.sampled_from((FlavorOrder(),) * 4 + ORDERS)),
+        half_weight_bytes=draw(st.sampled_from((None, None, 2**30))),
     )
 
 
@@ -177,6 +178,7 @@ def workloads(draw: st.DrawFn, name: str) -> Workload:
         gang=draw(st.sampled_from(scopes)),
         clusters=draw(st.sampled_from((Constraint(),) * 5 + (sites("on-prem"),))),
         duration_s=draw(st.sampled_from((None, None, 3600.0, 10.5))),
+        inputs=draw(st.sampled_from(((), (), (Input("d", 2**31, ("cern", "fnal")),)))),
         needs=draw(st.sampled_from((frozenset({"container"}),) * 4 + (frozenset({"service"}),))),
     )
 
