@@ -31,7 +31,7 @@ def fit(federation: Federation, requests: Resources, held: Array) -> Array:
     whole = np.maximum(federation.offer.sum(axis=0), 1)
     offered = _shares(federation.offer, whole).sum(axis=1)
     asked = np.array([requests[name] for name in nodes.resources], dtype=np.int64)
-    free = nodes.sums.sum(axis=0) + held[:, None] * asked
+    free = nodes.sums[:, :, : len(asked)].sum(axis=0) + held[:, None] * asked
     if federation.limits is not None:
         free = np.minimum(free, federation.limits.T + held[:, None] * asked)
     shares = _shares(np.maximum(free, 0), whole)

@@ -50,8 +50,9 @@ def _worth(federation: Federation, search: InOneCluster) -> int:
 def free_amounts(federation: Federation, clusters: Collection[int]) -> dict[int, dict[str, int]]:
     """What nodes and quotas leave on these clusters, by resource."""
     nodes, free = federation.nodes, {}
+    many = len(nodes.resources)  # what is free at the time of reservations stands behind what is free now
     for at in sorted(clusters):
-        left = np.full(len(nodes.resources), 2**62) if federation.unknown[at] else nodes.sums[:, at].sum(axis=0)
+        left = np.full(many, 2**62) if federation.unknown[at] else nodes.sums[:, at, :many].sum(axis=0)
         if federation.limits is not None:
             left = np.minimum(left, federation.limits[:, at])
         free[at] = dict(zip(nodes.resources, left.tolist(), strict=True))

@@ -82,11 +82,11 @@ def crowds(draw: st.DrawFn) -> Snapshot:
             submitted_at_s=float(at),
             gang=Gang(),
         )
-        for at in range(random.randint(3, 8))
+        for at in range(random.randint(5, 9))
     ]
-    rules = (replace(draw(policies("p")), replicas=None),) if random.random() < 0.5 else ()
+    rules = (replace(draw(policies("p")), replicas=None),) if random.random() < 0.3 else ()
     planning = Planning(
-        blocked_head=random.choice(("pass", "pass", "wait")), backfilling=random.choice(("none", "none", "easy"))
+        blocked_head=random.choice(("pass", "pass", "wait")), backfilling=random.choice(("none",) * 4 + ("easy",))
     )
     return Snapshot(10_000.0, tuple(members), tuple(gangs), policies=rules, planning=planning)
 

@@ -61,7 +61,7 @@ def test_the_search_does_find_more_in_some_of_these(federations: st.SearchStrate
     """Else the properties above would show little."""
     gained = []
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
     @given(federations)
     def count(federation: Snapshot) -> None:
         made, greedy = with_search(federation, AMPLE), with_search(federation, OFF)
