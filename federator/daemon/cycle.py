@@ -31,6 +31,8 @@ CHANGES_AT_ONCE = 1000
 """Changes that reconciling writes in one transaction."""
 ORDERS_AT_ONCE = 16
 """Orders that are begun in one turn of the event loop."""
+REST = 4
+"""A cycle is followed by a rest of so many times its length, though by none longer than ``cycle_s``."""
 FIRST_ANSWERS_S = 3.0
 """How long the first plan waits for the clusters to answer: a plan without them would send work the wrong way."""
 
@@ -79,8 +81,8 @@ class Cycle:
         while True:
             with suppress(TimeoutError):
                 await within(self._clock, self._pace.cycle_s, self._state.woken())
-            # A rest as long as the work: under load half of the processor is left to orders, watches and requests.
-            await self._clock.sleep(max(self._pace.debounce_s, min(took_s, self._pace.cycle_s)))
+            # Under load most of the processor is left to orders, watches and requests.
+            await self._clock.sleep(max(self._pace.debounce_s, min(REST * took_s, self._pace.cycle_s)))
             began = time.perf_counter()
             try:
                 await self.once()
