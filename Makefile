@@ -4,7 +4,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed
 RUN_CONFIG ?= config/local.yaml
 
-.PHONY: help run test check lint types contracts fast real servers bench demo reference clean
+.PHONY: help run test check lint types contracts fast thorough real servers bench demo reference clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -13,11 +13,13 @@ run: $(INSTALLED) ## start the federator with config/local.yaml and its sample w
 	@$(PY) -m federator run --config $(RUN_CONFIG)
 
 test: $(INSTALLED) ## everything: checks, fast tests, and tests on real servers (about 15 minutes; 6 more the first time)
-	@echo "== 1 of 3: checks and fast tests (about 2 minutes)"
+	@echo "== 1 of 4: checks and fast tests (about 2 minutes)"
 	@$(MAKE) --no-print-directory check
-	@echo "== 2 of 3: real servers: Kubernetes (built once from Debian's source, about 6 minutes) and PostgreSQL"
+	@echo "== 2 of 4: long tests (about a minute)"
+	@$(MAKE) --no-print-directory thorough
+	@echo "== 3 of 4: real servers: Kubernetes (built once from Debian's source, about 6 minutes) and PostgreSQL"
 	@$(MAKE) --no-print-directory servers
-	@echo "== 3 of 3: tests on real servers"
+	@echo "== 4 of 4: tests on real servers"
 	@$(MAKE) --no-print-directory real
 
 check: lint types contracts fast ## lint, types, import contracts, fast tests (under 2 minutes)
@@ -32,7 +34,10 @@ contracts: $(INSTALLED)
 	@.venv/bin/lint-imports --no-cache
 
 fast: $(INSTALLED) ## the fast tests alone
-	@$(PY) -m pytest -q -m "not real" -n 2 --dist loadfile
+	@$(PY) -m pytest -q -m "not real and not thorough" -n 2 --dist loadfile
+
+thorough: $(INSTALLED) ## the long tests that need no server
+	@$(PY) -m pytest -q -m thorough -n 2
 
 real: $(INSTALLED) ## the tests on real servers alone
 	@$(PY) -m pytest -q -m real

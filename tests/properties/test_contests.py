@@ -23,6 +23,8 @@ from tests.engine.build import cluster, snapshot, workload
 from tests.properties.contests import AMPLE, OFF, best, crowds, homes, losers, one_node_clusters, value, with_search
 from tests.properties.test_guarantees import shuffled
 
+pytestmark = pytest.mark.thorough
+
 modest = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 

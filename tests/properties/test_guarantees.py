@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -159,6 +160,7 @@ def busy() -> Snapshot:
     return snapshot(members, served, policies=rules, held={("w0", "fnal"): 3, ("w1", "cern"): 2})
 
 
+@pytest.mark.thorough
 def test_hash_seeds_change_nothing() -> None:
     """Guarantee 3, across processes: byte for byte the same JSON."""
     root = Path(__file__).parents[2]

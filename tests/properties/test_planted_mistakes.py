@@ -18,6 +18,8 @@ from federator.model.workload import Gang
 from tests.engine.build import amounts, cluster, snapshot, workload
 from tests.interpreted import interpreted
 
+pytestmark = pytest.mark.thorough
+
 
 def spoil(change: Callable[[Plan], Plan], federation: Snapshot) -> tuple[str, ...]:
     made = plan(federation)

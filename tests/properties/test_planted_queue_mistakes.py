@@ -17,6 +17,8 @@ from tests.properties import test_quotas as of_quotas
 from tests.properties import test_victims as of_victims
 from tests.properties.lines import lines_in_use
 
+pytestmark = pytest.mark.thorough
+
 Binding = tuple[int | None, int, bool]
 QUICK = settings(
     max_examples=600,

@@ -28,6 +28,8 @@ from tests.properties.snapshots import snapshots
 from tests.properties.test_guarantees import shuffled, unrest
 from tests.properties.test_shortcuts import crowded, plain
 
+pytestmark = pytest.mark.thorough
+
 modest = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 
 POLICIES = (

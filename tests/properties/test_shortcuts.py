@@ -15,6 +15,8 @@ from federator.model.plan import Plan, Snapshot
 from tests.engine.build import cluster, snapshot, workload
 from tests.properties.snapshots import snapshots
 
+pytestmark = pytest.mark.thorough
+
 
 def plain(federation: Snapshot) -> Plan:
     """The plan without any shortcut."""
