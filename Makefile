@@ -34,7 +34,7 @@ contracts: $(INSTALLED)
 	@.venv/bin/lint-imports --no-cache
 
 fast: $(INSTALLED) ## the fast tests alone
-	@$(PY) -m pytest -q -m "not real and not thorough" -n 2 --dist loadfile
+	@$(PY) -m pytest -q -m "not real and not thorough" -n 3 --dist loadfile
 
 thorough: $(INSTALLED) ## the long tests that need no server
 	@$(PY) -m pytest -q -m thorough -n 2

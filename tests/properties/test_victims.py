@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
+import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
 from federator.engine.quotas import Quotas
 from federator.engine.victims import Candidate, Cause, Rule, Taker, Victim, victims
 from tests.properties.lines import RESOURCES, Lines, added, lines
+
+pytestmark = pytest.mark.thorough
 
 Scene = tuple[Lines, tuple[Candidate, ...], Taker]
 
