@@ -22,7 +22,8 @@ test: $(INSTALLED) ## everything: checks, fast tests, and tests on real servers 
 	@echo "== 4 of 4: tests on real servers"
 	@$(MAKE) --no-print-directory real
 
-check: lint types contracts fast ## lint, types, import contracts, fast tests (under 2 minutes)
+check: $(INSTALLED) ## lint, types, import contracts, fast tests, two at a time (under 2 minutes)
+	@$(MAKE) --no-print-directory -j2 lint types contracts fast
 
 lint: $(INSTALLED)
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
