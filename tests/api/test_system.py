@@ -105,6 +105,7 @@ FEW = settings(
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("operation", [f"{route.method} {route.path}" for route in ROUTES if route.path != UNENDING])
 async def test_whatever_is_sent_the_answer_is_as_described(api: Api, operation: str) -> None:
     """Requests made from the description, right ones and wrong ones: no 500, and no answer that it does not have."""

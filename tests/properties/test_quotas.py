@@ -13,6 +13,8 @@ from federator.model.policy import Queue
 from federator.model.resources import Resources
 from tests.properties.lines import MANY, RESOURCES, Lines, added, amounts, lines, lines_in_use
 
+pytestmark = pytest.mark.thorough
+
 InUse = tuple[Lines, dict[str, dict[str, int]]]
 
 
