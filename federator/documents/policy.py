@@ -165,6 +165,8 @@ class StayPart(Part):
     """A replica is not moved before it has been somewhere for so long."""
     move_budget: Budget | None = None
     """At most this share of a workload's replicas (at least one) moves in each period; left out: no limit."""
+    min_run: Duration = 0.0
+    """A replica does not have to give way to others before it has run for so long."""
 
 
 class PolicySpec(Part):
@@ -187,7 +189,8 @@ class PolicySpec(Part):
     data: DataPart | None = None
     """How much nearer to its data work would rather be; left out: it does not care."""
     preempt: Literal["never", "backfill", "lowerPriority"] = "backfill"
-    """What may be taken away for its workloads. (Preemption is later work; the field is checked.)"""
+    """What has to give way where its workloads find no room. never: nothing; backfill: backfill, and what queues have
+    borrowed that these have a claim to; lowerPriority: after that, also less urgent work."""
 
     @model_validator(mode="after")
     def _tiers_have_different_names(self) -> PolicySpec:

@@ -45,8 +45,8 @@ class Allowance:
         self._caps = {
             queue: tuple(_Cap(cap, self._matching(cap)) for cap in caps) for queue, caps in self.quotas.caps.items()
         }
-        self._counting = self._bounded or bool(self._caps) or snapshot.planning.order == "fair"
-        if self._counting:
+        self.counting = self._bounded or bool(self._caps) or snapshot.planning.order == "fair"
+        if self.counting:
             self._count_what_runs(snapshot, queues)
 
     def _matching(self, cap: ClusterCap) -> Array:
@@ -126,7 +126,7 @@ class Allowance:
 
     def give_back(self, turn: Turn, placed: Array) -> None:
         """Undo what ``take`` counted for quotas; ``restore`` undoes the rest."""
-        if self._counting:
+        if self.counting:
             self._count(turn, placed, -1)
 
     def save(self) -> tuple[Saved, Left]:
@@ -141,8 +141,23 @@ class Allowance:
     def take(self, turn: Turn, placed: Array) -> None:
         """Count what the role has from now on. A move from one cluster to another counts once."""
         self.take_for_now(turn, placed)
-        if self._counting:
+        if self.counting:
             self._count(turn, placed, 1)
+
+    def related(self, one: str, other: str) -> bool:
+        """Whether two queues have quotas in one tree of cohorts, so that one may have borrowed of the other."""
+        queues, paths = self.quotas.forest.queues, self.quotas.forest.paths
+        return self._bounded and paths[queues[one]][0] == paths[queues[other]][0]
+
+    def governed(self, queue: str) -> bool:
+        """Whether any resource of the queue's tree has a quota."""
+        node = self.quotas.forest.queues[queue]
+        return any(ledger.governed[node] for ledger in self.quotas.ledgers.values())
+
+    def free(self, queue: str, amounts: Mapping[str, int], cluster: str, sign: int) -> None:
+        """Give back what a queue uses on a cluster (sign 1), as if that had gone; or take it again (-1)."""
+        if self.counting:
+            (self.quotas.give_back if sign > 0 else self.quotas.take)(queue, amounts, cluster)
 
     def _count(self, turn: Turn, placed: Array, sign: int) -> None:
         queue, requests = turn.workload.queue, turn.role.requests

@@ -1,7 +1,7 @@
 """The order of service: who is asked first where work should run.
 
-The larger priority of the queue comes first, then the workload's own, then what the order says, then first come, then
-name. ``fair`` is no fixed order: it is found as work is admitted (see ``fair_order``).
+Backfill comes last. The larger priority of the queue comes first, then the workload's own, then what the order says,
+then first come, then name. ``fair`` is no fixed order: it is found as work is admitted (see ``fair_order``).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def in_order(snapshot: Snapshot) -> tuple[Workload, ...]:
         sorted(
             snapshot.workloads,
             key=lambda workload: (
+                workload.backfill,
                 -priority.get(workload.queue, 0),
                 -workload.priority,
                 key(workload, snapshot.planning),

@@ -7,7 +7,7 @@ the clusters as they will be. Room that a move or a withdrawal will free is give
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 
@@ -22,11 +22,13 @@ from federator.engine.feasibility import Eligibility
 from federator.engine.federation import Federation
 from federator.engine.filling import UNWEIGHED
 from federator.engine.gangs import InOneCluster, believed, by_heft
+from federator.engine.giving_way import giving_way, waiting
 from federator.engine.governing import Rule
 from federator.engine.kinds import Kinds
 from federator.engine.opening import Clocks
 from federator.engine.order import FAIR, in_order
 from federator.engine.outcome import Outcome
+from federator.engine.preempting import Preempting, may_preempt
 from federator.engine.queue_shares import when_read, with_queues
 from federator.engine.reserving import Reserving
 from federator.engine.shortcuts import Shortcuts
@@ -36,17 +38,29 @@ from federator.engine.together import label_groups, place_together
 from federator.engine.turn import Turn, nowhere
 from federator.engine.verdicts import Reasons
 from federator.engine.wanted import Column, Placements
-from federator.model.plan import Explanation, Move, Plan, Refusal, Snapshot, shape_key
+from federator.model.plan import Explanation, Move, Plan, Preemption, Refusal, Snapshot, shape_key
 from federator.model.reasons import Reason, Verdict
 from federator.model.workload import Role, Workload
+
+ROUNDS = 3
+"""So often a plan is made anew because something gives way; what would have to after that is found by the next plan."""
 
 
 def plan(snapshot: Snapshot, *, explain: Collection[str] = ()) -> Plan:
     """Give every replica of every workload a place, or a reason for every cluster.
 
-    ``explain`` names workloads whose explanation the plan should carry; it changes nothing else.
+    ``explain`` names workloads whose explanation the plan should carry; it changes nothing else. Where something has to
+    give way the plan is made anew with that on its way out, which is what the next snapshot will show.
     """
-    return _Planner(snapshot, frozenset(explain)).plan()
+    preemptions: list[Preemption] = []
+    for last in (False,) * ROUNDS + (True,):
+        planner = _Planner(snapshot, frozenset(explain), preempts=not last)
+        made, found = planner.plan(), planner.preempted
+        if not found:
+            break
+        preemptions += found
+        snapshot = giving_way(snapshot, found, planner.reserving.gains if planner.reserving is not None else {})
+    return replace(made, preemptions=tuple(preemptions)) if preemptions else made
 
 
 @dataclass(slots=True)
@@ -61,13 +75,14 @@ class _Answer:
 
 
 class _Planner:
-    def __init__(self, snapshot: Snapshot, explain: frozenset[str]) -> None:
+    def __init__(self, snapshot: Snapshot, explain: frozenset[str], *, preempts: bool) -> None:
         self.snapshot = snapshot
         self.planning = snapshot.planning
         self.explain = explain
         self.federation = Federation(snapshot)
         self.kinds = Kinds(self.federation)
         self.queue = in_order(snapshot)
+        self.firsts = waiting(snapshot)
         self.clocks: Clocks = {(clock.policy, clock.tier, clock.shape): clock.since_s for clock in snapshot.clocks}
         self.blocked_heads: dict[str, str] = {}
         self.answer = _Answer()
@@ -78,18 +93,34 @@ class _Planner:
         )
         self.contests = Contests(snapshot, self.federation, self.allowance, self._in_one_cluster)
         backfills = self.planning.backfilling != "none"
-        self.reserving = Reserving(snapshot, self.federation, self.clocks, self._place_then) if backfills else None
+        self.reserving = (
+            Reserving(snapshot, self.federation, self.clocks, self._place_then, self.firsts, self._claim)
+            if backfills or self.firsts
+            else None
+        )
+        self.preempts = preempts and may_preempt(snapshot)
+        self.preempting: Preempting | None = None
         self.waits = self.planning.blocked_head == "wait" and not backfills
         """Whether what is behind a blocked head waits whatever it is; else reservations say who may pass it."""
 
     def plan(self) -> Plan:
         """1 bind what is on its way, 2 ask every workload in order, 3 sort the answers."""
         self._bind_what_is_on_its_way()
+        if self.preempts:
+            self.preempting = Preempting(
+                self.snapshot, self.federation, self.allowance, self.clocks, self._place_then, self.queue
+            )
         if self.fair is not None:
             self.fair.run(self)
         else:
-            for workload in self.contests.in_turn(self.queue, self.blocked_heads):
-                self.serve(workload)
+            begun = self.serve_first()
+            others = [one for one in self.queue if begun.get(one.name) is not None or one.name not in begun]
+            for workload in self.contests.in_turn(others, self.blocked_heads):
+                first = begun.get(workload.name)
+                if first is None:
+                    self.serve(workload)
+                else:
+                    self.portion(workload, first, self.wanted(workload) - first.filling.total)
         answer = self.answer
         queues, cohorts = when_read(self.snapshot)
         return Plan(
@@ -105,11 +136,34 @@ class _Planner:
             cohorts=cohorts,
         )
 
+    @property
+    def preempted(self) -> Sequence[Preemption]:
+        """What was found to have to give way."""
+        return self.preempting.found if self.preempting is not None else ()
+
+    def _claim(self, outcome: Outcome, placed: Array) -> None:
+        """Take of the queue's allowance what is kept for a role, which will have so many replicas on each cluster."""
+        self.allowance.take(outcome.turn, placed)
+
     def serve(self, workload: Workload) -> None:
         """Place all of a workload that finds a place, and record the answer."""
         outcomes = self._place(workload)
         if outcomes:  # else it was refused like one before it
             self._record(workload, outcomes)
+
+    def serve_first(self) -> Mapping[str, Outcome | None]:
+        """Serve those for which others have given way, up to what that gives them; None for one that is recorded."""
+        served: dict[str, Outcome | None] = {}
+        known = {workload.name: workload for workload in self.queue} if self.firsts else {}
+        for name, gains in self.firsts.items():
+            workload = known[name]
+            if workload.gang is not None or len(workload.roles) > 1:
+                self.serve(workload)
+                served[name] = None
+            else:
+                held = total(self.federation.held(name, workload.roles[0].name))
+                served[name] = self.portion(workload, None, gains - held)
+        return served
 
     def holds(self, workload: Workload) -> bool:
         """Whether any cluster holds some of it."""
@@ -164,7 +218,7 @@ class _Planner:
         unbound: dict[tuple[int, int], tuple[Eligibility, Array]] = {}
         for workload in self.queue:
             for role in workload.roles:
-                holdings = [h for h in federation.holdings(workload.name, role.name) if h.unbound]
+                holdings = [h for h in federation.holdings(workload.name, role.name) if h.unbound or h.leaving_unbound]
                 if not holdings:
                     continue
                 eligibility = federation.feasibility.of(workload, role, federation.governing.rule(workload), ())
@@ -342,7 +396,10 @@ class _Planner:
             for place in outcome.filling.full:
                 answer.full_tiers.add((policy.name, turn.rule.tiers[place].name, shape_key(workload)))
             self._take(outcome)
-        if self.reserving is not None:
+        behind = workload.queue in self.blocked_heads
+        if self.preempting is not None and not behind and self.preempting.consider(outcomes):
+            pass
+        elif self.reserving is not None:
             expected = self.reserving.consider(outcomes, self.queue)
             if explained:
                 told = answer.explanations[workload.name]

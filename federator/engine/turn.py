@@ -36,6 +36,8 @@ class Room:
     limits: Mapping[str, Array]
     reported: Mapping[int, str]
     kept: dict[int, Kept] = field(default_factory=dict)
+    coming: dict[int, int] = field(default_factory=dict)
+    """Where others are giving way to it, and how many of its replicas that makes room for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
