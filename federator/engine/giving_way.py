@@ -7,7 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from federator.model.plan import Displacement, Holding, Preemption, Snapshot
+from federator.model.plan import Displacement, Holding, Plan, Preemption, Snapshot
+
+PATIENCE_S = 600.0
+"""What has to give way should be gone by then."""
+FORGOTTEN_S = 3600.0
+"""Who displaced whom is remembered for so long."""
 
 
 def giving_way(
@@ -71,6 +76,23 @@ def waiting(snapshot: Snapshot) -> Mapping[str, int]:
             found[one.workload] = max(one.gains, found.get(one.workload, 0))
     names = {workload.name for workload in snapshot.workloads}
     return {name: gains for name, gains in found.items() if name in names}
+
+
+def remembered(snapshot: Snapshot, plan: Plan) -> tuple[Displacement, ...]:
+    """What the next snapshot should know of who displaced whom: until it is forgotten, or one of them is not there any
+    more. A workload that has what it gained, or has waited for it too long, waits like everybody from then on."""
+    made = giving_way(snapshot, plan.preemptions).displacements
+    if not made:
+        return ()
+    takers, there = {one.workload for one in made}, {workload.name for workload in snapshot.workloads}
+    placed: Counter[str] = Counter()
+    for placement in plan.placements:
+        if placement.workload in takers:
+            placed[placement.workload] += placement.replicas
+    kept = (one for one in made if {one.workload, one.victim} <= there and one.age_s < FORGOTTEN_S)
+    return tuple(
+        replace(one, gains=0) if placed[one.workload] >= one.gains or one.age_s > PATIENCE_S else one for one in kept
+    )
 
 
 def _oldest_first(one: Displacement) -> tuple[float, int, str, str]:
