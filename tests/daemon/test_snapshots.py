@@ -114,7 +114,9 @@ async def test_a_snapshot_that_misses_a_change_is_found(
     doubt = Doubt(monkeypatch)
     plant(monkeypatch)
     federation = Federation(tmp_path)
-    federation.write(fake("cern", 4), tiers("only", "cern"))
+    cern = fake("cern", 4)
+    cern["spec"]["fake"]["startDelay"] = "20s"  # it is on a node for a while before anything else changes
+    federation.write(cern, tiers("only", "cern"))
     await federation.start()
     await federation.submit("good", 3, env={"FAKE_RUN_S": 200})
     await federation.submit("bad", 1, env={"FAKE_RUN_S": 2, "FAKE_EXIT_CODE": 1})
