@@ -119,7 +119,7 @@ def main() -> None:
     bound = 1.0 if arguments.quick else upper_bound(federation)
     print(f"{describe()}; seed {arguments.seed}; bound {bound:.4f} in {time.perf_counter() - start:.0f} s")
     plan(federation.snapshot)  # compiles, or loads what was compiled before
-    for rule in ("room", "fit"):
+    for rule in ("room", "fit", "foresight"):
         snapshot = federation.weighed_by(rule).snapshot
         start, busy = time.perf_counter(), time.process_time()
         made = plan(snapshot)
