@@ -54,7 +54,7 @@ PUBLISHED = {
 }
 LOAD, FIRST_SEED = 1.3, 42
 RESOURCE = "nvidia.com/gpu"
-RANDOM, BEST_FIT, SPREAD, PACK, TIGHTEST = 0, 1, 2, 3, 4
+RANDOM, BEST_FIT, SPREAD, PACK, TIGHTEST, BALANCE = 0, 1, 2, 3, 4, 5
 _SHARE = 2**20
 
 Bind = Callable[[Array], Array]
@@ -81,9 +81,11 @@ def merit(nodes: Array, at: int, whole: Array, pods: Array, pod: int, rule: int)
                 parts += max(0, nodes[at, gpu]) // pods[pod, PART]
             many = min(many, parts // pods[pod, GPUS])
         return int(used - many * 4 * _SHARE)
+    highest = 0
     for one in (CPU, MEMORY):
         used += pods[pod, one] * _SHARE // whole[at, one]
-    return int(-used)
+        highest = max(highest, (whole[at, one] - nodes[at, one] + pods[pod, one]) * _SHARE // whole[at, one])
+    return int(-highest * 4 * _SHARE - used) if rule == BALANCE else int(-used)
 
 
 @compiled
@@ -147,6 +149,7 @@ def rules(trace: Trace, arrivals: Array, draws: Array) -> dict[str, Bind]:
         "engine: the same, not rounded": descending(pods, mix, every),
         "engine: the same, whole GPUs": descending(whole, mix),
         "habit: spread": by(SPREAD),
+        "habit: balance": by(BALANCE),
         "habit: pack": by(PACK),
         "habit: fragmentationAware": by(TIGHTEST),
         **{f"planner, whole GPUs: {habit}": planning(habit) for habit in Binding},
