@@ -28,7 +28,7 @@ ROUNDS, PORTIONS = 20, 20
 _PORTIONS_OF_A_LINE = 400
 _EFFORT = 1_000_000
 """So many portions are placed in all rounds together, but at least two rounds."""
-_LINES = 50_000
+_LINES = 20_000
 """Who is of none of the first so many lines is divided by fit."""
 _ANYWHERE = 1e15
 """What a cluster of unknown room has of every resource."""
