@@ -36,7 +36,7 @@ from federator.documents.problems import did_you_mean
 from federator.documents.quantities import FULL_PPM, format_period, format_share, parse_rate, parse_share
 
 RSP_VERSIONS = ("scheduling.kubefed.io/v1alpha1", "scheduling.federation.k8s.io/v1alpha1")
-WEIGHT_BY = ("room", "fit", "price", "carbon")
+WEIGHT_BY = ("room", "fit", "foresight", "price", "carbon")
 
 
 def _budget(value: object) -> tuple[int, float]:
@@ -106,9 +106,9 @@ class TierPart(Part):
     weights: dict[Name, Weight] | None = None
     """Weights of its clusters; those not named weigh 0. Left out: those of `spec.clusters`, else `weightBy`."""
     weight_by: Annotated[str, Field(strict=True, min_length=1), AfterValidator(_weight_by)] = "room"
-    """room, fit (room, the heavier the more alike what is free and what is asked for), price (the cheaper the heavier),
-    carbon (the cleaner the heavier), or an [expression](expressions.md) over `cluster` and `workload` that gives a
-    whole number."""
+    """room, fit (room, the heavier the more alike what is free and what is asked for), foresight (so that there is room
+    for those who wait behind it, too), price (the cheaper the heavier), carbon (the cleaner the heavier), or an
+    [expression](expressions.md) over `cluster` and `workload` that gives a whole number."""
     open_after: Duration | None = None
     """How long the tiers before must have been full or away. Left out: at once when they are full, after
     `outageGrace` when they are away."""

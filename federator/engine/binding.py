@@ -9,16 +9,16 @@ from __future__ import annotations
 import numpy as np
 
 from federator.engine.arrays import Array
+from federator.engine.balance import FEW, balance
 from federator.engine.compiled import compiled
 from federator.engine.nodes import Nodes
 from federator.engine.rows import COUNT, FIRST, LENGTH, NO_JOURNAL, START, USE, charge, fits, split
 from federator.engine.shapes import ALLOWED, RANK, STEP, Shape
 from federator.model.cluster import Binding
 
-HABITS = {Binding.SPREAD: 0, Binding.PACK: 1, Binding.FRAGMENTATION_AWARE: 2}
-_SPREAD, _PACK = 0, 1
-_FEW = 64
-"""Up to so many replicas are spread node by node; beyond, by a search for how high the nodes are filled."""
+HABITS = {Binding.SPREAD: 0, Binding.PACK: 1, Binding.FRAGMENTATION_AWARE: 2, Binding.BALANCE: 3}
+_SPREAD, _PACK, _BALANCE = 0, 1, 3
+_FEW = FEW
 
 
 def bind(nodes: Nodes, shape: Shape, replicas: Array, habits: Array, journal: Array = NO_JOURNAL) -> Array:
@@ -30,7 +30,7 @@ def bind(nodes: Nodes, shape: Shape, replicas: Array, habits: Array, journal: Ar
     state = (nodes.rows, nodes.blocks, nodes.sums)
     if not len(shape.asked):  # asks for nothing, so it takes nothing
         return np.where(nodes.room(shape) > 0, 0, replicas)
-    left = bind_everywhere(*state, nodes.first_lots, shape.asked, shape.terms, replicas, habits, journal)
+    left = bind_everywhere(*state, nodes.first_lots, nodes.sizes, shape.asked, shape.terms, replicas, habits, journal)
     nodes.tidy()
     return left
 
@@ -50,6 +50,7 @@ def bind_everywhere(
     blocks: Array,
     sums: Array,
     first_lots: Array,
+    sizes: Array,
     asked: Array,
     terms: Array,
     replicas: Array,
@@ -74,6 +75,8 @@ def bind_everywhere(
             unbound[cluster] -= wanted
             if habits[cluster] == _SPREAD:
                 _spread(rows, blocks, sums, asked, terms, seats, wanted, journal)
+            elif habits[cluster] == _BALANCE:
+                balance(rows, blocks, sums, sizes, asked, terms, seats, wanted, journal)
             else:
                 order = _fullest(rows, seats) if habits[cluster] == _PACK else _tightest(rows, seats)
                 _fill_up(rows, blocks, sums, asked, terms, seats, order, wanted, journal)

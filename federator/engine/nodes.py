@@ -55,11 +55,19 @@ class Nodes:
         self.any_potential = bool(self.potential.any())
         self.allocatable = amounts_by_lot(self.lots, self.resources)
         self._shift, self._whole = use_scale(self.lots)
+        self.sizes = np.stack([part for at, name in enumerate((CPU, MEMORY)) for part in self._size(at, name)], axis=1)
+        """By lot, what balancing reads of cpu and memory (see ``engine/balance.py``)."""
         self._population = np.array([lot.nodes for lot in self.lots], dtype=np.int64)
         self.first_lots = np.searchsorted(self.home, np.arange(len(clusters) + 1))
         """The first lot of each cluster, and, at the end, the number of lots."""
         self._everywhere = np.arange(len(clusters))
         self._build()
+
+    def _size(self, at: int, name: str) -> tuple[Array, Array, Array]:
+        column = np.full(len(self.lots), self.at.get(name, -1))
+        if name in self.at:
+            column[self.allocatable[self.at[name]] == 0] = -1
+        return column, self._shift[at], self._whole[at]
 
     def _build(self) -> None:
         rows = rows_of(self.lots, self.resources)
@@ -164,7 +172,7 @@ class Nodes:
         end = int(self.blocks[last - 1, START] + self.blocks[last - 1, SIZE])
         other = copy(self)
         other.lots, other.home = self.lots[first:last], np.zeros(last - first, dtype=np.int64)
-        other.allocatable = self.allocatable[:, first:last]
+        other.allocatable, other.sizes = self.allocatable[:, first:last], self.sizes[first:last]
         other.potential, other._population = self.potential[first:last], self._population[first:last]
         other.first_lots = np.array([0, last - first])
         other.rows, other.blocks = self.rows[begin:end].copy(), self.blocks[first:last].copy()

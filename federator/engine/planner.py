@@ -28,6 +28,7 @@ from federator.engine.kinds import Kinds
 from federator.engine.opening import Clocks
 from federator.engine.order import FAIR, in_order
 from federator.engine.outcome import Outcome
+from federator.engine.outlook import Outlook, outlook
 from federator.engine.preempting import Preempting, may_preempt
 from federator.engine.queue_shares import when_read, with_queues
 from federator.engine.reserving import Reserving
@@ -100,16 +101,18 @@ class _Planner:
         )
         self.preempts = preempts and may_preempt(snapshot)
         self.preempting: Preempting | None = None
+        self.outlook: Outlook | None = None
         self.waits = self.planning.blocked_head == "wait" and not backfills
         """Whether what is behind a blocked head waits whatever it is; else reservations say who may pass it."""
 
     def plan(self) -> Plan:
-        """1 bind what is on its way, 2 ask every workload in order, 3 sort the answers."""
+        """1 bind what is on its way, 2 look ahead, 3 ask every workload in order, 4 sort the answers."""
         self._bind_what_is_on_its_way()
         if self.preempts:
             self.preempting = Preempting(
                 self.snapshot, self.federation, self.allowance, self.clocks, self._place_then, self.queue
             )
+        self.outlook = outlook(self.snapshot, self.federation, self.kinds, self.queue)
         if self.fair is not None:
             self.fair.run(self)
         else:
@@ -150,6 +153,8 @@ class _Planner:
         outcomes = self._place(workload)
         if outcomes:  # else it was refused like one before it
             self._record(workload, outcomes)
+        if self.outlook is not None:
+            self.outlook.draw(workload.name)
 
     def serve_first(self) -> Mapping[str, Outcome | None]:
         """Serve those for which others have given way, up to what that gives them; None for one that is recorded."""
@@ -207,9 +212,13 @@ class _Planner:
             outcomes = [Outcome(turn, self._fill(turn, turn.held, False))]
         if outcomes and asked < turn.wanted and outcomes[0].filling.total == asked:
             self._take(outcomes[0])
+            if self.outlook is not None:
+                self.outlook.draw(workload.name, replicas)
             return outcomes[0]
         if outcomes:
             self._record(workload, outcomes)
+        if self.outlook is not None:
+            self.outlook.draw(workload.name)
         return None
 
     def _bind_what_is_on_its_way(self) -> None:
@@ -272,17 +281,23 @@ class _Planner:
         federation = self.federation
         eligibility = federation.feasibility.of(workload, role, rule, federation.excluded(workload.name))
         replaced = rule.policy.replicas if len(workload.roles) == 1 else None
+        wanted = role.replicas if replaced is None else replaced
+        held = federation.held(workload.name, role.name) if held is None else held
+        kind, aims = self.kinds.of(workload, rule, eligibility), None
+        if self.outlook is not None and kind.by_foresight:
+            aims = self.outlook.aim(federation, workload.name, rule.maxima, held, wanted - total(held))
         turn = Turn(
             federation=federation,
             workload=workload,
             role=role,
             rule=rule,
-            wanted=role.replicas if replaced is None else replaced,
+            wanted=wanted,
             eligibility=eligibility,
-            kind=self.kinds.of(workload, rule, eligibility),
-            held=federation.held(workload.name, role.name) if held is None else held,
+            kind=kind,
+            held=held,
             minima=rule.minima if spent is None else np.maximum(rule.minima - spent, 0),
             maxima=rule.maxima if spent is None else np.maximum(rule.maxima - spent, 0),
+            aims=aims,
         )
         self.allowance.admit(turn)
         return turn
@@ -369,7 +384,7 @@ class _Planner:
         """What would be done with a workload in the federation as it will be (see ``searching.Place``); nothing of it
         is recorded."""
         then = copy(self)
-        then.federation, then.clocks, then.reserving = federation, clocks, None
+        then.federation, then.clocks, then.reserving, then.outlook = federation, clocks, None, None
         then.explain, then.blocked_heads = frozenset((workload.name,)), {}
         if begun is None or ended is None:
             return then._place(workload)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from federator.engine.planner import plan
 from federator.model.cluster import Binding, Cluster, Flavor, NodeGroup
 from federator.model.plan import Holding, Plan, Snapshot
-from federator.model.policy import Planning
+from federator.model.policy import Match, Planning, Policy, Tier
 from federator.model.resources import Resources
 from federator.model.workload import Role, Workload
 
 
 def warm() -> Plan:
-    """Plan once, with reservations; whatever is not compiled yet is then."""
+    """Plan once, with reservations and foresight; whatever is not compiled yet is then."""
     node = Resources.of({"cpu": 4000})
     clusters = tuple(
         Cluster(habit.value, binding=habit, flavors=(Flavor("f", 4, node, (NodeGroup(node, 4),)),)) for habit in Binding
@@ -25,7 +25,8 @@ def warm() -> Plan:
     workloads = tuple(Workload(name, (Role("", count, each),)) for name, (count, each) in wanted.items())
     held = (Holding("shrinks", "", "pack", 3), Holding("large", "", "spread", 1, unbound=1))
     planning = Planning(backfilling="conservative")
-    return plan(Snapshot(clusters=clusters, workloads=workloads, holdings=held, planning=planning))
+    ahead = Policy("ahead", match=Match(workload="grows"), tiers=(Tier("all", weight_by="foresight"),))
+    return plan(Snapshot(clusters=clusters, workloads=workloads, holdings=held, policies=(ahead,), planning=planning))
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def tiers(draw: st.DrawFn) -> tuple[Tier, ...]:
                 constraint=draw(st.sampled_from((Constraint(), sites("cloud")))),
                 fill_to_ppm=draw(st.sampled_from((1_000_000, 1_000_000, 500_000, 950_000))),
                 weights=weights,
-                weight_by=draw(st.sampled_from(("room", "fit", "price"))),
+                weight_by=draw(st.sampled_from(("room", "fit", "price", "foresight"))),
                 open_after_s=draw(st.sampled_from((None, None, 0.0, 300.0))),
             )
         )
