@@ -1,7 +1,8 @@
 """How long one plan takes: ``python -m benchmarks.plan [--case NAME] [--profile]``.
 
 Federations are made from a seed: 200 clusters, 2,000 workloads of 200 replicas each, 3 resources. Medians of seven runs
-in one process, each from a fresh snapshot value; reading documents is not counted.
+in one process, each from a fresh snapshot value; reading documents is not counted. Garbage is sought as in the daemon
+(``daemon/garbage.py``): among young values only.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from random import Random
 
+from federator.daemon import garbage
 from federator.engine.planner import plan
 from federator.model.cluster import Cluster, Flavor, NodeGroup
 from federator.model.plan import Holding, Snapshot
@@ -170,6 +172,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", choices=CASES, action="append", help="only this case (may be repeated)")
     chosen = parser.parse_args().case or list(CASES)
+    garbage.only_young()
     print(f"{machine()}; {CLUSTERS} clusters, {WORKLOADS:,} workloads of {REPLICAS} replicas, 3 resources; seed {SEED}")
     for name in chosen:
         measure(name)

@@ -29,6 +29,7 @@ from federator.engine.order import FAIR, in_order
 from federator.engine.outcome import Outcome
 from federator.engine.queue_shares import when_read, with_queues
 from federator.engine.reserving import Reserving
+from federator.engine.resting import Resting
 from federator.engine.shortcuts import Shortcuts
 from federator.engine.stay import settle
 from federator.engine.tiers import Filling, fill, unweighed
@@ -71,7 +72,7 @@ class _Planner:
         self.clocks: Clocks = {(clock.policy, clock.tier, clock.shape): clock.since_s for clock in snapshot.clocks}
         self.blocked_heads: dict[str, str] = {}
         self.answer = _Answer()
-        self.shortcuts = Shortcuts(self.federation)
+        self.shortcuts, self.resting = Shortcuts(self.federation), Resting(self.federation)
         self.allowance = Allowance(snapshot, self.federation)
         self.fair = (
             FairService(snapshot, self.federation, self.allowance, self.queue) if self.planning.order == FAIR else None
@@ -107,9 +108,18 @@ class _Planner:
 
     def serve(self, workload: Workload) -> None:
         """Place all of a workload that finds a place, and record the answer."""
+        if self._rests(workload):
+            return
         outcomes = self._place(workload)
         if outcomes:  # else it was refused like one before it
             self._record(workload, outcomes)
+
+    def _rests(self, workload: Workload) -> bool:
+        """Whether it runs as it should and nobody asks why; then that is recorded."""
+        column = self.resting.of(workload) if workload.name not in self.explain else None
+        if column is not None:
+            self.answer.placements.append(column)
+        return column is not None
 
     def holds(self, workload: Workload) -> bool:
         """Whether any cluster holds some of it."""
@@ -127,6 +137,8 @@ class _Planner:
         """
         if workload.gang is not None or len(workload.roles) > 1:
             self.serve(workload)
+            return None
+        if self._rests(workload):
             return None
         turn = self._turn(workload, workload.roles[0], self.federation.governing.rule(workload))
         held = total(turn.held)
@@ -203,9 +215,6 @@ class _Planner:
             if refusal is not None:
                 self.answer.refusals.append(refusal)
                 return []
-            outcome = self.shortcuts.as_it_is(turn)
-            if outcome is not None:
-                return [outcome]
         return [self._place_alone(turn)]
 
     def _turn(

@@ -14,13 +14,12 @@ from federator.model.plan import Placement
 class Column:
     """The placements of one role of a workload, in the order of cluster names."""
 
-    __slots__ = ("_at", "_names", "_placed", "_rule", "role", "workload")
+    __slots__ = ("_at", "_counts", "_names", "_rule", "role", "workload")
 
-    def __init__(self, workload: str, role: str, rule: Rule, names: Sequence[str], placed: Array) -> None:
-        """``placed`` is by cluster, as are ``names``."""
+    def __init__(self, workload: str, role: str, rule: Rule, names: Sequence[str], at: Array, counts: Array) -> None:
+        """``names`` are those of all clusters, ``at`` the clusters with replicas, ``counts`` how many they have."""
         self.workload, self.role = workload, role
-        self._rule, self._names, self._placed = rule, names, placed
-        self._at = placed.nonzero()[0]
+        self._rule, self._names, self._at, self._counts = rule, names, at, counts
 
     def __len__(self) -> int:
         return len(self._at)
@@ -31,7 +30,7 @@ class Column:
             repeat(self.workload),
             repeat(self.role),
             [self._names[one] for one in self._at.tolist()],
-            self._placed[self._at].tolist(),
+            self._counts.tolist(),
             [tiers[place] for place in self._rule.tier[self._at].tolist()],
             repeat(self._rule.policy.name),
             strict=False,  # what is repeated has no end

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from federator.engine.answer import plan_document
 from federator.engine.planner import plan
+from federator.engine.resting import Resting
 from federator.engine.shortcuts import Shortcuts
 from federator.model.plan import Plan, Snapshot
 from tests.engine.build import cluster, snapshot, workload
@@ -22,7 +23,7 @@ def plain(federation: Snapshot) -> Plan:
     """The plan without any shortcut."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Shortcuts, "refusal", lambda self, turn: None)
-        patch.setattr(Shortcuts, "as_it_is", lambda self, turn: None)
+        patch.setattr(Resting, "of", lambda self, workload: None)
         return plan(federation)
 
 
@@ -54,16 +55,16 @@ def test_shortcuts_change_nothing(federation: Snapshot, copies: int) -> None:
 
 def test_the_shortcuts_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the test above would show nothing."""
-    taken = {"refusal": 0, "as_it_is": 0}
-    for name in taken:
-        original = getattr(Shortcuts, name)
+    taken = {"refusal": 0, "of": 0}
+    for kind, name in ((Shortcuts, "refusal"), (Resting, "of")):
+        original = getattr(kind, name)
 
-        def counted(self: Shortcuts, turn: object, name: str = name, original: object = original) -> object:
-            found = original(self, turn)  # type: ignore[operator]
+        def counted(self: object, asked: object, name: str = name, original: object = original) -> object:
+            found = original(self, asked)  # type: ignore[operator]
             taken[name] += found is not None
             return found
 
-        monkeypatch.setattr(Shortcuts, name, counted)
+        monkeypatch.setattr(kind, name, counted)
     crowd = snapshot(
         [cluster("a", cpu=4)],
         [workload("running", 4), *(workload(f"new-{n}", 2) for n in range(5))],
@@ -71,7 +72,7 @@ def test_the_shortcuts_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     made = plan(crowd)
     assert len(made.refusals) == 3, "two of five fit"
-    assert taken == {"refusal": 2, "as_it_is": 1}
+    assert taken == {"refusal": 2, "of": 1}
 
 
 def test_a_shortcut_that_forgets_that_room_was_taken_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
