@@ -7,7 +7,7 @@ the clusters as they will be. Room that a move or a withdrawal will free is give
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 
@@ -27,6 +27,7 @@ from federator.engine.kinds import Kinds
 from federator.engine.opening import Clocks
 from federator.engine.order import FAIR, in_order
 from federator.engine.outcome import Outcome
+from federator.engine.plain import Entry, Found, Plain
 from federator.engine.queue_shares import when_read, with_queues
 from federator.engine.reserving import Reserving
 from federator.engine.resting import Resting
@@ -89,8 +90,7 @@ class _Planner:
         if self.fair is not None:
             self.fair.run(self)
         else:
-            for workload in self.contests.in_turn(self.queue, self.blocked_heads):
-                self.serve(workload)
+            self._serve_in_order()
         answer = self.answer
         queues, cohorts = when_read(self.snapshot)
         return Plan(
@@ -105,6 +105,22 @@ class _Planner:
             queues=queues,
             cohorts=cohorts,
         )
+
+    def _serve_in_order(self) -> None:
+        """Ask every workload in the order of service, plain neighbours together where nobody makes others wait."""
+        if self.waits or self.reserving is not None:
+            stretches: Iterable[tuple[Sequence[Workload], Sequence[Entry]]] = [(self.queue, ())]
+        else:
+            found = Found(self.answer.placements, self.answer.refusals, self.answer.full_tiers)
+            grace_s = self.planning.outage_grace_s
+            plain = Plain(self.federation, self.kinds, self.allowance, self.clocks, grace_s, self.explain, found)
+            stretches = plain.stretches(self.queue)
+        for workloads, entries in stretches:
+            if entries:
+                plain.serve(entries, self.serve)
+            else:
+                for workload in self.contests.in_turn(workloads, self.blocked_heads):
+                    self.serve(workload)
 
     def serve(self, workload: Workload) -> None:
         """Place all of a workload that finds a place, and record the answer."""

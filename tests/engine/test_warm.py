@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from federator.engine import binding, division, filling, rows
+from federator.engine import binding, division, filling, plain_turns, rows
 from federator.engine.warm import warm
 
 ENTRIES = [
@@ -12,6 +12,7 @@ ENTRIES = [
     division.divided,
     filling.fill_tiers,
     filling.look,
+    plain_turns.take_turns,
     rows.keep_remains,
     rows.rooms,
 ]
