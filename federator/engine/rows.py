@@ -33,7 +33,7 @@ def fits(rows: Array, row: int, asked: Array) -> int:
         if free < amount:
             return 0
         if term == 0 or free < amount * many:  # most resources bound nothing: a product is cheaper than a quotient
-            many = free // amount
+            many = np.int64(np.uint64(free) // np.uint64(amount))  # neither is negative: half the time
     return int(many)
 
 
