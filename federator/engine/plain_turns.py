@@ -92,7 +92,7 @@ def take_turns(
         ends[turn] = written
         for place in range(len(of_tiers)):
             full[turn, place] = of_tiers[place, FULL]
-        bind_everywhere(rows, blocks, sums, first_lots, asked, terms, replicas, habits, journal)
+        bind_everywhere(rows, blocks, sums, first_lots, asked, terms, replicas, habits, journal, True)
         if _is_tight(blocks, first_lots, population, replicas):
             return turn + 1, False
     return len(turns), False
