@@ -30,6 +30,7 @@ SEED = 7
 CLUSTERS = 200
 WORKLOADS = 2000
 REPLICAS = 200
+DIFFERENT = 400_000
 RUNS = 7
 LIMIT_S = 1.0
 GPU = "nvidia.com/gpu"
@@ -58,6 +59,22 @@ def regional() -> tuple[Policy, ...]:
     regions = [Tier(f"r{at}", tuple(names[at * 20 : at * 20 + 20]), fill_to_ppm=900_000) for at in range(10)]
     rounds = [tuple(regions[at:] + regions[:at]) for at in range(10)]
     return tuple(Policy(f"from-{at}", at, Match(queues=(f"q{at}",)), tiers=tiers) for at, tiers in enumerate(rounds))
+
+
+def all_different() -> Snapshot:
+    """400,000 workloads of one or two replicas, no two of which ask for the same; ten queues fill region after region,
+    half of them within quotas."""
+    random = Random(SEED)
+    served = tuple(
+        Workload(
+            f"w{at:06}",
+            (Role("", 1 + at % 8 // 7, Resources.of({"cpu": 500 + at % 4000, "memory": (4 * 1024 + at) * 2**18})),),
+            queue=f"q{at % 10}",
+            submitted_at_s=float(random.randrange(10**6)),
+        )
+        for at in range(DIFFERENT)
+    )
+    return Snapshot(at_s=2e6, clusters=clusters(random, 192), workloads=served, policies=regional())
 
 
 def policies() -> tuple[Policy, ...]:
@@ -115,6 +132,7 @@ CASES: Mapping[str, tuple[str, Callable[[], Snapshot]]] = {
     "full": ("four policies, 40 shapes, room for a third", lambda: case(4, 40, 24)),
     "regional-easy": ("regional with a reservation", lambda: easy(case(10, 40, 96))),
     "running-easy": ("running with a reservation", lambda: easy(running(case(4, 40, 96)))),
+    "all-different": ("400,000 workloads of one or two replicas, no two alike, ten tiers", all_different),
     "running": ("mixed, all of it running already", lambda: running(case(4, 40, 96))),
 }
 

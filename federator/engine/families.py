@@ -71,14 +71,14 @@ class Families:
         self._families: list[_Family] = []
         self._tables: Tables | None = None
 
-    def of(self, workload: Workload, role: Role, rule: Rule) -> int:
-        """The number of a workload's family; ``NONE`` where more than amounts must be looked at."""
-        names = tuple([name for name, _ in role.requests.items_])
+    def of(self, workload: Workload, role: Role, rule: Rule, names: tuple[str, ...]) -> int:
+        """The number of a workload's family; ``NONE`` where more than amounts must be looked at. ``names`` are the
+        resources that the role asks for."""
         key = (id(rule), workload.clusters, workload.needs, role.flavors, role.tolerations, names)
         number = self._numbers.get(key)
         if number is None:
             number = NONE
-            if names and len(self._families) < _MOST and not _looks_closer(workload, role, rule):
+            if len(self._families) < _MOST and not _looks_closer(workload, role, rule):
                 number = len(self._families)
                 self._families.append(self._lay_out(workload, role, rule))
             self._numbers[key] = number

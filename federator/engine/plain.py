@@ -8,7 +8,6 @@ the run goes on behind it. ``tests/properties`` equates plans with and without.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -35,17 +34,15 @@ _AT_FIRST = 32
 
 
 class Entry(NamedTuple):
-    """A plain workload: its family, its rule, and how many replicas it wants."""
+    """A plain workload: its family, its rule, how many replicas it wants, and what one asks for (in amounts, as a line
+    of turns has them)."""
 
     workload: Workload
     family: int
     rule: Rule
     wanted: int
-
-    @property
-    def requests(self) -> Resources:
-        """What a replica asks for."""
-        return self.workload.roles[0].requests
+    requests: Resources
+    amounts: tuple[int, ...]
 
     @property
     def likeness(self) -> Hashable:
@@ -85,34 +82,52 @@ class Plain:
         """How the federation stood when those were refused."""
         self._none = federation.limits is not None or federation.any_silent
 
-    def stretches(self, queue: Sequence[Workload]) -> Iterator[tuple[list[Workload], list[Entry]]]:
-        """The queue in stretches of which either all are plain (with their entries) or none is."""
-        entries = map(self._entry, queue)
-        for plain, both in groupby(zip(queue, entries, strict=True), lambda pair: pair[1] is not None):
-            pairs = list(both)
-            yield [one for one, _ in pairs], [entry for _, entry in pairs if entry is not None] if plain else []
+    def stretches(self, queue: Sequence[Workload]) -> Iterator[tuple[Sequence[Workload], Sequence[Entry]]]:
+        """The queue in stretches of which either all are plain (then their entries) or none is (then themselves)."""
+        entries: list[Entry] = []
+        others: list[Workload] = []
+        for workload in queue:
+            entry = self._entry(workload)
+            if entry is not None:
+                if others:
+                    yield others, ()
+                    others = []
+                entries.append(entry)
+            else:
+                if entries:
+                    yield (), entries
+                    entries = []
+                others.append(workload)
+        yield others, entries
 
     def _entry(self, workload: Workload) -> Entry | None:
         """None where it is not plain."""
-        role = workload.roles[0]
-        if self._none or len(workload.roles) > 1 or workload.gang is not None or role.limits:
-            return None
-        federation, name = self._federation, workload.name
-        if name in self._apart or federation.holdings(name, role.name) or federation.excluded(name):
+        role, name, federation = workload.roles[0], workload.name, self._federation
+        if (
+            self._none
+            or workload.gang is not None
+            or len(workload.roles) > 1
+            or role.limits.items_
+            or not role.requests.items_
+            or name in self._apart
+            or federation.holdings(name, role.name)
+            or federation.excluded(name)
+            or federation.reported(role.requests)
+            or not self._allowance.only_quotas(workload)
+        ):
             return None
         rule = federation.governing.rule(workload)
         policy = rule.policy
+        names, amounts = zip(*role.requests.items_, strict=True)
         if (
-            not self._allowance.only_quotas(workload)
+            min(amounts) <= 0
             or (workload.inputs and policy.half_weight_bytes is not None)
             or (self._clocked and (policy.name, shape_key(workload)) in self._clocked)
-            or federation.reported(role.requests)
-            or any(amount <= 0 for _, amount in role.requests.items_)
         ):
             return None
-        family = self._families.of(workload, role, rule)
+        family = self._families.of(workload, role, rule, names)
         wanted = role.replicas if policy.replicas is None else policy.replicas
-        return None if family == NONE else Entry(workload, family, rule, wanted)
+        return None if family == NONE else Entry(workload, family, rule, wanted, role.requests, amounts)
 
     def serve(self, entries: Sequence[Entry], serve: Callable[[Workload], None]) -> None:
         """Take the turns of neighbours. ``serve`` takes a single turn as any other, for one that is refused some."""
@@ -137,8 +152,8 @@ class Plain:
         turns = np.zeros((len(entries), AMOUNTS + width), dtype=np.int64)
         turns[:, FAMILY] = [entry.family for entry in entries]
         turns[:, WANTED] = [entry.wanted for entry in entries]
-        amounts = [[amount for _, amount in entry.requests.items_] for entry in entries]
-        turns[:, AMOUNTS:] = [of + [0] * (width - len(of)) for of in amounts]
+        padding = (0,) * width
+        turns[:, AMOUNTS:] = [(*entry.amounts, *padding[len(entry.amounts) :]) for entry in entries]
         return turns
 
     def _counted(self, entries: Sequence[Entry], first: int, last: int) -> int:

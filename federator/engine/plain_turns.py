@@ -12,8 +12,11 @@ from federator.engine.arrays import Array
 from federator.engine.binding import bind_everywhere
 from federator.engine.compiled import compiled
 from federator.engine.filling import (
+    AT_FILL,
     DESK,
     FULL,
+    LAST,
+    LOOKED,
     PLACED,
     RESOURCE,
     TAKES,
@@ -57,41 +60,52 @@ def take_turns(
     count in a node's use (-1: nobody asks for it). ``offers`` is by family, kind of node, tier, resource, what there is
     of it and the use that fillTo sets (see ``_set_goals``).
     """
-    written = 0
-    desk, terms = np.empty((len(first_lots) - 1, DESK), dtype=np.int64), np.empty((len(lot_classes), 3), dtype=np.int64)
+    written, clusters = 0, len(first_lots) - 1
+    desk, terms = np.zeros((clusters, DESK), dtype=np.int64), np.zeros((len(lot_classes), 3), dtype=np.int64)
     asks, fitting = np.empty((resources.shape[1], 2), dtype=np.int64), np.empty((len(classes), 2), dtype=np.int64)
-    replicas = np.empty(len(desk), dtype=np.int64)
+    replicas, depths = np.empty(clusters, dtype=np.int64), np.ones(len(sizes), dtype=np.int64)
     for turn in range(len(turns)):
         family = turns[turn, FAMILY]
         asked = asks[: sizes[family, NAMES]]
         for term in range(len(asked)):
             asked[term, 0], asked[term, 1] = resources[family, term], turns[turn, AMOUNTS + term]
         _fit_classes(asked, classes, scaled, fitting)
-        _set_terms(lots[family], lot_classes, fitting, terms)
-        _set_desk(desks[family], first_lots, terms, desk)
-        of_tiers, of_times = (
-            tiers[family, : sizes[family, PLACES]].copy(),
-            times[family, : sizes[family, PLACES]].copy(),
-        )
-        _set_goals(asked, offers[family], of_tiers)
-        legal = fill_tiers(
-            rows, blocks, sums, first_lots, asked, terms, members[family], desk, of_tiers, of_times,
-            turns[turn, WANTED], False, grace_s,
-        )  # fmt: skip
-        left = turns[turn, WANTED]
-        for cluster in range(len(desk)):
-            left -= desk[cluster, PLACED]
+        # The first tiers mostly do: the others are set up only where they do not.
+        depth, places, left, legal = min(depths[family], sizes[family, PLACES]), sizes[family, PLACES], 1, True
+        of_tiers = tiers[family, :0]
+        while legal and left > 0 and depth <= places:
+            of_tiers, of_times = tiers[family, :depth].copy(), times[family, :depth].copy()
+            those = members[family, : of_tiers[depth - 1, LAST] if depth else 0]
+            _set_terms(those, lots[family], first_lots, lot_classes, fitting, terms)
+            _set_desk(those, desks[family], first_lots, terms, desk)
+            _set_goals(asked, offers[family], of_tiers)
+            legal = fill_tiers(
+                rows, blocks, sums, first_lots, asked, terms, members[family], desk, of_tiers, of_times,
+                turns[turn, WANTED], False, grace_s,
+            )  # fmt: skip
+            left = turns[turn, WANTED]
+            for cluster in range(clusters):
+                replicas[cluster] = desk[cluster, PLACED]
+                left -= replicas[cluster]
+            for place in range(depth if depth < places else 0):
+                left += of_tiers[place, AT_FILL]  # what comes back to a tier up to 100% goes to the next ones first
+            depth = places if left > 0 and depth < places else places + 1
         if left > 0 or not legal:
             return turn, True
-        for cluster in range(len(desk)):
-            placed = desk[cluster, PLACED]
-            replicas[cluster] = 0 if desk[cluster, UNKNOWN] else placed
-            if placed > 0:
-                lines[written, TURN], lines[written, CLUSTER], lines[written, REPLICAS] = turn, cluster, placed
-                written += 1
-        ends[turn] = written
+        depths[family] = 1
         for place in range(len(of_tiers)):
             full[turn, place] = of_tiers[place, FULL]
+            depths[family] = place + 1 if of_tiers[place, LOOKED] else depths[family]
+        for cluster in range(clusters):
+            if replicas[cluster] > 0:
+                lines[written, TURN], lines[written, CLUSTER], lines[written, REPLICAS] = (
+                    turn,
+                    cluster,
+                    replicas[cluster],
+                )
+                written += 1
+                replicas[cluster] *= 1 - desk[cluster, UNKNOWN]
+        ends[turn] = written
         bind_everywhere(rows, blocks, sums, first_lots, asked, terms, replicas, habits, journal, True)
         if _is_tight(blocks, first_lots, population, replicas):
             return turn + 1, False
@@ -116,18 +130,21 @@ def _fit_classes(asked: Array, classes: Array, scaled: Array, fitting: Array) ->
 
 
 @compiled
-def _set_terms(lots: Array, lot_classes: Array, fitting: Array, terms: Array) -> None:
-    """The terms of the shape (see ``engine/shapes.py``)."""
-    for lot in range(len(terms)):
-        one = lot_classes[lot]
-        terms[lot, ALLOWED], terms[lot, RANK] = lots[lot, MAY] & fitting[one, 0], lots[lot, ORDER]
-        terms[lot, STEP] = fitting[one, 1]
+def _set_terms(
+    clusters: Array, lots: Array, first_lots: Array, lot_classes: Array, fitting: Array, terms: Array
+) -> None:
+    """The terms of the shape (see ``engine/shapes.py``) on these clusters."""
+    for cluster in clusters:
+        for lot in range(first_lots[cluster], first_lots[cluster + 1]):
+            one = lot_classes[lot]
+            terms[lot, ALLOWED], terms[lot, RANK] = lots[lot, MAY] & fitting[one, 0], lots[lot, ORDER]
+            terms[lot, STEP] = fitting[one, 1]
 
 
 @compiled
-def _set_desk(of_family: Array, first_lots: Array, terms: Array, desk: Array) -> None:
-    """The family's desk; a cluster whose nodes are all too small takes none."""
-    for cluster in range(len(desk)):
+def _set_desk(clusters: Array, of_family: Array, first_lots: Array, terms: Array, desk: Array) -> None:
+    """The family's desk for these clusters; one whose nodes are all too small takes none."""
+    for cluster in clusters:
         for column in range(DESK):
             desk[cluster, column] = of_family[cluster, column]
         if desk[cluster, TAKES] and not desk[cluster, UNKNOWN]:

@@ -190,7 +190,10 @@ class _Planner:
         """Kind by kind, in the order in which the kinds first stand in the queue."""
         federation = self.federation
         unbound: dict[tuple[int, int], tuple[Eligibility, Array]] = {}
-        for workload in self.queue:
+        concerned = {holding.workload for holding in self.snapshot.holdings if holding.unbound}
+        for workload in self.queue if concerned else ():
+            if workload.name not in concerned:
+                continue
             for role in workload.roles:
                 holdings = [h for h in federation.holdings(workload.name, role.name) if h.unbound]
                 if not holdings:

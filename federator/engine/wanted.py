@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, chain, repeat
+from itertools import chain, repeat
+from operator import attrgetter
 from typing import overload
 
 from federator.engine.arrays import Array
@@ -41,14 +42,13 @@ class Column:
 class Placements(Sequence[Placement]):
     """All placements, by workload, role and cluster; made one by one when they are read."""
 
-    __slots__ = ("_columns", "_ends")
+    __slots__ = ("_columns",)
 
     def __init__(self, columns: Iterable[Column]) -> None:
-        self._columns = sorted(filter(len, columns), key=lambda column: (column.workload, column.role))
-        self._ends = list(accumulate(map(len, self._columns)))
+        self._columns = sorted(columns, key=attrgetter("workload", "role"))
 
     def __len__(self) -> int:
-        return self._ends[-1] if self._ends else 0
+        return sum(map(len, self._columns))
 
     def __iter__(self) -> Iterator[Placement]:
         return chain.from_iterable(self._columns)
