@@ -7,7 +7,7 @@ the run goes on behind it. ``tests/properties`` equates plans with and without.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +43,8 @@ class Entry(NamedTuple):
     wanted: int
     requests: Resources
     amounts: tuple[int, ...]
+    alone: bool
+    """Whether it takes its turn by itself unless one alike was just refused: clocks of tiers run for such."""
 
     @property
     def likeness(self) -> Hashable:
@@ -82,7 +84,7 @@ class Plain:
         """How the federation stood when those were refused."""
         self._none = federation.limits is not None or federation.any_silent
 
-    def stretches(self, queue: Sequence[Workload]) -> Iterator[tuple[Sequence[Workload], Sequence[Entry]]]:
+    def stretches(self, queue: Iterable[Workload]) -> Iterator[tuple[Sequence[Workload], Sequence[Entry]]]:
         """The queue in stretches of which either all are plain (then their entries) or none is (then themselves)."""
         entries: list[Entry] = []
         others: list[Workload] = []
@@ -119,15 +121,12 @@ class Plain:
         rule = federation.governing.rule(workload)
         policy = rule.policy
         names, amounts = zip(*role.requests.items_, strict=True)
-        if (
-            min(amounts) <= 0
-            or (workload.inputs and policy.half_weight_bytes is not None)
-            or (self._clocked and (policy.name, shape_key(workload)) in self._clocked)
-        ):
+        if min(amounts) <= 0 or (workload.inputs and policy.half_weight_bytes is not None):
             return None
+        alone = bool(self._clocked) and (policy.name, shape_key(workload)) in self._clocked
         family = self._families.of(workload, role, rule, names)
         wanted = role.replicas if policy.replicas is None else policy.replicas
-        return None if family == NONE else Entry(workload, family, rule, wanted, role.requests, amounts)
+        return None if family == NONE else Entry(workload, family, rule, wanted, role.requests, amounts, alone)
 
     def serve(self, entries: Sequence[Entry], serve: Callable[[Workload], None]) -> None:
         """Take the turns of neighbours. ``serve`` takes a single turn as any other, for one that is refused some."""
@@ -157,15 +156,17 @@ class Plain:
         return turns
 
     def _counted(self, entries: Sequence[Entry], first: int, last: int) -> int:
-        """Count against quotas what neighbours want, up to the first that may not have it all; returns its place."""
+        """Count against quotas what neighbours want, up to the first that may not have it all or takes its turn by
+        itself; returns its place."""
+        alone = next((at for at in range(first, last) if entries[at].alone), last) if self._clocked else last
         if not self._allowance.counts:
-            return last
-        for at in range(first, last):
+            return alone
+        for at in range(first, alone):
             queue, requests, wanted = entries[at].workload.queue, entries[at].requests, entries[at].wanted
             if not self._allowance.lets(queue, requests, wanted):
                 return at
             self._allowance.count(queue, requests, wanted)
-        return last
+        return alone
 
     def _uncount(self, entries: Sequence[Entry]) -> None:
         for entry in entries if self._allowance.counts else ():

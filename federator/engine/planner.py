@@ -73,8 +73,9 @@ class _Planner:
         self.clocks: Clocks = {(clock.policy, clock.tier, clock.shape): clock.since_s for clock in snapshot.clocks}
         self.blocked_heads: dict[str, str] = {}
         self.answer = _Answer()
-        self.shortcuts, self.resting = Shortcuts(self.federation), Resting(self.federation)
+        self.shortcuts = Shortcuts(self.federation)
         self.allowance = Allowance(snapshot, self.federation)
+        self.resting = Resting(self.federation, self.kinds, self.allowance)
         self.fair = (
             FairService(snapshot, self.federation, self.allowance, self.queue) if self.planning.order == FAIR else None
         )
@@ -114,7 +115,7 @@ class _Planner:
             found = Found(self.answer.placements, self.answer.refusals, self.answer.full_tiers)
             grace_s = self.planning.outage_grace_s
             plain = Plain(self.federation, self.kinds, self.allowance, self.clocks, grace_s, self.explain, found)
-            stretches = plain.stretches(self.queue)
+            stretches = plain.stretches(one for one in self.queue if not self._rests_anyway(one))
         for workloads, entries in stretches:
             if entries:
                 plain.serve(entries, self.serve)
@@ -130,12 +131,31 @@ class _Planner:
         if outcomes:  # else it was refused like one before it
             self._record(workload, outcomes)
 
+    def _rests_anyway(self, workload: Workload) -> bool:
+        """The same, whatever the others do: then it parts no neighbours."""
+        rest = self.resting.of(workload) if workload.name not in self.explain else None
+        if rest is None or rest.last > 0:
+            return False
+        self.answer.placements.append(rest.column)
+        return True
+
     def _rests(self, workload: Workload) -> bool:
         """Whether it runs as it should and nobody asks why; then that is recorded."""
-        column = self.resting.of(workload) if workload.name not in self.explain else None
-        if column is not None:
-            self.answer.placements.append(column)
-        return column is not None
+        rest = self.resting.of(workload) if workload.name not in self.explain else None
+        if rest is None:
+            return False
+        if rest.last > 0 and workload.queue in self.blocked_heads:
+            return False
+        full = self.resting.full(workload, rest)
+        if full is None:
+            outcome = self._place_alone(self._turn(workload, workload.roles[0], rest.rule))
+            full = tuple(outcome.filling.full)
+            self.resting.remember(workload, rest, full)
+        self.answer.placements.append(rest.column)
+        for place in full:
+            policy = rest.rule.policy
+            self.answer.full_tiers.add((policy.name, policy.tiers[place].name, shape_key(workload)))
+        return True
 
     def holds(self, workload: Workload) -> bool:
         """Whether any cluster holds some of it."""

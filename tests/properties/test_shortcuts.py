@@ -15,7 +15,7 @@ from federator.engine.planner import plan
 from federator.engine.resting import Resting
 from federator.engine.shortcuts import Shortcuts
 from federator.model.cluster import Binding, Health
-from federator.model.plan import Plan, Snapshot
+from federator.model.plan import Holding, Plan, Snapshot, TierClock
 from federator.model.policy import Bounds, Planning, Policy, Queue, Tier
 from federator.model.workload import Workload
 from tests.engine.build import cluster, snapshot, workload
@@ -105,8 +105,13 @@ def test_many_plain_turns_together_change_nothing(seed: int) -> None:
     rule = Policy("p", tiers=tiers, bounds={"c00": Bounds(1, 3), "c01": Bounds(0, None, random.choice((None, 5)))})
     lines = (Queue("bound", cohort="x", quota=amounts(90)), Queue("cramped", cohort="x", quota=amounts(20)))
     federation = Snapshot(1e4, tuple(members), tuple(served), policies=(rule,), queues=lines)
-    assert plan(federation).refusals
+    made = plan(federation)
+    assert made.refusals
     assert equal(federation)
+    runs = tuple(Holding(p.workload, p.role, p.cluster, p.replicas, age_s=60.0) for p in made.placements)
+    clocks = tuple(TierClock(*key, since_s=9e3) for key in sorted(made.full_tiers))
+    assert clocks
+    assert equal(replace(federation, holdings=runs, clocks=clocks)), "a day later"
 
 
 def test_the_shortcuts_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +122,7 @@ def test_the_shortcuts_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
         def counted(self: object, *asked: object, name: str = name, original: object = original) -> object:
             found = original(self, *asked)  # type: ignore[operator]
-            taken[name] += found[0] if isinstance(found, tuple) else found not in (None, False)
+            taken[name] += found[0] if name == "_take" else found not in (None, False)
             return found
 
         monkeypatch.setattr(kind, name, counted)
