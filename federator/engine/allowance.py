@@ -69,13 +69,14 @@ class Allowance:
 
     def lets(self, queue: str, requests: Resources, replicas: int) -> bool:
         """Whether its quotas leave the queue so many."""
-        more = self.quotas.more(queue, requests) if self._bounded else None
+        more = self.quotas.more(queue, dict(requests.items_)) if self._bounded else None
         return more is None or more >= replicas
 
     def count(self, queue: str, requests: Resources, replicas: int) -> None:
         """Count against its quotas what a queue has from now on; or, where negative, has no more."""
         if self.counts and replicas:
-            (self.quotas.take if replicas > 0 else self.quotas.give_back)(queue, requests * abs(replicas))
+            amounts = {name: amount * abs(replicas) for name, amount in requests.items_}
+            (self.quotas.take if replicas > 0 else self.quotas.give_back)(queue, amounts)
 
     def admit(self, turn: Turn) -> None:
         """Let the role have no more than its queue may still have: in all, and on the clusters of each limit."""
