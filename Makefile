@@ -47,7 +47,7 @@ servers: $(INSTALLED) ## get the servers that the tests on real servers use
 	@$(PY) -m tests.servers.obtain
 
 bench: $(INSTALLED) ## measure; prints medians beside their limits (with FEDERATOR_TRACES=DIR, on traces too)
-	@for b in plan quality dispatch start $${FEDERATOR_TRACES:+gpu_packing}; do $(PY) -m benchmarks.$$b || exit 1; done
+	@for b in plan curves quality dispatch start $${FEDERATOR_TRACES:+gpu_packing}; do $(PY) -m benchmarks.$$b || exit 1; done
 
 demo: $(INSTALLED) ## two Kubernetes API servers with pretend nodes, until Ctrl-C
 	@$(PY) -m tests.servers.demo

@@ -7,7 +7,7 @@ the clusters as they will be. Room that a move or a withdrawal will free is give
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 
@@ -29,9 +29,11 @@ from federator.engine.opening import Clocks
 from federator.engine.order import FAIR, in_order
 from federator.engine.outcome import Outcome
 from federator.engine.outlook import Outlook, outlook
+from federator.engine.plain import Entry, Found, Plain
 from federator.engine.preempting import Preempting, may_preempt
 from federator.engine.queue_shares import when_read, with_queues
 from federator.engine.reserving import Reserving
+from federator.engine.resting import Resting
 from federator.engine.shortcuts import Shortcuts
 from federator.engine.stay import settle
 from federator.engine.tiers import Filling, fill, unweighed
@@ -76,7 +78,7 @@ class _Answer:
 
 
 class _Planner:
-    def __init__(self, snapshot: Snapshot, explain: frozenset[str], *, preempts: bool) -> None:
+    def __init__(self, snapshot: Snapshot, explain: frozenset[str], *, preempts: bool = True) -> None:
         self.snapshot = snapshot
         self.planning = snapshot.planning
         self.explain = explain
@@ -89,6 +91,7 @@ class _Planner:
         self.answer = _Answer()
         self.shortcuts = Shortcuts(self.federation)
         self.allowance = Allowance(snapshot, self.federation)
+        self.resting = Resting(self.federation, self.kinds, self.allowance)
         self.fair = (
             FairService(snapshot, self.federation, self.allowance, self.queue) if self.planning.order == FAIR else None
         )
@@ -116,14 +119,7 @@ class _Planner:
         if self.fair is not None:
             self.fair.run(self)
         else:
-            begun = self.serve_first()
-            others = [one for one in self.queue if begun.get(one.name) is not None or one.name not in begun]
-            for workload in self.contests.in_turn(others, self.blocked_heads):
-                first = begun.get(workload.name)
-                if first is None:
-                    self.serve(workload)
-                else:
-                    self.portion(workload, first, self.wanted(workload) - first.filling.total)
+            self._serve_in_order()
         answer = self.answer
         queues, cohorts = when_read(self.snapshot)
         return Plan(
@@ -148,8 +144,32 @@ class _Planner:
         """Take of the queue's allowance what is kept for a role, which will have so many replicas on each cluster."""
         self.allowance.take(outcome.turn, placed)
 
+    def _serve_in_order(self) -> None:
+        """Ask every workload in the order of service, plain neighbours together where nobody makes others wait."""
+        begun = self.serve_first()
+        queue = [one for one in self.queue if begun.get(one.name) is not None or one.name not in begun]
+        if self.waits or self.reserving is not None or self.outlook is not None:
+            stretches: Iterable[tuple[Sequence[Workload], Sequence[Entry]]] = [(queue, ())]
+        else:
+            found = Found(self.answer.placements, self.answer.refusals, self.answer.full_tiers)
+            grace_s = self.planning.outage_grace_s
+            plain = Plain(self.federation, self.kinds, self.allowance, self.clocks, grace_s, self.explain, found)
+            stretches = plain.stretches(one for one in queue if not self._rests_anyway(one))
+        for workloads, entries in stretches:
+            if entries:
+                plain.serve(entries, self.serve)
+            else:
+                for workload in self.contests.in_turn(workloads, self.blocked_heads):
+                    first = begun.get(workload.name)
+                    if first is None:
+                        self.serve(workload)
+                    else:
+                        self.portion(workload, first, self.wanted(workload) - first.filling.total)
+
     def serve(self, workload: Workload) -> None:
         """Place all of a workload that finds a place, and record the answer."""
+        if self._rests(workload):
+            return
         outcomes = self._place(workload)
         if outcomes:  # else it was refused like one before it
             self._record(workload, outcomes)
@@ -170,6 +190,32 @@ class _Planner:
                 served[name] = self.portion(workload, None, gains - held)
         return served
 
+    def _rests_anyway(self, workload: Workload) -> bool:
+        """The same, whatever the others do: then it parts no neighbours."""
+        rest = self.resting.of(workload) if workload.name not in self.explain else None
+        if rest is None or rest.last > 0:
+            return False
+        self.answer.placements.append(rest.column)
+        return True
+
+    def _rests(self, workload: Workload) -> bool:
+        """Whether it runs as it should and nobody asks why; then that is recorded."""
+        rest = self.resting.of(workload) if workload.name not in self.explain else None
+        if rest is None:
+            return False
+        if rest.last > 0 and workload.queue in self.blocked_heads:
+            return False
+        full = self.resting.full(workload, rest)
+        if full is None:
+            outcome = self._place_alone(self._turn(workload, workload.roles[0], rest.rule))
+            full = tuple(outcome.filling.full)
+            self.resting.remember(workload, rest, full)
+        self.answer.placements.append(rest.column)
+        for place in full:
+            policy = rest.rule.policy
+            self.answer.full_tiers.add((policy.name, policy.tiers[place].name, shape_key(workload)))
+        return True
+
     def holds(self, workload: Workload) -> bool:
         """Whether any cluster holds some of it."""
         return any(self.federation.holdings(workload.name, role.name) for role in workload.roles)
@@ -186,6 +232,8 @@ class _Planner:
         """
         if workload.gang is not None or len(workload.roles) > 1:
             self.serve(workload)
+            return None
+        if self._rests(workload):
             return None
         turn = self._turn(workload, workload.roles[0], self.federation.governing.rule(workload))
         held = total(turn.held)
@@ -225,7 +273,12 @@ class _Planner:
         """Kind by kind, in the order in which the kinds first stand in the queue."""
         federation = self.federation
         unbound: dict[tuple[int, int], tuple[Eligibility, Array]] = {}
-        for workload in self.queue:
+        concerned = {
+            holding.workload for holding in self.snapshot.holdings if holding.unbound or holding.leaving_unbound
+        }
+        for workload in self.queue if concerned else ():
+            if workload.name not in concerned:
+                continue
             for role in workload.roles:
                 holdings = [h for h in federation.holdings(workload.name, role.name) if h.unbound or h.leaving_unbound]
                 if not holdings:
@@ -266,9 +319,6 @@ class _Planner:
             if refusal is not None:
                 self.answer.refusals.append(refusal)
                 return []
-            outcome = self.shortcuts.as_it_is(turn)
-            if outcome is not None:
-                return [outcome]
         return [self._place_alone(turn)]
 
     def _turn(

@@ -220,7 +220,7 @@ class Preempting:
                         gains,
                     )
                 )
-            if self._allowance.counting:
+            if self._allowance.counts:
                 self._ran.give_back(unit.workload.queue, unit.amounts(steps))
         gone(self._allowance, federation, chosen, 1)
         then, outcomes = trial.then(chosen)

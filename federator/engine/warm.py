@@ -6,6 +6,8 @@ takes half a minute longer.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from federator.engine.planner import plan
 from federator.model.cluster import Binding, Cluster, Flavor, NodeGroup
 from federator.model.plan import Holding, Plan, Snapshot
@@ -15,7 +17,7 @@ from federator.model.workload import Role, Workload
 
 
 def warm() -> Plan:
-    """Plan once, with reservations and foresight; whatever is not compiled yet is then."""
+    """Plan with reservations and foresight and then without reservations; whatever is not compiled yet is then."""
     node = Resources.of({"cpu": 4000})
     clusters = tuple(
         Cluster(habit.value, binding=habit, flavors=(Flavor("f", 4, node, (NodeGroup(node, 4),)),)) for habit in Binding
@@ -26,7 +28,9 @@ def warm() -> Plan:
     held = (Holding("shrinks", "", "pack", 3), Holding("large", "", "spread", 1, unbound=1))
     planning = Planning(backfilling="conservative")
     ahead = Policy("ahead", match=Match(workload="grows"), tiers=(Tier("all", weight_by="foresight"),))
-    return plan(Snapshot(clusters=clusters, workloads=workloads, holdings=held, policies=(ahead,), planning=planning))
+    snapshot = Snapshot(clusters=clusters, workloads=workloads, holdings=held, policies=(ahead,), planning=planning)
+    plan(snapshot)
+    return plan(replace(snapshot, policies=(), planning=Planning()))
 
 
 if __name__ == "__main__":
