@@ -25,8 +25,8 @@ def pack(target: Path) -> None:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for source in sources:
                 name = f"federator/{source.relative_to(root).as_posix()}"
-                archive.writestr(zipfile.ZipInfo(name, WHEN), source.read_text(encoding="utf-8"))
-            archive.writestr(zipfile.ZipInfo("__main__.py", WHEN), START)
+                archive.writestr(zipfile.ZipInfo(name, WHEN), source.read_bytes(), zipfile.ZIP_DEFLATED)
+            archive.writestr(zipfile.ZipInfo("__main__.py", WHEN), START, zipfile.ZIP_DEFLATED)
     target.chmod(target.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
 
 

@@ -165,6 +165,8 @@ class Talk:
         except Unreachable as error:
             say(f"the server does not answer: {error}")
         except Refused as error:
+            if self._agent.finished.is_set():
+                return False  # it has said goodbye
             say(f"the server refuses: {error}")
             if error.slug == "unknown-pilot":
                 self.register()
