@@ -208,7 +208,7 @@ class Agent:
         folder = self.spool.folder(lease)
         gpus = self._take_gpus(lease, int(grant["requests"].get(GPU, 0)))
         try:
-            command = command_for(grant, self.node.runtimes, folder / WORK, self.spool.root, gpus)
+            command = command_for(grant, self.node.runtimes, folder / WORK, self.spool.root, gpus, os.environ)
             if not os.path.isabs(grant["workingDir"]):
                 (folder / WORK / grant["workingDir"]).mkdir(parents=True, exist_ok=True)
             payload = Payload(grant, command, folder, self._cores(grant["requests"].get("cpu", 0.0)))

@@ -37,17 +37,29 @@ class Command:
     new_privileges: bool = False
 
 
-def command_for(grant: Json, runtimes: Sequence[str], work: Path, spool: Path, gpus: Sequence[str]) -> Command:
-    """What to execute. Raises CannotRun."""
+def command_for(
+    grant: Json, runtimes: Sequence[str], work: Path, spool: Path, gpus: Sequence[str], outside: Mapping[str, str]
+) -> Command:
+    """What to execute. ``outside``: the pilot's own environment, of which only container runtimes see a little.
+
+    Raises CannotRun.
+    """
     env = {**grant["env"], **_own(grant, spool, gpus)}
     if grant["runtime"] == "process":
         return _process(grant, env, work)
     on_disk = grant["image"].startswith("/")
     if "apptainer" in runtimes:
-        return _apptainer(grant, env, work, gpus)
+        return _apptainer(grant, env, work, gpus, _for_runtimes(outside))
     if "podman" in runtimes and not on_disk:
-        return _podman(grant, env, work, gpus)
+        return _podman(grant, env, work, gpus, _for_runtimes(outside))
     raise CannotRun(f"the image {grant['image']!r} cannot be run here; this pilot has: {', '.join(runtimes)}")
+
+
+def _for_runtimes(outside: Mapping[str, str]) -> dict[str, str]:
+    """Where a container runtime finds its programs, its settings and its cache."""
+    names = ("PATH", "HOME", "TMPDIR", "XDG_RUNTIME_DIR")
+    prefixes = ("APPTAINER_", "SINGULARITY_", "CONTAINERS_")
+    return {name: value for name, value in outside.items() if name in names or name.startswith(prefixes)}
 
 
 def expand(text: str, env: Mapping[str, str]) -> str:
@@ -82,7 +94,7 @@ def _process(grant: Json, env: dict[str, str], work: Path) -> Command:
     return Command(argv, env, str(work / grant["workingDir"]))
 
 
-def _apptainer(grant: Json, env: dict[str, str], work: Path, gpus: Sequence[str]) -> Command:
+def _apptainer(grant: Json, env: dict[str, str], work: Path, gpus: Sequence[str], outside: dict[str, str]) -> Command:
     image = grant["image"]
     if not image.startswith("/") and not re.match(r"[a-z-]+:(//|/|\.)", image):
         image = f"docker://{image}"
@@ -92,10 +104,10 @@ def _apptainer(grant: Json, env: dict[str, str], work: Path, gpus: Sequence[str]
     # By the environment and not by --env, which would take a comma for the end of a value.
     told = {f"APPTAINERENV_{name}": value for name, value in env.items()}
     argv = ("apptainer", "--quiet", "exec" if grant["command"] else "run", *options, image, *words)
-    return Command(argv, {"PATH": PATH, "HOME": str(work), MARKER: env[MARKER], **told}, str(work), new_privileges=True)
+    return Command(argv, {**outside, MARKER: env[MARKER], **told}, str(work), new_privileges=True)
 
 
-def _podman(grant: Json, env: dict[str, str], work: Path, gpus: Sequence[str]) -> Command:
+def _podman(grant: Json, env: dict[str, str], work: Path, gpus: Sequence[str], outside: dict[str, str]) -> Command:
     options = ["--rm", "--name", container_name(grant["lease"]), "--security-opt", "no-new-privileges"]
     options += ["--cap-drop", "all", "--volume", f"{work}:{INSIDE}", "--workdir", grant["workingDir"] or INSIDE]
     for name, value in env.items():
@@ -105,7 +117,7 @@ def _podman(grant: Json, env: dict[str, str], work: Path, gpus: Sequence[str]) -
     if grant["command"]:
         options += ["--entrypoint", json.dumps(_words(grant, env, "command"))]
     argv = ("podman", "run", *options, grant["image"], *_words(grant, env, "args"))
-    return Command(argv, {"PATH": PATH, "HOME": str(Path.home()), MARKER: env[MARKER]}, str(work), new_privileges=True)
+    return Command(argv, {**outside, MARKER: env[MARKER]}, str(work), new_privileges=True)
 
 
 def container_name(lease: str) -> str:

@@ -19,13 +19,15 @@ from tests.patience import PATIENCE_S
 class PilotProcess:
     """One pilot; may be killed and started again over the same spool."""
 
-    def __init__(self, folder: Path, name: str, url: str, token: Path, *options: str, cpu: int = 4) -> None:
+    def __init__(
+        self, folder: Path, name: str, url: str, token: Path, *options: str, cpu: int = 4, runtime: str = "process"
+    ) -> None:
         self.name = name
         self.spool = folder / f"spool-{name}"
         self.log = folder / f"pilot-{name}.log"
         self.command = [sys.executable, "-m", "federator", "pilot", "--url", url, "--token-file", str(token)]
         self.command += ["--name", name, "--spool", str(self.spool), "--cpu", str(cpu), "--memory", "4Gi"]
-        self.command += ["--runtime", "process", *options]
+        self.command += ["--runtime", runtime, *options]
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
