@@ -2,8 +2,9 @@
 
 ``python -m benchmarks.leases [--seconds 5] [--pilots 1000] [--busy 64]``. So many pilots are connected, so many of them
 ask at one time. First in this process, which is what the daemon's own work costs: choosing, writing to the database,
-answering. Then over HTTP, with the pilots in a process of their own on the same machine: they share its cores. Every
-lease is in the database before it is given. SQLite waits for the disk; PostgreSQL is the tests' own, which does not.
+answering. Then over HTTP, with the pilots in a process of their own on the same machine: they share its cores, and
+``leases/cpu s`` is what a whole core would give of the daemon. Every lease is in the database before it is given.
+SQLite waits for the disk; PostgreSQL is the tests' own, which does not.
 
 At the end what one minute of heartbeats costs: 6,000 pilots with 64 leases each. Resident memory is that of this
 process, so all of the daemon's and the benchmark's own.
@@ -41,6 +42,7 @@ AIM = 3000
 REPLICAS = 50_000_000
 REQUESTS = Resources.of({CPU: 1})
 SIZE = Resources.of({CPU: 1_000_000_000})
+ROUNDS = 100
 LIVE_PILOTS, LIVE_LEASES = 6000, 64
 
 
@@ -101,17 +103,48 @@ async def in_process(bench: Bench, batch: int) -> tuple[float, float]:
     return await bench.per_second(lease), await bench.per_second(finish)
 
 
-async def over_http(bench: Bench, batch: int) -> float:
-    """Leases given in a second to pilots in a process of their own."""
+async def over_http(bench: Bench, batch: int) -> tuple[float, float]:
+    """Leases given in a second to pilots in a process of their own, and for a second of this process's processor."""
     api = await start(max_body_bytes=2**24)
     api.service.site = bench.provider
     words = [api.url, api.tokens["pilot"], str(bench.pilots), str(bench.busy), str(batch), str(bench.seconds)]
     command = [sys.executable, "-m", "benchmarks.leases", "--client", *words]
+    used = time.process_time()
     client = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
     out, _ = await client.communicate()
+    used = time.process_time() - used
     await api.session.close()
     await api.running.stop()
-    return float(json.loads(out))
+    rate = float(json.loads(out))
+    return rate, rate * bench.seconds / used
+
+
+async def latency(folder: Path) -> None:
+    """From an order's coming until a pilot that waits has its lease, over HTTP."""
+    store = SqlStore(f"sqlite:///{folder}/latency.db")
+    await store.open()
+    provider = PilotsProvider("grid", PilotsSettings(), store=store, clock=SystemClock(), count=lambda _: None)
+    await provider.open()
+    await provider.register(Pilot("p", "grid", SIZE))
+    api = await start()
+    api.service.site = provider
+    times, held = [], list[str]()
+    for number in range(ROUNDS):
+        wish = {"held": held, "limit": 1, "waitSeconds": 30.0}
+        poll = asyncio.create_task(api.call("POST", "/api/v1/pilots/p/lease", role="pilot", json=wish))
+        await asyncio.sleep(0.02)
+        began = time.perf_counter()
+        await provider.submit(order(f"w{number}", 1))
+        _, mail, _ = await poll
+        times.append(time.perf_counter() - began)
+        held += [grant["lease"] for grant in mail["grants"]]
+    p50, p95 = sorted(times)[ROUNDS // 2], sorted(times)[ROUNDS * 95 // 100]
+    print("\nfrom submit to a lease at a pilot that waits, SQLite, over HTTP:", end=" ")
+    print(f"p50 {p50 * 1000:.0f} ms, p95 {p95 * 1000:.0f} ms")
+    await api.session.close()
+    await api.running.stop()
+    await provider.close()
+    await store.close()
 
 
 async def client(url: str, token: str, pilots: int, busy: int, batch: int, seconds: float) -> None:
@@ -147,9 +180,10 @@ async def measure(url: str, words: argparse.Namespace, way: str, batch: int) -> 
     bench = Bench(provider, words.pilots, words.busy, words.seconds)
     try:
         if way == "http":
-            return f"{await over_http(bench, batch):>12,.0f}{'':>12}"
+            rate, of_processor = await over_http(bench, batch)
+            return f"{rate:>12,.0f}{'':>12}{of_processor:>16,.0f}"
         leases, ends = await in_process(bench, batch)
-        return f"{leases:>12,.0f}{ends:>12,.0f}"
+        return f"{leases:>12,.0f}{ends:>12,.0f}{'':>16}"
     finally:
         await provider.close()
         await store.close()
@@ -184,7 +218,7 @@ async def heartbeats(folder: Path) -> None:
 async def main(words: argparse.Namespace) -> None:
     """The table."""
     print(f"leases, {words.pilots:,} pilots connected, {words.busy} ask at one time; {describe()}")
-    print(f"{'database':<12}{'way':<12}{'at a time':>10}{'leases/s':>12}{'ends/s':>12}   aim")
+    print(f"{'database':<12}{'way':<12}{'at a time':>10}{'leases/s':>12}{'ends/s':>12}{'leases/cpu s':>16}   aim")
     with tempfile.TemporaryDirectory() as folder, Postgres() as server:
         for database in ("sqlite", "postgresql"):
             for way in ("in process", "http"):
@@ -194,6 +228,7 @@ async def main(words: argparse.Namespace) -> None:
                     line = await measure(url, words, way, batch)
                     aim = f"   {AIM:,}" if (database, batch) == ("postgresql", 10) else ""
                     print(f"{database:<12}{way:<12}{batch:>10}{line}{aim}", flush=True)
+        await latency(Path(folder))
         await heartbeats(Path(folder))
 
 

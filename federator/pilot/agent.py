@@ -1,4 +1,4 @@
-"""The pilot: what it holds, and the loop that runs payloads. ``talk`` speaks to the server."""
+"""The loop that runs payloads, in the pilot's first thread. ``talk`` speaks to the server."""
 
 from __future__ import annotations
 
@@ -8,126 +8,24 @@ import os
 import select
 import signal
 import subprocess
-import sys
-import threading
 import time
 from collections import Counter
-from typing import Any
 
 from federator import processes
 from federator.pilot.command import MARKER, CannotRun, command_for, container_name
+from federator.pilot.holding import Holding, Json
 from federator.pilot.payload import Payload, source
-from federator.pilot.resources import GPU, Node
-from federator.pilot.settings import Settings, default_name, python
-from federator.pilot.spool import WORK, Spool
+from federator.pilot.resources import GPU
+from federator.pilot.settings import python
+from federator.pilot.spool import WORK
 
-Json = dict[str, Any]
 INTENT, INDEX = "FEDERATOR_INTENT", "FEDERATOR_REPLICA_INDEX"
 LOOK_S = 0.2
 BUSY_LOOK_S = 0.02
 
 
-class Agent:
-    """All that the threads share, under one lock.
-
-    ``new``: granted and not started; ``running``; ``results``: ended, and the server has not answered yet. A lease is
-    in one of the three, and ``held`` names them all.
-    """
-
-    def __init__(self, settings: Settings, node: Node) -> None:
-        self.settings = settings
-        self.node = node
-        self.lock = threading.RLock()
-        self.spool = Spool(settings.spool)
-        self.name = settings.name or default_name(self.spool.root)
-        self.new: dict[str, Json] = {}
-        self.running: dict[str, Payload] = {}
-        self.results: dict[str, Json] = {}
-        self.stops: dict[str, tuple[str, float]] = {}
-        """Leases to end: why, and with how much grace."""
-        self.void: set[str] = set()
-        """Leases whose end is of no interest."""
-        self.untold: set[str] = set()
-        """Leases that run, which the server has not been told yet."""
-        self.logs: dict[str, int] = {}
-        """Leases whose output somebody wants to see, and the byte from which on it was not sent yet."""
-        self.draining = ""
-        """Why no more work is taken; empty: it is."""
-        self.finished = threading.Event()
-        self._told = False
-        self.news = threading.Event()
-        """There is something to tell the server."""
-        self.busy_at = time.monotonic()
-        self.ends_at = None if node.lifetime_s is None else time.monotonic() + node.lifetime_s
-        self.gave_up = False
-        """Told to end a second time: what is not acknowledged stays in the spool."""
-        self._guard_pid = 0
-        self._used_gpus: dict[str, list[str]] = {}
-        self._wake_read, self._wake = os.pipe()
-        for fd in (self._wake_read, self._wake):
-            os.set_blocking(fd, False)
-
-    # What the talking threads call
-
-    @property
-    def held(self) -> list[str]:
-        """Every lease that has no acknowledged end."""
-        with self.lock:
-            return [*self.new, *self.running.keys() - self.void, *self.results]
-
-    def accept(self, mail: Json) -> None:
-        """Take in what the server says: grants go to the disk before anything else is asked for."""
-        with self.lock:
-            for lease in mail["void"]:
-                self._forget(lease)
-            known = {*self.held, *self.void}
-            for grant in mail["grants"]:
-                if grant["lease"] not in known:
-                    self.spool.add(grant)
-                    self.new[grant["lease"]] = grant
-                    self.busy_at = time.monotonic()
-            for one in mail["stop"]:
-                if one["lease"] in self.new or one["lease"] in self.running:
-                    self.stops.setdefault(one["lease"], ("Stopped", one["graceSeconds"]))
-            for lease in mail["logs"]:
-                if lease in self.running and lease not in self.logs:
-                    self.logs[lease] = max(0, self.spool.tail(lease)[1])
-                    self.news.set()
-        self.wake()
-
-    def _forget(self, lease: str) -> None:
-        """A lease is void: what runs of it ends at once, what has ended counts for nothing."""
-        self.new.pop(lease, None)
-        if lease in self.running:
-            self.void.add(lease)
-            self.stops[lease] = ("Void", 0.0)
-        elif self.results.pop(lease, None) is not None or lease not in self.void:
-            self.spool.drop(lease)
-
-    def acknowledged(self, lease: str) -> None:
-        """The server has counted an end, or said that it does not count."""
-        with self.lock:
-            if self.results.pop(lease, None) is not None:
-                self.spool.drop(lease)
-        self.wake()
-
-    def drain(self, why: str) -> None:
-        """Take no more work."""
-        with self.lock:
-            if not self.draining:
-                say(f"draining: {why}")
-                self.draining = why
-        self.news.set()
-        self.wake()
-
-    def wake(self) -> None:
-        """Let the loop look again."""
-        try:
-            os.write(self._wake, b"!")
-        except BlockingIOError:
-            return  # it has enough unread wakes
-
-    # The loop
+class Agent(Holding):
+    """Starts what is new, watches what runs, ends what should end, until the pilot has drained."""
 
     def recover(self) -> None:
         """Take up what a pilot before this one left: ends are told, what had not ended has been killed with it."""
@@ -137,7 +35,7 @@ class Agent:
         grants, self.results = self.spool.kept()
         for grant in grants:
             log, log_from = self.spool.tail(grant["lease"])
-            self._ended(
+            self.ended(
                 grant["lease"],
                 {"lease": grant["lease"], "exitCode": None, "reason": "PilotRestarted", "ownFault": False}
                 | {"message": "its pilot was started anew", "log": log, "logFrom": log_from, "usage": {}},
@@ -150,6 +48,7 @@ class Agent:
         self._catch_signals()
         try:
             while not self._over():
+                self._heed_signals()
                 self._begin_new()
                 self._look_after_running()
                 self._look_at_time()
@@ -172,15 +71,22 @@ class Agent:
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._told_to_end)
+            signal.signal(number, self._note_signal)
 
-    def _told_to_end(self, number: int, _frame: object) -> None:
-        self.gave_up = self._told
-        self._told = True
-        self.drain(f"told to end by {signal.Signals(number).name}")
-        with self.lock:
-            for lease in (*self.new, *self.running):
-                self.stops.setdefault(lease, ("Drained", self.settings.grace_s))
+    def _note_signal(self, number: int, _frame: object) -> None:
+        """Only noted: the thread that is interrupted may hold any lock."""
+        self.signals.append(number)
+
+    def _heed_signals(self) -> None:
+        """The first lets the pilot drain, the second lets it go at once."""
+        while self.signals:
+            number = self.signals.pop(0)
+            self.gave_up = self.told_to_end
+            self.told_to_end = True
+            self.drain(f"told to end by {signal.Signals(number).name}")
+            with self.lock:
+                for lease in (*self.new, *self.running):
+                    self.stops.setdefault(lease, ("Drained", self.settings.grace_s))
 
     def _over(self) -> bool:
         with self.lock:
@@ -197,7 +103,7 @@ class Agent:
     def _return(self, grant: Json) -> None:
         """It was never started: another pilot may have it."""
         self.stops.pop(grant["lease"], None)
-        self._ended(
+        self.ended(
             grant["lease"],
             {"lease": grant["lease"], "exitCode": None, "reason": "Returned", "ownFault": False}
             | {"message": self.draining or "not wanted any more", "log": "", "logFrom": 0, "usage": {}},
@@ -214,7 +120,7 @@ class Agent:
             payload = Payload(grant, command, folder, self._cores(grant["requests"].get("cpu", 0.0)))
         except (CannotRun, OSError, ValueError) as error:
             self._used_gpus.pop(lease, None)
-            self._ended(
+            self.ended(
                 lease,
                 {"lease": lease, "exitCode": None, "reason": "CannotRun", "ownFault": not isinstance(error, OSError)}
                 | {"message": str(error)[:2000], "log": "", "logFrom": 0, "usage": {}},
@@ -266,22 +172,13 @@ class Agent:
             self.void.discard(lease)
             self.spool.drop(lease)
         else:
-            self._ended(lease, result)
+            self.ended(lease, result)
 
     @staticmethod
     def _remove_container(lease: str) -> None:
         """Where Podman itself was killed its container may be left."""
         command = ["podman", "rm", "--force", "--ignore", container_name(lease)]
         subprocess.run(command, capture_output=True, timeout=30, check=False)
-
-    def _ended(self, lease: str, result: Json) -> None:
-        self.new.pop(lease, None)
-        try:
-            self.spool.end(lease, result)
-        except OSError as error:
-            say(f"the spool does not take the end of {lease}: {error}")  # it is told from memory
-        self.results[lease] = result
-        self.news.set()
 
     def _look_at_time(self) -> None:
         now = time.monotonic()
@@ -324,8 +221,3 @@ class Agent:
         ready, _, _ = select.select([self._wake_read], [], [], timeout)
         if ready:
             os.read(self._wake_read, 65536)
-
-
-def say(words: str) -> None:
-    """A line for the log of the batch system."""
-    print(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {words}", file=sys.stderr, flush=True)  # noqa: T201

@@ -6,9 +6,11 @@ import ctypes
 import os
 import sys
 import threading
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 
-from federator.pilot.agent import Agent, say
+from federator.pilot.agent import Agent
+from federator.pilot.holding import say
 from federator.pilot.resources import find
 from federator.pilot.settings import read_arguments
 from federator.pilot.spool import SpoolInUse
@@ -17,6 +19,7 @@ from federator.pilot.wire import Refused
 
 VERSION = "1"
 WRONG_INPUT = 2
+BROKEN = 70
 PR_SET_DUMPABLE = 4
 
 
@@ -39,13 +42,23 @@ def main(arguments: Sequence[str] | None = None, program: str = "federator pilot
     except (Refused, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
         return WRONG_INPUT
-    threads = [threading.Thread(target=work, daemon=True) for work in (talk.ask_for_work, talk.tell)]
+    threads = [threading.Thread(target=_or_die, args=(work,), daemon=True) for work in (talk.ask_for_work, talk.tell)]
     for thread in threads:
         thread.start()
     agent.run()
     threads[1].join(GOODBYE_S)
     say("ended")
     return 0
+
+
+def _or_die(work: Callable[[], None]) -> None:
+    """A pilot that is half dead would hold its leases and tell nobody how they end: let the guard clear up instead."""
+    try:
+        work()
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(BROKEN)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from federator.pilot.agent import Agent, say
+from federator.pilot.agent import Agent
+from federator.pilot.holding import say
 from federator.pilot.wire import Refused, Unreachable, Wire, of
 
 Json = dict[str, Any]
@@ -174,7 +175,13 @@ class Talk:
                 self._agent.finished.wait(random.uniform(1.0, 3.0))
         else:
             self._lease_s = float(answer["leaseSeconds"])
-            self._agent.accept(answer)
+            try:
+                self._agent.accept(answer)
+            except OSError as error:
+                # What the spool does not take is not ours: the server tells it again, until its lease is void.
+                say(f"the spool cannot be written: {error}")
+                self._agent.finished.wait(LONGEST_PAUSE_S)
+                return False
             return True
         return False
 

@@ -8,11 +8,12 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from federator.clusters.pilots.line_order import Standing
 from federator.model.cluster import Flavor, NodeGroup
 from federator.model.pilots import Mail, Pilot, PilotState, Replica
-from federator.model.resources import CPU, MEMORY, Resources
+from federator.model.resources import CPU, MEMORY, Resources, in_base_units
 
 CONTAINER_RUNTIMES = frozenset({"apptainer", "podman"})
 
@@ -44,7 +45,7 @@ class Agent:
 
     def describe(self, pilot: Pilot) -> None:
         """Take a new description in place of the old one; what it holds stays held."""
-        used = Resources.of(self.pilot.resources) - Resources.of(self.free)
+        used = self.pilot.resources - Resources.of(self.free)
         self.pilot, self.flavor = pilot, flavor_name(pilot)
         self.free = dict((pilot.resources - used).items_)
 
@@ -110,6 +111,27 @@ class Agent:
             void=tuple(lease for lease in held if lease not in self.leases),
             logs=tuple(sorted(self.logs)),
         )
+
+    def shown(self, now_s: float) -> dict[str, Any]:
+        """As people see it."""
+        pilot = self.pilot
+        return {
+            "name": pilot.name,
+            "cluster": pilot.cluster,
+            "state": str(self.state),
+            "host": pilot.host,
+            "version": pilot.version,
+            "flavor": self.flavor,
+            "labels": dict(pilot.labels),
+            "runtimes": sorted(pilot.runtimes),
+            "resources": in_base_units(pilot.resources),
+            "used": in_base_units(pilot.resources - Resources.of(self.free)),
+            "leases": len(self.leases),
+            "registeredAt": pilot.registered_s,
+            "lastSeen": self.seen_s,
+            "endsAt": pilot.ends_s,
+            "leftSeconds": None if pilot.ends_s is None else max(0.0, self.left_s(now_s)),
+        }
 
     def wake(self) -> None:
         """Let a call of ``lease`` that waits look again."""

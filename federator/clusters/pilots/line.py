@@ -12,7 +12,6 @@ from federator.clusters.pilots.line_order import Standing, from_json, to_json
 from federator.clusters.pilots.settings import PilotsSettings
 from federator.model.cluster import Flavor
 from federator.model.pilots import Grant, Lease, LeaseState, Replica, StoredLine
-from federator.model.resources import Resources
 
 NO_PILOT = "no pilot of this cluster has room for it now"
 Key = tuple[tuple[int, float, str], str]
@@ -191,8 +190,3 @@ class Line:
 def _may(order: Standing, flavor: str, runtimes: frozenset[str]) -> bool:
     can = "process" in runtimes if order.runtime == "process" else bool(runtimes & CONTAINER_RUNTIMES)
     return can and (not order.flavors or flavor in order.flavors)
-
-
-def used_by(agent: Agent) -> Resources:
-    """What a pilot's leases take of it."""
-    return agent.pilot.resources - Resources.of(agent.free)

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+import structlog
+
 from federator.clusters.pilots.agents import CONTAINER_RUNTIMES
 from federator.clusters.pilots.entry import Entry, Seat
 from federator.clusters.pilots.line_order import Standing, standing, to_json
@@ -16,6 +18,7 @@ from federator.model.intent import Observation, Order
 from federator.model.pilots import LineChanges, LineOrder
 from federator.ports import ClusterUnreachable, NoLogs, OrderRefused, StoreUnavailable
 
+LOG = structlog.get_logger(__name__)
 SWEEP_S = 0.2
 SEE_STORE_S = 1.0
 """How often it is seen whether the store could write: without it nothing can be leased."""
@@ -51,8 +54,12 @@ class PilotsProvider(Site):
     async def _watch_leases(self) -> None:
         while True:
             await self._clock.sleep(SWEEP_S)
-            if self._loaded:
-                await self._sweep()
+            try:
+                if self._loaded:
+                    await self._sweep()
+            except Exception:
+                # A mistake in one round must not leave all leases unwatched.
+                LOG.exception("watching over leases failed", cluster=self.name)
 
     async def observe(self) -> Observation:
         """The pilots that live, and what became of every order in the line."""

@@ -11,12 +11,11 @@ from typing import Any
 from federator.clusters.pilots.agents import Agent, drained
 from federator.clusters.pilots.ending import Endings
 from federator.clusters.pilots.entry import Seat
-from federator.clusters.pilots.line import Line, used_by
+from federator.clusters.pilots.line import Line
 from federator.clusters.pilots.output import Tails
 from federator.clusters.pilots.scribe import Scribe
 from federator.clusters.pilots.settings import PilotsSettings
 from federator.model.pilots import LineChanges, Mail, Pilot, Progress, Result, Stop
-from federator.model.resources import in_base_units
 from federator.ports import Clock, LeaseRefused, LineStore, StoreUnavailable, UnknownPilot
 
 Count = Callable[[str], None]
@@ -130,26 +129,7 @@ class Site:
     def pilots(self) -> Sequence[Mapping[str, Any]]:
         """See PilotSite."""
         now_s = self._clock.now_s()
-        return [
-            {
-                "name": name,
-                "cluster": self.name,
-                "state": str(agent.state),
-                "host": agent.pilot.host,
-                "version": agent.pilot.version,
-                "flavor": agent.flavor,
-                "labels": dict(agent.pilot.labels),
-                "runtimes": sorted(agent.pilot.runtimes),
-                "resources": in_base_units(agent.pilot.resources),
-                "used": in_base_units(used_by(agent)),
-                "leases": len(agent.leases),
-                "registeredAt": agent.pilot.registered_s,
-                "lastSeen": agent.seen_s,
-                "endsAt": agent.pilot.ends_s,
-                "leftSeconds": None if agent.pilot.ends_s is None else max(0.0, agent.pilot.ends_s - now_s),
-            }
-            for name, agent in sorted(self._line.agents.items())
-        ]
+        return [agent.shown(now_s) for _, agent in sorted(self._line.agents.items())]
 
     # What both sides use
 
