@@ -135,9 +135,10 @@ class Bench:
         spec = {"provider": "kubernetes", "kubernetes": block}
         cluster = {"apiVersion": API, "kind": "Cluster", "metadata": {"name": "bench"}, "spec": spec}
         (folder / "cluster.yaml").write_text(yaml.safe_dump(cluster))
-        around = Surroundings(folder, SystemClock(), tag)
+        store = SqlStore(f"sqlite:///{folder / 'federator.db'}")
+        around = Surroundings(folder, SystemClock(), tag, store)
         daemon = Daemon(
-            store=SqlStore(f"sqlite:///{folder / 'federator.db'}"),
+            store=store,
             clock=around.clock,
             metrics=Metrics("bench"),
             paths=lambda: [folder / "cluster.yaml"],

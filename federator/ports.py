@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from federator.model.indexset import IndexSet
 from federator.model.intent import Observation, Order
+from federator.model.pilots import LineChanges, Mail, Pilot, Progress, Result, StoredLine
 from federator.model.records import Changes, HistoryEntry, Stored, Token, WorkloadRecord
 
 
@@ -149,6 +150,77 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Let go of the database."""
+        ...
+
+
+class LineStore(Protocol):
+    """What outlives the daemon of lines that pilots pull from. Raises ``StoreUnavailable``."""
+
+    async def load_line(self, cluster: str) -> StoredLine:
+        """All that is kept of one cluster's line."""
+        ...
+
+    async def commit_line(self, changes: LineChanges) -> None:
+        """Write all of the changes in one transaction; without any, only see whether one could be written."""
+        ...
+
+
+class UnknownPilot(Exception):
+    """No pilot of that name is registered (any more): it should register, and its old leases are void."""
+
+
+class LeaseRefused(Exception):
+    """What a pilot says of a lease does not count. ``reason``: LeaseVoid, LeaseUnknown, AlreadyEnded."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+@runtime_checkable
+class PilotSite(Protocol):
+    """What pilots ask of their cluster's line. Every call may be repeated; all but ``register`` raise UnknownPilot.
+
+    Any call is a sign of life. A lease is good for ``Mail.lease_s`` after the last call that named it; one that was
+    not named for so long is void, for ever. All may raise StoreUnavailable, which changed nothing.
+    """
+
+    name: str
+
+    async def register(self, pilot: Pilot) -> Mail:
+        """A pilot is there (or is there again, as it is now). The mail says how long a lease is good for."""
+        ...
+
+    async def lease(self, pilot: str, held: Sequence[str], limit: int, wait_s: float) -> Mail:
+        """Up to ``limit`` further replicas that fit it, and anything else it should know.
+
+        ``held`` are all leases the pilot knows of: those it has and does not name are told again. With nothing to
+        tell, the answer waits for up to ``wait_s``.
+        """
+        ...
+
+    async def heartbeat(self, pilot: str, held: Sequence[str]) -> Mail:
+        """Renew all of these leases."""
+        ...
+
+    async def progress(self, pilot: str, news: Sequence[Progress]) -> Mail:
+        """Payloads that run, and pieces of their output."""
+        ...
+
+    async def finish(self, pilot: str, lease: str, result: Result) -> None:
+        """A payload has ended. Raises LeaseRefused where that does not count."""
+        ...
+
+    async def drain(self, pilot: str) -> Mail:
+        """The pilot takes no more work."""
+        ...
+
+    async def goodbye(self, pilot: str) -> None:
+        """The pilot ends. What it still holds is void."""
+        ...
+
+    def pilots(self) -> Sequence[Mapping[str, Any]]:
+        """All pilots as people see them: ``{"name", "cluster", "state", "host", "leases", "free", ...}``."""
         ...
 
 

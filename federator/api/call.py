@@ -105,6 +105,8 @@ class Route:
     statuses: tuple[int, ...] = ()
     tag: str = "federation"
     success: tuple[int, ...] = (200,)
+    needs_body: bool = False
+    """For what is no ``write`` and yet takes a body that must be there."""
 
 
 @dataclass(slots=True)

@@ -57,7 +57,7 @@ def operation(route: Route) -> Schema:
         made["parameters"] = parameters
     if route.body:
         content = {kind: {"schema": ref(route.body)} for kind in _types(route)}
-        made["requestBody"] = {"required": route.write, "content": content}
+        made["requestBody"] = {"required": route.write or route.needs_body, "content": content}
     if not route.action:
         made["security"] = []
     if route.path == "/metrics":

@@ -13,7 +13,7 @@ from aiohttp import web
 from federator.api.access import Forbidden, NotIdentified
 from federator.daemon.service import Conflict, NotFound
 from federator.documents.problems import DocumentErrors
-from federator.ports import ClusterUnreachable, NoLogs, StoreUnavailable
+from federator.ports import ClusterUnreachable, LeaseRefused, NoLogs, StoreUnavailable, UnknownPilot
 
 PROBLEM = "application/problem+json"
 
@@ -61,6 +61,8 @@ def _documents(error: DocumentErrors) -> Problem:
 TABLE: Mapping[type[Exception], Callable[[Any], Problem]] = {
     NotFound: lambda error: Problem(404, "not-found", str(error)),
     NoLogs: lambda error: Problem(404, "no-logs", str(error)),
+    UnknownPilot: lambda error: Problem(404, "unknown-pilot", str(error)),
+    LeaseRefused: lambda error: Problem(409, "lease-refused", str(error), more={"reason": error.reason}),
     Conflict: lambda error: Problem(409, "conflict", str(error)),
     NotIdentified: lambda error: Problem(
         401, "not-identified", str(error), headers={"WWW-Authenticate": error.www_authenticate}

@@ -28,6 +28,7 @@ KINDS = {
     "cohorts": "Cohort",
     "policies": "Policy",
     "placements": "Placement",
+    "pilots": "Pilot",
 }
 """The plural words of the API and the schema of each."""
 
@@ -114,6 +115,9 @@ def _of_kind(kind: str, schema: str) -> tuple[Route, ...]:
     )
     if kind == "placements":
         return (lists,)
+    if kind == "pilots":
+        path, text = f"/api/v1/{kind}/{{name}}", "Get one pilot."
+        return (lists, Route("GET", path, get_object, "get_pilot", text, result=schema, statuses=(404,), tag=kind))
     path, one = f"/api/v1/{kind}/{{name}}", schema.lower()
     action = "cancel" if kind == "workloads" else "operate"
     return (

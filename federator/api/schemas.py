@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from federator.api.pilot_bodies import schemas as pilot_schemas
+
 Schema = dict[str, Any]
 
 
@@ -147,6 +149,50 @@ LINE = {
 }
 """What queues and cohorts have and may have."""
 
+PILOT = obj(
+    {"name": TEXT, "cluster": TEXT, "state": {"enum": ["active", "draining", "lost"]}, "leases": COUNT},
+    {
+        "host": TEXT,
+        "version": TEXT,
+        "flavor": TEXT,
+        "labels": LABELS,
+        "runtimes": many(TEXT),
+        "resources": AMOUNTS,
+        "used": AMOUNTS,
+        "registeredAt": TIME,
+        "lastSeen": TIME,
+        "endsAt": TIME,
+        "leftSeconds": {"type": ["number", "null"]},
+    },
+)
+GRANT = obj(
+    {
+        "lease": TEXT,
+        "intent": TEXT,
+        "workload": TEXT,
+        "index": COUNT,
+        "runtime": {"enum": ["process", "container"]},
+        "image": TEXT,
+        "command": many(TEXT),
+        "args": many(TEXT),
+        "env": LABELS,
+        "workingDir": TEXT,
+        "requests": AMOUNTS,
+        "timeLimitSeconds": {"type": ["number", "null"], "description": "Stop the payload after so long."},
+        "graceSeconds": {**NUMBER, "description": "From SIGTERM to SIGKILL."},
+    },
+    text="One replica for the pilot to run.",
+)
+PILOT_MAIL = obj(
+    {
+        "grants": many(GRANT),
+        "void": {**many(TEXT), "description": "Named leases that are void: end their payloads, forget their results."},
+        "stop": many(obj({"lease": TEXT, "graceSeconds": NUMBER})),
+        "logs": {**many(TEXT), "description": "Leases whose output somebody wants to see: send it with progress."},
+        "leaseSeconds": {**NUMBER, "description": "How long a lease is good for after it was named."},
+    }
+)
+
 SCHEMAS: dict[str, Schema] = {
     "Workload": WORKLOAD,
     "Cluster": CLUSTER,
@@ -171,9 +217,15 @@ SCHEMAS: dict[str, Schema] = {
         {"role": TEXT, "running": COUNT, "pending": COUNT, "tier": TEXT, "policy": TEXT, "intents": many({})},
     ),
     "Event": EVENT,
+    "Pilot": PILOT,
+    "PilotMail": PILOT_MAIL,
+    "PilotRegistered": obj({"protocol": {"const": 1}, "cluster": TEXT, "leaseSeconds": NUMBER}),
+    "PilotGone": obj({"result": {"const": "gone"}}),
+    "PayloadCounted": obj({"lease": TEXT, "result": {"const": "counted"}}),
+    **pilot_schemas(),
     **{
         f"{name}List": page_of(name)
-        for name in ("Workload", "Cluster", "Queue", "Cohort", "Policy", "Placement", "Event")
+        for name in ("Workload", "Cluster", "Queue", "Cohort", "Policy", "Placement", "Pilot", "Event")
     },
     "Explanation": {**ANY_OBJECT, "description": "The policy, and for each cluster room, share, result or reason."},
     "Plan": PLAN,

@@ -13,7 +13,7 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from federator.api import routes_insight, routes_objects, routes_system, routes_tokens
+from federator.api import routes_insight, routes_objects, routes_pilots, routes_system, routes_tokens
 from federator.api.access import Access, Identity
 from federator.api.bodies import read_body
 from federator.api.call import Call, Route, read_params
@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 ROUTES: tuple[Route, ...] = (
     *routes_objects.ROUTES,
     *routes_insight.ROUTES,
+    *routes_pilots.ROUTES,
     *routes_tokens.ROUTES,
     *routes_system.ROUTES,
 )

@@ -18,6 +18,9 @@ def show(kind: str, one: Json, history: Sequence[Json]) -> None:
         _cluster(one)
     elif kind in ("queues", "cohorts"):
         _line(one)
+    elif kind == "pilots":
+        shown = {**one, "resources": _amounts(one.get("resources")), "used": _amounts(one.get("used"))}
+        _fields(shown, skip=("leftSeconds",))
     else:
         _fields(one, skip=("document",))
     if one.get("document"):
@@ -172,7 +175,7 @@ def _fields(one: Json, skip: tuple[str, ...]) -> None:
     for key, value in one.items():
         if key in skip or value in (None, "", {}, []):
             continue
-        if key in ("submittedAt", "startedAt", "endedAt", "lastSeen"):
+        if key in ("submittedAt", "startedAt", "endedAt", "lastSeen", "registeredAt", "endsAt"):
             value = moment(value)
         elif isinstance(value, bool):
             value = "yes" if value else "no"

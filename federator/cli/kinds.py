@@ -14,6 +14,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "cohorts": ("cohort", "co"),
     "policies": ("policy", "pol", "placementpolicy", "placementpolicies", "replicaschedulingpreference", "rsp"),
     "placements": ("placement", "pl"),
+    "pilots": ("pilot", "pi"),
 }
 """The words of the API, and what else they may be called."""
 

@@ -15,6 +15,7 @@ import typer
 from federator.cli.failures import INTERRUPTED, NO, UNREACHABLE, WRONG_INPUT, Failure
 from federator.cli.output import complain
 
+OWN_OPTIONS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 SERVER, WORK, FEDERATION, OFFLINE = "The daemon", "Work", "The federation", "Without a daemon"
 
 
@@ -27,12 +28,15 @@ class Command:
     module: str
     member: str
     group: bool = False
+    own_options: bool = False
+    """It reads what follows its name by itself."""
 
 
 COMMANDS: tuple[Command, ...] = (
     Command(SERVER, "run", "run", "run_daemon"),
     Command(SERVER, "db", "database", "app", group=True),
     Command(SERVER, "token", "tokens", "app", group=True),
+    Command(SERVER, "pilot", "pilots", "pilot", own_options=True),
     Command(WORK, "submit", "changes", "submit"),
     Command(WORK, "explain", "workloads", "explain"),
     Command(WORK, "logs", "workloads", "logs"),
@@ -69,7 +73,8 @@ def tree(arguments: Sequence[str] = ()) -> typer.Typer:
         if command.group:
             app.add_typer(member, name=command.name, rich_help_panel=command.panel)
         else:
-            app.command(command.name, rich_help_panel=command.panel)(member)
+            settings = OWN_OPTIONS if command.own_options else None
+            app.command(command.name, rich_help_panel=command.panel, context_settings=settings)(member)
     return app
 
 

@@ -77,6 +77,14 @@ def _percent(part: float) -> str:
     return "<0.1%" if 0 < part < 0.0005 else f"{100 * part:.1f}".removesuffix(".0") + "%"
 
 
+def left(seconds: float | None) -> str:
+    """How long something has to live: ``2h05m``; empty where nobody knows."""
+    if seconds is None:
+        return ""
+    hours, minutes = divmod(int(seconds) // 60, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m"
+
+
 SHARES = (
     Column("USED", amounts("used")),
     Column("SHARE", percent("share")),
@@ -150,6 +158,21 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("PENDING", field("pending")),
         Column("TIER", field("tier")),
         Column("POLICY", field("policy")),
+    ),
+    "pilots": (
+        Column("NAME", field("name")),
+        Column("CLUSTER", field("cluster")),
+        Column("STATE", field("state")),
+        Column("LEASES", field("leases")),
+        Column("USED", amounts("used")),
+        Column("OF", amounts("resources")),
+        Column("SEEN", lambda one: age(one.get("lastSeen"))),
+        Column("LEFT", lambda one: left(one.get("leftSeconds"))),
+        Column("HOST", field("host")),
+        Column("RUNTIMES", lambda one: ",".join(one.get("runtimes") or ()), wide=True),
+        Column("FLAVOR", field("flavor"), wide=True),
+        Column("VERSION", field("version"), wide=True),
+        Column("LABELS", labels, wide=True),
     ),
 }
 

@@ -175,11 +175,16 @@ async def compose(configuration: Configuration, config_path: Path | None = None)
     directory = configuration.state_directory
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     clock = SystemClock()
-    around = Surroundings(directory, clock, configuration.federation)
+    store, metrics = SqlStore(configuration.database_url), Metrics()
+
+    def leased(cluster: str, outcome: str) -> None:
+        metrics.leases_total.labels(cluster, outcome).inc()
+
+    around = Surroundings(directory, clock, configuration.federation, store, leased)
     return Daemon(
-        store=SqlStore(configuration.database_url),
+        store=store,
         clock=clock,
-        metrics=Metrics(),
+        metrics=metrics,
         paths=configuration.paths,
         samples=configuration.sample_paths,
         make_provider=lambda document: make_provider(document, around),

@@ -9,7 +9,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
-from federator.daemon import queue_views, views
+from federator.daemon import queue_views, sites, views
 from federator.daemon.dispatcher import Dispatcher, needs_action
 from federator.daemon.draft import Draft
 from federator.daemon.files import Registry, as_documents, imagine
@@ -24,8 +24,9 @@ from federator.engine.assign import withdraw
 from federator.engine.lifecycle import WorkloadEvent, next_workload_state
 from federator.engine.planner import plan
 from federator.model.intent import WHOLE, IntentState
+from federator.model.pilots import Mail, Pilot
 from federator.model.records import WorkloadRecord, WorkloadState
-from federator.ports import Clock, NoLogs, Store
+from federator.ports import Clock, NoLogs, PilotSite, Store
 
 KINDS = {"clusters": "Cluster", "queues": "Queue", "cohorts": "Cohort", "policies": "PlacementPolicy"}
 
@@ -184,8 +185,8 @@ class Desk:
             raise self._not_found(kind.removesuffix("s"), name, found)
         if kind == "policies" and any(p.name == name for p in self._state.policies):
             return views.policy(self._state, name)
-        if kind == "placements":
-            for row in views.placements(self._state):
+        if kind in ("placements", "pilots"):
+            for row in self._rows(kind):
                 if row["name"] == name:
                     return row
         raise self._not_found(kind.removesuffix("s"), name, self._names(kind))
@@ -206,7 +207,18 @@ class Desk:
             return sorted(self._state.members)
         if kind == "policies":
             return sorted(p.name for p in self._state.policies)
-        return [str(row["name"]) for row in views.placements(self._state)]
+        return [str(row["name"]) for row in self._rows(kind)]
+
+    def _rows(self, kind: str) -> Sequence[Json]:
+        return sites.pilot_rows(self._state) if kind == "pilots" else views.placements(self._state)
+
+    async def register_pilot(self, pilot: Pilot) -> Mail:
+        """See Service."""
+        return await sites.register(self._state, pilot)
+
+    def site_of_pilot(self, pilot: str, cluster: str) -> PilotSite:
+        """See Service."""
+        return sites.site_of(self._state, pilot, cluster)
 
     async def list(
         self,
@@ -221,8 +233,8 @@ class Desk:
         """See Service."""
         if kind == "workloads":
             return await self._list_workloads(after, limit, queue, state, labels or {})
-        if kind in ("queues", "cohorts", "placements"):
-            all_ = views.placements(self._state) if kind == "placements" else (await self._lines(kind)).values()
+        if kind in ("queues", "cohorts", "placements", "pilots"):
+            all_ = (await self._lines(kind)).values() if kind in ("queues", "cohorts") else self._rows(kind)
             rows = [row for row in all_ if row["name"] > after]
             return Page(tuple(rows[:limit]), rows[limit - 1]["name"] if len(rows) > limit else "")
         names = [name for name in self._names(kind) if name > after]

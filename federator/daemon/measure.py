@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from prometheus_client import Gauge
 
+from federator.daemon.sites import count_states
 from federator.daemon.snapshots import Snapshots
 from federator.daemon.state import Member, State
 from federator.daemon.timing import Turns
@@ -41,6 +42,7 @@ async def measure(state: State, snapshots: Snapshots, refused: Mapping[tuple[str
         (metrics.cluster_up, {(n,): float(m.health is Health.UP) for n, m in state.members.items()}),
         (metrics.queue_workloads, {key: float(count) for key, count in snapshots.states.items()}),
         (metrics.refused_replicas, {key: float(count) for key, count in refused.items()}),
+        (metrics.pilots, count_states(state)),
         (metrics.queue_share, {(queue,): share for queue, share in shares(state, snapshots, whole).items()}),
     ]
     for gauge, values in gauges:

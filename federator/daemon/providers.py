@@ -12,8 +12,9 @@ from federator.clusters.kubernetes.provider import KubernetesProvider
 from federator.clusters.kubernetes.settings import KubernetesSettings
 from federator.clusters.local.provider import LocalProvider
 from federator.clusters.local.settings import LocalSettings
+from federator.clusters.pilots import PilotsProvider, PilotsSettings
 from federator.documents import Document, DocumentErrors, Problem, to_cluster
-from federator.ports import Clock, ClusterProvider
+from federator.ports import Clock, ClusterProvider, LineStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,10 @@ class Surroundings:
     clock: Clock
     federation: str
     """Marks what is ours at a cluster, so that two federators can share one."""
+    lines: LineStore
+    """Keeps what pilots pull, and what they hold."""
+    leased: Callable[[str, str], None] = lambda cluster, outcome: None
+    """Counts one lease of a cluster by its outcome."""
 
 
 def make_provider(document: Document, around: Surroundings) -> ClusterProvider:
@@ -82,8 +87,21 @@ def _fake(document: Document, around: Surroundings) -> ClusterProvider:
     return FakeProvider(document.name, settings, clock=around.clock)
 
 
+def _pilots(document: Document, around: Surroundings) -> ClusterProvider:
+    block = document.spec.pilots
+    settings = PilotsSettings(lease_s=block.lease, images_as_processes=block.images_as_processes, margin_s=block.margin)
+    return PilotsProvider(
+        document.name,
+        settings,
+        store=around.lines,
+        clock=around.clock,
+        count=lambda outcome: around.leased(document.name, outcome),
+    )
+
+
 MAKERS: Mapping[str, Callable[[Document, Surroundings], ClusterProvider]] = {
     "kubernetes": _kubernetes,
     "local": _local,
+    "pilots": _pilots,
     "fake": _fake,
 }

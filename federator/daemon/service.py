@@ -11,6 +11,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from federator.model.pilots import Mail, Pilot
+from federator.ports import PilotSite
+
 Json = Mapping[str, Any]
 Permit = Callable[[str], None]
 
@@ -35,7 +38,7 @@ class Service(Protocol):
     """Implemented by ``daemon/desk.py``. Any method that writes may raise ``ports.StoreUnavailable``.
 
     Kinds of ``get``, ``list`` and ``delete`` are the plural words of the API: workloads, clusters, queues, cohorts,
-    policies, placements. A workload looks like this::
+    policies, placements, pilots. A workload looks like this::
 
         {"name", "uid", "queue", "owner", "labels", "priority", "lifetime", "state", "replicas", "running",
          "pending", "finished", "failed", "waiting", "placements": {"cern": 6}, "policy", "message", "generation",
@@ -149,6 +152,14 @@ class Service(Protocol):
 
     async def snapshot(self) -> Sequence[Json]:
         """The live federation as documents, for ``federator plan``."""
+        ...
+
+    async def register_pilot(self, pilot: Pilot) -> Mail:
+        """A pilot joins its cluster (``PilotSite.register``). Raises NotFound, Conflict (the name is another's)."""
+        ...
+
+    def site_of_pilot(self, pilot: str, cluster: str) -> PilotSite:
+        """Where a pilot of this cluster pulls. Raises ``ports.UnknownPilot``."""
         ...
 
     def queue_of(self, name: str) -> str:

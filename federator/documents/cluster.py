@@ -186,10 +186,15 @@ class SlurmSettings(Part):
 
 
 class PilotsSettings(Part):
-    """Work is only pulled, by pilots that somebody else starts. (Later work; the fields are checked.)"""
+    """Work is only pulled, by pilots that somebody else starts with `federator pilot`; its flavors are those pilots."""
 
     lease: Duration = 60.0
     """How long a lease is good for without a heartbeat."""
+    images_as_processes: Flag = False
+    """Run the command of a container as a plain process of the worker node, whatever its image."""
+    margin: Duration = 60.0
+    """A replica is given to a pilot only if at least so much of the pilot's lifetime is left; or its time limit
+    (`duration` with `enforceDuration`), where that is longer."""
 
 
 class ClusterSpec(Part):

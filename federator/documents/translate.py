@@ -43,7 +43,7 @@ ABILITIES: Mapping[str, frozenset[str]] = {
     "fake": frozenset({"container", "process", "service", "manifest"}),
     "htcondor": frozenset({"container", "process"}),
     "slurm": frozenset({"container", "process"}),
-    "pilots": frozenset({"container", "process"}),
+    "pilots": frozenset({"container", "process", "service"}),
 }
 """What clusters of a provider can run, as far as it is known before they are asked (see ``Workload.needs``)."""
 

@@ -30,7 +30,7 @@ NONE = -1
 """Of no family."""
 _MOST = 256
 """Where there are more, the others take their turns one by one."""
-_BY_AMOUNTS = frozenset({"fit", "price"})
+_BY_AMOUNTS = frozenset({"fit", "foresight", "price"})
 """Weights that depend on how much is asked for."""
 
 

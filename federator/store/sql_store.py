@@ -12,11 +12,13 @@ from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from federator.model.pilots import LineChanges, StoredLine
 from federator.model.records import AuditEntry, Changes, HistoryEntry, Stored, Token, WorkloadRecord
-from federator.ports import Store, StoreUnavailable
+from federator.ports import LineStore, Store, StoreUnavailable
 from federator.store import codec, queries
 from federator.store.address import Address
 from federator.store.database import Reader, Writer
+from federator.store.lines import LineWrites, read_line
 from federator.store.queries import Query
 from federator.store.schema import migrate
 from federator.store.tables import answers, intents, named_values, objects, tokens, workloads
@@ -31,7 +33,7 @@ PRUNE_ROWS = 1000
 """Rows that one transaction of retention forgets."""
 
 
-class SqlStore(Store):
+class SqlStore(Store, LineStore):
     """A store in an SQL database: ``sqlite:///path`` or ``postgresql://user:password@host/name``.
 
     Within one ``Changes`` what is dropped is dropped first and what is written is written then, so that a name can be
@@ -50,6 +52,7 @@ class SqlStore(Store):
             for table in (workloads, intents, objects, named_values, answers, tokens)
         }
         self._take_numbers = queries.take_numbers(self._address.dialect)
+        self._lines = LineWrites(self._address.dialect)
 
     async def open(self) -> None:
         """Connect, claim the database, and bring the schema up to date."""
@@ -202,6 +205,15 @@ class SqlStore(Store):
     async def drop_token(self, name: str) -> bool:
         """Remove a token; False if there was none."""
         return await self._write(queries.DROP_TOKEN, key_name=name) > 0
+
+    async def load_line(self, cluster: str) -> StoredLine:
+        """All that is kept of one cluster's line, as of one instant."""
+        async with self._reader.transaction("loading a line", snapshot=True) as connection:
+            return await read_line(connection, cluster)
+
+    async def commit_line(self, changes: LineChanges) -> None:
+        """Write changes of lines in one transaction; without any, only see whether it could be done."""
+        await self._writer.transact("writing a line", lambda connection: self._lines.write(connection, changes))
 
     async def close(self) -> None:
         """Let go of the database, after what is being written."""

@@ -138,3 +138,36 @@ counters = Table(
     Column("value", BigInteger, nullable=False),
 )
 """``history`` and ``audit``: the last number given. ``writer``: how often a federator has taken the database."""
+
+pilots = Table(
+    "pilots",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("cluster", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Index("pilots_by_cluster", "cluster"),
+)
+
+line_orders = Table(
+    "line_orders",
+    metadata,
+    Column("intent", Name, primary_key=True),
+    Column("cluster", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Index("line_orders_by_cluster", "cluster"),
+)
+"""What pilots may pull, by the cluster whose line it stands in."""
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("intent", Name, primary_key=True),
+    Column("replica", Integer, primary_key=True, autoincrement=False),
+    Column("lease", Text, nullable=False),
+    Column("pilot", Text, nullable=False),
+    Column("granted_s", Double, nullable=False),
+    Column("spec_hash", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("ended", Text, nullable=False),
+)
+"""The latest lease of each replica. ``ended``: how it ended, where it has; else empty."""

@@ -68,6 +68,13 @@ class Metrics:
         self.wait_seconds = self._histogram(
             "wait_seconds", "Time from submission until the first replica ran.", WAIT_S, "queue"
         )
+        self.pilots = self._gauge("pilots", "Pilots by state: active, draining, lost.", "cluster", "state")
+        self.leases_total = self._counter(
+            "leases_total",
+            "Leases by outcome: granted, succeeded, failed, void, stopped, returned, refused.",
+            "cluster",
+            "outcome",
+        )
         self.event_loop_lag_seconds = self._histogram(
             "event_loop_lag_seconds", "How late the event loop woke up a task that was due.", LAG_S
         )

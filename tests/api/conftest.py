@@ -19,6 +19,7 @@ ROLES: dict[str, tuple[list[Role], list[str]]] = {
     "reader": ([Role.READER], []),
     "submitter": ([Role.SUBMITTER], ["atlas*"]),
     "operator": ([Role.OPERATOR], []),
+    "pilot": ([Role.PILOT], []),
 }
 
 
@@ -60,7 +61,7 @@ async def start(**settings: Any) -> Api:
     """A server with these settings; the caller stops it."""
     secrets, known = {}, []
     for name, (roles, queues) in ROLES.items():
-        secret, token = new_token(name, roles, queues)
+        secret, token = new_token(name, roles, queues, site="grid" if Role.PILOT in roles else "")
         secrets[name] = secret
         known.append(token)
     kept = FakeKept()

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
+from federator.clock import SystemClock
+from federator.clusters.pilots import PilotsProvider, PilotsSettings
 from federator.daemon.service import Conflict, Json, NotFound, Page, Permit
+from federator.model.pilots import Mail, Pilot
 from federator.model.records import AuditEntry, Token
-from federator.ports import NoLogs
+from federator.ports import NoLogs, PilotSite, UnknownPilot
+from tests.fake_lines import FakeLines
 
 PLURALS = {
     "Cluster": "clusters",
@@ -53,8 +58,15 @@ class FakeService:
             "cohorts": {"lhc": {"name": "lhc", "parent": "", "weight": 1, "queues": ["atlas"], **line("api")}},
             "policies": {},
             "placements": {},
+            "pilots": {},
         }
+        self.site = PilotsProvider("grid", PilotsSettings(), store=FakeLines(), clock=SystemClock(), count=self.count)
+        """The only cluster that pilots pull from."""
+        self.leases: Counter[str] = Counter()
         self._changed = asyncio.Condition()
+
+    def count(self, outcome: str) -> None:
+        self.leases[outcome] += 1
 
     async def happen(self, kind: str, message: str, workload: str = "") -> None:
         """Add an entry to the history."""
@@ -243,6 +255,15 @@ class FakeService:
             }
             for name in self.objects["clusters"]
         ]
+
+    async def register_pilot(self, pilot: Pilot) -> Mail:
+        await self._maybe_fail()
+        return await self.site.register(pilot)
+
+    def site_of_pilot(self, pilot: str, cluster: str) -> PilotSite:
+        if cluster != self.site.name:
+            raise UnknownPilot(f"no cluster of pilots is called {cluster!r}")
+        return self.site
 
     def queue_of(self, name: str) -> str:
         return str(self.objects["workloads"][name]["queue"])

@@ -11,10 +11,10 @@ import pytest
 from federator.clock import SystemClock
 from federator.clusters.local import LocalProvider, LocalSettings
 from federator.clusters.local.launch import stop_everything
-from federator.clusters.local.processes import birth, marked, marker_of
 from federator.model.cluster import Flavor, NodeGroup
 from federator.model.intent import Container
 from federator.model.resources import CPU, MEMORY, Resources
+from federator.processes import birth, marked, marker_of
 from tests.contracts.harness import GIB, Behaviour, Member
 from tests.contracts.provider_contract import ProviderContract
 from tests.patience import PATIENCE_S

@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 import time
 
+from tests.servers.apptainer import find_apptainer
 from tests.servers.build_kubernetes import build_if_needed
 from tests.servers.postgres import find_postgres
 
 
 def main() -> None:
     """Find or make each server; exit status 1, with what is missing and the cure, if one cannot be had."""
-    for name, obtain in (("Kubernetes", build_if_needed), ("PostgreSQL", find_postgres)):
+    servers = (("Kubernetes", build_if_needed), ("PostgreSQL", find_postgres), ("Apptainer", find_apptainer))
+    for name, obtain in servers:
         began = time.monotonic()
         try:
             found = obtain()

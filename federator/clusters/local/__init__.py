@@ -1,8 +1,8 @@
 """Replicas as processes of this machine.
 
 Two sides that only meet in files: the provider (in the daemon) and a supervisor per intent (a process of its own, that
-outlives the daemon). ``layout`` and ``story`` are what both read and write; ``supervise``, ``running``, ``payload`` and
-``processes`` are the supervisor's and use the standard library only, so that it starts in some 40 ms.
+outlives the daemon). ``layout`` and ``story`` are what both read and write; ``supervise``, ``running`` and ``payload``
+(with ``federator.processes``) are the supervisor's and use the standard library only, so that it starts in some 40 ms.
 """
 
 # Not ``typing.TYPE_CHECKING``, and names looked up late: the supervisor passes through here and must stay small.

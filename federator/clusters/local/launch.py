@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 import federator
-from federator.clusters.local import layout, orphans, processes, story
+from federator import processes
+from federator.clusters.local import layout, orphans, story
 
 _ROOT = str(Path(federator.__file__).parents[1])
 # -I -S: nothing of the user's and the daemon's Python set-up; the packages on the way to the module are empty.

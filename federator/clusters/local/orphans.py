@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Mapping
 
-from federator.clusters.local import processes
+from federator import processes
 from federator.clusters.local.layout import MARKER
 
 

@@ -10,7 +10,7 @@ import resource
 import signal
 from collections.abc import Mapping, Sequence
 
-from federator.clusters.local import processes
+from federator import processes
 
 _REFERENCE = re.compile(r"\$(\$|\(([A-Za-z_.-][A-Za-z0-9_.-]*)\))")
 _GO = b"g"

@@ -9,7 +9,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from federator.clusters.local import layout, processes
+from federator import processes
+from federator.clusters.local import layout
 from federator.clusters.local.payload import Held, expand
 
 LEFT = "Left"

@@ -16,7 +16,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from federator.clusters.local import layout, orphans, processes, story
+from federator import processes
+from federator.clusters.local import layout, orphans, story
 from federator.clusters.local.layout import Event
 from federator.clusters.local.payload import Held
 from federator.clusters.local.running import LEFT, Running, hold

@@ -10,16 +10,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from federator import processes
 from federator.clock import SystemClock
-from federator.clusters.local import LocalProvider, LocalSettings, layout, processes
+from federator.clusters.local import LocalProvider, LocalSettings, layout
 from federator.clusters.local.launch import stop_everything
-from federator.clusters.local.processes import birth, marked
 from federator.model.cluster import Flavor, NodeGroup
 from federator.model.indexset import IndexSet
 from federator.model.intent import Container, Intent, ObservedIntent, Order
 from federator.model.resources import CPU, MEMORY, Resources
 from federator.model.workload import Lifetime, Role
 from federator.ports import NoLogs
+from federator.processes import birth, marked
 from tests.contracts.harness import until_intent
 from tests.patience import PATIENCE_S
 

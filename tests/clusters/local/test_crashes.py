@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from federator.clusters.local import launch, layout
-from federator.clusters.local.processes import birth, children
 from federator.model.indexset import IndexSet
 from federator.model.workload import Lifetime
 from federator.ports import OrderRefused
+from federator.processes import birth, children
 from tests.clusters.local.machine import Machine, all_run, ended, shell
 from tests.contracts.harness import observe, until, until_intent
 from tests.patience import PATIENCE_S

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from federator.clusters.local import launch, processes
+from federator import processes
+from federator.clusters.local import launch
 from federator.model.indexset import IndexSet
 from federator.model.intent import Container
 from federator.ports import NoLogs, OrderRefused

@@ -1,0 +1,178 @@
+"""One pilot as the line knows it, and pilots as flavors of a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from federator.clusters.pilots.line_order import Standing
+from federator.model.cluster import Flavor, NodeGroup
+from federator.model.pilots import Mail, Pilot, PilotState, Replica
+from federator.model.resources import CPU, MEMORY, Resources, in_base_units
+
+CONTAINER_RUNTIMES = frozenset({"apptainer", "podman"})
+
+
+class Agent:
+    """A registered pilot: what is free on it, which leases it holds and until when, and what it is to be told."""
+
+    def __init__(self, pilot: Pilot, now_s: float) -> None:
+        self.pilot = pilot
+        self.flavor = flavor_name(pilot)
+        self.free = dict(pilot.resources.items_)
+        self.leases: dict[str, Replica] = {}
+        self.expires: dict[str, float] = {}
+        self.oldest_s = float("inf")
+        """No lease expires before; brought up to date by ``renew`` and ``sweep``."""
+        self.recording: set[str] = set()
+        """Leases that are not in the store yet, and so not to be told."""
+        self.stops: dict[str, float] = {}
+        """Leases whose payload should end, and within how many seconds."""
+        self.logs: set[str] = set()
+        """Leases whose output somebody wants to see."""
+        self.news = False
+        """Whether there is a stop or a wish for output that no answer to ``lease`` has told."""
+        self.lost = False
+        self.seen_s = now_s
+        self.poll = 0
+        """Which call of ``lease`` is its latest: those before it were given up."""
+        self.waiter: asyncio.Future[None] | None = None
+
+    def describe(self, pilot: Pilot) -> None:
+        """Take a new description in place of the old one; what it holds stays held."""
+        used = self.pilot.resources - Resources.of(self.free)
+        self.pilot, self.flavor = pilot, flavor_name(pilot)
+        self.free = dict((pilot.resources - used).items_)
+
+    @property
+    def state(self) -> PilotState:
+        """How it is."""
+        if self.lost:
+            return PilotState.LOST
+        return PilotState.DRAINING if self.pilot.draining else PilotState.ACTIVE
+
+    def left_s(self, now_s: float) -> float:
+        """How long it has to live."""
+        return float("inf") if self.pilot.ends_s is None else self.pilot.ends_s - now_s
+
+    def open(self, now_s: float, margin_s: float) -> bool:
+        """Whether it takes work."""
+        return self.state is PilotState.ACTIVE and self.left_s(now_s) >= margin_s
+
+    def suits(self, order: Standing, now_s: float, margin_s: float) -> bool:
+        """Whether it may run such replicas, however full it is now."""
+        runtimes = self.pilot.runtimes
+        can = "process" in runtimes if order.runtime == "process" else bool(runtimes & CONTAINER_RUNTIMES)
+        return (
+            can
+            and (not order.flavors or self.flavor in order.flavors)
+            and self.left_s(now_s) >= max(margin_s, order.time_limit_s or 0.0)
+        )
+
+    def fits(self, requests: Resources) -> int:
+        """How many more such replicas it can hold now."""
+        return min((self.free.get(name, 0) // amount for name, amount in requests.items_), default=1 << 30)
+
+    def take(self, lease: str, replica: Replica, requests: Resources, until_s: float) -> None:
+        """Give it a lease."""
+        for name, amount in requests.items_:
+            self.free[name] = self.free.get(name, 0) - amount
+        self.leases[lease] = replica
+        self.expires[lease] = until_s
+        self.oldest_s = min(self.oldest_s, until_s)
+
+    def release(self, lease: str, requests: Resources) -> None:
+        """Take a lease from it."""
+        if self.leases.pop(lease, None) is None:
+            return
+        for name, amount in requests.items_:
+            self.free[name] = self.free.get(name, 0) + amount
+        self.expires.pop(lease, None)
+        self.stops.pop(lease, None)
+        self.logs.discard(lease)
+        self.recording.discard(lease)
+
+    def renew(self, held: Iterable[str], now_s: float, until_s: float) -> None:
+        """A sign of life that names leases."""
+        self.seen_s, self.lost = now_s, False
+        for lease in held:
+            if lease in self.expires:
+                self.expires[lease] = until_s
+        self.oldest_s = min(self.expires.values(), default=float("inf"))
+
+    def mail(self, held: Iterable[str]) -> Mail:
+        """What it should know besides grants."""
+        return Mail(
+            void=tuple(lease for lease in held if lease not in self.leases),
+            logs=tuple(sorted(self.logs)),
+        )
+
+    def shown(self, now_s: float) -> dict[str, Any]:
+        """As people see it."""
+        pilot = self.pilot
+        return {
+            "name": pilot.name,
+            "cluster": pilot.cluster,
+            "state": str(self.state),
+            "host": pilot.host,
+            "version": pilot.version,
+            "flavor": self.flavor,
+            "labels": dict(pilot.labels),
+            "runtimes": sorted(pilot.runtimes),
+            "resources": in_base_units(pilot.resources),
+            "used": in_base_units(pilot.resources - Resources.of(self.free)),
+            "leases": len(self.leases),
+            "registeredAt": pilot.registered_s,
+            "lastSeen": self.seen_s,
+            "endsAt": pilot.ends_s,
+            "leftSeconds": None if pilot.ends_s is None else max(0.0, self.left_s(now_s)),
+        }
+
+    def wake(self) -> None:
+        """Let a call of ``lease`` that waits look again."""
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+
+
+def flavor_name(pilot: Pilot) -> str:
+    """The same for pilots that are alike: ``8c-16g-1a2b3c``."""
+    resources = pilot.resources
+    told = [sorted(resources.items_), sorted(pilot.labels.items()), sorted(pilot.runtimes)]
+    mark = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:6]
+    return f"{resources[CPU] // 1000}c-{resources[MEMORY] >> 30}g-{mark}"
+
+
+def flavors_of(agents: Iterable[Agent], now_s: float, margin_s: float) -> tuple[Flavor, ...]:
+    """The pilots that live, alike ones as one flavor; on those that take no more work nothing is free."""
+    groups: dict[str, Counter[Resources]] = defaultdict(Counter)
+    alike: dict[str, Pilot] = {}
+    for agent in agents:
+        if agent.lost:
+            continue
+        free = Resources.of(agent.free).floor() if agent.open(now_s, margin_s) else Resources()
+        groups[agent.flavor][free] += 1
+        alike[agent.flavor] = agent.pilot
+    return tuple(
+        Flavor(
+            name=name,
+            count=groups[name].total(),
+            allocatable=pilot.resources,
+            nodes=_groups(groups[name]),
+            labels=dict(pilot.labels),
+        )
+        for name, pilot in sorted(alike.items())
+    )
+
+
+def _groups(free: Counter[Resources]) -> tuple[NodeGroup, ...]:
+    return tuple(NodeGroup(amounts, count) for amounts, count in sorted(free.items(), key=lambda one: one[0].items_))
+
+
+def drained(pilot: Pilot) -> Pilot:
+    """The same, taking no more work."""
+    return replace(pilot, draining=True)

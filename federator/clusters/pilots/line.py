@@ -1,0 +1,192 @@
+"""The line of one cluster in memory: who waits, who pulls, who holds what. Nothing here awaits or writes."""
+
+from __future__ import annotations
+
+import secrets
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator
+
+from federator.clusters.pilots.agents import CONTAINER_RUNTIMES, Agent, flavors_of
+from federator.clusters.pilots.entry import Entry, Seat
+from federator.clusters.pilots.line_order import Standing, from_json, to_json
+from federator.clusters.pilots.settings import PilotsSettings
+from federator.model.cluster import Flavor
+from federator.model.pilots import Grant, Lease, LeaseState, Replica, StoredLine
+
+NO_PILOT = "no pilot of this cluster has room for it now"
+Key = tuple[tuple[int, float, str], str]
+
+
+class Line:
+    """All orders of a cluster and all its pilots. What waits is served in the order of urgency."""
+
+    def __init__(self, cluster: str, settings: PilotsSettings) -> None:
+        self.cluster = cluster
+        self.entries: dict[str, Entry] = {}
+        self.agents: dict[str, Agent] = {}
+        self._settings = settings
+        self._hungry: list[Key] = []
+        """Urgency and intent of the orders of which something waits, the most urgent first."""
+        self._keys: dict[str, Key] = {}
+
+    def load(self, stored: StoredLine, now_s: float) -> None:
+        """Take over what the store has. Every lease that is out is good for a full time from now on."""
+        self.agents = {pilot.name: Agent(pilot, now_s) for pilot in stored.pilots}
+        seats: dict[str, list[Seat]] = {}
+        for lease in stored.leases:
+            # Whether it had begun to run is not kept; a pilot starts what it is given at once.
+            seats.setdefault(lease.intent, []).append(Seat(lease, started_s=lease.granted_s))
+        for order in stored.orders:
+            self.add(Entry(from_json(order.intent, order.document), now_s, seats.get(order.intent, ())))
+        for entry in self.entries.values():
+            for seat in list(entry.granted()):
+                agent = self.agents.get(seat.lease.pilot)
+                if agent is None:
+                    entry.clear(seat.lease.index, now_s)
+                    self.sort(entry)
+                else:
+                    self._hand(agent, seat, entry.order, now_s)
+            for seat in entry.to_stop():
+                self.agents[seat.lease.pilot].stops[seat.lease.id] = entry.order.grace_s
+
+    def add(self, entry: Entry) -> None:
+        """An order joins the line."""
+        self.entries[entry.order.intent] = entry
+        self.sort(entry)
+
+    def drop(self, intent: str) -> None:
+        """An order leaves the line for good."""
+        entry = self.entries.pop(intent, None)
+        if entry is not None:
+            self._unsort(intent)
+
+    def sort(self, entry: Entry) -> None:
+        """Put the order where its urgency says, or out of the way while nothing of it waits."""
+        intent = entry.order.intent
+        key = (entry.order.urgency, intent)
+        if self._keys.get(intent) == key and entry.waiting:
+            return
+        self._unsort(intent)
+        if entry.waiting and intent in self.entries:
+            insort(self._hungry, key)
+            self._keys[intent] = key
+
+    def _unsort(self, intent: str) -> None:
+        key = self._keys.pop(intent, None)
+        if key is not None:
+            del self._hungry[bisect_left(self._hungry, key)]
+
+    def waiting(self, most: int) -> int:
+        """How many replicas wait; counted no further than ``most``."""
+        total = 0
+        for _, intent in self._hungry:
+            total += len(self.entries[intent].waiting)
+            if total >= most:
+                break
+        return min(total, most)
+
+    def for_agent(self, agent: Agent, now_s: float) -> Iterator[Entry]:
+        """The orders of which it may take something now, the most urgent first."""
+        margin_s = self._settings.margin_s
+        if not agent.open(now_s, margin_s):
+            return
+        for _, intent in list(self._hungry):
+            entry = self.entries[intent]
+            if entry.waiting and agent.suits(entry.order, now_s, margin_s) and agent.fits(entry.order.requests) > 0:
+                yield entry
+
+    def take(self, agent: Agent, limit: int, now_s: float) -> list[Seat]:
+        """Give a pilot up to so many replicas that fit it."""
+        taken: list[Seat] = []
+        if limit <= 0:
+            return taken
+        for entry in self.for_agent(agent, now_s):
+            order = entry.order
+            for index in entry.waiting.first(min(limit - len(taken), agent.fits(order.requests))):
+                lease = Lease(
+                    order.intent,
+                    index,
+                    f"{order.intent}.{index}.{secrets.token_hex(6)}",
+                    agent.pilot.name,
+                    now_s,
+                    order.spec_hash,
+                    node=agent.pilot.host,
+                )
+                seat = Seat(lease)
+                entry.put(seat)
+                self._hand(agent, seat, order, now_s)
+                taken.append(seat)
+            self.sort(entry)
+            if len(taken) >= limit:
+                break
+        return taken
+
+    def _hand(self, agent: Agent, seat: Seat, order: Standing, now_s: float) -> None:
+        lease = seat.lease
+        agent.take(lease.id, (lease.intent, lease.index), order.requests, now_s + self._settings.lease_s)
+
+    def give_back(self, seat: Seat, now_s: float) -> None:
+        """A replica is in nobody's hands any more, and nothing is kept of that."""
+        entry = self.release(seat)
+        entry.clear(seat.lease.index, now_s)
+        self.sort(entry)
+
+    def end(self, seat: Seat, ended: Lease) -> None:
+        """A replica has ended, and how is kept."""
+        entry = self.release(seat)
+        seat.lease = ended
+        entry.touch()
+
+    def release(self, seat: Seat) -> Entry:
+        """Take a seat's room back from its pilot."""
+        entry = self.entries[seat.lease.intent]
+        agent = self.agents.get(seat.lease.pilot)
+        if agent is not None:
+            agent.release(seat.lease.id, entry.order.requests)
+        return entry
+
+    def seat(self, replica: Replica) -> Seat | None:
+        """The latest lease of a replica."""
+        entry = self.entries.get(replica[0])
+        return entry.seats.get(replica[1]) if entry else None
+
+    def seats_of(self, leases: Iterable[str], agent: Agent) -> list[Seat]:
+        """The seats of leases that a pilot holds."""
+        found = (self.seat(agent.leases[lease]) for lease in leases if lease in agent.leases)
+        return [seat for seat in found if seat is not None and seat.lease.state is LeaseState.GRANTED]
+
+    def grant(self, seat: Seat) -> Grant:
+        """What its pilot is told of a lease."""
+        lease = seat.lease
+        return Grant(lease.id, lease.intent, lease.index, to_json(self.entries[lease.intent].order))
+
+    def flavors(self, now_s: float) -> tuple[Flavor, ...]:
+        """The pilots that live, as flavors."""
+        return flavors_of(self.agents.values(), now_s, self._settings.margin_s)
+
+    def tell_who_is_stuck(self, flavors: tuple[Flavor, ...], now_s: float) -> None:
+        """Note at every order of which something waits whether a pilot that lives could take one of it now."""
+        longest: dict[str, float] = {}
+        runtimes: dict[str, frozenset[str]] = {}
+        for agent in self.agents.values():
+            if agent.open(now_s, self._settings.margin_s):
+                longest[agent.flavor] = max(longest.get(agent.flavor, 0.0), agent.left_s(now_s))
+                runtimes[agent.flavor] = agent.pilot.runtimes
+        for _, intent in self._hungry:
+            entry = self.entries[intent]
+            order = entry.order
+            able = (
+                _may(order, flavor.name, runtimes.get(flavor.name, frozenset()))
+                and longest.get(flavor.name, 0.0) >= (order.time_limit_s or 0.0)
+                and any(order.requests.fits_in(group.free) for group in flavor.nodes)
+                for flavor in flavors
+            )
+            stuck = "" if any(able) else NO_PILOT
+            if stuck != entry.stuck:
+                entry.stuck = stuck
+                entry.touch()
+
+
+def _may(order: Standing, flavor: str, runtimes: frozenset[str]) -> bool:
+    can = "process" in runtimes if order.runtime == "process" else bool(runtimes & CONTAINER_RUNTIMES)
+    return can and (not order.flavors or flavor in order.flavors)

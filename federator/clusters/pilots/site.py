@@ -1,0 +1,263 @@
+"""What pilots ask, answered: every change is in the store before a pilot or the planner hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from federator.clusters.pilots.agents import Agent, drained
+from federator.clusters.pilots.ending import Endings
+from federator.clusters.pilots.entry import Seat
+from federator.clusters.pilots.line import Line
+from federator.clusters.pilots.output import Tails
+from federator.clusters.pilots.scribe import Scribe
+from federator.clusters.pilots.settings import PilotsSettings
+from federator.model.pilots import LineChanges, Mail, Pilot, Progress, Result, Stop
+from federator.ports import Clock, LeaseRefused, LineStore, StoreUnavailable, UnknownPilot
+
+Count = Callable[[str], None]
+"""Counts one lease by its outcome: granted, succeeded, failed, void, stopped, returned, refused."""
+
+
+class Site:
+    """The pilots' side of a cluster."""
+
+    def __init__(self, name: str, settings: PilotsSettings, *, store: LineStore, clock: Clock, count: Count) -> None:
+        self.name = name
+        self._settings = settings
+        self._store = store
+        self._clock = clock
+        self._count = count
+        self._scribe = Scribe(store.commit_line)
+        self._line = Line(name, settings)
+        self._loaded = False
+        self._tails = Tails()
+        self._stirred = asyncio.Event()
+        self._pollers: dict[str, Agent] = {}
+        """Pilots that wait for work, those that wait longest first."""
+        self._endings = Endings(self._line, self._scribe, self._tails, settings, clock, count)
+
+    async def register(self, pilot: Pilot) -> Mail:
+        """See PilotSite."""
+        await self._load()
+        now_s = self._clock.now_s()
+        known = self._line.agents.get(pilot.name)
+        pilot = replace(pilot, cluster=self.name, registered_s=known.pilot.registered_s if known else now_s)
+        await self._scribe.write(LineChanges(pilots={pilot.name: pilot}))
+        agent = self._line.agents.get(pilot.name)
+        if agent is None:
+            agent = self._line.agents[pilot.name] = Agent(pilot, now_s)
+        else:
+            agent.describe(pilot)
+            agent.renew((), now_s, 0.0)
+        self._stir()
+        return Mail(lease_s=self._settings.lease_s)
+
+    async def lease(self, pilot: str, held: Sequence[str], limit: int, wait_s: float) -> Mail:
+        """See PilotSite."""
+        agent = await self._heard_of(pilot, held)
+        agent.poll += 1
+        poll = agent.poll
+        agent.wake()  # the pilot has given up any call before this one
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + wait_s
+        while agent.poll == poll:
+            await self._give(agent, limit)
+            mail = self._mail(agent, held)
+            left_s = until_s - loop.time()
+            if mail.grants or mail.void or agent.news or left_s <= 0:
+                agent.news = False
+                return mail
+            await self._wait_for_news(agent, left_s)
+            if self._line.agents.get(pilot) is not agent:
+                raise UnknownPilot(f"pilot {pilot} has said goodbye")
+        return Mail(lease_s=self._settings.lease_s)
+
+    async def heartbeat(self, pilot: str, held: Sequence[str]) -> Mail:
+        """See PilotSite."""
+        agent = await self._heard_of(pilot, held)
+        return replace(self._mail(agent, held), grants=())
+
+    async def progress(self, pilot: str, news: Sequence[Progress]) -> Mail:
+        """See PilotSite."""
+        held = [one.lease for one in news]
+        agent = await self._heard_of(pilot, held)
+        now_s = self._clock.now_s()
+        for one in news:
+            for seat in self._line.seats_of((one.lease,), agent):
+                self._tails.add(one.lease, one.log, one.log_from)
+                if seat.started_s is None:
+                    seat.started_s = now_s
+                    self._line.entries[seat.lease.intent].touch()
+        self._stir()
+        return replace(self._mail(agent, held), grants=())
+
+    async def finish(self, pilot: str, lease: str, result: Result) -> None:
+        """See PilotSite."""
+        agent = await self._heard_of(pilot, (lease,))
+        try:
+            await self._endings.finish(agent, lease, result)
+        except LeaseRefused:
+            self._count("refused")
+            raise
+        self._stir()
+
+    async def drain(self, pilot: str) -> Mail:
+        """See PilotSite."""
+        agent = await self._heard_of(pilot, ())
+        if not agent.pilot.draining:
+            await self._scribe.write(LineChanges(pilots={pilot: drained(agent.pilot)}))
+            agent.pilot = drained(agent.pilot)
+        self._stir()
+        return replace(self._mail(agent, ()), grants=())
+
+    async def goodbye(self, pilot: str) -> None:
+        """See PilotSite."""
+        await self._load()
+        agent = self._line.agents.get(pilot)
+        if agent is None:
+            return
+        await self._endings.void(self._line.seats_of(tuple(agent.leases), agent), "its pilot said goodbye")
+        await self._scribe.write(LineChanges(pilots={pilot: None}))
+        self._line.agents.pop(pilot, None)
+        agent.wake()
+        self._stir()
+
+    def pilots(self) -> Sequence[Mapping[str, Any]]:
+        """See PilotSite."""
+        now_s = self._clock.now_s()
+        return [agent.shown(now_s) for _, agent in sorted(self._line.agents.items())]
+
+    # What both sides use
+
+    async def _load(self) -> None:
+        if self._loaded:
+            return
+        stored = await self._store.load_line(self.name)
+        if not self._loaded:  # another caller may have been quicker
+            self._line.load(stored, self._clock.now_s())
+            self._loaded = True
+
+    async def _heard_of(self, pilot: str, held: Sequence[str]) -> Agent:
+        """A sign of life of a pilot. Raises UnknownPilot."""
+        await self._load()
+        agent = self._line.agents.get(pilot)
+        if agent is None:
+            raise UnknownPilot(f"no pilot called {pilot!r} is registered with {self.name}; register first")
+        if agent.lost:
+            self._stir()
+        now_s = self._clock.now_s()
+        agent.renew(held, now_s, now_s + self._settings.lease_s)
+        return agent
+
+    async def _wait_for_news(self, agent: Agent, at_most_s: float) -> None:
+        """Wait until there may be something to tell a pilot."""
+        me = agent.waiter = asyncio.get_running_loop().create_future()
+        self._pollers[agent.pilot.name] = agent
+        await asyncio.wait({me}, timeout=at_most_s)
+        if agent.waiter is me:
+            self._pollers.pop(agent.pilot.name, None)
+
+    async def _give(self, agent: Agent, limit: int) -> None:
+        """Lease what fits, and write that down."""
+        seats = self._line.take(agent, limit, self._clock.now_s())
+        if not seats:
+            return
+        ids = [seat.lease.id for seat in seats]
+        agent.recording.update(ids)
+        try:
+            await self._scribe.write(LineChanges(leases={(s.lease.intent, s.lease.index): s.lease for s in seats}))
+        except StoreUnavailable:
+            for seat in seats:
+                self._line.give_back(seat, self._clock.now_s())
+            raise
+        agent.recording.difference_update(ids)
+        for _ in seats:
+            self._count("granted")
+        self._stir()
+
+    def _mail(self, agent: Agent, held: Sequence[str]) -> Mail:
+        """All that a pilot should know now, said again until it is done."""
+        known = {*held, *agent.recording}
+        unheard = [lease for lease in agent.leases if lease not in known]
+        return replace(
+            agent.mail(held),
+            grants=tuple(self._line.grant(seat) for seat in self._line.seats_of(unheard, agent)),
+            stop=tuple(Stop(lease, grace_s) for lease, grace_s in agent.stops.items() if lease not in agent.recording),
+            lease_s=self._settings.lease_s,
+        )
+
+    def _stop(self, seats: Sequence[Seat], grace_s: float) -> None:
+        """Let pilots end payloads."""
+        for seat in seats:
+            agent = self._line.agents.get(seat.lease.pilot)
+            if agent is not None and agent.stops.get(seat.lease.id, float("inf")) > grace_s:
+                agent.stops[seat.lease.id] = grace_s
+                agent.news = True
+                agent.wake()
+
+    def _stir(self) -> None:
+        """Something changed: who observes should look, and pilots that wait may find something."""
+        self._stirred.set()
+        waiting = self._line.waiting(len(self._pollers)) if self._pollers else 0
+        now_s = self._clock.now_s()
+        for name, agent in list(self._pollers.items()):
+            if waiting <= 0:
+                break
+            if next(self._line.for_agent(agent, now_s), None) is not None:
+                self._pollers.pop(name)
+                agent.wake()
+                waiting -= 1
+
+    async def _sweep(self) -> None:
+        """Leases that were not renewed are void; pilots not heard of are lost; what rested waits again."""
+        now_s = self._clock.now_s()
+        late: list[Seat] = []
+        for agent in self._line.agents.values():
+            if agent.oldest_s <= now_s:
+                late += self._line.seats_of([i for i, at in agent.expires.items() if at <= now_s], agent)
+                agent.oldest_s = min((at for at in agent.expires.values() if at > now_s), default=float("inf"))
+            if not agent.lost and agent.seen_s + self._settings.lease_s <= now_s:
+                agent.lost = True
+                self._stir()
+        if late:
+            with contextlib.suppress(StoreUnavailable):
+                await self._endings.void(late, "its lease was not renewed in time")
+                self._stir()
+            for seat in late:  # what could not be written is tried again
+                agent_ = self._line.agents.get(seat.lease.pilot)
+                if agent_ is not None and seat.lease.id in agent_.expires:
+                    agent_.oldest_s = 0.0
+        await self._forget_lost(now_s)
+        over = [intent for intent, e in self._line.entries.items() if e.order.leaving and not any(e.granted())]
+        with contextlib.suppress(StoreUnavailable):
+            for intent in over:
+                await self._endings.forget_if_over(intent)
+                self._stir()
+        self._look_after_services(now_s)
+
+    async def _forget_lost(self, now_s: float) -> None:
+        gone = [
+            name
+            for name, agent in self._line.agents.items()
+            if agent.lost and not agent.leases and agent.seen_s + self._settings.forget_s <= now_s
+        ]
+        if gone:
+            with contextlib.suppress(StoreUnavailable):
+                await self._scribe.write(LineChanges(pilots=dict.fromkeys(gone)))
+                for name in gone:
+                    if self._line.agents[name].lost:
+                        del self._line.agents[name]
+
+    def _look_after_services(self, now_s: float) -> None:
+        for entry in self._line.entries.values():
+            if not entry.order.service:
+                continue
+            if entry.resting and entry.rested(now_s):
+                self._line.sort(entry)
+                self._stir()
+            if (seat := entry.to_exchange(now_s, self._settings.ready_s)) is not None:
+                self._stop([seat], entry.order.grace_s)

@@ -1,0 +1,62 @@
+"""The clusters that pilots pull from, found by their names and by those of their pilots."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from federator.daemon.service import Conflict, NotFound
+from federator.daemon.state import State
+from federator.model.pilots import Mail, Pilot
+from federator.ports import PilotSite, UnknownPilot
+
+
+def sites(state: State) -> list[PilotSite]:
+    """All clusters that pilots pull from, by name."""
+    found = (state.members[name].provider for name in sorted(state.members))
+    return [provider for provider in found if isinstance(provider, PilotSite)]
+
+
+def site(state: State, cluster: str) -> PilotSite:
+    """One of them. Raises NotFound."""
+    found = sites(state)
+    for one in found:
+        if one.name == cluster:
+            return one
+    names = ", ".join(one.name for one in found) or "none"
+    raise NotFound(f"no cluster of provider pilots is called {cluster!r}; there are: {names}")
+
+
+async def register(state: State, pilot: Pilot) -> Mail:
+    """A pilot joins its cluster. Raises NotFound; Conflict where another cluster has a pilot of that name."""
+    wanted = site(state, pilot.cluster)
+    for other in sites(state):
+        if other is not wanted and any(one["name"] == pilot.name for one in other.pilots()):
+            raise Conflict(f"a pilot called {pilot.name!r} belongs to {other.name}; names are unique for all clusters")
+    return await wanted.register(pilot)
+
+
+def pilot_rows(state: State) -> Sequence[Mapping[str, Any]]:
+    """All pilots, by name."""
+    return sorted((row for one in sites(state) for row in one.pilots()), key=lambda row: str(row["name"]))
+
+
+def site_of(state: State, pilot: str, cluster: str) -> PilotSite:
+    """The cluster that a pilot's token is for. Raises UnknownPilot where there is no such cluster (any more)."""
+    for one in sites(state):
+        if one.name == cluster:
+            return one
+    raise UnknownPilot(f"pilot {pilot}: no cluster of provider pilots is called {cluster!r} (any more)")
+
+
+def count_states(state: State) -> dict[tuple[str, ...], float]:
+    """How many pilots are in which state, by (cluster, state)."""
+    return {
+        (one.name, name): float(count)
+        for one in sites(state)
+        for name, count in {
+            **dict.fromkeys(("active", "draining", "lost"), 0),
+            **Counter(str(row["state"]) for row in one.pilots()),
+        }.items()
+    }
