@@ -48,6 +48,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(FEDERATION, "undrain", "clusters", "undrain"),
     Command(FEDERATION, "snapshot", "snapshots", "snapshot"),
     Command(OFFLINE, "plan", "planning", "plan"),
+    Command(OFFLINE, "simulate", "simulating", "simulate_scenario"),
     Command(OFFLINE, "policy", "policies", "app", group=True),
     Command(OFFLINE, "schema", "policies", "schema"),
 )
