@@ -4,7 +4,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed
 RUN_CONFIG ?= config/local.yaml
 
-.PHONY: help run test check lint types contracts fast thorough real servers bench demo reference clean
+.PHONY: help run test check lint types contracts fast thorough real servers bench validate demo reference clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ servers: $(INSTALLED) ## get the servers that the tests on real servers use
 
 bench: $(INSTALLED) ## measure; prints medians beside their limits
 	@for b in plan quality dispatch start; do $(PY) -m benchmarks.$$b || exit 1; done
+
+validate: $(INSTALLED) ## hold the simulator against published results, on the logs in $$FEDERATOR_TRACES
+	@$(PY) -m benchmarks.validate
 
 demo: $(INSTALLED) ## two Kubernetes API servers with pretend nodes, until Ctrl-C
 	@$(PY) -m tests.servers.demo

@@ -11,7 +11,7 @@ import typer
 from federator.cli.failures import WRONG_INPUT, Failure
 from federator.cli.output import Format, FormatOption, complain, document, table
 from federator.simulator.answer import run_document
-from federator.simulator.run import Run, simulate
+from federator.simulator.run import Run, simulate, simulate_quickly
 from federator.simulator.story import Story
 from federator.simulator.telling import read_scenario, told
 from federator.simulator.traces.opening import TraceError
@@ -42,12 +42,15 @@ def simulate_scenario(
     scenario: ScenarioArgument,
     policies: Annotated[Path | None, typer.Option(help="Take these policies instead of the scenario's.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="What chance begins with, instead of the scenario's.")] = None,
+    every_plan: Annotated[
+        bool, typer.Option("--every-plan", help="Ask the planner even where a shortcut gives the same.")
+    ] = False,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Run a scenario in simulated time, with the planner that the daemon runs, and show its figures."""
     story = story_of(scenario, policies, seed)
     try:
-        run = simulate(story)
+        run = simulate(story) if every_plan else simulate_quickly(story)
     except TraceError as error:
         raise Failure(str(error), WRONG_INPUT) from None
     if form in (Format.JSON, Format.YAML):

@@ -57,8 +57,8 @@ class TracePart(Part):
     """Only so many jobs after that."""
     start: Duration | None = None
     """When the first of them arrives; left out: all arrive when the log says."""
-    queue_by: Literal["queue", "user", "group", "partition"] = "queue"
-    """What of a job names its queue: `user-7`; `default` where the log does not tell."""
+    queue_by: Literal["queue", "user", "group", "partition", "none"] = "queue"
+    """What of a job names its queue: `user-7`; `default` where the log does not tell. `none`: all are in `default`."""
     processors: Literal["requested", "used", "larger"] = "requested"
     """Which of its two numbers of processors a job takes; where that is not known, the other."""
     jobs_are: Literal["replicas", "cores"] = "replicas"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from federator.engine.federation import Federation
 from federator.engine.filling import UNWEIGHED
 from federator.engine.gangs import InOneCluster, believed, by_heft
 from federator.engine.governing import Rule
+from federator.engine.heads import heads_stay, plan_with_heads
 from federator.engine.kinds import Kinds
 from federator.engine.opening import Clocks
 from federator.engine.order import FAIR, in_order
@@ -46,6 +48,8 @@ def plan(snapshot: Snapshot, *, explain: Collection[str] = ()) -> Plan:
 
     ``explain`` names workloads whose explanation the plan should carry; it changes nothing else.
     """
+    if heads_stay(snapshot.planning):
+        return plan_with_heads(snapshot, partial(plan, explain=explain))
     return _Planner(snapshot, frozenset(explain)).plan()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from federator.engine.heads import heads_stay
 from federator.model.cluster import Health
 from federator.model.plan import Snapshot
 from federator.model.policy import Rebalance
@@ -30,6 +31,8 @@ def stays_as_it_is(federation: Snapshot) -> bool:
 def nothing_can_start(world: World, now_s: float) -> bool:
     """Whether it is certain that no replica that waits has room."""
     world.look(now_s)
+    if heads_stay(world.story.federation.planning) and not _heads_known(world):
+        return False
     rooms = [member.site.room() for member in world.members.values() if member.health is Health.UP]
     asked: set[tuple[Resources, int]] = set()
     for live in world.waiting:
@@ -37,6 +40,12 @@ def nothing_can_start(world: World, now_s: float) -> bool:
             return False
         asked.update(_needs(live.part.workload))
     return not any(_fits(requests, replicas, room) for requests, replicas in asked for room in rooms)
+
+
+def _heads_known(world: World) -> bool:
+    """Whether each queue in which something waits has its head."""
+    known = {world.lives[head.workload].workload.queue for head in world.heads if head.workload in world.lives}
+    return {live.workload.queue for live in world.waiting} <= known
 
 
 def _needs(workload: Workload | None) -> list[tuple[Resources, int]]:

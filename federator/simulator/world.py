@@ -10,7 +10,7 @@ from federator.engine.lifecycle import WorkloadEvent, next_workload_state
 from federator.model.cluster import Cluster, Flavor, Health
 from federator.model.indexset import IndexSet
 from federator.model.intent import Intent
-from federator.model.plan import Holding, Snapshot, TierClock
+from federator.model.plan import Head, Holding, Snapshot, TierClock
 from federator.model.policy import MoveBudget, Queue, QueueUsage
 from federator.model.records import WorkloadState
 from federator.model.resources import Resources
@@ -105,6 +105,7 @@ class World:
             for cluster in federation.clusters
         }
         self.lives: dict[str, Live] = {}
+        self.heads: tuple[Head, ...] = ()
         self.clocks: dict[tuple[str, str, str], float] = {}
         self.fair = federation.planning.order == "fair"
         self._lately = {one.queue: one.lately for one in federation.usage}
@@ -148,6 +149,7 @@ class World:
             workloads=tuple(part.workload for _, part in parts if part.workload is not None),
             holdings=tuple(self._holding(name, held, now_s) for name, part in parts for held in part.held),
             clocks=tuple(TierClock(*key, since_s) for key, since_s in sorted(self.clocks.items())),
+            heads=self.heads,
             usage=self._usage(now_s) if self.fair else (),
         )
 

@@ -68,6 +68,7 @@ def test_a_job_is_a_gang_of_cores_or_one_replica_of_many(log: Path) -> None:
 def test_queues_are_named_by_what_is_asked_for(log: Path) -> None:
     assert [one.workload.queue for one in _read(log)] == ["queue-3", "queue-3", "default"]
     assert [one.workload.queue for one in _read(log, queueBy="user")] == ["user-7", "user-7", "user-8"]
+    assert {one.workload.queue for one in _read(log, queueBy="none")} == {"default"}
 
 
 def test_times_can_begin_elsewhere(log: Path) -> None:

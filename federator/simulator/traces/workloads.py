@@ -61,5 +61,7 @@ def _workload(part: TracePart, job: SwfJob, at_s: float) -> Workload:
 
 
 def _queue(part: TracePart, job: SwfJob) -> str:
+    if part.queue_by == "none":
+        return "default"
     value = {"queue": job.queue, "user": job.user, "group": job.group, "partition": job.partition}[part.queue_by]
     return "default" if value < 0 else f"{part.queue_by}-{int(value)}"
