@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -75,11 +76,17 @@ def show(run: Run) -> None:
         ("moves, preemptions", f"{answer['moves']:,}, {answer['preemptions']:,}"),
         ("cost, carbon", f"{answer['cost']:,.2f}, {answer['carbon_g'] / 1000:,.2f} kg CO2e"),
         ("fairness of queues", f"{answer['fairness_jain']:.3f} (Jain's index of their slowdowns)"),
-        *((f"used of {name}", _parts(parts)) for name, parts in answer["utilization"].items()),
+        *(
+            (f"used of {name}", _parts(parts, answer["clusters"][name]))
+            for name, parts in answer["utilization"].items()
+        ),
         ("plans", f"{engine['plans']:,} made, {engine['skipped']:,} needless; {engine['wall_s']:.2f} s in all"),
     ]
     table(["FIGURE", "VALUE"], rows)
 
 
-def _parts(parts: dict[str, float]) -> str:
-    return ", ".join(f"{name} {part:.1%}" for name, part in parts.items()) or "nothing"
+def _parts(parts: Mapping[str, float], told: Mapping[str, float | None]) -> str:
+    if told["first_start_s"] is None:
+        return "nothing"
+    used = ", ".join(f"{name} {part:.1%}" for name, part in parts.items())
+    return f"{used}; first at {told['first_start_s']:,.0f} s; cost {told['cost']:,.2f}"

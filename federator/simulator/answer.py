@@ -33,8 +33,15 @@ def run_document(run: Run) -> dict[str, Any]:
         "backfill": {"cpu_s_useful": 0, "cpu_s_lost": 0},
         "preemptions": measures.preemptions,
         "moves": measures.moves,
-        "cost": _round(measures.cost),
-        "carbon_g": _round(measures.carbon_g),
+        "cost": _round(sum(measures.cost.values())),
+        "carbon_g": _round(sum(measures.carbon_g.values())),
+        "clusters": {
+            name: {
+                "first_start_s": measures.first_s.get(name), "cost": _round(measures.cost[name]),
+                "carbon_g": _round(measures.carbon_g[name]), "cpu_s_lost": _round(measures.lost_s[name]),
+            }
+            for name in utilization
+        },
         "fairness_jain": _round(jain(finished)),
         "engine": {
             "plans": len(run.plan_s), "skipped": run.skipped, "wall_s": round(run.wall_s, 3),

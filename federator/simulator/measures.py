@@ -47,7 +47,10 @@ class Measures:
         self.workloads: list[Told] = []
         self.use: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
         """Core-seconds, byte-seconds ... by cluster and resource, in the units of ``Resources``."""
-        self.cost = self.carbon_g = 0.0
+        self.cost: defaultdict[str, float] = defaultdict(float)
+        self.carbon_g: defaultdict[str, float] = defaultdict(float)
+        self.first_s: dict[str, float] = {}
+        """When each cluster was first used."""
         self.lost_s: defaultdict[str, float] = defaultdict(float)
         """Core-seconds of replicas that were stopped before their end, by cluster."""
         self.moves = self.preemptions = 0
@@ -60,6 +63,7 @@ class Measures:
     ) -> None:  # fmt: skip
         """Replicas have run on nodes of these flavors."""
         lasted_s = ends_s - starts_s
+        self.first_s[cluster.name] = min(starts_s, self.first_s.get(cluster.name, starts_s))
         for flavor, replicas in places:
             watts = 0.0
             for name, amount in role.requests.items_:
@@ -67,11 +71,11 @@ class Measures:
                 self.use[cluster.name][name] += spent
                 natural = natural_amount(name, amount) * replicas
                 micro = flavor.price.get(name, cluster.price.get(name, 0.0))
-                self.cost += micro / 1e6 * natural * lasted_s / HOUR_S
+                self.cost[cluster.name] += micro / 1e6 * natural * lasted_s / HOUR_S
                 watts += cluster.power_w.get(name, 0.0) * natural / price_unit(name)
                 if name == CPU and not useful:
                     self.lost_s[cluster.name] += spent / 1000
-            self.carbon_g += watts / 1000 * lasted_s / HOUR_S * cluster.carbon_g_per_kwh
+            self.carbon_g[cluster.name] += watts / 1000 * lasted_s / HOUR_S * cluster.carbon_g_per_kwh
 
     def grown(self, cluster: Cluster, flavor: str, at_s: float) -> None:
         """A node of a flavor has been added."""

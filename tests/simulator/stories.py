@@ -49,4 +49,4 @@ def journal(run: Run) -> list[tuple[object, ...]]:
     measures = run.measures
     lives = [(one.name, one.started_s, one.ended_s, one.failed) for one in measures.workloads]
     use = sorted((cluster, sorted(used.items())) for cluster, used in measures.use.items())
-    return [*lives, use, round(measures.cost, 9), measures.moves, run.ended_s, run.running, run.waiting]
+    return [*lives, use, round(sum(measures.cost.values()), 9), measures.moves, run.ended_s, run.running, run.waiting]

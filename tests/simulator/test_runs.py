@@ -105,8 +105,8 @@ def test_prices_and_powers_are_counted_by_what_ran_where() -> None:
     # 2 units of money for a core and hour (in millionths), 100 W a core, 50 g/kWh.
     dear = cluster("dear", cpu=4, price={"cpu": 2e6}, power_w={"cpu": 100.0}, carbon_g_per_kwh=50.0)
     run = simulate(story([dear], [arrival("w", 0, 1800, 4)]))
-    assert run.measures.cost == pytest.approx(2 * 4 * 0.5)
-    assert run.measures.carbon_g == pytest.approx(0.1 * 4 * 0.5 * 50)
+    assert run.measures.cost["dear"] == pytest.approx(2 * 4 * 0.5)
+    assert run.measures.carbon_g["dear"] == pytest.approx(0.1 * 4 * 0.5 * 50)
 
 
 def test_the_fair_order_heeds_what_queues_had_lately() -> None:
