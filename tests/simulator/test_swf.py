@@ -10,6 +10,7 @@ import pytest
 from federator.documents.scenario import TracePart
 from federator.simulator.story import Arrival
 from federator.simulator.traces.opening import TraceError, find
+from federator.simulator.traces.summary import summary
 from federator.simulator.traces.swf import header, jobs
 from federator.simulator.traces.workloads import arrivals
 
@@ -109,3 +110,12 @@ def test_a_log_is_found_beside_the_document_or_among_the_logs(tmp_path: Path, lo
     assert find(log.name, tmp_path / "none", tmp_path) == log
     with pytest.raises(TraceError, match="FEDERATOR_TRACES"):
         find("other", tmp_path, tmp_path)
+
+
+def test_what_is_in_a_log_is_told(log: Path) -> None:
+    found = summary(log)
+    assert (found["jobs"], found["first_submit_s"], found["last_submit_s"], found["out_of_order"]) == (4, 100, 190, 0)
+    assert (found["most_processors"], found["longest_run_s"], found["processor_s"]) == (8, 70, 4 * 50 + 8 * 70)
+    assert (found["users"], found["queues"]) == (2, 1)
+    assert found["unknown"]["run_s"] == 1
+    assert found["header"][1] == {"key": "MaxProcs", "value": "240"}
