@@ -47,7 +47,7 @@ servers: $(INSTALLED) ## get the servers that the tests on real servers use
 	@$(PY) -m tests.servers.obtain
 
 bench: $(INSTALLED) ## measure; prints medians beside their limits
-	@for b in plan quality dispatch start; do $(PY) -m benchmarks.$$b || exit 1; done
+	@for b in plan quality dispatch start simulate; do $(PY) -m benchmarks.$$b || exit 1; done
 
 validate: $(INSTALLED) ## hold the simulator against published results, on the logs in $$FEDERATOR_TRACES
 	@$(PY) -m benchmarks.validate

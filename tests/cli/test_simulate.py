@@ -85,3 +85,17 @@ def _slip(run: Run, scenario: Path) -> str:
     result = run("simulate", str(scenario))
     assert (result.status, result.out) == (2, "")
     return result.err
+
+
+def test_two_sets_of_policies_are_compared_seed_by_seed(run: Run, scenario: Path, tmp_path: Path) -> None:
+    for name in ("north", "south"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "policy.yaml").write_text(POLICY.replace("CLUSTER", name))
+    command = ["compare", str(scenario), "--policies", str(tmp_path / "north"), "--policies", str(tmp_path / "south")]
+    answer = run(*command, "--seeds", "2", "-o", "json").json
+    cost = next(one for one in answer["figures"] if one["figure"] == "cost")
+    assert (cost["a"], cost["a_better"], cost["b_better"]) == (0, 2, 0)
+    assert cost["low"] is not None
+    for pair in answer["runs"]:
+        assert pair["a"]["jobs"]["submitted"] == pair["b"]["jobs"]["submitted"], "chance is common to both"
+    assert run(*command[:4]).status == 2
