@@ -179,12 +179,16 @@ class SourcePart(Part):
 
 
 class FaultPart(Part):
-    """Something that goes wrong at a cluster: an outage, or everything takes longer there."""
+    """Something that goes wrong at a cluster: an outage, everything takes longer there, or replicas fail."""
 
     outage: ShortName | None = None
     """The cluster that does not answer."""
     slow: ShortName | None = None
     """The cluster where everything takes longer."""
+    crash: ShortName | None = None
+    """The cluster where replicas fail that start meanwhile, by chance, and somewhere on their way."""
+    share: Share = 1_000_000
+    """How many of them, for `crash`."""
     at: Duration = 0.0
     """When it begins."""
     lasts: Duration | None = None
@@ -194,7 +198,7 @@ class FaultPart(Part):
 
     @model_validator(mode="after")
     def _one(self) -> FaultPart:
-        return _one_of(self, "outage", "slow")
+        return _one_of(self, "outage", "slow", "crash")
 
 
 class ScenarioSpec(Part):

@@ -135,6 +135,8 @@ class _Teller:
         member, self._stirred = self._world.members[fault.cluster], True
         if fault.slower is not None:
             member.site.slow_down(fault.slower, now_s)
+        elif fault.crashing is not None:
+            member.site.crashing = fault.crashing
         else:
             member.shown(now_s)
             member.health, member.away_since_s = Health.AWAY, now_s
@@ -152,6 +154,9 @@ class _Teller:
         member, self._stirred = self._world.members[fault.cluster], True
         if fault.slower is not None:
             member.site.slow_down(1.0, now_s)
+            return
+        if fault.crashing is not None:
+            member.site.crashing = 0.0
             return
         member.health = Health.UP
         self._settler.back(member, now_s)

@@ -11,6 +11,7 @@ from federator.engine.retry import decide
 from federator.model.cluster import Health
 from federator.model.indexset import IndexSet
 from federator.model.intent import Failure, Intent, IntentState
+from federator.simulator.timeline import OTHER
 from federator.simulator.world import Live, Member, World
 
 
@@ -84,6 +85,7 @@ class Settler:
         live.failures[key] = before + failure.own_fault
         if decision.again:
             live.resting[key] = now_s + decision.rest_s
+            self._world.timeline.at(live.resting[key], OTHER, lambda at_s: None)  # time alone makes it wait again
         elif not live.state.over:
             self._world.step(live, WorkloadEvent.EXHAUSTED, now_s)
         return settled

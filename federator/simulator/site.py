@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
+from random import Random
 
 from federator.clusters.binder import Pool
 from federator.model.cluster import Cluster, Flavor, NodeGroup, Running
 from federator.model.indexset import IndexSet
-from federator.model.intent import ObservedIntent
+from federator.model.intent import Failure, ObservedIntent
 from federator.model.resources import Resources
 from federator.model.workload import Lifetime, Role, Workload
 from federator.simulator.measures import Measures
@@ -23,12 +24,13 @@ Seats = tuple[tuple[str, IndexSet], ...]
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Replicas of one intent that started together, and end together; ``ends_s`` None: they are a service."""
+    """Replicas of one intent that started together, and end together, ``badly`` or not; ``ends_s`` None: a service."""
 
     seats: Seats
     indices: IndexSet
     starts_s: float
     ends_s: float | None
+    badly: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -42,13 +44,17 @@ class Job:
     unbound: IndexSet
     batches: list[Batch] = field(default_factory=list)
     succeeded: IndexSet = NONE
+    failed: dict[int, Failure] = field(default_factory=dict)
 
 
 class Site:
     """One cluster. Calls come with the time; what is to happen later it notes in the timeline."""
 
-    def __init__(self, cluster: Cluster, timeline: Timeline, measures: Measures, *, tells: bool) -> None:
+    def __init__(self, cluster: Cluster, timeline: Timeline, measures: Measures, seed: int, *, tells: bool) -> None:
         """``tells``: whether it says of its nodes what runs on each."""
+        self.crashing = 0.0
+        """The part of what starts that fails."""
+        self._random = Random(f"{seed}/crash/{cluster.name}")
         self.cluster = cluster
         self.pool = Pool(cluster.flavors or (), cluster.binding)
         self.jobs: dict[str, Job] = {}
@@ -102,7 +108,7 @@ class Site:
         if job is None:
             return None
         running = IndexSet.join(r for batch in job.batches for r in batch.indices.ranges)
-        return ObservedIntent(intent_id, job.unbound, running, job.succeeded, bound=len(running))
+        return ObservedIntent(intent_id, job.unbound, running, job.succeeded, tuple(job.failed.values()), len(running))
 
     def flavors(self, now_s: float) -> tuple[Flavor, ...]:
         """Its nodes, with what is free on them (and what runs there, where it tells)."""
@@ -137,12 +143,11 @@ class Site:
             bound = job.unbound.first(len(nodes))
             job.unbound -= bound
             seats = tuple(_seated(bound, nodes))
-            ends_s = None if job.workload.lifetime is Lifetime.SERVICE else now_s + job.run_s * self._slower
-            batch = Batch(seats, bound, now_s, ends_s)
-            job.batches.append(batch)
-            self._note(job, batch.seats, now_s, 1)
-            if ends_s is not None:
-                self._timeline.at(ends_s, END, partial(self._end, intent_id, job, batch))
+            may_fail = self.crashing > 0 and job.workload.lifetime is Lifetime.BATCH
+            bad = IndexSet.of(index for index in bound if may_fail and self._random.random() < self.crashing)
+            self._start(intent_id, job, seats, bound - bad, now_s)
+            for index in bad:
+                self._start(intent_id, job, seats, IndexSet.of([index]), now_s, self._random.random())
         self.news[intent_id] = None
         self.changed = True
         if job.unbound:
@@ -150,6 +155,21 @@ class Site:
             self._boot_for(job, now_s)
         else:
             self._waiting.pop(intent_id, None)
+
+    def _start(
+        self, intent_id: str, job: Job, seats: Seats, indices: IndexSet, now_s: float, part: float | None = None
+    ) -> None:
+        """Let some of those on these seats run: to their end, or for a part of that, and fail."""
+        mine = tuple((node, some) for node, seated in seats if (some := seated & indices))
+        if not mine:
+            return
+        runs_s = job.run_s * self._slower * (1.0 if part is None else part)
+        ends_s = None if job.workload.lifetime is Lifetime.SERVICE else now_s + runs_s
+        batch = Batch(mine, indices, now_s, ends_s, part is not None)
+        job.batches.append(batch)
+        self._note(job, mine, now_s, 1)
+        if ends_s is not None:
+            self._timeline.at(ends_s, END, partial(self._end, intent_id, job, batch))
 
     def _bind_waiting(self, now_s: float) -> None:
         for intent_id in list(self._waiting):
@@ -179,8 +199,11 @@ class Site:
         """A batch has run its time, unless it was stopped, or takes longer or less long by now."""
         if self.jobs.get(intent_id) is not job or batch not in job.batches or batch.ends_s != now_s:
             return
-        job.succeeded |= batch.indices
-        self._stop(job, batch, batch.indices, now_s, useful=True)
+        if batch.badly:
+            job.failed.update({index: Failure(index, "Error", exit_code=1) for index in batch.indices})
+        else:
+            job.succeeded |= batch.indices
+        self._stop(job, batch, batch.indices, now_s, useful=not batch.badly)
         job.batches.remove(batch)
         self.news[intent_id] = None
         self._bind_waiting(now_s)

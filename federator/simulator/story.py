@@ -20,15 +20,15 @@ class Arrival(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A cluster does not answer (``slower`` None), or everything takes ``slower`` times as long there.
-
-    ``ends_s`` None: to the end.
+    """A cluster does not answer; or everything takes ``slower`` times as long there; or of what starts there the part
+    ``crashing`` fails. ``ends_s`` None: to the end.
     """
 
     cluster: str
     at_s: float
     ends_s: float | None
     slower: float | None = None
+    crashing: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

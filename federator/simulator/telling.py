@@ -14,6 +14,7 @@ from federator.documents.scenario import FaultPart, ScenarioSpec
 from federator.documents.translate import planning_of
 from federator.documents.yaml_reader import TextRefused, read_yaml
 from federator.model.plan import Snapshot
+from federator.model.policy import FULL_PPM
 from federator.model.workload import Workload
 from federator.simulator.chance import generated
 from federator.simulator.story import Arrival, Fault, Story
@@ -117,4 +118,6 @@ def _fault(part: FaultPart) -> Fault:
     ends_s = None if part.lasts is None else part.at + part.lasts
     if part.outage is not None:
         return Fault(part.outage, part.at, ends_s)
-    return Fault(part.slow or "", part.at, ends_s, part.by)
+    if part.crash is not None:
+        return Fault(part.crash, part.at, ends_s, crashing=part.share / FULL_PPM)
+    return Fault(part.slow or "", part.at, ends_s, slower=part.by)

@@ -101,7 +101,9 @@ class World:
         self.measures = Measures(federation.clusters)
         tells = federation.planning.backfilling != "none"
         self.members = {
-            cluster.name: Member(Site(cluster, timeline, self.measures, tells=tells), flavors=cluster.flavors or ())
+            cluster.name: Member(
+                Site(cluster, timeline, self.measures, story.seed, tells=tells), flavors=cluster.flavors or ()
+            )
             for cluster in federation.clusters
         }
         self.lives: dict[str, Live] = {}

@@ -87,6 +87,7 @@ def _slip(run: Run, scenario: Path) -> str:
     return result.err
 
 
+@pytest.mark.thorough
 def test_two_sets_of_policies_are_compared_seed_by_seed(run: Run, scenario: Path, tmp_path: Path) -> None:
     for name in ("north", "south"):
         (tmp_path / name).mkdir()

@@ -13,7 +13,9 @@ from tests.simulator.oracle import Job, starts
 LOG = Path(__file__).parents[2] / "simulations" / "traces" / "hpc2n-10300.swf.gz"
 
 
-@pytest.mark.parametrize("rule", sorted(WAITS))
+@pytest.mark.parametrize(
+    "rule", ["EASY", *(pytest.param(rule, marks=pytest.mark.thorough) for rule in ("FCFS", "SJF"))]
+)
 def test_mean_waits_of_ten_thousand_jobs_are_those_that_are_known(rule: str) -> None:
     planning, expected = WAITS[rule]
     assert round(mean_wait(LOG, planning), 2) == expected

@@ -76,6 +76,22 @@ def test_a_slow_cluster_takes_longer_for_what_is_left() -> None:
     assert told(run, "w").ended_s == pytest.approx(145)
 
 
+def test_a_replica_that_fails_rests_and_is_run_again() -> None:
+    """All that starts in the first 100 s fails, somewhere on its way; what is tried again after that does not."""
+    run = simulate(story(TWO[:1], [arrival("w", 0, 400, 2)], faults=(Fault("north", 0.0, 100.0, crashing=1.0),)))
+    lost = run.measures.lost_s["north"]
+    assert 0 < lost < 800
+    assert not told(run, "w").failed
+    assert run.measures.use["north"]["cpu"] / 1000 == pytest.approx(800 + lost)
+    assert (told(run, "w").ended_s or 0) > 402, "it rests before it is run again"
+
+
+def test_a_workload_whose_replica_fails_too_often_has_failed() -> None:
+    run = simulate(story(TWO[:1], [arrival("w", 0, 10, retries=2)], faults=(Fault("north", 0.0, None, crashing=1.0),)))
+    assert told(run, "w").failed
+    assert run_document(run)["jobs"] == {"submitted": 1, "finished": 0, "running": 0, "waiting": 0, "failed": 1}
+
+
 def test_an_autoscaled_cluster_starts_work_when_its_node_has_booted() -> None:
     whole = amounts(4)
     grows = Flavor("vm", 1, whole, (NodeGroup(whole, 1),), max_count=2, boot_time_s=180.0)
@@ -118,7 +134,7 @@ def test_the_fair_order_heeds_what_queues_had_lately() -> None:
 
 
 def test_one_story_is_told_alike_twice() -> None:
-    arrivals = [arrival(f"w{at}", at * 7, 100 + at, 1 + at % 5, queue=f"q{at % 3}") for at in range(40)]
+    arrivals = [arrival(f"w{at}", at * 7, 100 + at, 1 + at % 5, queue=f"q{at % 3}") for at in range(16)]
     one = story(TWO, arrivals, Planning(order="fair"), faults=(Fault("north", 60.0, 500.0),))
     assert journal(simulate(one)) == journal(simulate(one))
 
