@@ -51,15 +51,15 @@ def test_every_job_starts_when_a_naive_simulator_starts_it(
 @pytest.mark.thorough
 @pytest.mark.parametrize("backfilling", ["none", "easy", "once"])
 @pytest.mark.parametrize("order", sorted(ORDERS))
-@settings(max_examples=60, deadline=None)
-@given(jobs(most=30), st.sampled_from([1, 2, 8]), st.sampled_from(["wait", "stay"]))
+@settings(max_examples=20, deadline=None)
+@given(jobs(most=24), st.sampled_from([1, 2, 8]), st.sampled_from(["wait", "stay"]))
 def test_of_many_jobs_every_one_starts_when_a_naive_simulator_starts_it(
     order: str, backfilling: str, drawn: list[Job], nodes: int, blocked_head: str
 ) -> None:
     _compare(drawn, order, backfilling, nodes, blocked_head)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     jobs(),
     st.sampled_from(["pass", "wait", "stay"]),
