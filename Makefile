@@ -46,8 +46,8 @@ real: $(INSTALLED) ## the tests on real servers alone
 servers: $(INSTALLED) ## get the servers that the tests on real servers use
 	@$(PY) -m tests.servers.obtain
 
-bench: $(INSTALLED) ## measure; prints medians beside their limits
-	@for b in plan quality dispatch start simulate; do $(PY) -m benchmarks.$$b || exit 1; done
+bench: $(INSTALLED) ## measure; prints medians beside their limits (with FEDERATOR_TRACES=DIR, on traces too)
+	@for b in plan curves quality dispatch start simulate $${FEDERATOR_TRACES:+gpu_packing}; do $(PY) -m benchmarks.$$b || exit 1; done
 
 validate: $(INSTALLED) ## hold the simulator against published results, on the logs in $$FEDERATOR_TRACES
 	@$(PY) -m benchmarks.validate

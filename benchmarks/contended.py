@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from ortools.linear_solver import pywraplp
 
-from federator.model.cluster import Cluster, Flavor, NodeGroup
+from federator.model.cluster import Binding, Cluster, Flavor, NodeGroup
 from federator.model.plan import Plan, Snapshot
 from federator.model.policy import Bounds, Match, Policy, Tier
 from federator.model.resources import Resources
@@ -115,6 +115,11 @@ class Contended:
             for most in BOUNDS
         )
         return Contended(replace(self.snapshot, policies=policies))
+
+    def bound_by(self, binding: Binding) -> Contended:
+        """The same, with clusters that bind replicas to nodes in this way."""
+        members = tuple(replace(cluster, binding=binding) for cluster in self.snapshot.clusters)
+        return Contended(replace(self.snapshot, clusters=members))
 
     @cached_property
     def offered(self) -> Numbers:

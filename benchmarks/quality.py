@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from benchmarks.contended import REPLICAS, SHAPES, Contended, upper_bound
 from benchmarks.machine import describe
 from federator.engine.planner import plan
+from federator.model.cluster import Binding
 
 Numbers = NDArray[np.float64]
 Weigh = Callable[[Numbers, Numbers, Numbers], Numbers]
@@ -119,13 +121,16 @@ def main() -> None:
     bound = 1.0 if arguments.quick else upper_bound(federation)
     print(f"{describe()}; seed {arguments.seed}; bound {bound:.4f} in {time.perf_counter() - start:.0f} s")
     plan(federation.snapshot)  # compiles, or loads what was compiled before
-    for rule in ("room", "fit"):
-        snapshot = federation.weighed_by(rule).snapshot
+    for rule, binding in product(("room", "fit", "foresight"), (Binding.SPREAD, Binding.BALANCE)):
+        snapshot = federation.weighed_by(rule).bound_by(binding).snapshot
         start, busy = time.perf_counter(), time.process_time()
         made = plan(snapshot)
         took, busy = time.perf_counter() - start, time.process_time() - busy
         share = federation.value_of(made) / bound
-        print(f"planner, weightBy {rule:14} {share:7.2%}  {took:.2f} s (cpu {busy:.2f} s)", flush=True)
+        pairs = len(made.placements)
+        print(
+            f"weightBy {rule:10} binding {binding:8} {share:7.2%}  {took:.2f} s (cpu {busy:.2f} s), {pairs} placements"
+        )
     for name, (weigh, first) in tries(federation.offered / federation.offered.sum(axis=0)).items():
         print(f"rule: {name:26} {fill(federation, weigh, first) / bound:7.2%}", flush=True)
 

@@ -27,11 +27,15 @@ class Node:
 
     def use(self, requests: Resources = NOTHING) -> int:
         """How full the node is with one more such replica: the shares of its cpu and memory added, in 2**-30."""
-        total = 0
-        for name in (CPU, MEMORY):
-            size = self.flavor.allocatable[name]
-            total += ((size - self.free.get(name, 0) + requests[name]) << 30) // size if size else 0
-        return total
+        return sum(self.shares(requests))
+
+    def shares(self, requests: Resources) -> tuple[int, int]:
+        """Of its cpu and of its memory, in 2**-30: what would be used with one more such replica."""
+        return self._share(CPU, requests), self._share(MEMORY, requests)
+
+    def _share(self, name: str, requests: Resources) -> int:
+        size = self.flavor.allocatable[name]
+        return ((size - self.free.get(name, 0) + requests[name]) << 30) // size if size else 0
 
     def fits(self, requests: Resources) -> int:
         """How many more such replicas fit."""
@@ -44,10 +48,12 @@ class Node:
 
 KEYS: Mapping[Binding, Callable[[Node, Resources], tuple[int, ...]]] = {
     Binding.SPREAD: lambda node, requests: (node.use(requests),),
+    Binding.BALANCE: lambda node, requests: (max(node.shares(requests)), node.use(requests)),
     Binding.PACK: lambda node, _: (-node.use(),),
     Binding.FRAGMENTATION_AWARE: lambda node, requests: (node.fits(requests), -node.use()),
 }
-"""The least goes first: the node used least with the replica, the fullest, the one that holds the fewest more."""
+"""The least goes first: the node used least with the replica, the one whose more used resource is, the fullest, the one
+that holds the fewest more."""
 
 
 class Pool:

@@ -117,6 +117,7 @@ class Daemon:
         state.cordoned = set(stored.values.get("cordoned") or ())
         state.draining = set(stored.values.get("draining") or ())
         state.last_event = stored.last_event
+        state.displaced = tuple((w, v, since, at, n) for w, v, since, at, n in stored.values.get("displaced") or ())
         state.clocks = {(p, t, s): since for p, t, s, since in stored.values.get("clocks") or ()}
         state.lately, state.lately_s = usage.of_value(stored.values.get(usage.VALUE))
         LOG.info("state read", workloads=len(state.workloads), intents=len(state.intents))

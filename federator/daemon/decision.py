@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from federator.daemon.measure import main_reason
-from federator.model.plan import Placement, Plan, Refusal, Snapshot
+from federator.daemon.state import Displaced
+from federator.engine.giving_way import remembered
+from federator.model.plan import Placement, Plan, Preemption, Refusal, Snapshot
 from federator.model.reasons import Verdict
 from federator.model.workload import Lifetime
 
@@ -27,6 +29,8 @@ class Change:
     placements: tuple[Placement, ...] = ()
     refused: int = 0
     """How many of its replicas have no place."""
+    gives_way: tuple[Preemption, ...] = ()
+    """Which of its replicas have to give way, and to whom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ class Decision:
     """The refusals of the plan, by workload."""
     counted: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """How many replicas were refused, by (queue, main reason)."""
+    displaced: Displaced = ()
+    """Who displaced whom, as the next snapshot should know it."""
 
 
 def decision(seen: Snapshot, made: Plan, took_s: float) -> Decision:
@@ -50,7 +56,11 @@ def decision(seen: Snapshot, made: Plan, took_s: float) -> Decision:
     refused: dict[str, list[Refusal]] = {}
     for refusal in made.refusals:
         refused.setdefault(refusal.workload, []).append(refusal)
-    return Decision(seen, made, took_s, _changes(seen, made, refused), _words(made), refused, _counted(seen, made))
+    displaced = tuple(
+        (one.workload, one.victim, seen.at_s - one.age_s, one.place, one.gains) for one in remembered(seen, made)
+    )
+    changes = _changes(seen, made, refused)
+    return Decision(seen, made, took_s, changes, _words(made), refused, _counted(seen, made), displaced)
 
 
 def _changes(seen: Snapshot, made: Plan, refused: Mapping[str, Sequence[Refusal]]) -> tuple[Change, ...]:
@@ -60,7 +70,11 @@ def _changes(seen: Snapshot, made: Plan, refused: Mapping[str, Sequence[Refusal]
         wanted[placement.workload].append(placement)
     held: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
     for holding in seen.holdings:
-        held[holding.workload][holding.role, holding.cluster] = holding.replicas
+        if holding.replicas:
+            held[holding.workload][holding.role, holding.cluster] = holding.replicas
+    gives_way: dict[str, list[Preemption]] = defaultdict(list)
+    for preemption in made.preemptions:
+        gives_way[preemption.workload].append(preemption)
     changed = [w.name for w in seen.workloads if w.lifetime is Lifetime.SERVICE]
     services = set(changed)
     for name in dict.fromkeys((*wanted, *refused)):
@@ -69,7 +83,13 @@ def _changes(seen: Snapshot, made: Plan, refused: Mapping[str, Sequence[Refusal]
             changed.append(name)
     known = (name for name in changed if name in wanted or name in refused)
     return tuple(
-        Change(name, tuple(wanted.get(name, ())), sum(r.replicas for r in refused.get(name, ()))) for name in known
+        Change(
+            name,
+            tuple(wanted.get(name, ())),
+            sum(r.replicas for r in refused.get(name, ())),
+            tuple(gives_way.get(name, ())),
+        )
+        for name in known
     )
 
 

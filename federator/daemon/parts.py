@@ -28,6 +28,8 @@ class Held:
     """(when, by which policy, how many) replicas were moved there."""
     waves: tuple[tuple[float, int], ...] = ()
     """(when, how many) replicas were sent there, where that was at several times."""
+    leaving: int = 0
+    """Replicas beyond these that are being removed there and still use a node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ def _held(state: State, live: Live) -> Iterator[Held]:
     grouped: dict[tuple[str, str], list[Intent]] = {}
     for intent_id in live.intents:
         intent = state.intents[intent_id]
-        if intent.live and intent.cluster in state.members:
+        if intent.cluster in state.members and (intent.live or _leaving(state, intent)):
             grouped.setdefault((intent.role, intent.cluster), []).append(intent)
     for (role, cluster), intents in sorted(grouped.items()):
         observed = state.members[cluster].observed
@@ -130,9 +132,16 @@ def _held(state: State, live: Live) -> Iterator[Held]:
             unbound=sum(_unbound(intent, observed(intent.id)) for intent in intents),
             youngest_s=max(intent.created_s for intent in intents),
             moves=tuple(sorted((i.created_s, i.policy, len(i.live)) for i in intents if i.moved)),
-            waves=tuple(sorted((i.created_s, len(i.live)) for i in intents)) if len(intents) > 1 else (),
+            waves=tuple(sorted((i.created_s, len(i.live)) for i in intents if i.live)) if len(intents) > 1 else (),
+            leaving=sum(_leaving(state, intent) for intent in intents),
         )
         yield from _by_role(live, held) if role == WHOLE else (held,)
+
+
+def _leaving(state: State, intent: Intent) -> int:
+    """How many of its replicas use a node though they should not run there any more."""
+    seen = state.members[intent.cluster].observed(intent.id)
+    return max(0, seen.bound - len(intent.live)) if seen is not None else 0
 
 
 def _unbound(intent: Intent, seen: ObservedIntent | None) -> int:
@@ -148,7 +157,8 @@ def _by_role(live: Live, held: Held) -> Iterator[Held]:
     for role in live.spec.workload.roles:
         part = min(unbound, role.replicas)
         unbound -= part
-        yield replace(held, role=role.name, replicas=role.replicas, unbound=part, waves=())
+        there, gone = (role.replicas, 0) if held.replicas else (0, role.replicas)
+        yield replace(held, role=role.name, replicas=there, unbound=part, waves=(), leaving=gone)
 
 
 def as_holding(held: Held, at_s: float, periods: Mapping[str, float]) -> Holding:
@@ -161,5 +171,6 @@ def as_holding(held: Held, at_s: float, periods: Mapping[str, float]) -> Holding
         held.unbound,
         at_s - held.youngest_s,
         sum(count for since_s, policy, count in held.moves if at_s - since_s < periods.get(policy, 0.0)),
+        leaving=held.leaving,
         waves=tuple((at_s - since_s, count) for since_s, count in held.waves),
     )

@@ -16,13 +16,13 @@ from typing import TypeVar
 from federator.daemon.decision import Change, Decision
 from federator.daemon.draft import Draft, spread
 from federator.daemon.settle import Rules, Settler
-from federator.daemon.state import Live, State
+from federator.daemon.state import Displaced, Live, State
 from federator.daemon.timing import Turns
 from federator.engine.assign import Holder, assign
 from federator.model.cluster import Health
 from federator.model.indexset import IndexSet
 from federator.model.intent import WHOLE, Intent
-from federator.model.plan import Placement
+from federator.model.plan import Placement, Preemption
 from federator.model.records import WorkloadState
 from federator.ports import Clock, Store
 from federator.telemetry.metrics import Metrics
@@ -62,15 +62,25 @@ class Recorder:
             if turns.due:
                 await turns.rest()
         parts = list(_parts(work, WORKLOADS_AT_ONCE))
-        if not parts and clocks != self._state.clocks:
+        if not parts and (clocks != self._state.clocks or decided.displaced != self._state.displaced):
             parts.append(())
         for number, part in enumerate(parts, start=1):
-            await self._write(part, decided, plan_id, clocks if number == len(parts) else None)
+            displaced = decided.displaced if number == 1 else None  # before anything gives way
+            await self._write(part, decided, plan_id, clocks if number == len(parts) else None, displaced)
         self._state.plan_id = plan_id
         self._metrics.moves_total.inc(sum(move.replicas for move in decided.made.moves))
+        for one in decided.made.preemptions:
+            self._metrics.preemptions_total.labels(one.reason).inc(one.replicas)
 
-    async def _write(self, part: Sequence[Work], decided: Decision, plan_id: str, clocks: Clocks | None) -> None:
-        """Write some changes, and why some workloads wait; and the clocks, unless None."""
+    async def _write(
+        self,
+        part: Sequence[Work],
+        decided: Decision,
+        plan_id: str,
+        clocks: Clocks | None,
+        displaced: Displaced | None,
+    ) -> None:
+        """Write some changes, and why some workloads wait; and the clocks and who displaced whom, unless None."""
         state, turns = self._state, Turns()
         words: list[tuple[Live, str]] = []
         async with state.writing:
@@ -92,8 +102,11 @@ class Recorder:
             await Settler(state, draft, self._rules).progress_in_turns(turns)
             if clocks is not None and clocks != state.clocks:
                 draft.values["clocks"] = [[*key, since] for key, since in sorted(clocks.items())]
+            if displaced is not None and displaced != state.displaced:
+                draft.values["displaced"] = [list(one) for one in displaced]
             await draft.commit(self._store)
             state.clocks = state.clocks if clocks is None else clocks
+            state.displaced = state.displaced if displaced is None else displaced
         for live, why in words:
             live.waiting_for = why
         await self._send(draft)
@@ -123,9 +136,12 @@ class Recorder:
                 at_s=now_s,
                 plan_id=draft.plan_id,
                 next_wave=record.waves + len(made),
+                why={one.cluster: _gives_way(one) for one in change.gives_way if role in (one.role, WHOLE)},
             )
             made.extend(assignment.new)
             draft.put(*assignment.new, *assignment.changed)
+        for one in change.gives_way:
+            draft.tell(record, "preempted", _gives_way(one), cluster=one.cluster, by=one.by, reason=one.reason)
         if not made:
             return
         record = replace(record, waves=record.waves + len(made))
@@ -149,6 +165,10 @@ class Recorder:
         """Since when each tier has been full, for those that are full now."""
         before = self._state.clocks
         return {key: before.get(key, decided.seen.at_s) for key in decided.made.full_tiers}
+
+
+def _gives_way(one: Preemption) -> str:
+    return f"{one.replicas} on {one.cluster} gave way to {one.by} ({one.reason})"
 
 
 def _is_planned(live: Live) -> bool:

@@ -15,13 +15,13 @@ from operator import attrgetter
 from typing import TypeVar
 
 from federator.daemon.parts import NOTHING, Held, Part, as_holding, part_of
-from federator.daemon.state import Member, State
+from federator.daemon.state import Displaced, Member, State
 from federator.daemon.timing import Turns
 from federator.model.budget import Spent
 from federator.model.cluster import Cluster, Health
 from federator.model.intent import Observation, ObservedIntent
 from federator.model.limits import Limit
-from federator.model.plan import Exclusion, Holding, Snapshot, TierClock
+from federator.model.plan import Displacement, Exclusion, Holding, Snapshot, TierClock
 from federator.model.policy import Cohort, MoveBudget, Planning, Policy, Queue, QueueUsage
 from federator.model.resources import Resources
 from federator.model.workload import Workload
@@ -45,6 +45,7 @@ class Picture:
     planning: Planning
     clocks: tuple[tuple[tuple[str, str, str], float], ...]
     exclusions: tuple[tuple[tuple[str, str], str], ...]
+    displaced: Displaced
     lately: tuple[tuple[str, Resources], ...]
 
     def snapshot(self) -> Snapshot:
@@ -62,6 +63,10 @@ class Picture:
             planning=self.planning,
             clocks=tuple(TierClock(*key, since_s) for key, since_s in sorted(self.clocks)),
             exclusions=tuple(Exclusion(*key, detail) for key, detail in sorted(self.exclusions)),
+            displacements=tuple(
+                Displacement(workload, victim, max(0.0, self.at_s - since_s), place, gains)
+                for workload, victim, since_s, place, gains in self.displaced
+            ),
             usage=tuple(QueueUsage(queue, had) for queue, had in sorted(self.lately)),
         )
 
@@ -106,6 +111,7 @@ class Snapshots:
             planning=state.planning,
             clocks=tuple(state.clocks.items()),
             exclusions=tuple(state.exclusions.items()),
+            displaced=state.displaced,
             lately=tuple(state.lately.items()),
         )
 

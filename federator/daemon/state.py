@@ -64,6 +64,9 @@ class Live:
         return self.spec.workload.lifetime is Lifetime.SERVICE
 
 
+Displaced = tuple[tuple[str, str, float, int, int], ...]
+"""Who displaced whom: (workload, victim, since when, place, gains), see ``Displacement``."""
+
 Look = tuple[Intent, ObservedIntent | None, WorkloadRecord]
 """All that settling an intent reads: the intent, what its cluster says of it, and its workload's record."""
 
@@ -130,6 +133,7 @@ class State:
         self.draining: set[str] = set()
         self.clocks: dict[tuple[str, str, str], float] = {}
         self.exclusions: dict[tuple[str, str], str] = {}
+        self.displaced: Displaced = ()
         self.lately: dict[str, Resources] = {}
         """What each queue had lately, in billionths (``QueueUsage``), as of ``lately_s``."""
         self.lately_s: float | None = None

@@ -209,9 +209,9 @@ class ClusterSpec(Part):
     """Settings of processes on this machine."""
     fake: FakeSettings | None = None
     """Settings of a cluster in memory."""
-    binding: Literal["spread", "pack", "fragmentationAware"] = "spread"
-    """How the member binds replicas to nodes: spread (the habit of kube-scheduler), pack (fullest node first) or
-    fragmentationAware. Room is counted accordingly."""
+    binding: Literal["spread", "balance", "pack", "fragmentationAware"] = "spread"
+    """How the member binds replicas to nodes: spread (kube-scheduler's least allocated), balance (that and its balanced
+    allocation, its defaults), pack (fullest node first) or fragmentationAware. Room is counted accordingly."""
     price: dict[ResourceName, Number] = Field(default_factory=dict)
     """Per core, GiB or piece and hour."""
     carbon_intensity: Number = 0.0

@@ -36,7 +36,7 @@ from federator.documents.problems import did_you_mean
 from federator.documents.quantities import FULL_PPM, format_period, format_share, parse_rate, parse_share
 
 RSP_VERSIONS = ("scheduling.kubefed.io/v1alpha1", "scheduling.federation.k8s.io/v1alpha1")
-WEIGHT_BY = ("room", "fit", "price", "carbon")
+WEIGHT_BY = ("room", "fit", "foresight", "price", "carbon")
 
 
 def _budget(value: object) -> tuple[int, float]:
@@ -106,9 +106,9 @@ class TierPart(Part):
     weights: dict[Name, Weight] | None = None
     """Weights of its clusters; those not named weigh 0. Left out: those of `spec.clusters`, else `weightBy`."""
     weight_by: Annotated[str, Field(strict=True, min_length=1), AfterValidator(_weight_by)] = "room"
-    """room, fit (room, the heavier the more alike what is free and what is asked for), price (the cheaper the heavier),
-    carbon (the cleaner the heavier), or an [expression](expressions.md) over `cluster` and `workload` that gives a
-    whole number."""
+    """room, fit (room, the heavier the more alike what is free and what is asked for), foresight (so that there is room
+    for those who wait behind it, too), price (the cheaper the heavier), carbon (the cleaner the heavier), or an
+    [expression](expressions.md) over `cluster` and `workload` that gives a whole number."""
     open_after: Duration | None = None
     """How long the tiers before must have been full or away. Left out: at once when they are full, after
     `outageGrace` when they are away."""
@@ -165,6 +165,8 @@ class StayPart(Part):
     """A replica is not moved before it has been somewhere for so long."""
     move_budget: Budget | None = None
     """At most this share of a workload's replicas (at least one) moves in each period; left out: no limit."""
+    min_run: Duration = 0.0
+    """A replica does not have to give way to others before it has run for so long."""
 
 
 class PolicySpec(Part):
@@ -187,7 +189,8 @@ class PolicySpec(Part):
     data: DataPart | None = None
     """How much nearer to its data work would rather be; left out: it does not care."""
     preempt: Literal["never", "backfill", "lowerPriority"] = "backfill"
-    """What may be taken away for its workloads. (Preemption is later work; the field is checked.)"""
+    """What has to give way where its workloads find no room. never: nothing; backfill: backfill, and what queues have
+    borrowed that these have a claim to; lowerPriority: after that, also less urgent work."""
 
     @model_validator(mode="after")
     def _tiers_have_different_names(self) -> PolicySpec:

@@ -154,7 +154,7 @@ def _bounds(part: BoundsPart) -> Bounds:
 
 def _stay(part: StayPart) -> Stay:
     budget = None if part.move_budget is None else MoveBudget(*part.move_budget)
-    return Stay(Rebalance(part.rebalance), part.min_stay, budget)
+    return Stay(Rebalance(part.rebalance), part.min_stay, budget, part.min_run)
 
 
 def _preference(document: Document, spec: PreferenceSpec) -> Policy:

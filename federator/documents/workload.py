@@ -124,6 +124,8 @@ class WorkloadBody(Part):
     """The expected run time of a replica, if known."""
     enforce_duration: Flag = False
     """Make `duration` the wall-time limit of each replica."""
+    checkpoint_every: Duration | None = None
+    """How often a replica saves what it has done; left out: never. What loses least gives way first (`preempt`)."""
     retries: Annotated[int, Field(strict=True, ge=0, le=1000)] = 3
     """How often a replica that failed by its own fault is tried again."""
     clusters: ClusterConstraint = ClusterConstraint()

@@ -91,6 +91,7 @@ def _of_document(document: WorkloadDocument) -> WorkloadSpec:
         parallelism=parallelism,
         retries=body.retries if "retries" in given or native is None else native.retries,
         inputs=tuple(Input(part.name, part.size, part.at) for part in body.inputs),
+        checkpoint_every_s=body.checkpoint_every,
     )
     containers = {} if native else _containers(body, roles)
     manifest = body.template or None

@@ -117,6 +117,7 @@ def workload_document(workload: Workload) -> Raw:
         "submittedAt": format_time(workload.submitted_at_s) if workload.submitted_at_s else None,
         "lifetime": str(workload.lifetime),
         "duration": format_duration(workload.duration_s) if workload.duration_s is not None else None,
+        "checkpointEvery": format_duration(every) if (every := workload.checkpoint_every_s) is not None else None,
         "retries": workload.retries,
         "clusters": _constraint(workload.clusters),
         "needs": sorted(workload.needs - {"service"}),
@@ -203,6 +204,8 @@ def policy_document(policy: Policy) -> Raw:
     if policy.stay.move_budget:
         budget = policy.stay.move_budget
         stay["moveBudget"] = f"{format_share(budget.ppm)}/{format_period(budget.period_s)}"
+    if policy.stay.min_run_s:
+        stay["minRun"] = format_duration(policy.stay.min_run_s)
     match = {
         "queues": list(policy.match.queues),
         "selector": _selector(policy.match.selector),

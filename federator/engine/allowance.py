@@ -22,6 +22,7 @@ from federator.engine.turn import CapLeft, Turn
 from federator.model.plan import Snapshot
 from federator.model.reasons import Reason, Verdict
 from federator.model.resources import Resources
+from federator.model.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ class Allowance:
         self._caps = {
             queue: tuple(_Cap(cap, self._matching(cap)) for cap in caps) for queue, caps in self.quotas.caps.items()
         }
-        self._counting = self._bounded or bool(self._caps) or snapshot.planning.order == "fair"
-        if self._counting:
+        self.counts: bool = self._bounded or bool(self._caps) or snapshot.planning.order == "fair"
+        if self.counts:
             self._count_what_runs(snapshot, queues)
 
     def _matching(self, cap: ClusterCap) -> Array:
@@ -61,6 +62,21 @@ class Allowance:
             at = federation.index.get(holding.cluster)
             if asked is not None and at is not None and not federation.lost[at]:
                 self.quotas.take(queues[holding.workload], asked * holding.replicas, holding.cluster)
+
+    def only_quotas(self, workload: Workload) -> bool:
+        """Whether quotas of its queue at most bound what a workload may have: no limit on some clusters, no budget."""
+        return workload.queue not in self._caps and not self._budgets.bounds(workload.queue)
+
+    def lets(self, queue: str, requests: Resources, replicas: int) -> bool:
+        """Whether its quotas leave the queue so many."""
+        more = self.quotas.more(queue, dict(requests.items_)) if self._bounded else None
+        return more is None or more >= replicas
+
+    def count(self, queue: str, requests: Resources, replicas: int) -> None:
+        """Count against its quotas what a queue has from now on; or, where negative, has no more."""
+        if self.counts and replicas:
+            amounts = {name: amount * abs(replicas) for name, amount in requests.items_}
+            (self.quotas.take if replicas > 0 else self.quotas.give_back)(queue, amounts)
 
     def admit(self, turn: Turn) -> None:
         """Let the role have no more than its queue may still have: in all, and on the clusters of each limit."""
@@ -126,7 +142,7 @@ class Allowance:
 
     def give_back(self, turn: Turn, placed: Array) -> None:
         """Undo what ``take`` counted for quotas; ``restore`` undoes the rest."""
-        if self._counting:
+        if self.counts:
             self._count(turn, placed, -1)
 
     def save(self) -> tuple[Saved, Left]:
@@ -141,14 +157,27 @@ class Allowance:
     def take(self, turn: Turn, placed: Array) -> None:
         """Count what the role has from now on. A move from one cluster to another counts once."""
         self.take_for_now(turn, placed)
-        if self._counting:
+        if self.counts:
             self._count(turn, placed, 1)
+
+    def related(self, one: str, other: str) -> bool:
+        """Whether two queues have quotas in one tree of cohorts, so that one may have borrowed of the other."""
+        queues, paths = self.quotas.forest.queues, self.quotas.forest.paths
+        return self._bounded and paths[queues[one]][0] == paths[queues[other]][0]
+
+    def governed(self, queue: str) -> bool:
+        """Whether any resource of the queue's tree has a quota."""
+        node = self.quotas.forest.queues[queue]
+        return any(ledger.governed[node] for ledger in self.quotas.ledgers.values())
+
+    def free(self, queue: str, amounts: Mapping[str, int], cluster: str, sign: int) -> None:
+        """Give back what a queue uses on a cluster (sign 1), as if that had gone; or take it again (-1)."""
+        if self.counts:
+            (self.quotas.give_back if sign > 0 else self.quotas.take)(queue, amounts, cluster)
 
     def _count(self, turn: Turn, placed: Array, sign: int) -> None:
         queue, requests = turn.workload.queue, turn.role.requests
-        grown = max(0, total(placed) - total(turn.held))
-        if grown:
-            (self.quotas.take if sign > 0 else self.quotas.give_back)(queue, requests * grown)
+        self.count(queue, requests, sign * max(0, total(placed) - total(turn.held)))
         for one in self._caps.get(queue, ()):
             more = total(np.maximum(placed - turn.held, 0)[one.members])
             if more:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from federator.engine.lifecycle import IntentEvent, next_intent_state
 from federator.model.indexset import IndexSet
@@ -16,6 +17,7 @@ from federator.model.intent import WHOLE, Intent, IntentState
 from federator.model.plan import Placement
 from federator.model.workload import Lifetime
 
+NOT_WANTED = "not wanted there any more"
 LARGEST_WAVE = 1000
 """Replicas in one intent: a larger wave would be one object too large for some API servers."""
 
@@ -55,6 +57,7 @@ class _Desk:
     at_s: float
     plan_id: str
     next_wave: int
+    why: Mapping[str, str]
     new: list[Intent] = field(default_factory=list)
     changed: dict[str, Intent] = field(default_factory=dict)
 
@@ -106,13 +109,16 @@ def assign(
     at_s: float,
     plan_id: str,
     next_wave: int,
+    why: Mapping[str, str] = MappingProxyType({}),
 ) -> Assignment:
     """What makes the intents of one holder match its placements (those of its role, one a cluster).
+
+    ``why`` says, by cluster, why replicas leave it where that is more than that they are not wanted there.
 
     ``lost`` clusters do not answer for so long that their replicas are placed elsewhere; what they hold is withdrawn
     only as far as something else takes its place, so that a cluster which returns goes on with the rest.
     """
-    desk = _Desk(holder, at_s, plan_id, next_wave)
+    desk = _Desk(holder, at_s, plan_id, next_wave, why)
     numbers = {p.cluster: p for p in placements if p.cluster not in lost and p.replicas > 0}
     if holder.lifetime is Lifetime.SERVICE:
         _assign_service(desk, numbers, lost)
@@ -136,7 +142,7 @@ def _assign_service(desk: _Desk, numbers: Mapping[str, Placement], lost: Collect
             count = placement.replicas if placement and intent.cluster not in served else 0
             served.add(intent.cluster)
         if count == 0:
-            desk.changed[intent.id] = withdraw(intent, "not wanted there any more")
+            desk.changed[intent.id] = withdraw(intent, desk.why.get(intent.cluster, NOT_WANTED))
         elif count != len(intent.indices) or intent.generation != holder.generation:
             desk.changed[intent.id] = replace(
                 intent,
@@ -195,7 +201,7 @@ def _shrink(desk: _Desk, intents: Sequence[Intent], surplus: int) -> None:
             leaving = candidates.last(surplus)
             if leaving:
                 surplus -= len(leaving)
-                desk.changed[intent.id] = _withdraw_some(now, leaving, "not wanted there any more")
+                desk.changed[intent.id] = _withdraw_some(now, leaving, desk.why.get(now.cluster, NOT_WANTED))
             if surplus <= 0:
                 return
 

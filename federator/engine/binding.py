@@ -9,16 +9,16 @@ from __future__ import annotations
 import numpy as np
 
 from federator.engine.arrays import Array
+from federator.engine.balance import FEW, balance
 from federator.engine.compiled import compiled
 from federator.engine.nodes import Nodes
-from federator.engine.rows import COUNT, FIRST, LENGTH, NO_JOURNAL, START, USE, charge, fits, split
+from federator.engine.rows import COUNT, EACH, FIRST, LENGTH, NO_JOURNAL, START, USE, charge, count_rooms, split
 from federator.engine.shapes import ALLOWED, RANK, STEP, Shape
 from federator.model.cluster import Binding
 
-HABITS = {Binding.SPREAD: 0, Binding.PACK: 1, Binding.FRAGMENTATION_AWARE: 2}
-_SPREAD, _PACK = 0, 1
-_FEW = 64
-"""Up to so many replicas are spread node by node; beyond, by a search for how high the nodes are filled."""
+HABITS = {Binding.SPREAD: 0, Binding.PACK: 1, Binding.FRAGMENTATION_AWARE: 2, Binding.BALANCE: 3}
+_SPREAD, _PACK, _BALANCE = 0, 1, 3
+_FEW = FEW
 
 
 def bind(nodes: Nodes, shape: Shape, replicas: Array, habits: Array, journal: Array = NO_JOURNAL) -> Array:
@@ -30,7 +30,8 @@ def bind(nodes: Nodes, shape: Shape, replicas: Array, habits: Array, journal: Ar
     state = (nodes.rows, nodes.blocks, nodes.sums)
     if not len(shape.asked):  # asks for nothing, so it takes nothing
         return np.where(nodes.room(shape) > 0, 0, replicas)
-    left = bind_everywhere(*state, nodes.first_lots, shape.asked, shape.terms, replicas, habits, journal)
+    where = (nodes.first_lots, nodes.sizes)
+    left = bind_everywhere(*state, *where, shape.asked, shape.terms, replicas, habits, journal, False)
     nodes.tidy()
     return left
 
@@ -46,34 +47,37 @@ def journal_for(nodes: Nodes, shape: Shape, replicas: Array) -> Array:
 
 @compiled
 def bind_everywhere(
-    rows: Array,
-    blocks: Array,
-    sums: Array,
-    first_lots: Array,
-    asked: Array,
-    terms: Array,
-    replicas: Array,
-    habits: Array,
-    journal: Array,
-) -> Array:
-    """Bind so many replicas on each cluster, rank by rank; returns how many found no node."""
+    rows: Array, blocks: Array, sums: Array, first_lots: Array, sizes: Array, asked: Array, terms: Array,
+    replicas: Array, habits: Array, journal: Array, counted: bool,
+) -> Array:  # fmt: skip
+    """Bind so many replicas on each cluster, rank by rank; returns how many found no node. ``counted``: the rows'
+    ``EACH`` is that of this shape already."""
     unbound = replicas.copy()
     for cluster in range(len(replicas)):
         if unbound[cluster] <= 0:
             continue
+        first, end = first_lots[cluster], first_lots[cluster + 1]
+        if not counted:
+            count_rooms(rows, blocks, first, end, asked, terms)
         last = 0
-        for lot in range(first_lots[cluster], first_lots[cluster + 1]):
+        for lot in range(first, end):
             last = max(last, terms[lot, RANK])
         for rank in range(last + 1):
             if unbound[cluster] <= 0:
                 break
-            seats = _seats(rows, blocks, first_lots[cluster], first_lots[cluster + 1], asked, terms, rank)
+            if habits[cluster] == _SPREAD and unbound[cluster] <= _FEW:
+                few = unbound[cluster]
+                unbound[cluster] -= _spread_few(rows, blocks, sums, asked, terms, first, end, rank, few, journal)
+                continue
+            seats = _seats(rows, blocks, first, end, terms, rank)
             wanted = min(unbound[cluster], _room(rows, seats))
             if wanted <= 0:
                 continue
             unbound[cluster] -= wanted
             if habits[cluster] == _SPREAD:
                 _spread(rows, blocks, sums, asked, terms, seats, wanted, journal)
+            elif habits[cluster] == _BALANCE:
+                balance(rows, blocks, sums, sizes, asked, terms, seats, wanted, journal)
             else:
                 order = _fullest(rows, seats) if habits[cluster] == _PACK else _tightest(rows, seats)
                 _fill_up(rows, blocks, sums, asked, terms, seats, order, wanted, journal)
@@ -81,7 +85,7 @@ def bind_everywhere(
 
 
 @compiled
-def _seats(rows: Array, blocks: Array, first: int, last: int, asked: Array, terms: Array, rank: int) -> Array:
+def _seats(rows: Array, blocks: Array, first: int, last: int, terms: Array, rank: int) -> Array:
     """The rows of these lots, of this rank, that hold more: a line (row, lot, how many each of its nodes holds)."""
     size = 0
     for lot in range(first, last):
@@ -91,11 +95,38 @@ def _seats(rows: Array, blocks: Array, first: int, last: int, asked: Array, term
         if terms[lot, ALLOWED] == 0 or terms[lot, RANK] != rank:
             continue
         for row in range(blocks[lot, START], blocks[lot, START] + blocks[lot, LENGTH]):
-            each = fits(rows, row, asked)
-            if each > 0:
-                seats[found, 0], seats[found, 1], seats[found, 2] = row, lot, each
+            if rows[row, EACH] > 0:
+                seats[found, 0], seats[found, 1], seats[found, 2] = row, lot, rows[row, EACH]
                 found += 1
     return seats[:found]
+
+
+@compiled
+def _spread_few(
+    rows: Array, blocks: Array, sums: Array, asked: Array, terms: Array, first: int, last: int, rank: int, wanted: int,
+    journal: Array,
+) -> int:  # fmt: skip
+    """``_spread`` for a few, without a list of seats; returns how many found a node."""
+    left = wanted
+    while left > 0:
+        best, of, height = -1, -1, 0
+        for lot in range(first, last):
+            if terms[lot, ALLOWED] == 0 or terms[lot, RANK] != rank:
+                continue
+            for row in range(blocks[lot, START], blocks[lot, START] + blocks[lot, LENGTH]):
+                if rows[row, EACH] == 0:
+                    continue
+                use = rows[row, USE] + terms[lot, STEP]
+                if best < 0 or use < height or (use == height and rows[row, FIRST] < rows[best, FIRST]):
+                    best, of, height = row, lot, use
+        if best < 0:
+            break
+        nodes = min(left, rows[best, COUNT])
+        row = split(rows, blocks, of, best, nodes)
+        charge(rows, blocks, sums, asked, terms, of, row, 1, journal)
+        rows[row, EACH] -= 1
+        left -= nodes
+    return wanted - left
 
 
 @compiled

@@ -71,6 +71,10 @@ class Budgets:
                 shape = federation.feasibility.of(workload, role, rule, ()).shape
                 yield what, prices.first_choice(by_lot(role.requests), shape)
 
+    def bounds(self, queue: str) -> bool:
+        """Whether the queue has a budget."""
+        return queue in self._periods
+
     def admit(self, turn: Turn) -> None:
         """Let the role have no more on any cluster than its queue could pay for there."""
         queue = turn.workload.queue

@@ -20,6 +20,10 @@ def milliseconds(seconds: float) -> int:
     return min(round(seconds * 1000), NEVER)
 
 
+LEAVES = milliseconds(OVERRUN_S)
+"""When what is being removed is expected to be gone."""
+
+
 class Ends:
     """The expected ends under the settings of planning."""
 
@@ -39,12 +43,15 @@ class Ends:
         return lasts if lasts == NEVER else left if left > 0 else milliseconds(OVERRUN_S)
 
     def unbound(self, workload: Workload, holding: Holding) -> Iterator[tuple[int, int]]:
-        """What is not on a node yet, the youngest, as (end, how many): as if it had run since it was sent there."""
+        """What is not on a node yet, the youngest, as (end, how many): as if it had run since it was sent there; and
+        what is being removed before it is on one."""
         left = min(holding.unbound, holding.replicas)
         for age_s, replicas in sorted(holding.waves) or [(holding.age_s, holding.replicas)]:
             if left > 0:
                 yield self.left(workload, age_s), min(left, replicas)
                 left -= replicas
+        if holding.leaving_unbound:
+            yield LEAVES, holding.leaving_unbound
 
     def bound(self, workload: Workload, holdings: Sequence[Holding], index: Mapping[str, int]) -> Array:
         """What is on nodes of some holdings: lines of (cluster, end, how many, wave), the waves of a holding counted
@@ -73,4 +80,4 @@ class Ends:
         for wave, (age_s, replicas) in enumerate(waves):
             yield at, self.left(workload, age_s), max(0, replicas - skip), wave
             skip = max(0, skip - replicas)
-        yield at, milliseconds(OVERRUN_S), holding.leaving, len(waves)
+        yield at, LEAVES, holding.leaving - holding.leaving_unbound, len(waves)

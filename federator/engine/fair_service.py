@@ -7,7 +7,7 @@ of its share by more than that (or by one gang, or the least number that a workl
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from federator.engine.allowance import Allowance
@@ -37,6 +37,9 @@ class Server(Protocol):
     def serve(self, workload: Workload) -> None:
         """All of it, at once; the answer is recorded."""
 
+    def serve_first(self) -> Mapping[str, Outcome | None]:
+        """Those for which others have given way, up to what that gives them; None for one that is recorded."""
+
     def keep(self, workload: Workload) -> Outcome | None:
         """What it holds, and nothing new; None where that was all, or it starts together: it is recorded."""
 
@@ -48,7 +51,11 @@ class FairService:
     """Serves the workloads of one snapshot, which are given in the order within their queues."""
 
     def __init__(
-        self, snapshot: Snapshot, federation: Federation, allowance: Allowance, workloads: Iterable[Workload]
+        self,
+        snapshot: Snapshot,
+        federation: Federation,
+        allowance: Allowance,
+        workloads: Iterable[Workload],
     ) -> None:
         offered = federation.nodes.offered(potential=False).sum(axis=0).tolist()
         self._capacity = dict(zip(federation.nodes.resources, offered, strict=True))
@@ -61,8 +68,14 @@ class FairService:
     def run(self, server: Server) -> None:
         """Serve everybody."""
         lines: dict[str, deque[Workload]] = {}
+        begun_first = server.serve_first()
         for workload in self._workloads:
-            if server.holds(workload):
+            if workload.name in begun_first:
+                begun = begun_first[workload.name]
+                if begun is None:
+                    continue
+                self._begun[workload.name] = begun
+            elif server.holds(workload):
                 begun = server.keep(workload)
                 if begun is None:
                     continue

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from federator.documents.quantities import format_amount
-from federator.engine.arrays import Mask
+from federator.engine.arrays import Array, Mask
 from federator.engine.constraints import Constraints, flavor_requirement, likeness
 from federator.engine.governing import NO_TIER, Rule
 from federator.engine.lots import NO_NODES
@@ -151,6 +151,17 @@ class Feasibility:
                 shape, lasting, big, suits, open_, self._states, self._clusters, role.requests
             )
         return self._shapes[key]
+
+    def outline(self, workload: Workload, role: Role, rule: Rule) -> tuple[Mask, Mask, Array]:
+        """What holds whatever amounts the role asks for, if no cluster refused it: the clusters that may take new
+        replicas, where a node is large enough; the lots that it may use; their ranks."""
+        _, passes = self._gate(self._gate_key(workload, rule), workload, rule)
+        _, has_lot, allowed = self._allowed(self._lots_key(workload, role), workload, role)
+        return (
+            passes & has_lot & ~self._stateful,
+            allowed,
+            self._ranking.of(workload, role.requests, rule.policy.flavors),
+        )
 
     def _gate_key(self, workload: Workload, rule: Rule) -> object:
         alike = likeness(workload, rule.policy.require.where, workload.clusters.where)

@@ -169,7 +169,7 @@ class Federation:
 
     def on_its_way(self, workload: Workload, holding: Holding) -> Iterable[tuple[int, int]]:
         """The replicas of a holding that are not on a node yet, as (expected end, how many)."""
-        whole = [(NEVER, min(holding.unbound, holding.replicas))]
+        whole = [(NEVER, min(holding.unbound, holding.replicas) + holding.leaving_unbound)]
         return whole if self.promises is None else self.promises.ends.unbound(workload, holding)
 
     def crossed(self, workload: Workload) -> int:

@@ -44,16 +44,16 @@ def dominant(
     federation: Federation, rule: Rule, place: int, requests: Resources, *, potential: bool
 ) -> tuple[str, int] | None:
     """The dominant resource of a tier, and how much of it there is; ties go to the first name."""
-    offered = _offered(federation, rule)[potential][place]
+    by_resource = offered(federation, rule)[potential][place]
     best: tuple[str, int] | None = None
     for name, asked in requests.items_:
-        whole = offered[federation.nodes.at[name]]
+        whole = by_resource[federation.nodes.at[name]]
         if asked > 0 and whole > 0 and (best is None or asked * best[1] > requests[best[0]] * whole):
             best = name, whole
     return best
 
 
-def _offered(federation: Federation, rule: Rule) -> tuple[list[list[int]], list[list[int]]]:
+def offered(federation: Federation, rule: Rule) -> tuple[list[list[int]], list[list[int]]]:
     """By tier and resource, what nodes that exist, and all that could, offer together; zeros where that is unknown."""
     found = federation.offered.get(id(rule))
     if found is None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from federator.engine.arrays import UNLIMITED, Array
 from federator.engine.compiled import compiled
 from federator.engine.division import WEIGHT_MAX, divided
+from federator.engine.foresight import aimed
 from federator.engine.governing import BY_RULE
 from federator.engine.nearness import weighed_down
 from federator.engine.rows import count_rooms
@@ -20,7 +21,8 @@ Times = NDArray[np.float64]
 
 TIER, TAKES, UNKNOWN, WORKING, WRITTEN, WEIGHT = 0, 1, 2, 3, 4, 5
 """Of a cluster: its tier, whether it takes such replicas, has unknown room, is working (counts in its tier's fill); the
-weight as it is written in the policy (negative: by a rule), and the one that counts (or ``BY_ROOM``, ``BY_FIT``)."""
+weight as it is written in the policy (negative: by a rule), and the one that counts (or ``BY_ROOM``, ``BY_FIT``,
+``BY_FORESIGHT``)."""
 HELD, FIRM, HOME, BOUND, MINIMUM, MAXIMUM = 6, 7, 8, 9, 10, 11
 """Of a cluster: what it holds of the role, what of that is firm, what may stay there; how many more quotas allow (0
 where the cluster reported that none fits); the bounds of the policy."""
@@ -31,7 +33,9 @@ FIT = 16
 """How well a cluster fits, where that counts in its weight (``engine/fit.py``)."""
 NEAR = 17
 """Of a cluster: how near to the workload's data it is (see ``engine/nearness.py``)."""
-DESK = 18
+AIM = 18
+"""How many replicas should be there, where that counts in its weight (``engine/outlook.py``)."""
+DESK = 19
 
 FIRST, LAST, RESOURCE, WHOLE, GOAL, AWAY = 0, 1, 2, 3, 4, 8
 """Of a tier: its first member and the one after its last; twice three columns, for nodes that exist and for all: the
@@ -48,7 +52,8 @@ TIMES = 4
 
 BY_ROOM = BY_RULE
 BY_FIT = BY_RULE - 1
-"""As a weight of a cluster: its room, and its room times how well it fits."""
+BY_FORESIGHT = BY_RULE - 2
+"""As a weight of a cluster: its room, its room times how well it fits, and its aim (that product behind it)."""
 FIT_SCALE = 7
 """Weights by fit are the product less so many bits."""
 UNWEIGHED = -1
@@ -237,14 +242,16 @@ def _weights(members: Array, desk: Array, tiers: Array, place: int, wanted: int,
     """The weights of a tier's clusters, which can hold up to ``reach`` each."""
     weights = _column(members, desk, tiers, place, WEIGHT)
     for at in range(len(weights)):
-        if weights[at] == BY_ROOM or weights[at] == BY_FIT:
+        if weights[at] < 0:
             line = desk[members[tiers[place, FIRST] + at]]
             room = min(reach[at], wanted) if line[UNKNOWN] else reach[at]
-            if weights[at] == BY_FIT:
+            if weights[at] != BY_ROOM:
                 room = max(min(room, 1), room * line[FIT] >> FIT_SCALE)
             weights[at] = min(room, WEIGHT_MAX)
     if len(weights) and desk[members[tiers[place, FIRST]], WRITTEN] == BY_RULE:
         weights = weighed_down(weights, _column(members, desk, tiers, place, NEAR))
+        if desk[members[tiers[place, FIRST]], WEIGHT] == BY_FORESIGHT:
+            weights = aimed(_column(members, desk, tiers, place, AIM), weights)
     return weights
 
 

@@ -13,6 +13,7 @@ from federator.engine.federation import Federation
 from federator.engine.fill import below_fill, tier_fill
 from federator.engine.filling import NEAR
 from federator.engine.fit import fit
+from federator.engine.kinds import BY_STATE
 from federator.engine.nearness import weighed_down
 from federator.engine.opening import Clocks, Passed, Wait, passed, wait_for
 from federator.engine.stay import loose_replicas, moves_left
@@ -220,7 +221,7 @@ class InOneCluster:
         weight_by = rule.tiers[place].weight_by
         if weight_by == "room":
             weights: Array = np.minimum.reduce([*reach, np.full_like(reach[0], WEIGHT_MAX)])[at]
-        elif weight_by == "fit":
+        elif weight_by in BY_STATE:
             weights = fit(self.federation, self.asked(), np.zeros_like(self.held))[at]
         else:
             asked = [(turn.role.requests, turn.eligibility.shape, turn.wanted) for turn in self.turns]

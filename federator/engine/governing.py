@@ -52,9 +52,14 @@ class Governing:
         self._rules: dict[tuple[int, Hashable], Rule] = {}
         self._answers: dict[tuple[str, Hashable], bool] = {}
         self._by_queue: dict[str, list[Policy]] = {}
+        self._alike: dict[str, Rule] = {}
+        """The rules of queues all of whose workloads have the same, whatever they are."""
 
     def rule(self, workload: Workload) -> Rule:
         """The first policy by order, then name, whose match holds; the default where none does."""
+        alike = self._alike.get(workload.queue)
+        if alike is not None:
+            return alike
         candidates = self._by_queue.get(workload.queue)
         if candidates is None:
             candidates = [policy for policy in self._policies if _serves(policy, workload.queue)]
@@ -63,6 +68,9 @@ class Governing:
         key = (id(policy), likeness(workload, *(tier.constraint.where for tier in policy.tiers)))
         if key not in self._rules:
             self._rules[key] = self._lay_out(policy, workload)
+        match = candidates[0].match if candidates else policy.match
+        if key[1] is None and match.workload is None and not match.selector.requirements and not match.where:
+            self._alike[workload.queue] = self._rules[key]
         return self._rules[key]
 
     def _matches(self, policy: Policy, workload: Workload) -> bool:

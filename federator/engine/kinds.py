@@ -17,6 +17,7 @@ from federator.engine.filling import (
     AWAY,
     AWAY_S,
     BY_FIT,
+    BY_FORESIGHT,
     DESK,
     FIRST,
     LAST,
@@ -45,6 +46,9 @@ from federator.engine.weights import COSTS, by_rule
 from federator.model.policy import FULL_PPM
 from federator.model.workload import Workload
 
+BY_STATE = {"fit": BY_FIT, "foresight": BY_FORESIGHT}
+"""What weighs a tier by what is free, beside the room."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kind:
@@ -55,7 +59,8 @@ class Kind:
     tiers: Array
     times: Times
     by_fit: bool
-    """Whether any weight is by fit."""
+    """Whether any weight is by fit, or by foresight, behind which fit stands."""
+    by_foresight: bool
 
 
 class Kinds:
@@ -80,7 +85,7 @@ class Kinds:
         found = self._asking.get(id(rule))
         if found is None:
             by = (tier.weight_by for tier in rule.tiers)
-            found = self._asking[id(rule)] = tuple(one for one in by if one not in ("room", "fit", *COSTS))
+            found = self._asking[id(rule)] = tuple(one for one in by if one not in ("room", *BY_STATE, *COSTS))
         return found
 
 
@@ -92,7 +97,8 @@ def _lay_out(federation: Federation, workload: Workload, rule: Rule, eligibility
     desk[:, USED], desk[:, NEAR] = UNWEIGHED, ALL_THERE
     if rule.policy.half_weight_bytes is not None and workload.inputs:
         desk[:, NEAR] = nearness(lacking(workload, federation.clusters), rule.policy.half_weight_bytes)
-    by_fit = bool((desk[:, WEIGHT] == BY_FIT).any())
+    by_foresight = bool((desk[:, WEIGHT] == BY_FORESIGHT).any())
+    by_fit = by_foresight or bool((desk[:, WEIGHT] == BY_FIT).any())
     ends = list(accumulate(map(len, rule.members)))
     tiers = np.zeros((len(rule.tiers), TIERS), dtype=np.int64)
     times = np.zeros((len(rule.tiers), TIMES))
@@ -104,17 +110,17 @@ def _lay_out(federation: Federation, workload: Workload, rule: Rule, eligibility
         times[place, OPEN_AFTER] = UNSAID if tier.open_after_s is None else tier.open_after_s
         if standing is not None:
             tiers[place, AWAY], times[place, AWAY_S] = 2 if standing.lost else 1, standing.for_s
-    return Kind(np.concatenate([*rule.members, np.zeros(0, dtype=np.int64)]), desk, tiers, times, by_fit)
+    return Kind(np.concatenate([*rule.members, np.zeros(0, dtype=np.int64)]), desk, tiers, times, by_fit, by_foresight)
 
 
 def _weights(federation: Federation, workload: Workload, rule: Rule, eligibility: Eligibility) -> Array:
-    """The weights by cluster; ``BY_ROOM`` (what ``BY_RULE`` is) and ``BY_FIT`` where they depend on what is free."""
+    """The weights by cluster; ``BY_ROOM`` (what ``BY_RULE`` is) or one of ``BY_STATE`` where what is free counts."""
     weights, asked = rule.weights, [(eligibility.requests, eligibility.shape, 1)]
     for tier, at in zip(rule.tiers, rule.members, strict=True):
         if tier.weight_by != "room" and len(at) and weights[at[0]] == BY_RULE:
             weights = weights.copy() if weights is rule.weights else weights
             by = tier.weight_by
-            weights[at] = BY_FIT if by == "fit" else by_rule(federation, by, workload, asked, at)
+            weights[at] = BY_STATE[by] if by in BY_STATE else by_rule(federation, by, workload, asked, at)
     return weights
 
 

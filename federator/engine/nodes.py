@@ -22,7 +22,7 @@ from federator.model.resources import CPU, MEMORY, Resources
 WHOLE_NODE = 2**30
 """A node's use is the share of its cpu plus the share of its memory that is taken, each in 2**-30 rounded down."""
 
-_SPARE = 6
+SPARE = 6
 """Spare rows of a block at the start of every binding, which splits off at most so many (or has one row a node)."""
 _GROWTH = 8
 """A block has so many times the rows that it begins with, or one for every node."""
@@ -55,11 +55,19 @@ class Nodes:
         self.any_potential = bool(self.potential.any())
         self.allocatable = amounts_by_lot(self.lots, self.resources)
         self._shift, self._whole = use_scale(self.lots)
-        self._population = np.array([lot.nodes for lot in self.lots], dtype=np.int64)
+        self.sizes = np.stack([part for at, name in enumerate((CPU, MEMORY)) for part in self._size(at, name)], axis=1)
+        """By lot, what balancing reads of cpu and memory (see ``engine/balance.py``)."""
+        self.population: Array = np.array([lot.nodes for lot in self.lots], dtype=np.int64)
         self.first_lots = np.searchsorted(self.home, np.arange(len(clusters) + 1))
         """The first lot of each cluster, and, at the end, the number of lots."""
         self._everywhere = np.arange(len(clusters))
         self._build()
+
+    def _size(self, at: int, name: str) -> tuple[Array, Array, Array]:
+        column = np.full(len(self.lots), self.at.get(name, -1))
+        if name in self.at:
+            column[self.allocatable[self.at[name]] == 0] = -1
+        return column, self._shift[at], self._whole[at]
 
     def _build(self) -> None:
         rows = rows_of(self.lots, self.resources)
@@ -81,7 +89,7 @@ class Nodes:
 
     def _lay_out(self, dense: Array, lengths: Array) -> None:
         """Give every lot a block with its rows first, and spare ones behind them."""
-        sizes = np.minimum(lengths * _GROWTH + _SPARE, self._population + 1)
+        sizes = np.minimum(lengths * _GROWTH + SPARE, self.population + 1)
         starts = np.cumsum(sizes) - sizes
         self.blocks = np.stack([starts, lengths, sizes, self.potential, self.home], axis=1)
         self.rows = np.zeros((int(sizes.sum()), dense.shape[1]), dtype=np.int64)
@@ -97,8 +105,15 @@ class Nodes:
     def tidy(self) -> None:
         """Let blocks grow that have run out of spare rows (and have not one for every node)."""
         lengths, sizes = self.blocks[:, LENGTH], self.blocks[:, SIZE]
-        if (np.minimum(lengths + _SPARE, self._population) > sizes).any():
+        if (np.minimum(lengths + SPARE, self.population) > sizes).any():
             self._lay_out(self.rows[self._used()], lengths.copy())
+
+    def classes(self) -> tuple[Array, Array]:
+        """The classes of lots whose nodes are alike but for what is free: that of each lot; and by class what one node
+        offers by resource, then the scales of its cpu and its memory (see ``use_scale``), two numbers each."""
+        scales = [of for at in range(2) for of in (self._shift[at], self._whole[at])]
+        lines, found = np.unique(np.stack([*self.allocatable, *scales], axis=1), axis=0, return_inverse=True)
+        return found.reshape(-1).astype(np.int64), np.ascontiguousarray(lines)
 
     def shape(self, requests: Resources, allowed: Mask, rank: Array) -> Shape:
         """The shape of replicas with these requests that may use the allowed lots."""
@@ -140,7 +155,7 @@ class Nodes:
 
     def offered(self, *, potential: bool) -> Array:
         """What the nodes of each cluster offer, by cluster and resource; ``potential``: also those that could exist."""
-        counted = self._population if potential else self._population * ~self.potential
+        counted = self.population if potential else self.population * ~self.potential
         offered = np.zeros((len(self._everywhere), len(self.resources)), dtype=np.int64)
         np.add.at(offered, self.home, (self.allocatable * counted).T)
         return offered
@@ -164,8 +179,8 @@ class Nodes:
         end = int(self.blocks[last - 1, START] + self.blocks[last - 1, SIZE])
         other = copy(self)
         other.lots, other.home = self.lots[first:last], np.zeros(last - first, dtype=np.int64)
-        other.allocatable = self.allocatable[:, first:last]
-        other.potential, other._population = self.potential[first:last], self._population[first:last]
+        other.allocatable, other.sizes = self.allocatable[:, first:last], self.sizes[first:last]
+        other.potential, other.population = self.potential[first:last], self.population[first:last]
         other.first_lots = np.array([0, last - first])
         other.rows, other.blocks = self.rows[begin:end].copy(), self.blocks[first:last].copy()
         other.blocks[:, START] -= begin

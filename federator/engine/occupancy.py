@@ -8,6 +8,7 @@ the most in use, of those the one with the lower number. What cannot be put anyw
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,15 +58,28 @@ class Occupancy:
         """Note these."""
         self._parts.append(entries)
 
-    def note(self, journal: Array, shape: Shape, ends: Array | int) -> None:
-        """Note what was bound. ``ends``: when it ends (by lot, or for all)."""
-        lines = journal[1 : 1 + int(journal[0, 0])]
+    def note(self, lines: Array, shape: Shape, ends: Array | int) -> None:
+        """Note what was bound: lines of a journal. ``ends``: when it ends (by lot, or for all)."""
         until = ends[lines[:, LOT]] if isinstance(ends, np.ndarray) else np.full(len(lines), ends)
         entries = np.zeros((len(lines), AMOUNTS + self._resources), dtype=np.int64)
         entries[:, BEGIN], entries[:, COUNTED], entries[:, END] = lines[:, NODE], lines[:, NODES], until
         for at, asked in shape.asked.tolist():
             entries[:, AMOUNTS + at] = asked * lines[:, TIMES]
         self.add(entries)
+
+
+class Seats(NamedTuple):
+    """Where some replicas of a role are taken to sit: lines of a journal (see ``engine/rows.py``).
+
+    ``wave`` counts those of a holding, in the order of ``Ends.bound``; ``until`` is when they end, by lot.
+    """
+
+    workload: str
+    role: str
+    wave: int
+    lines: Array
+    shape: Shape
+    until: Array
 
 
 def occupied(
@@ -80,6 +94,33 @@ def occupied(
     told = _Told(nodes, {workload.name: workload for workload in workloads}, ends)
     found = Occupancy(len(nodes.resources))
     found.add(told.entries)
+    for seats in _guessed(nodes, told, workloads, holdings, index, ends, shape_of):
+        found.note(seats.lines, seats.shape, seats.until)
+    return found
+
+
+def seated(
+    nodes: Nodes,
+    workloads: Sequence[Workload],
+    holdings: Callable[[str, str], Sequence[Holding]],
+    index: Mapping[str, int],
+    ends: Ends,
+    shape_of: ShapeOf,
+) -> Iterator[Seats]:
+    """The same, told apart by whose they are. Where single nodes are told of, that is left aside."""
+    told = _Told(nodes, {}, ends, listen=False)
+    return _guessed(nodes, told, workloads, holdings, index, ends, shape_of)
+
+
+def _guessed(
+    nodes: Nodes,
+    told: _Told,
+    workloads: Sequence[Workload],
+    holdings: Callable[[str, str], Sequence[Holding]],
+    index: Mapping[str, int],
+    ends: Ends,
+    shape_of: ShapeOf,
+) -> Iterator[Seats]:
     mirror = _in_use(nodes, told.rows)
     tightest = np.full(len(index), HABITS[Binding.FRAGMENTATION_AWARE])
     for workload in workloads:
@@ -88,23 +129,22 @@ def occupied(
             if not held:
                 continue
             shape = nodes.only_existing(shape_of(workload, role))
-            for replicas, until in _waves(
-                told.without(workload.name, role.name, ends.bound(workload, held, index)), len(index)
-            ):
+            bound = told.without(workload.name, role.name, ends.bound(workload, held, index))
+            for wave, replicas, until in _waves(bound, len(index)):
                 journal = journal_for(mirror, shape, replicas)
                 bind(mirror, shape, replicas, tightest, journal)
-                found.note(journal, shape, until[nodes.home])
-    return found
+                lines = journal[1 : 1 + int(journal[0, 0])]
+                yield Seats(workload.name, role.name, wave, lines, shape, until[nodes.home])
 
 
-def _waves(bound: Array, clusters: int) -> Iterator[tuple[Array, Array]]:
-    """One wave of every cluster at a time (lines of ``Ends.bound``): replicas and ends by cluster."""
+def _waves(bound: Array, clusters: int) -> Iterator[tuple[int, Array, Array]]:
+    """One wave of every cluster at a time (lines of ``Ends.bound``): its number, replicas and ends by cluster."""
     for wave in range(int(bound[:, _WAVE].max(initial=-1)) + 1):
         lines = bound[bound[:, _WAVE] == wave]
         replicas, until = np.zeros(clusters, dtype=np.int64), np.full(clusters, NEVER)
         replicas[lines[:, _CLUSTER]], until[lines[:, _CLUSTER]] = lines[:, _REPLICAS], lines[:, _UNTIL]
         if replicas.any():
-            yield replicas, until
+            yield wave, replicas, until
 
 
 def _in_use(nodes: Nodes, told: set[int]) -> Nodes:
@@ -122,7 +162,8 @@ class _Told:
     ``entries`` say so, ``rows`` are the first numbers of the rows of nodes that it tells of.
     """
 
-    def __init__(self, nodes: Nodes, workloads: Mapping[str, Workload], ends: Ends) -> None:
+    def __init__(self, nodes: Nodes, workloads: Mapping[str, Workload], ends: Ends, *, listen: bool = True) -> None:
+        """``listen``: whether to heed what is told at all."""
         self._workloads, self._ends = workloads, ends
         self._counts: dict[tuple[str, str], dict[int, int]] = {}
         self.rows: set[int] = set()
@@ -130,7 +171,7 @@ class _Told:
         dense, lots = nodes.dense()
         found = {(lot, *row[FREE:].tolist()): int(row[FIRST]) for lot, row in zip(lots.tolist(), dense, strict=True)}
         for at, lot in enumerate(nodes.lots):
-            groups = [group for group in lot.flavor.nodes if group.runs is not None and group.count > 0]
+            groups = [group for group in lot.flavor.nodes if listen and group.runs is not None and group.count > 0]
             seats: dict[int, int] = {}
             for group in sorted(groups, key=self._order) if not lot.potential else ():
                 row = found[(at, *(max(0, group.free[name]) for name in nodes.resources))]

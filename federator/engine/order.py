@@ -1,8 +1,8 @@
 """The order of service: who is asked first where work should run.
 
-The larger priority of the queue comes first, then heads that stay, then the workload's own priority, then what the
-order says, then first come, then name. ``fair`` is no fixed order: it is found as work is admitted (see
-``fair_order``).
+Backfill comes last. The larger priority of the queue comes first, then heads that stay, then the workload's own
+priority, then what the order says, then first come, then name. ``fair`` is no fixed order: it is found as work is
+admitted (see ``fair_order``).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ def in_order(snapshot: Snapshot) -> tuple[Workload, ...]:
         sorted(
             snapshot.workloads,
             key=lambda workload: (
+                workload.backfill,
                 -priority.get(workload.queue, 0),
                 workload.name not in heads,
                 -workload.priority,

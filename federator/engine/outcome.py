@@ -53,8 +53,9 @@ class Outcome:
 
     def placements(self) -> Column:
         """The wanted state of the role."""
-        turn = self.turn
-        return Column(turn.workload.name, turn.role.name, turn.rule, turn.federation.names, self.filling.placed)
+        turn, placed = self.turn, self.filling.placed
+        at = placed.nonzero()[0]
+        return Column(turn.workload.name, turn.role.name, turn.rule, turn.federation.names, at, placed[at])
 
     def moves(self, federation: Federation) -> Iterator[Move]:
         """The clusters that lose replicas paired with those that gain some, both in the order of names."""

@@ -7,7 +7,7 @@ the clusters as they will be. Room that a move or a withdrawal will free is give
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,14 +23,19 @@ from federator.engine.feasibility import Eligibility
 from federator.engine.federation import Federation
 from federator.engine.filling import UNWEIGHED
 from federator.engine.gangs import InOneCluster, believed, by_heft
+from federator.engine.giving_way import giving_way, waiting
 from federator.engine.governing import Rule
 from federator.engine.heads import heads_stay, plan_with_heads
 from federator.engine.kinds import Kinds
 from federator.engine.opening import Clocks
 from federator.engine.order import FAIR, in_order
 from federator.engine.outcome import Outcome
+from federator.engine.outlook import Outlook, outlook
+from federator.engine.plain import Entry, Found, Plain
+from federator.engine.preempting import Preempting, may_preempt
 from federator.engine.queue_shares import when_read, with_queues
 from federator.engine.reserving import Reserving
+from federator.engine.resting import Resting
 from federator.engine.shortcuts import Shortcuts
 from federator.engine.stay import settle
 from federator.engine.tiers import Filling, fill, unweighed
@@ -38,19 +43,31 @@ from federator.engine.together import label_groups, place_together
 from federator.engine.turn import Turn, nowhere
 from federator.engine.verdicts import Reasons
 from federator.engine.wanted import Column, Placements
-from federator.model.plan import Explanation, Move, Plan, Refusal, Snapshot, shape_key
+from federator.model.plan import Explanation, Move, Plan, Preemption, Refusal, Snapshot, shape_key
 from federator.model.reasons import Reason, Verdict
 from federator.model.workload import Role, Workload
+
+ROUNDS = 3
+"""So often a plan is made anew because something gives way; what would have to after that is found by the next plan."""
 
 
 def plan(snapshot: Snapshot, *, explain: Collection[str] = ()) -> Plan:
     """Give every replica of every workload a place, or a reason for every cluster.
 
-    ``explain`` names workloads whose explanation the plan should carry; it changes nothing else.
+    ``explain`` names workloads whose explanation the plan should carry; it changes nothing else. Where something has to
+    give way the plan is made anew with that on its way out, which is what the next snapshot will show.
     """
     if heads_stay(snapshot.planning):
         return plan_with_heads(snapshot, partial(plan, explain=explain))
-    return _Planner(snapshot, frozenset(explain)).plan()
+    preemptions: list[Preemption] = []
+    for last in (False,) * ROUNDS + (True,):
+        planner = _Planner(snapshot, frozenset(explain), preempts=not last)
+        made, found = planner.plan(), planner.preempted
+        if not found:
+            break
+        preemptions += found
+        snapshot = giving_way(snapshot, found, planner.reserving.gains if planner.reserving is not None else {})
+    return replace(made, preemptions=tuple(preemptions)) if preemptions else made
 
 
 @dataclass(slots=True)
@@ -65,35 +82,48 @@ class _Answer:
 
 
 class _Planner:
-    def __init__(self, snapshot: Snapshot, explain: frozenset[str]) -> None:
+    def __init__(self, snapshot: Snapshot, explain: frozenset[str], *, preempts: bool = True) -> None:
         self.snapshot = snapshot
         self.planning = snapshot.planning
         self.explain = explain
         self.federation = Federation(snapshot)
         self.kinds = Kinds(self.federation)
         self.queue = in_order(snapshot)
+        self.firsts = waiting(snapshot)
         self.clocks: Clocks = {(clock.policy, clock.tier, clock.shape): clock.since_s for clock in snapshot.clocks}
         self.blocked_heads: dict[str, str] = {}
         self.answer = _Answer()
         self.shortcuts = Shortcuts(self.federation)
         self.allowance = Allowance(snapshot, self.federation)
+        self.resting = Resting(self.federation, self.kinds, self.allowance)
         self.fair = (
             FairService(snapshot, self.federation, self.allowance, self.queue) if self.planning.order == FAIR else None
         )
         self.contests = Contests(snapshot, self.federation, self.allowance, self._in_one_cluster)
         backfills = self.planning.backfilling != "none"
-        self.reserving = Reserving(snapshot, self.federation, self.clocks, self._place_then) if backfills else None
+        self.reserving = (
+            Reserving(snapshot, self.federation, self.clocks, self._place_then, self.firsts, self._claim)
+            if backfills or self.firsts
+            else None
+        )
+        self.preempts = preempts and may_preempt(snapshot)
+        self.preempting: Preempting | None = None
+        self.outlook: Outlook | None = None
         self.waits = self.planning.blocked_head == "wait" and not backfills
         """Whether what is behind a blocked head waits whatever it is; else reservations say who may pass it."""
 
     def plan(self) -> Plan:
-        """1 bind what is on its way, 2 ask every workload in order, 3 sort the answers."""
+        """1 bind what is on its way, 2 look ahead, 3 ask every workload in order, 4 sort the answers."""
         self._bind_what_is_on_its_way()
+        if self.preempts:
+            self.preempting = Preempting(
+                self.snapshot, self.federation, self.allowance, self.clocks, self._place_then, self.queue
+            )
+        self.outlook = outlook(self.snapshot, self.federation, self.kinds, self.queue)
         if self.fair is not None:
             self.fair.run(self)
         else:
-            for workload in self.contests.in_turn(self.queue, self.blocked_heads):
-                self.serve(workload)
+            self._serve_in_order()
         answer = self.answer
         queues, cohorts = when_read(self.snapshot)
         return Plan(
@@ -109,11 +139,86 @@ class _Planner:
             cohorts=cohorts,
         )
 
+    @property
+    def preempted(self) -> Sequence[Preemption]:
+        """What was found to have to give way."""
+        return self.preempting.found if self.preempting is not None else ()
+
+    def _claim(self, outcome: Outcome, placed: Array) -> None:
+        """Take of the queue's allowance what is kept for a role, which will have so many replicas on each cluster."""
+        self.allowance.take(outcome.turn, placed)
+
+    def _serve_in_order(self) -> None:
+        """Ask every workload in the order of service, plain neighbours together where nobody makes others wait."""
+        begun = self.serve_first()
+        queue = [one for one in self.queue if begun.get(one.name) is not None or one.name not in begun]
+        if self.waits or self.reserving is not None or self.outlook is not None:
+            stretches: Iterable[tuple[Sequence[Workload], Sequence[Entry]]] = [(queue, ())]
+        else:
+            found = Found(self.answer.placements, self.answer.refusals, self.answer.full_tiers)
+            grace_s = self.planning.outage_grace_s
+            plain = Plain(self.federation, self.kinds, self.allowance, self.clocks, grace_s, self.explain, found)
+            stretches = plain.stretches(one for one in queue if not self._rests_anyway(one))
+        for workloads, entries in stretches:
+            if entries:
+                plain.serve(entries, self.serve)
+            else:
+                for workload in self.contests.in_turn(workloads, self.blocked_heads):
+                    first = begun.get(workload.name)
+                    if first is None:
+                        self.serve(workload)
+                    else:
+                        self.portion(workload, first, self.wanted(workload) - first.filling.total)
+
     def serve(self, workload: Workload) -> None:
         """Place all of a workload that finds a place, and record the answer."""
+        if self._rests(workload):
+            return
         outcomes = self._place(workload)
         if outcomes:  # else it was refused like one before it
             self._record(workload, outcomes)
+        if self.outlook is not None:
+            self.outlook.draw(workload.name)
+
+    def serve_first(self) -> Mapping[str, Outcome | None]:
+        """Serve those for which others have given way, up to what that gives them; None for one that is recorded."""
+        served: dict[str, Outcome | None] = {}
+        known = {workload.name: workload for workload in self.queue} if self.firsts else {}
+        for name, gains in self.firsts.items():
+            workload = known[name]
+            if workload.gang is not None or len(workload.roles) > 1:
+                self.serve(workload)
+                served[name] = None
+            else:
+                held = total(self.federation.held(name, workload.roles[0].name))
+                served[name] = self.portion(workload, None, gains - held)
+        return served
+
+    def _rests_anyway(self, workload: Workload) -> bool:
+        """The same, whatever the others do: then it parts no neighbours."""
+        rest = self.resting.of(workload) if workload.name not in self.explain else None
+        if rest is None or rest.last > 0:
+            return False
+        self.answer.placements.append(rest.column)
+        return True
+
+    def _rests(self, workload: Workload) -> bool:
+        """Whether it runs as it should and nobody asks why; then that is recorded."""
+        rest = self.resting.of(workload) if workload.name not in self.explain else None
+        if rest is None:
+            return False
+        if rest.last > 0 and workload.queue in self.blocked_heads:
+            return False
+        full = self.resting.full(workload, rest)
+        if full is None:
+            outcome = self._place_alone(self._turn(workload, workload.roles[0], rest.rule))
+            full = tuple(outcome.filling.full)
+            self.resting.remember(workload, rest, full)
+        self.answer.placements.append(rest.column)
+        for place in full:
+            policy = rest.rule.policy
+            self.answer.full_tiers.add((policy.name, policy.tiers[place].name, shape_key(workload)))
+        return True
 
     def holds(self, workload: Workload) -> bool:
         """Whether any cluster holds some of it."""
@@ -131,6 +236,8 @@ class _Planner:
         """
         if workload.gang is not None or len(workload.roles) > 1:
             self.serve(workload)
+            return None
+        if self._rests(workload):
             return None
         turn = self._turn(workload, workload.roles[0], self.federation.governing.rule(workload))
         held = total(turn.held)
@@ -157,18 +264,27 @@ class _Planner:
             outcomes = [Outcome(turn, self._fill(turn, turn.held, False))]
         if outcomes and asked < turn.wanted and outcomes[0].filling.total == asked:
             self._take(outcomes[0])
+            if self.outlook is not None:
+                self.outlook.draw(workload.name, replicas)
             return outcomes[0]
         if outcomes:
             self._record(workload, outcomes)
+        if self.outlook is not None:
+            self.outlook.draw(workload.name)
         return None
 
     def _bind_what_is_on_its_way(self) -> None:
         """Kind by kind, in the order in which the kinds first stand in the queue."""
         federation = self.federation
         unbound: dict[tuple[int, int], tuple[Eligibility, Array]] = {}
-        for workload in self.queue:
+        concerned = {
+            holding.workload for holding in self.snapshot.holdings if holding.unbound or holding.leaving_unbound
+        }
+        for workload in self.queue if concerned else ():
+            if workload.name not in concerned:
+                continue
             for role in workload.roles:
-                holdings = [h for h in federation.holdings(workload.name, role.name) if h.unbound]
+                holdings = [h for h in federation.holdings(workload.name, role.name) if h.unbound or h.leaving_unbound]
                 if not holdings:
                     continue
                 eligibility = federation.feasibility.of(workload, role, federation.governing.rule(workload), ())
@@ -207,9 +323,6 @@ class _Planner:
             if refusal is not None:
                 self.answer.refusals.append(refusal)
                 return []
-            outcome = self.shortcuts.as_it_is(turn)
-            if outcome is not None:
-                return [outcome]
         return [self._place_alone(turn)]
 
     def _turn(
@@ -222,17 +335,23 @@ class _Planner:
         federation = self.federation
         eligibility = federation.feasibility.of(workload, role, rule, federation.excluded(workload.name))
         replaced = rule.policy.replicas if len(workload.roles) == 1 else None
+        wanted = role.replicas if replaced is None else replaced
+        held = federation.held(workload.name, role.name) if held is None else held
+        kind, aims = self.kinds.of(workload, rule, eligibility), None
+        if self.outlook is not None and kind.by_foresight:
+            aims = self.outlook.aim(federation, workload.name, rule.maxima, held, wanted - total(held))
         turn = Turn(
             federation=federation,
             workload=workload,
             role=role,
             rule=rule,
-            wanted=role.replicas if replaced is None else replaced,
+            wanted=wanted,
             eligibility=eligibility,
-            kind=self.kinds.of(workload, rule, eligibility),
-            held=federation.held(workload.name, role.name) if held is None else held,
+            kind=kind,
+            held=held,
             minima=rule.minima if spent is None else np.maximum(rule.minima - spent, 0),
             maxima=rule.maxima if spent is None else np.maximum(rule.maxima - spent, 0),
+            aims=aims,
         )
         self.allowance.admit(turn)
         return turn
@@ -319,7 +438,7 @@ class _Planner:
         """What would be done with a workload in the federation as it will be (see ``searching.Place``); nothing of it
         is recorded."""
         then = copy(self)
-        then.federation, then.clocks, then.reserving = federation, clocks, None
+        then.federation, then.clocks, then.reserving, then.outlook = federation, clocks, None, None
         then.explain, then.blocked_heads = frozenset((workload.name,)), {}
         if begun is None or ended is None:
             return then._place(workload)
@@ -346,7 +465,10 @@ class _Planner:
             for place in outcome.filling.full:
                 answer.full_tiers.add((policy.name, turn.rule.tiers[place].name, shape_key(workload)))
             self._take(outcome)
-        if self.reserving is not None:
+        behind = workload.queue in self.blocked_heads
+        if self.preempting is not None and not behind and self.preempting.consider(outcomes):
+            pass
+        elif self.reserving is not None:
             expected = self.reserving.consider(outcomes, self.queue)
             if explained:
                 told = answer.explanations[workload.name]

@@ -86,7 +86,7 @@ class Promises:
             return bind(nodes, both, replicas, self.habits)
         journal = journal_for(nodes, shape, replicas)
         left = bind(nodes, both, replicas, self.habits, journal)
-        self.occupancy.note(journal, shape, until)
+        self.occupancy.note(journal[1 : 1 + int(journal[0, 0])], shape, until)
         return left
 
     def mark(self) -> Mark:

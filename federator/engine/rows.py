@@ -1,8 +1,9 @@
 """The rows of alike nodes, as compiled code reads and changes them.
 
-A row is ``COUNT`` alike nodes, the ``FIRST`` of their numbers, their ``USE``, and then what is free on each of them,
-by resource. A lot's rows lie in its block: ``START``, how many there are (``LENGTH``), how many it has place for
-(``SIZE``), whether its nodes only ``COULD`` exist, and its cluster (``HOME``).
+A row is ``COUNT`` alike nodes, the ``FIRST`` of their numbers, their ``USE``, how many more replicas ``EACH`` of them
+holds of the shape that was counted last, and then what is free on each of them, by resource. A lot's rows lie in its
+block: ``START``, how many there are (``LENGTH``), how many it has place for (``SIZE``), whether its nodes only
+``COULD`` exist, and its cluster (``HOME``).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from federator.engine.arrays import Array
 from federator.engine.compiled import compiled
 from federator.engine.shapes import ALLOWED, STEP
 
-COUNT, FIRST, USE, FREE = 0, 1, 2, 3
+COUNT, FIRST, USE, EACH, FREE = 0, 1, 2, 3, 4
 START, LENGTH, SIZE, COULD, HOME = 0, 1, 2, 3, 4
 
 NODE, NODES, TIMES, LOT = 0, 1, 2, 3
@@ -33,20 +34,23 @@ def fits(rows: Array, row: int, asked: Array) -> int:
         if free < amount:
             return 0
         if term == 0 or free < amount * many:  # most resources bound nothing: a product is cheaper than a quotient
-            many = free // amount
+            many = int(np.uint64(free) // np.uint64(amount))  # neither is negative, which halves the time
     return int(many)
 
 
 @compiled
 def count_rooms(rows: Array, blocks: Array, first: int, last: int, asked: Array, terms: Array) -> tuple[int, int]:
-    """How many more replicas the lots from ``first`` to before ``last`` hold: on nodes that exist, that could."""
+    """How many more replicas the lots from ``first`` to before ``last`` hold: on nodes that exist, that could. ``EACH``
+    of their rows is that of this shape afterwards."""
     more, extra = 0, 0
     for lot in range(first, last):
         if terms[lot, ALLOWED] == 0:
             continue
         found = 0
         for row in range(blocks[lot, START], blocks[lot, START] + blocks[lot, LENGTH]):
-            found += fits(rows, row, asked) * rows[row, COUNT]
+            each = fits(rows, row, asked)
+            rows[row, EACH] = each
+            found += each * rows[row, COUNT]
         if blocks[lot, COULD] == 0:
             more += found
         else:

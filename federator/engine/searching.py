@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -67,26 +68,28 @@ class Search:
         alone = self._halve(Promises(self._promises.ends, self._promises.habits))
         first = self._moments.index(alone[0]) if alone is not None else 0
         for moment in self._moments[first : self._moments.index(found[0])][:_TRIED]:
-            then = self._starts(moment, self._promises)
+            then = self.starts(moment, self._promises)
             if then is not None:
                 return moment, then
         return found
 
     def _halve(self, promises: Promises) -> Found | None:
         low, high = -1, len(self._moments) - 1
-        then = self._starts(self._moments[-1], promises) if self._moments else None
+        then = self.starts(self._moments[-1], promises) if self._moments else None
         if then is None:
             return None
         while high - low > 1:
             middle = (low + high) // 2
-            sooner = self._starts(self._moments[middle], promises)
+            sooner = self.starts(self._moments[middle], promises)
             if sooner is None:
                 low = middle
             else:
                 high, then = middle, sooner
         return self._moments[high], then
 
-    def _starts(self, moment: int, promises: Promises) -> Sequence[Outcome] | None:
+    def starts(self, moment: int, beside: Promises | None = None) -> Sequence[Outcome] | None:
+        """What the planner does at a moment, beside these promises (or all there are); None if it does not start."""
+        promises = self._promises if beside is None else beside
         nodes, to_come = promises.at(moment, self._future)
         federation = self._federation.later(moment, nodes, self.limits(moment), to_come)
         ended = self._ended(moment)
@@ -101,7 +104,10 @@ class Search:
             return None
         federation, ends, role = self._federation, self._promises.ends, self._workload.roles[0]
         ended = np.zeros_like(self._begun)
-        held = federation.holdings(self._workload.name, role.name)
+        staying = (
+            replace(one, leaving=0, leaving_unbound=0) for one in federation.holdings(self._workload.name, role.name)
+        )
+        held = tuple(staying)
         for line in ends.bound(self._workload, held, federation.index).tolist():
             ended[line[0]] += line[2] * (line[1] <= moment)
         for one in held:
@@ -121,9 +127,9 @@ class Search:
                 spend(limits, one.parts)
         return limits
 
-    def needed(self, outcomes: Sequence[Outcome]) -> tuple[tuple[Shape, Array], ...]:
-        """Of what the planner would do then, what must start at once: in the first tiers, then by name."""
-        parts, left = list[tuple[Shape, Array]](), self._least
+    def needed(self, outcomes: Sequence[Outcome], most: int | None = None) -> tuple[tuple[Shape, Array], ...]:
+        """Of what the planner would do then, what must start at once (or so many): in the first tiers, then by name."""
+        parts, left = list[tuple[Shape, Array]](), self._least if most is None else most
         for outcome in outcomes:
             tier = outcome.turn.rule.tier
             order = np.argsort(np.where(tier < 0, len(tier), tier), kind="stable")

@@ -1,7 +1,7 @@
-"""Answers that are known without asking: they equal what the planner would find, and cost next to nothing.
+"""Refusals that are known without asking: work that waits beside alike work for which there is no room.
 
-Two cases make most of a large federation: work that waits beside alike work for which there is no room, and work that
-runs as it should. ``tests/properties`` equates plans with and without them.
+They equal what the planner would find, and cost next to nothing. ``tests/properties`` equates plans with and without
+them, and without what is known of work that runs as it should (``resting``).
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ from collections.abc import Hashable, Mapping
 
 from federator.engine.federation import Federation
 from federator.engine.outcome import Outcome
-from federator.engine.tiers import unweighed
 from federator.engine.turn import Turn
 from federator.model.plan import Refusal
-from federator.model.policy import Rebalance
 from federator.model.reasons import Verdict
 
 
@@ -37,22 +35,6 @@ class Shortcuts:
         """Keep the reasons of a role that got nothing."""
         if not outcome.turn.holds and outcome.filling.total == 0:
             self._refused[self._kind(outcome.turn)] = self._federation.changes, reasons
-
-    def as_it_is(self, turn: Turn) -> Outcome | None:
-        """The outcome of a role all of which runs in its first tier, where nothing may or must move.
-
-        What runs in a later tier is asked anew: the tiers before it may have to be told as full.
-        """
-        held = turn.held
-        if (
-            not turn.holds
-            or turn.rule.policy.stay.rebalance is not Rebalance.NEVER
-            or int(held.sum()) != turn.admitted
-            or bool((held > turn.maxima).any())
-            or bool(held[self._federation.draining | (turn.rule.tier != 0)].any())
-        ):
-            return None
-        return Outcome(turn, unweighed(held.copy()))
 
     @staticmethod
     def _kind(turn: Turn) -> Hashable:

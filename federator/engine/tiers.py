@@ -11,8 +11,10 @@ from federator.engine.arrays import Array, total
 from federator.engine.division import REPLICAS_MAX, WEIGHT_MAX, divide
 from federator.engine.federation import Federation
 from federator.engine.filling import (
+    AIM,
     AT_FILL,
-    BY_FIT,
+    BY_FORESIGHT,
+    BY_ROOM,
     FIRM,
     FIT,
     FIT_SCALE,
@@ -28,6 +30,7 @@ from federator.engine.filling import (
     WEIGHT,
     fill_tiers,
 )  # fmt: skip
+from federator.engine.foresight import aimed
 from federator.engine.governing import BY_RULE, NO_TIER
 from federator.engine.nearness import weighed_down
 from federator.engine.opening import Clocks, Wait
@@ -119,9 +122,13 @@ def tier_weights(federation: Federation, turn: Turn, place: int, wanted: int, re
     weights = turn.desk[at, WEIGHT]
     room = np.where(federation.unknown[at], np.minimum(reach, wanted), reach) if federation.any_unknown else reach
     fits = np.maximum(np.minimum(room, 1), room * turn.desk[at, FIT] >> FIT_SCALE)
-    by_rule = np.minimum(np.where(weights == BY_FIT, fits, room), WEIGHT_MAX)
-    weights = np.where(weights < 0, by_rule, weights)
-    return weighed_down(weights, turn.desk[at, NEAR]) if len(at) and turn.rule.weights[at[0]] == BY_RULE else weights
+    by_rule = np.minimum(np.where(weights == BY_ROOM, room, fits), WEIGHT_MAX)
+    found: Array = np.where(weights < 0, by_rule, weights)
+    if len(at) and turn.rule.weights[at[0]] == BY_RULE:
+        found = weighed_down(found, turn.desk[at, NEAR])
+        if weights[0] == BY_FORESIGHT:
+            found = aimed(turn.desk[at, AIM], found)
+    return found
 
 
 def _scale_in(turn: Turn, firm: Array, home: Array) -> Filling:

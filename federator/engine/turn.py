@@ -10,7 +10,7 @@ import numpy as np
 from federator.engine.arrays import Array, Mask
 from federator.engine.feasibility import Eligibility
 from federator.engine.federation import Federation
-from federator.engine.filling import BOUND, EXTRA, FIT, HELD, LOOKED, MAXIMUM, MINIMUM, MORE, TAKES, Times, look
+from federator.engine.filling import AIM, BOUND, EXTRA, FIT, HELD, LOOKED, MAXIMUM, MINIMUM, MORE, TAKES, Times, look
 from federator.engine.fit import fit
 from federator.engine.governing import Rule
 from federator.engine.kinds import Kind
@@ -36,6 +36,8 @@ class Room:
     limits: Mapping[str, Array]
     reported: Mapping[int, str]
     kept: dict[int, Kept] = field(default_factory=dict)
+    coming: dict[int, int] = field(default_factory=dict)
+    """Where others are giving way to it, and how many of its replicas that makes room for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +77,8 @@ class Turn:
     """Whether any cluster holds some of it."""
     admitted: int = field(init=False)
     held_back: Verdict | None = None
+    aims: Array | None = None
+    """How many replicas should be on each cluster, where its kind is divided by foresight."""
     caps: list[CapLeft] = field(default_factory=list)
     limits: list[LimitLeft] = field(default_factory=list)
     purses: list[Purse] = field(default_factory=list)
@@ -90,6 +94,8 @@ class Turn:
         desk[:, BOUND] = federation.unbounded if limited is None else limited
         if self.kind.by_fit:
             desk[:, FIT] = fit(federation, self.role.requests, self.held)
+        if self.aims is not None:
+            desk[:, AIM] = self.aims
         if reported:
             desk[list(reported), BOUND] = 0
         promises = federation.promises

@@ -114,6 +114,11 @@ def _kept(scene: Scene, at: int) -> Verdict | None:
     return Verdict(Reason.RESERVED_FOR_ANOTHER, facts)
 
 
+def _coming(scene: Scene, at: int) -> Verdict | None:
+    coming = scene.room.coming.get(at, 0)
+    return Verdict(Reason.ROOM_IS_COMING, {"replicas": coming}) if coming else None
+
+
 def _no_room(scene: Scene, at: int) -> Verdict | None:
     if scene.room.more[at] + scene.room.extra[at] > scene.grown[at]:
         return None
@@ -180,6 +185,7 @@ CHECKS: tuple[Callable[[Scene, int], Verdict | None], ...] = (
     _kept,
     _limit_reached,
     _over_budget,
+    _coming,
     _no_room,
     _no_weight,
     _held_back,

@@ -22,8 +22,9 @@ from federator.engine.shares import Share, borrowed
 
 
 class Rule(StrEnum):
-    """Tests of shares, in the order in which they are tried."""
+    """Tests of shares, in the order in which they are tried; each lets what is taken by right be taken."""
 
+    RIGHT = "right"
     FINAL = "final"
     INITIAL = "initial"
 
@@ -31,6 +32,8 @@ class Rule(StrEnum):
 class Cause(StrEnum):
     """Why a workload has to give way."""
 
+    BACKFILL = "Backfill"
+    """It only fills what others leave idle."""
     RECLAIM = "Reclaim"
     """It borrowed what the taker has a claim to."""
     FAIR_SHARE = "FairShare"
@@ -197,6 +200,8 @@ class _Search:
         mine, theirs = self.tree.sides(self.own, queue)
         if not any(self._borrows(node) for node in mine):
             return Cause.RECLAIM
+        if rule is Rule.RIGHT:
+            return None
         share = self._share(mine[0])
         if rule is Rule.INITIAL:
             return Cause.FAIR_SHARE if share < self._share(theirs[0]) else None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, chain, repeat
+from itertools import chain, repeat
+from operator import attrgetter
 from typing import overload
 
 from federator.engine.arrays import Array
@@ -14,13 +15,12 @@ from federator.model.plan import Placement
 class Column:
     """The placements of one role of a workload, in the order of cluster names."""
 
-    __slots__ = ("_at", "_names", "_placed", "_rule", "role", "workload")
+    __slots__ = ("_at", "_counts", "_names", "_rule", "role", "workload")
 
-    def __init__(self, workload: str, role: str, rule: Rule, names: Sequence[str], placed: Array) -> None:
-        """``placed`` is by cluster, as are ``names``."""
+    def __init__(self, workload: str, role: str, rule: Rule, names: Sequence[str], at: Array, counts: Array) -> None:
+        """``names`` are those of all clusters, ``at`` the clusters with replicas, ``counts`` how many they have."""
         self.workload, self.role = workload, role
-        self._rule, self._names, self._placed = rule, names, placed
-        self._at = placed.nonzero()[0]
+        self._rule, self._names, self._at, self._counts = rule, names, at, counts
 
     def __len__(self) -> int:
         return len(self._at)
@@ -31,7 +31,7 @@ class Column:
             repeat(self.workload),
             repeat(self.role),
             [self._names[one] for one in self._at.tolist()],
-            self._placed[self._at].tolist(),
+            self._counts.tolist(),
             [tiers[place] for place in self._rule.tier[self._at].tolist()],
             repeat(self._rule.policy.name),
             strict=False,  # what is repeated has no end
@@ -42,14 +42,13 @@ class Column:
 class Placements(Sequence[Placement]):
     """All placements, by workload, role and cluster; made one by one when they are read."""
 
-    __slots__ = ("_columns", "_ends")
+    __slots__ = ("_columns",)
 
     def __init__(self, columns: Iterable[Column]) -> None:
-        self._columns = sorted(filter(len, columns), key=lambda column: (column.workload, column.role))
-        self._ends = list(accumulate(map(len, self._columns)))
+        self._columns = sorted(columns, key=attrgetter("workload", "role"))
 
     def __len__(self) -> int:
-        return self._ends[-1] if self._ends else 0
+        return sum(map(len, self._columns))
 
     def __iter__(self) -> Iterator[Placement]:
         return chain.from_iterable(self._columns)

@@ -6,16 +6,18 @@ takes half a minute longer.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from federator.engine.planner import plan
 from federator.model.cluster import Binding, Cluster, Flavor, NodeGroup
 from federator.model.plan import Holding, Plan, Snapshot
-from federator.model.policy import Planning
+from federator.model.policy import Match, Planning, Policy, Tier
 from federator.model.resources import Resources
 from federator.model.workload import Role, Workload
 
 
 def warm() -> Plan:
-    """Plan once, with reservations; whatever is not compiled yet is then."""
+    """Plan with reservations and foresight and then without reservations; whatever is not compiled yet is then."""
     node = Resources.of({"cpu": 4000})
     clusters = tuple(
         Cluster(habit.value, binding=habit, flavors=(Flavor("f", 4, node, (NodeGroup(node, 4),)),)) for habit in Binding
@@ -25,7 +27,10 @@ def warm() -> Plan:
     workloads = tuple(Workload(name, (Role("", count, each),)) for name, (count, each) in wanted.items())
     held = (Holding("shrinks", "", "pack", 3), Holding("large", "", "spread", 1, unbound=1))
     planning = Planning(backfilling="conservative")
-    return plan(Snapshot(clusters=clusters, workloads=workloads, holdings=held, planning=planning))
+    ahead = Policy("ahead", match=Match(workload="grows"), tiers=(Tier("all", weight_by="foresight"),))
+    snapshot = Snapshot(clusters=clusters, workloads=workloads, holdings=held, policies=(ahead,), planning=planning)
+    plan(snapshot)
+    return plan(replace(snapshot, policies=(), planning=Planning()))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ class Binding(StrEnum):
     """How a member binds replicas to its nodes."""
 
     SPREAD = "spread"
+    BALANCE = "balance"
     PACK = "pack"
     FRAGMENTATION_AWARE = "fragmentationAware"
 

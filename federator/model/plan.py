@@ -34,6 +34,8 @@ class Holding:
     moved: int = 0
     leaving: int = 0
     """Replicas beyond ``replicas`` that are being removed there and still use their nodes."""
+    leaving_unbound: int = 0
+    """Of ``leaving``, as of ``replicas``, those that do not show in the free amounts."""
     waves: tuple[tuple[float, int], ...] = ()
     """For how long how many of them have been there (seconds, replicas), where that is told; else all are taken to be
     as young as the youngest."""
@@ -74,6 +76,21 @@ class Head(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Displacement:
+    """``victim`` had to give way to ``workload``, ``age_s`` ago; of one plan, ``place`` counts them.
+
+    What gave way never displaces it in its turn. And until ``workload`` has held ``gains`` replicas once it is served
+    before all others, up to so many, so that nobody else takes the room (0: it has, or no longer waits for that).
+    """
+
+    workload: str
+    victim: str
+    age_s: float = 0.0
+    place: int = 0
+    gains: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The federation as a value. Frozen, complete, stamped with its time (seconds since the epoch)."""
 
@@ -90,6 +107,7 @@ class Snapshot:
     usage: tuple[QueueUsage, ...] = ()
     limits: tuple[Limit, ...] = ()
     spent: tuple[Spent, ...] = ()
+    displacements: tuple[Displacement, ...] = ()
     heads: tuple[Head, ...] = ()
 
 
@@ -131,7 +149,8 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Preemption:
-    """Replicas that must give way. ``by`` is the workload that needs their room."""
+    """Replicas that must give way. ``by`` is the workload that needs their room, ``reason`` why it may have it (see
+    ``engine/victims.py``); ``gains`` is how many replicas it has a place for then."""
 
     workload: str
     role: str
@@ -139,6 +158,7 @@ class Preemption:
     replicas: int
     by: str
     reason: str
+    gains: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +266,8 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The answer to one snapshot. Sorted by workload, role and cluster throughout.
+    """The answer to one snapshot. Sorted by workload, role and cluster throughout, but for ``preemptions``: these are
+    in the order in which they were found.
 
     ``full_tiers`` are the (policy, tier, shape) that turned replicas away; the caller keeps since when (TierClock).
     """

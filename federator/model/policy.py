@@ -38,6 +38,8 @@ class Stay:
     min_stay_s: float = 600.0
     move_budget: MoveBudget | None = None
     """None: no limit."""
+    min_run_s: float = 0.0
+    """What has run for less does not have to give way to others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     TAINTED = "Tainted"
     REFUSED_BY_CLUSTER = "RefusedByCluster"
     TOO_BIG = "TooBig"
+    ROOM_IS_COMING = "RoomIsComing"
     NO_ROOM = "NoRoom"
     UNSCHEDULABLE = "Unschedulable"
     OVER_LIMIT = "OverLimit"
@@ -53,6 +54,7 @@ WORDS: Mapping[Reason, str] = {
     Reason.TAINTED: "the taint {taint} is not tolerated",
     Reason.REFUSED_BY_CLUSTER: "the cluster refused it: {detail}",
     Reason.TOO_BIG: "a replica needs {needed} {resource}, the largest node has {largest}: waiting will not help",
+    Reason.ROOM_IS_COMING: "others are giving way here: that makes room for {replicas} of its replicas",
     Reason.NO_ROOM: "a replica needs {needed}; {free} is free in all, on no node enough for one more ({holds} here)",
     Reason.UNSCHEDULABLE: "the cluster reported that such a replica finds no node: {detail}",
     Reason.OVER_LIMIT: "the cluster's quota leaves {left} {resource}, a replica needs {needed}",

@@ -77,6 +77,10 @@ class Workload:
     """At most so many replicas are wanted at once (``parallelism`` of a Job); a snapshot's replicas respect it."""
     retries: int = 3
     inputs: tuple[Input, ...] = ()
+    checkpoint_every_s: float | None = None
+    """How often it saves what it has done, so that no more is lost when it has to give way; None: never."""
+    backfill: bool = False
+    """Whether it only fills what others leave idle: it gives way to everybody."""
 
     @property
     def replicas(self) -> int:

@@ -194,16 +194,9 @@ class World:
         moved = sum(n for since_s, policy, n in held.moves if now_s - since_s < self._periods.get(policy, 0.0))
         waves = tuple((now_s - since_s, n) for since_s, n in held.waves) if len(held.waves) > 1 else ()
         return Holding(
-            workload,
-            held.role,
-            held.cluster,
-            held.replicas,
-            held.unbound,
-            now_s - youngest_s,
-            moved,
-            held.leaving,
-            waves,
-        )
+            workload, held.role, held.cluster, held.replicas, held.unbound,
+            age_s=now_s - youngest_s, moved=moved, leaving=held.leaving, waves=waves,
+        )  # fmt: skip
 
     def _usage(self, now_s: float) -> tuple[QueueUsage, ...]:
         return tuple(QueueUsage(queue, had) for queue, had in sorted(self._lately.items()) if had)

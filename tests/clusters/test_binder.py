@@ -15,7 +15,7 @@ def flavor(name: str, count: int, cpu: int, memory: int = 100) -> Flavor:
     return Flavor(name, count, size, (NodeGroup(size, count),))
 
 
-def test_the_three_habits_choose_different_nodes() -> None:
+def test_the_habits_choose_different_nodes() -> None:
     one = Resources.of({CPU: 2})
     chosen = {}
     for binding in Binding:
@@ -24,11 +24,21 @@ def test_the_three_habits_choose_different_nodes() -> None:
         chosen[binding] = pool.bind(one, 1)
     assert chosen == {
         Binding.SPREAD: ["narrow-0"],
+        Binding.BALANCE: ["narrow-0"],
         Binding.PACK: ["wide-0"],
         Binding.FRAGMENTATION_AWARE: ["wide-0"],
     }
     tight = Pool([flavor("wide", 1, 10), flavor("narrow", 1, 3)], Binding.FRAGMENTATION_AWARE)
     assert tight.bind(one, 1) == ["narrow-0"]
+
+
+def test_balance_looks_at_what_is_used_more_and_spread_at_both_together() -> None:
+    one = Resources.of({CPU: 1, MEMORY: 1})
+    for binding, chosen in ((Binding.SPREAD, "first-0"), (Binding.BALANCE, "second-0")):
+        pool = Pool([flavor("first", 1, 100), flavor("second", 1, 100)], binding)
+        pool.take("first-0", Resources.of({CPU: 60}))
+        pool.take("second-0", Resources.of({CPU: 40, MEMORY: 40}))
+        assert pool.bind(one, 1) == [chosen]
 
 
 shapes = st.builds(

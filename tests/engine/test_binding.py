@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from federator.engine import binding
+from federator.engine import balance, binding
 from federator.engine.binding import HABITS, bind
 from federator.engine.nodes import WHOLE_NODE, Nodes
 from federator.engine.rows import COUNT, FREE, LENGTH, START
@@ -38,10 +38,17 @@ class OneByOne:
         def fits(at: int) -> int:
             return min((free // ask for free, ask in zip(self.nodes[at][1], asked, strict=True) if ask), default=1)
 
+        def height(at: int) -> int:
+            flavor, free, _ = self.nodes[at]
+            left = dict(zip(self.resources, (f - a for f, a in zip(free, asked, strict=True)), strict=True))
+            whole = flavors[flavor].allocatable
+            return max((whole[r] - left[r]) * WHOLE_NODE // whole[r] for r in ("cpu", "memory") if whole[r])
+
         def preference(at: int) -> tuple[object, ...]:
             flavor, _, use = self.nodes[at]
             habits = {
                 Binding.SPREAD: (use + step[flavor],),
+                Binding.BALANCE: (height(at), use + step[flavor]),
                 Binding.PACK: (-use,),
                 Binding.FRAGMENTATION_AWARE: (fits(at), -use),
             }
@@ -150,8 +157,9 @@ def test_bulk_is_one_by_one(job: tuple[list[Cluster], list[tuple[Resources, list
 def test_a_search_for_the_height_is_one_by_one(job: tuple[list[Cluster], list[tuple[Resources, list[int]]]]) -> None:
     """The way taken for many replicas gives the same for few."""
     with pytest.MonkeyPatch.context() as patch:
-        interpreted(patch, binding)
+        interpreted(patch, binding, balance)
         patch.setattr(binding, "_FEW", 0)
+        patch.setattr(balance, "FEW", 0)
         compare(*job)
 
 

@@ -14,6 +14,7 @@ from federator.engine import ranking
 from federator.engine.federation import Federation
 from federator.engine.planner import plan
 from federator.engine.ranking import _dense
+from federator.engine.rows import FREE, START
 from federator.engine.shapes import RANK
 from federator.model.cluster import Cluster, Flavor
 from federator.model.plan import FlavorShare
@@ -138,7 +139,7 @@ def test_more_ranks_than_four_are_filled_one_after_the_other() -> None:
     eligibility = federation.feasibility.of(one, one.roles[0], federation.governing.rule(one), ())
     federation.take(eligibility.shape, np.array([5]))
     free = {
-        lot.flavor.name: int(federation.nodes.rows[federation.nodes.blocks[at, 0], 3])
+        lot.flavor.name: int(federation.nodes.rows[federation.nodes.blocks[at, START], FREE])
         for at, lot in enumerate(federation.nodes.lots)
     }
     assert free == {"f6": 0, "f5": 0, "f4": 1000, "f3": 2000, "f2": 2000, "f1": 2000, "f0": 2000}

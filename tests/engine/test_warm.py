@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
-from federator.engine import binding, division, filling, rows
+from federator.engine import binding, division, filling, plain_turns, rows
+from federator.engine.compiled import drop_stale
 from federator.engine.warm import warm
 
 ENTRIES = [
@@ -12,6 +16,7 @@ ENTRIES = [
     division.divided,
     filling.fill_tiers,
     filling.look,
+    plain_turns.take_turns,
     rows.keep_remains,
     rows.rooms,
 ]
@@ -21,3 +26,15 @@ ENTRIES = [
 def test_the_small_federation_needs_every_compiled_loop(entry: object) -> None:
     assert warm().placements
     assert len(entry.signatures) == 1  # type: ignore[attr-defined]
+
+
+def test_what_was_compiled_before_any_source_changed_is_not_used(tmp_path: Path) -> None:
+    """A function holds the constants of other files, so its own file says too little."""
+    (tmp_path / "__pycache__").mkdir()
+    kept, stale = (tmp_path / "__pycache__" / name for name in ("kept.nbi", "stale.nbi"))
+    for file, at_s in ((stale, 100), (tmp_path / "rows.py", 200), (kept, 300)):
+        file.touch()
+        os.utime(file, (at_s, at_s))
+    drop_stale(tmp_path)
+    assert kept.exists()
+    assert not stale.exists()

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
+from federator.engine.checks.leaving import with_leaving
 from federator.model.budget import Budget, Cost, Spent
 from federator.model.cluster import Binding, Cluster, Flavor, Health, NodeGroup, Unschedulable
 from federator.model.limits import Limit
-from federator.model.plan import Exclusion, Holding, Plan, Snapshot, TierClock, shape_key
+from federator.model.plan import Displacement, Exclusion, Holding, Plan, Snapshot, TierClock, shape_key
 from federator.model.policy import (
     Bounds,
     Cohort,
@@ -117,7 +118,7 @@ def tiers(draw: st.DrawFn) -> tuple[Tier, ...]:
                 constraint=draw(st.sampled_from((Constraint(), sites("cloud")))),
                 fill_to_ppm=draw(st.sampled_from((1_000_000, 1_000_000, 500_000, 950_000))),
                 weights=weights,
-                weight_by=draw(st.sampled_from(("room", "fit", "price"))),
+                weight_by=draw(st.sampled_from(("room", "fit", "price", "foresight"))),
                 open_after_s=draw(st.sampled_from((None, None, 0.0, 300.0))),
             )
         )
@@ -140,7 +141,13 @@ def policies(draw: st.DrawFn, name: str) -> Policy:
         require=draw(st.sampled_from((Constraint(),) * 4 + (sites("on-prem"),))),
         tiers=draw(tiers()),
         bounds=bounds,
-        stay=Stay(draw(st.sampled_from(Rebalance)), draw(st.sampled_from((0.0, 600.0))), budget),
+        stay=Stay(
+            draw(st.sampled_from(Rebalance)),
+            draw(st.sampled_from((0.0, 600.0))),
+            budget,
+            draw(st.sampled_from((0.0, 0.0, 60.0))),
+        ),
+        preempt=draw(st.sampled_from(("never", "backfill", "lowerPriority", "lowerPriority"))),
         replicas=draw(st.sampled_from((None,) * 9 + (5,))),
         flavors=draw(st.sampled_from((FlavorOrder(),) * 4 + ORDERS)),
         half_weight_bytes=draw(st.sampled_from((None, None, 2**30))),
@@ -180,6 +187,8 @@ def workloads(draw: st.DrawFn, name: str) -> Workload:
         duration_s=draw(st.sampled_from((None, None, 3600.0, 10.5))),
         inputs=draw(st.sampled_from(((), (), (Input("d", 2**31, ("cern", "fnal")),)))),
         needs=draw(st.sampled_from((frozenset({"container"}),) * 4 + (frozenset({"service"}),))),
+        checkpoint_every_s=draw(st.sampled_from((None, None, 700.0))),
+        backfill=draw(st.integers(0, 7)) == 0,
     )
 
 
@@ -277,6 +286,7 @@ def snapshots(draw: st.DrawFn, *, fresh: bool = False) -> Snapshot:
         exclusions=tuple(refused),
         spent=(Spent("atlas", draw(st.sampled_from((Cost(), Cost(5_000, 100))))),),
         limits=tuple(draw(limits(name)) for name in ("database", "matlab") if draw(st.booleans())),
+        displacements=(Displacement("w0", "w1", gains=2),) if len(served) > 1 and draw(st.integers(0, 5)) == 0 else (),
     )
 
 
@@ -284,14 +294,20 @@ def carried_out(snapshot: Snapshot, plan: Plan) -> Snapshot:
     """The snapshot after the plan has been carried out: what was placed is held, and still on its way to a node.
 
     What stayed keeps its age; where something arrived, the youngest has just come, and what moved there is counted.
-    What left has not freed its nodes yet, or has: here, it has not.
+    What left has not freed its nodes yet, or has: here, it has not; what gave way is still leaving.
     """
+    snapshot = with_leaving(snapshot, plan)
     before = {(h.workload, h.role, h.cluster): h for h in snapshot.holdings}
     arrived: dict[tuple[str, str, str], int] = {}
     for move in plan.moves:
         key = (move.workload, move.role, move.target)
         arrived[key] = arrived.get(key, 0) + move.replicas
-    after = []
+    after = [
+        replace(old, replicas=0, unbound=0, waves=())
+        for old in snapshot.holdings
+        if old.leaving
+        and not any((p.workload, p.role, p.cluster) == (old.workload, old.role, old.cluster) for p in plan.placements)
+    ]
     for placement in plan.placements:
         key = (placement.workload, placement.role, placement.cluster)
         old = before.get(key, Holding(*key, replicas=0))

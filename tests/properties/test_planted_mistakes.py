@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from federator.engine import allowance, filling, planner, tiers
+from federator.engine import allowance, filling, plain, plain_turns, planner, tiers
 from federator.engine import federation as laid_out
 from federator.engine.checks import violations
 from federator.engine.planner import plan
 from federator.model.plan import Move, Plan, Snapshot
 from federator.model.policy import Bounds, Policy, Queue, Rebalance, Stay, Tier
 from federator.model.reasons import Reason, Verdict
+from federator.model.resources import Resources
 from federator.model.workload import Gang
 from tests.engine.build import amounts, cluster, snapshot, workload
 from tests.interpreted import interpreted
@@ -141,9 +142,13 @@ def test_a_move_that_is_not_reported_is_seen() -> None:
     assert any("0 replicas move, 2 leave" in one for one in spoil(lambda made: replace(made, moves=()), federation))
 
 
-def test_a_planner_that_forgets_to_take_room_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("limits", [None, amounts(cpu=40)], ids=["plain turns", "other turns"])
+def test_a_planner_that_forgets_to_take_room_is_seen(monkeypatch: pytest.MonkeyPatch, limits: Resources | None) -> None:
+    federation = snapshot([cluster("a", cpu=4, limits=limits)], [workload("v", 3), workload("w", 3)])
+    interpreted(monkeypatch, plain, plain_turns)
+    assert violations(federation, plan(federation)) == ()
     monkeypatch.setattr(laid_out, "bind", lambda nodes, shape, replicas, habits: 0 * replicas)
-    federation = snapshot([cluster("a", cpu=4)], [workload("v", 3), workload("w", 3)])
+    monkeypatch.setattr(plain_turns, "bind_everywhere", lambda *_: None)
     assert any("promised more" in sentence for sentence in violations(federation, plan(federation)))
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from federator.engine.answer import plan_document
+from federator.engine.plain import Plain
 from federator.engine.planner import plan
+from federator.engine.resting import Resting
 from federator.engine.shortcuts import Shortcuts
-from federator.model.plan import Plan, Snapshot
+from federator.model.cluster import Binding, Health
+from federator.model.plan import Holding, Plan, Snapshot, TierClock
+from federator.model.policy import Bounds, Planning, Policy, Queue, Tier
+from federator.model.workload import Workload
 from tests.engine.build import cluster, snapshot, workload
-from tests.properties.snapshots import snapshots
+from tests.properties.snapshots import amounts, sites, snapshots
 
 pytestmark = pytest.mark.thorough
 
@@ -22,7 +28,8 @@ def plain(federation: Snapshot) -> Plan:
     """The plan without any shortcut."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Shortcuts, "refusal", lambda self, turn: None)
-        patch.setattr(Shortcuts, "as_it_is", lambda self, turn: None)
+        patch.setattr(Resting, "of", lambda self, workload: None)
+        patch.setattr(Plain, "_entry", lambda self, workload: None)
         return plan(federation)
 
 
@@ -45,33 +52,110 @@ def settled(federation: Snapshot) -> Snapshot:
     return replace(federation, holdings=kept)
 
 
+def calm(federation: Snapshot) -> Snapshot:
+    """The same with nothing in it that keeps turns from being plain, but in some of its workloads."""
+    members = tuple(replace(one, limits=None, health=Health.UP) for one in federation.clusters)
+    served = tuple(replace(one, gang=None) if len(one.roles) == 1 else one for one in federation.workloads)
+    return replace(federation, clusters=members, workloads=served, holdings=(), planning=Planning())
+
+
+def equal(federation: Snapshot) -> bool:
+    """Whether the plan is the one without shortcuts."""
+    found, asked = plan(federation), plain(federation)
+    return plan_document(found) == plan_document(asked) and found.full_tiers == asked.full_tiers
+
+
 @given(snapshots(), st.integers(1, 4))
 def test_shortcuts_change_nothing(federation: Snapshot, copies: int) -> None:
-    for one in (crowded(federation, copies), settled(crowded(federation, copies))):
-        assert plan_document(plan(one)) == plan_document(plain(one))
-        assert plan(one).full_tiers == plain(one).full_tiers
+    for one in (crowded(federation, copies), settled(crowded(federation, copies)), calm(crowded(federation, copies))):
+        assert equal(one)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_many_plain_turns_together_change_nothing(seed: int) -> None:
+    """Larger than what is drawn: hundreds of workloads of a few kinds, or all different, under tiers, fillTo, bounds,
+    weights and quotas, on nodes that become unlike each other and too many for their blocks."""
+    random = Random(seed)
+    members = [
+        cluster(
+            f"c{at:02}",
+            nodes=random.randrange(4, 20),
+            cpu=random.randrange(4, 33),
+            memory=random.choice((16, 64)),
+            labels={"site": "ab"[at % 2]},
+            binding=random.choice(list(Binding)),
+        )
+        for at in range(9)
+    ]
+    served = [
+        replace(
+            workload(
+                f"w{at:03}",
+                random.choice((1, 1, 2, 5, 40)),
+                cpu=random.randrange(1, 7) + seed % 2 / 1000 * at,
+                memory=at % 3,
+            ),
+            queue=random.choice(("free", "bound", "cramped")),
+            submitted_at_s=float(random.randrange(100)),
+            min_replicas=random.choice((1, 1, 1, 2)),
+        )
+        for at in range(300)
+    ]
+    tiers = (Tier("a", constraint=sites("a"), fill_to_ppm=800_000), Tier("b", constraint=sites("b")))
+    rule = Policy("p", tiers=tiers, bounds={"c00": Bounds(1, 3), "c01": Bounds(0, None, random.choice((None, 5)))})
+    lines = (Queue("bound", cohort="x", quota=amounts(90)), Queue("cramped", cohort="x", quota=amounts(20)))
+    federation = Snapshot(1e4, tuple(members), tuple(served), policies=(rule,), queues=lines)
+    made = plan(federation)
+    assert made.refusals
+    assert equal(federation)
+    runs = tuple(Holding(p.workload, p.role, p.cluster, p.replicas, age_s=60.0) for p in made.placements)
+    clocks = tuple(TierClock(*key, since_s=9e3) for key in sorted(made.full_tiers))
+    assert clocks
+    assert equal(replace(federation, holdings=runs, clocks=clocks)), "a day later"
 
 
 def test_the_shortcuts_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the test above would show nothing."""
-    taken = {"refusal": 0, "as_it_is": 0}
-    for name in taken:
-        original = getattr(Shortcuts, name)
+    """Else the tests above would show nothing."""
+    taken = dict.fromkeys(("of", "_repeat", "refusal", "_take"), 0)
+    for kind, name in ((Resting, "of"), (Plain, "_repeat"), (Plain, "_take"), (Shortcuts, "refusal")):
+        original = getattr(kind, name)
 
-        def counted(self: Shortcuts, turn: object, name: str = name, original: object = original) -> object:
-            found = original(self, turn)  # type: ignore[operator]
-            taken[name] += found is not None
+        def counted(self: object, *asked: object, name: str = name, original: object = original) -> object:
+            found = original(self, *asked)  # type: ignore[operator]
+            taken[name] += found[0] if name == "_take" else found not in (None, False)
             return found
 
-        monkeypatch.setattr(Shortcuts, name, counted)
+        monkeypatch.setattr(kind, name, counted)
     crowd = snapshot(
         [cluster("a", cpu=4)],
         [workload("running", 4), *(workload(f"new-{n}", 2) for n in range(5))],
         held={("running", "a"): 4},
     )
-    made = plan(crowd)
-    assert len(made.refusals) == 3, "two of five fit"
-    assert taken == {"refusal": 2, "as_it_is": 1}
+    assert len(plan(crowd).refusals) == 3, "two of five fit"
+    assert taken == {"of": 1, "_repeat": 2, "refusal": 0, "_take": 2}
+    plan(replace(crowd, clusters=(replace(crowd.clusters[0], limits=amounts(40, 40)),)))
+    assert taken["refusal"] == 2, "beside a quota of a cluster nothing is plain"
+
+
+def in_turn() -> list[Workload]:
+    """Of two alike the first finds less room than it wants, and the second even less."""
+    in_order = [workload("first", 6), workload("big-0", 1, cpu=3), workload("small", 1), workload("big-1", 1, cpu=3)]
+    return [replace(one, submitted_at_s=float(at)) for at, one in enumerate(in_order)]
+
+
+@pytest.mark.parametrize("mistake", ["room was taken", "quotas"])
+def test_plain_turns_that_forget_something_are_found(monkeypatch: pytest.MonkeyPatch, mistake: str) -> None:
+    if mistake == "quotas":
+        monkeypatch.setattr(Plain, "_counted", lambda self, entries, first, last: last)
+        monkeypatch.setattr(Plain, "_uncount", lambda self, entries: None)
+        federation = snapshot([cluster("a", cpu=9)], [workload("w", 3)])
+        federation = replace(federation, queues=(Queue("default", quota=amounts(2)),))
+    else:
+        standing = property(lambda self: self._federation.changes, lambda self, at: None)
+        monkeypatch.setattr(Plain, "_changes", standing, raising=False)
+        monkeypatch.setattr("federator.engine.plain._AT_ONCE", 1)
+        federation = snapshot([cluster("a", cpu=8)], in_turn())
+    assert not equal(federation)
 
 
 def test_a_shortcut_that_forgets_that_room_was_taken_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +169,5 @@ def test_a_shortcut_that_forgets_that_room_was_taken_is_found(monkeypatch: pytes
 
     original = Shortcuts.refusal
     monkeypatch.setattr(Shortcuts, "refusal", stale)
-    in_order = [workload("first", 6), workload("big-0", 1, cpu=3), workload("small", 1), workload("big-1", 1, cpu=3)]
-    arriving = [replace(one, submitted_at_s=float(at)) for at, one in enumerate(in_order)]
-    federation = snapshot([cluster("a", cpu=8)], arriving)
+    federation = snapshot([replace(cluster("a", cpu=8), limits=amounts(40, 40))], in_turn())
     assert plan_document(plan(federation)) != plan_document(plain(federation))

@@ -6,8 +6,10 @@ from federator.engine.checks.answers import answered, gangs_whole, refusals_reas
 from federator.engine.checks.budgets import blamed_budgets_are_spent, budgets_kept
 from federator.engine.checks.capacity import within_capacity, within_limits
 from federator.engine.checks.facts import Facts
+from federator.engine.checks.leaving import with_leaving
 from federator.engine.checks.limits import blamed_limits_are_reached, limits_kept
 from federator.engine.checks.moves import moves_legal
+from federator.engine.checks.preemptions import preemptions_legal
 from federator.engine.checks.quotas import within_cluster_quotas, within_quotas
 from federator.engine.checks.reservations import reservations_kept
 from federator.engine.checks.rules import hard_rules_kept, maxima_kept
@@ -40,8 +42,9 @@ def violations(snapshot: Snapshot, plan: Plan) -> tuple[str, ...]:
     Whether replicas of different shapes fit their nodes together is a packing problem. It is answered by finding a
     packing, or by a proof that there is none; the rare case between the two, where a search gave up, passes.
     """
-    facts = Facts(snapshot, plan)
-    return tuple(sentence for check in CHECKS for sentence in check(facts))
+    facts = Facts(with_leaving(snapshot, plan), plan)
+    found = tuple(sentence for check in CHECKS for sentence in check(facts))
+    return found + tuple(preemptions_legal(Facts(snapshot, plan))) if plan.preemptions else found
 
 
 __all__ = ["CHECKS", "violations"]

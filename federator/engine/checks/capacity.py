@@ -20,7 +20,7 @@ def within_limits(facts: Facts) -> Iterator[str]:
     for name, cluster in facts.clusters.items():
         if cluster.limits is None:
             continue
-        new, coming = _requested(facts, facts.new, name), _requested(facts, facts.unbound, name)
+        new, coming = _requested(facts, facts.new, name), _requested(facts, facts.coming, name)
         for resource, limit in cluster.limits.items_:
             if new[resource] > max(0, limit - coming[resource]):
                 yield f"{name}: {new[resource]} more {resource} are promised, quotas leave {limit - coming[resource]}"
@@ -40,7 +40,7 @@ def within_capacity(facts: Facts) -> Iterator[str]:
         if cluster.flavors is None:
             continue
         nodes = _nodes(cluster)
-        new, coming = _items(facts, facts.new, name, cluster), _items(facts, facts.unbound, name, cluster)
+        new, coming = _items(facts, facts.new, name, cluster), _items(facts, facts.coming, name, cluster)
         why = impossible(nodes, new)
         if why is None and coming and impossible(nodes, coming) is None:
             why = impossible(nodes, [*coming, *new])
@@ -76,7 +76,7 @@ def certain_room(facts: Facts, workload: Workload, role: Role, cluster: Cluster)
     for report in cluster.unschedulable:
         if report.requests.fits_in(role.requests):
             return 0
-    new, coming = _requested(facts, facts.new, cluster.name), _requested(facts, facts.unbound, cluster.name)
+    new, coming = _requested(facts, facts.new, cluster.name), _requested(facts, facts.coming, cluster.name)
     limits = [
         max(0, limit - coming[name] - new[name]) // role.requests[name]
         for name, limit in (cluster.limits.items_ if cluster.limits is not None else ())
@@ -93,7 +93,7 @@ def certain_room(facts: Facts, workload: Workload, role: Role, cluster: Cluster)
         if facts.usable(workload, role, cluster, flavor):
             fits = role.requests.count_in(node.free)
             untouched[2**20 if fits is None else fits] += 1
-    touched = sum(c for k, c in (*facts.new.items(), *facts.unbound.items()) if k[2] == cluster.name)
+    touched = sum(c for k, c in (*facts.new.items(), *facts.coming.items()) if k[2] == cluster.name)
     room = 0
     for fits, count in sorted(untouched.items(), reverse=True):  # at worst the roomiest nodes were touched
         spared = max(0, count - touched)

@@ -36,6 +36,7 @@ class Facts:
         self.held: dict[Key, int] = defaultdict(int)
         self.unbound: dict[Key, int] = defaultdict(int)
         self.leaving: dict[Key, int] = defaultdict(int)
+        self.leaving_unbound: dict[Key, int] = defaultdict(int)
         self.movable: dict[Key, int] = defaultdict(int)
         self.moved: dict[tuple[str, str], int] = defaultdict(int)
         for holding in snapshot.holdings:
@@ -44,12 +45,18 @@ class Facts:
             if cluster is None or holding.workload not in self.workloads:
                 continue
             self.unbound[key] += min(holding.unbound, holding.replicas)
+            self.leaving_unbound[key] += holding.leaving_unbound
             self.moved[key[:2]] += holding.moved
             if cluster.health is not Health.LOST:
                 self.held[key] += holding.replicas
                 self.leaving[key] += holding.leaving
             if holding.age_s >= self.policies[holding.workload].stay.min_stay_s:
                 self.movable[key] += max(0, holding.replicas - holding.moved)
+
+    @cached_property
+    def coming(self) -> Mapping[Key, int]:
+        """What takes room on nodes that do not show it yet, even if it is about to leave again."""
+        return {key: count + self.leaving_unbound[key] for key, count in self.unbound.items()}
 
     @cached_property
     def new(self) -> Mapping[Key, int]:

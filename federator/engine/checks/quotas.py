@@ -91,6 +91,37 @@ def _over(
         yield from _over(child, resource, before, after, top=False)
 
 
+def one_tree(facts: Facts, one: str, other: str) -> bool:
+    """Whether both queues stand in one tree in which anybody has a quota."""
+    queues = {one, other}
+    for root in _trees(facts):
+        names = set(_queues(root))
+        resources = {name for own in _owners(root) for name in (own.quota or ())}
+        if queues <= names:
+            return any(_governed(root, resource) for resource in resources)
+    return False
+
+
+def borrowing(facts: Facts, queue: str, counts: Mapping[Key, int]) -> bool:
+    """Whether a queue uses more of anything than its own quota."""
+    used = _used(facts, counts).get(queue, Resources())
+    own = next((one for one in facts.snapshot.queues if one.name == queue), Queue(queue))
+    return any(amount > (own.quota[name] if own.quota is not None else 0) for name, amount in used.items_)
+
+
+def _queues(node: _Node) -> Iterator[str]:
+    if isinstance(node.own, Queue):
+        yield node.own.name
+    for child in node.children:
+        yield from _queues(child)
+
+
+def _owners(node: _Node) -> Iterator[Queue | Cohort]:
+    yield node.own
+    for child in node.children:
+        yield from _owners(child)
+
+
 def within_cluster_quotas(facts: Facts) -> Iterator[str]:
     """The same for the limits of a queue on some clusters."""
     for queue in facts.snapshot.queues:

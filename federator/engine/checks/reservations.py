@@ -45,14 +45,20 @@ def reservations_kept(facts: Facts) -> Iterator[str]:
     for one in facts.plan.reservations:
         by_workload[one.workload].append(one)
     most = {"none": 0, "easy": 1}.get(facts.snapshot.planning.backfilling, facts.snapshot.planning.max_reservations)
-    if len(by_workload) > most:
-        yield f"{len(by_workload)} workloads have reservations, {most} may"
+    ordinary = by_workload.keys() - gainers(facts)
+    if len(ordinary) > most:
+        yield f"{len(ordinary)} workloads have reservations, {most} may"
     for name, reservations in by_workload.items():
         yield from _fitting(facts, facts.workloads[name], reservations)
     for cluster in sorted({one.cluster for one in facts.plan.reservations}):
         for at_s in sorted({one.at_s for one in facts.plan.reservations if one.cluster == cluster}):
             yield from _has_room(facts, facts.clusters[cluster], at_s)
     yield from _true_reasons(facts)
+
+
+def gainers(facts: Facts) -> set[str]:
+    """The workloads for which others have given way."""
+    return {one.workload for one in facts.snapshot.displacements}
 
 
 def _fitting(facts: Facts, workload: Workload, reservations: list[Reservation]) -> Iterator[str]:
@@ -66,7 +72,12 @@ def _fitting(facts: Facts, workload: Workload, reservations: list[Reservation]) 
     needed = wanted if together else 1 if begun else max(1, min(workload.min_replicas, wanted))
     if together and begun:
         yield f"{name} has a reservation, and replicas too"
-    if sum(one.replicas for one in reservations) != needed:
+    reserved = sum(one.replicas for one in reservations)
+    refused = sum(refusal.replicas for refusal in facts.plan.refusals if refusal.workload == name)
+    if name in gainers(facts) and {one.at_s for one in reservations} == {OVERRUN_S}:
+        if not needed <= reserved <= refused:
+            yield f"{name}: {reserved} replicas are kept room for, {refused} wait and {needed} start at once"
+    elif reserved != needed:
         yield f"{name}: {sum(one.replicas for one in reservations)} replicas are reserved, {needed} start at once"
     if len({one.at_s for one in reservations}) > 1 or min(one.at_s for one in reservations) <= 0:
         yield f"{name} has reservations at {sorted({one.at_s for one in reservations})}"
@@ -159,7 +170,7 @@ def _freed(facts: Facts, cluster: Cluster, at_s: float) -> tuple[Resources, bool
         ended = sum(
             n for age, n in _waves(holding.waves, holding.age_s, bound) if _ends_s(facts, workload, age) <= at_s
         )
-        ended = min(bound, ended) + holding.leaving
+        ended = min(bound, ended) + holding.leaving - holding.leaving_unbound
         known = min(ended, told[holding.workload, holding.role])
         told[holding.workload, holding.role] -= known
         freed = freed + requests * (ended - known)
