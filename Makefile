@@ -4,7 +4,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed
 RUN_CONFIG ?= config/local.yaml
 
-.PHONY: help run test check lint types contracts fast thorough real servers bench pilot demo reference clean
+.PHONY: help run test check lint types contracts fast thorough real servers bench validate pilot demo reference clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,10 +47,13 @@ servers: $(INSTALLED) ## get the servers that the tests on real servers use
 	@$(PY) -m tests.servers.obtain
 
 bench: $(INSTALLED) ## measure; prints medians beside their limits (with FEDERATOR_TRACES=DIR, on traces too)
-	@for b in plan curves quality dispatch start leases $${FEDERATOR_TRACES:+gpu_packing}; do $(PY) -m benchmarks.$$b || exit 1; done
+	@for b in plan curves quality dispatch start leases simulate $${FEDERATOR_TRACES:+gpu_packing}; do $(PY) -m benchmarks.$$b || exit 1; done
 
 pilot: $(INSTALLED) ## the pilot as one file, dist/pilot.pyz, for worker nodes that have only Python 3.9
 	@$(PY) -m federator.pilot.pack dist/pilot.pyz
+
+validate: $(INSTALLED) ## hold the simulator against published results, on the logs in $$FEDERATOR_TRACES
+	@$(PY) -m benchmarks.validate
 
 demo: $(INSTALLED) ## two Kubernetes API servers with pretend nodes, until Ctrl-C
 	@$(PY) -m tests.servers.demo

@@ -52,7 +52,10 @@ COMMANDS: tuple[Command, ...] = (
     Command(FEDERATION, "undrain", "clusters", "undrain"),
     Command(FEDERATION, "snapshot", "snapshots", "snapshot"),
     Command(OFFLINE, "plan", "planning", "plan"),
+    Command(OFFLINE, "simulate", "simulating", "simulate_scenario"),
+    Command(OFFLINE, "compare", "comparing", "compare"),
     Command(OFFLINE, "policy", "policies", "app", group=True),
+    Command(OFFLINE, "trace", "traces", "app", group=True),
     Command(OFFLINE, "schema", "policies", "schema"),
 )
 

@@ -103,7 +103,7 @@ def _named_clusters(entry: Entry) -> Iterator[tuple[Path, object, bool]]:
                 yield ("spec", "inputs", index, "at", number), name, False
     elif entry.kind == "Scenario":
         for index, fault in _items(entry.at("spec", "faults")):
-            for key in ("outage", "slow"):
+            for key in ("outage", "slow", "crash"):
                 if isinstance(fault, Mapping) and key in fault:
                     yield ("spec", "faults", index, key), fault[key], False
 

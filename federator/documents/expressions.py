@@ -7,7 +7,7 @@ What it may cost is bounded before it is compiled (length, nesting, macros), sin
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +68,8 @@ FUNCTIONS: Mapping[str, str] = {
 }
 """The functions an expression may call, besides operators and macros (has, exists, exists_one, all, map, filter)."""
 
+Functions = Mapping[str, Callable[[Any], object]]
+
 _TYPES = frozenset({"int", "uint", "double", "string", "bool", "bytes", "list", "map", "null_type", "type"})
 # raw and long texts and comments too, so that nothing hides in what only looks like a text
 _KINDS = (r"//[^\n]*", r"[rR]QQQ(?s:.*?)QQQ", r"[rR]Q[^Q\n]*Q", r"QQQ(?s:(?:\\.|.)*?)QQQ", r"Q(?:\\.|[^Q\\])*Q")
@@ -107,12 +109,15 @@ class Expression:
     def __reduce__(self) -> tuple[Any, ...]:
         return compile_expression, (self.source, self.variables)  # a worker process compiles its own
 
-    def evaluate(self, values: Mapping[str, Any]) -> object:
-        """The value for these variables. Raises KeyError, TypeError, ArithmeticError, RuntimeError or ValueError."""
+    def evaluate(self, values: Mapping[str, Any], functions: Functions | None = None) -> object:
+        """The value for these variables; ``functions`` are those that it was compiled with.
+
+        Raises KeyError, TypeError, ArithmeticError, RuntimeError or ValueError.
+        """
         import cel
 
-        context = cel.Context({name: values[name] for name in self.reads if name in values}, _OURS)
-        return self._program.execute(context)
+        known = {name: values[name] for name in self.reads if name in values}
+        return self._program.execute(cel.Context(known, {**_OURS, **(functions or {})}))
 
     def holds(self, values: Mapping[str, Any]) -> tuple[bool, str]:
         """Whether it is true for these variables; where it is not, why in words. Never raises for data."""

@@ -1,4 +1,4 @@
-"""The kinds Backfill and PolicyTest. They are validated and listed here; later work acts on them."""
+"""The kinds Backfill (validated and listed here; later work acts on it) and PolicyTest."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from federator.documents.fields import (
 )
 from federator.documents.workload import WorkloadBody
 
+RUN = frozenset({"run"})
 FACTS = frozenset({"cluster", "workload", "queue"})
 """Functions that the expressions of a PolicyTest may call with a name: `cluster("cern").fill`."""
 
@@ -67,19 +68,29 @@ def _never(value: Any) -> Any:
     return value
 
 
+def _bound(value: Any) -> Any:
+    if isinstance(value, str):
+        check_expression(value, RUN)
+    return value
+
+
 class PolicyTestSpec(Part):
-    """Documents, and what a plan of them must say."""
+    """Documents, and what a plan of them must say; with a Scenario among them, what a whole run must keep to."""
 
     files: tuple[Annotated[str, Field(strict=True, min_length=1)], ...] = ()
-    """Documents to plan, relative to this file."""
+    """Documents to plan, relative to this file; or a Scenario, to run."""
     expect: ExpectPart = ExpectPart()
     """What the plan must say."""
     never: tuple[Annotated[Text, BeforeValidator(_never)], ...] = ()
-    """Expressions over `cluster(NAME)`, `workload(NAME)` and `queue(NAME)` that must not become true at any step."""
+    """Expressions over `cluster(NAME)`, `workload(NAME)` and `queue(NAME)` that must not become true at any step:
+    of the plan, or of each plan of the run."""
+    holds: tuple[Annotated[Text, BeforeValidator(_bound)], ...] = ()
+    """Expressions over `run`, the figures of the run as `federator simulate -o json` prints them, that must be true:
+    `run.wait_s.p95 < 600.0`."""
 
 
 class PolicyTestDocument(Envelope):
-    """A test of policies: documents, and what a plan of them must say. (Later work.)"""
+    """A test of policies: documents, and what a plan of them, or a run, must say."""
 
     api_version: Literal["federator.dev/v1alpha1"] = API_VERSION
     """The version of this kind."""

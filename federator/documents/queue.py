@@ -136,12 +136,14 @@ class PlanningSpec(Part):
 
     order: Annotated[str, Field(strict=True, min_length=1), AfterValidator(_order)] = "fifo"
     """fifo, fair, shortest, f1, or an [expression](expressions.md) over `workload`, the smallest first."""
-    blocked_head: Literal["pass", "wait"] = "pass"
-    """Whether workloads may pass one before them that does not fit now."""
-    backfilling: Literal["none", "easy", "conservative"] = "none"
+    blocked_head: Literal["pass", "wait", "stay"] = "pass"
+    """Whether workloads may pass one before them that does not fit now. `stay`: they wait, and it stays the first of
+    its queue until it starts, whatever comes (in `simulate`; a daemon chooses the first anew in each cycle)."""
+    backfilling: Literal["none", "easy", "conservative", "once"] = "none"
     """Whether room is reserved for what waits, so that what comes later passes it only where it does not delay it:
     `easy`: for the first that waits; `conservative`: for up to `maxReservations`. Both take the place of
-    `blockedHead`."""
+    `blockedHead`. `once`: for the first of each queue, which stays the first; its reservation is made once, and what is
+    expected to end before it begins may start, first come, first served."""
     outage_grace: Duration = 300.0
     """How long a cluster may be silent before its replicas are placed elsewhere."""
     unknown_duration: Duration = 86400.0

@@ -1,4 +1,4 @@
-"""The kind Scenario: what is simulated. It is validated and listed here; later work acts on it."""
+"""The kind Scenario: what is simulated."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from federator.documents.fields import (
     Priority,
     Quantities,
     Replicas,
+    Share,
     ShortName,
     Whole,
     Written,
@@ -45,13 +46,30 @@ class TracePart(Part):
     """Workloads from a recorded log."""
 
     file: Annotated[str, Field(strict=True, min_length=1)]
-    """The log, relative to this file; `.gz` is unpacked."""
+    """The log, relative to this file, or to the folder that `FEDERATOR_TRACES` names; gzip is unpacked."""
     format: Literal["swf"] = "swf"
     """How it is written."""
+    name: Name = "job"
+    """What the names of its workloads begin with."""
+    skip: Annotated[Whole, Field(ge=0)] = 0
+    """Leave out so many jobs from its start."""
     first: Annotated[Whole, Field(ge=1)] | None = None
-    """Only so many jobs from its start."""
-    queue_by: Literal["queue", "user", "group", "partition"] = "queue"
-    """What of a job names its queue."""
+    """Only so many jobs after that."""
+    start: Duration | None = None
+    """When the first of them arrives; left out: all arrive when the log says."""
+    queue_by: Literal["queue", "user", "group", "partition", "none"] = "queue"
+    """What of a job names its queue: `user-7`; `default` where the log does not tell. `none`: all are in `default`."""
+    processors: Literal["requested", "used", "larger"] = "requested"
+    """Which of its two numbers of processors a job takes; where that is not known, the other."""
+    jobs_are: Literal["replicas", "cores"] = "replicas"
+    """`replicas`: each processor is a replica with one core, and all start together in one cluster. `cores`: a job is
+    one replica that asks for so many cores of a node."""
+    estimates: Literal["requested", "exact"] = "requested"
+    """What is expected of a job: the time that its user requested (where the log tells), or what it took."""
+    unknown_run: Duration | None = None
+    """How long jobs run of which the log does not tell; left out: they are left out."""
+    zero_run: bool = True
+    """Whether jobs count that took no time."""
 
 
 class LogNormalCount(Part):
@@ -127,6 +145,18 @@ class GeneratePart(Part):
     """How many replicas each has."""
     duration: Annotated[Durations, BeforeValidator(_constant)]
     """How long each replica runs."""
+    expected: tuple[Number, Number] = (1.0, 1.0)
+    """Users expect it to take so many times as long as it does: from the first to the last, all alike."""
+    together: bool = False
+    """Whether all replicas of one start together in one cluster, or not at all."""
+    begins: Duration = 0.0
+    """When the first may arrive."""
+    lasts: Duration | None = None
+    """For how long they arrive; left out: to the end."""
+    count: Annotated[Whole, Field(ge=1)] | None = None
+    """At most so many arrive."""
+    daily: Share = 0
+    """By how much the rate swings over a day: highest at 14:00, lowest at 2:00 (the clock begins at 0:00)."""
     requests: Quantities = Field(default_factory=dict)
     """What one replica needs."""
     queue: ShortName = "default"
@@ -149,12 +179,16 @@ class SourcePart(Part):
 
 
 class FaultPart(Part):
-    """Something that goes wrong at a cluster: an outage, or everything takes longer there."""
+    """Something that goes wrong at a cluster: an outage, everything takes longer there, or replicas fail."""
 
     outage: ShortName | None = None
     """The cluster that does not answer."""
     slow: ShortName | None = None
     """The cluster where everything takes longer."""
+    crash: ShortName | None = None
+    """The cluster where replicas fail that start meanwhile, by chance, and somewhere on their way."""
+    share: Share = 1_000_000
+    """How many of them, for `crash`."""
     at: Duration = 0.0
     """When it begins."""
     lasts: Duration | None = None
@@ -164,7 +198,7 @@ class FaultPart(Part):
 
     @model_validator(mode="after")
     def _one(self) -> FaultPart:
-        return _one_of(self, "outage", "slow")
+        return _one_of(self, "outage", "slow", "crash")
 
 
 class ScenarioSpec(Part):
@@ -180,12 +214,14 @@ class ScenarioSpec(Part):
     """Where workloads come from, besides Workload documents."""
     planning: PlanningSpec = PlanningSpec()
     """How planning goes, instead of a Planning document."""
+    same_second: Literal["together", "oneByOne"] = "together"
+    """Whether planning sees all that happens at one moment together, or arrivals and ends one after the other."""
     faults: tuple[FaultPart, ...] = ()
     """What goes wrong."""
 
 
 class ScenarioDocument(Envelope):
-    """What is simulated: clusters, work, faults. (Later work.)"""
+    """What is simulated: clusters, work, faults."""
 
     api_version: Literal["federator.dev/v1alpha1"] = API_VERSION
     """The version of this kind."""

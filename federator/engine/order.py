@@ -1,7 +1,8 @@
 """The order of service: who is asked first where work should run.
 
-Backfill comes last. The larger priority of the queue comes first, then the workload's own, then what the order says,
-then first come, then name. ``fair`` is no fixed order: it is found as work is admitted (see ``fair_order``).
+Backfill comes last. The larger priority of the queue comes first, then heads that stay, then the workload's own
+priority, then what the order says, then first come, then name. ``fair`` is no fixed order: it is found as work is
+admitted (see ``fair_order``).
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ def in_order(snapshot: Snapshot) -> tuple[Workload, ...]:
     """All workloads in the order of service; under ``fair`` the order within each queue is that of ``fifo``."""
     priority = {queue.name: queue.priority for queue in snapshot.queues}
     key = ORDERS.get(snapshot.planning.order, _by_expression)
+    heads = {head.workload for head in snapshot.heads}
     return tuple(
         sorted(
             snapshot.workloads,
             key=lambda workload: (
                 workload.backfill,
                 -priority.get(workload.queue, 0),
+                workload.name not in heads,
                 -workload.priority,
                 key(workload, snapshot.planning),
                 workload.submitted_at_s,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from federator.engine.filling import UNWEIGHED
 from federator.engine.gangs import InOneCluster, believed, by_heft
 from federator.engine.giving_way import giving_way, waiting
 from federator.engine.governing import Rule
+from federator.engine.heads import heads_stay, plan_with_heads
 from federator.engine.kinds import Kinds
 from federator.engine.opening import Clocks
 from federator.engine.order import FAIR, in_order
@@ -55,6 +57,8 @@ def plan(snapshot: Snapshot, *, explain: Collection[str] = ()) -> Plan:
     ``explain`` names workloads whose explanation the plan should carry; it changes nothing else. Where something has to
     give way the plan is made anew with that on its way out, which is what the next snapshot will show.
     """
+    if heads_stay(snapshot.planning):
+        return plan_with_heads(snapshot, partial(plan, explain=explain))
     preemptions: list[Preemption] = []
     for last in (False,) * ROUNDS + (True,):
         planner = _Planner(snapshot, frozenset(explain), preempts=not last)

@@ -63,6 +63,18 @@ class Exclusion:
     detail: str
 
 
+class Head(NamedTuple):
+    """A workload that waits first in its queue, and stays first (``blockedHead: stay``): of the plan before.
+
+    ``at_s`` is when its reservation begins, in seconds since the epoch (None: it has none), and ``places`` are the
+    replicas that are reserved, by cluster.
+    """
+
+    workload: str
+    at_s: float | None = None
+    places: tuple[tuple[str, int], ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Displacement:
     """``victim`` had to give way to ``workload``, ``age_s`` ago; of one plan, ``place`` counts them.
@@ -96,6 +108,7 @@ class Snapshot:
     limits: tuple[Limit, ...] = ()
     spent: tuple[Spent, ...] = ()
     displacements: tuple[Displacement, ...] = ()
+    heads: tuple[Head, ...] = ()
 
 
 class Placement(NamedTuple):
@@ -270,6 +283,8 @@ class Plan:
     queues: Mapping[str, QueueShare] = field(default_factory=dict)
     """What each queue has and may have before this plan is carried out."""
     cohorts: Mapping[str, QueueShare] = field(default_factory=dict)
+    heads: tuple[Head, ...] = ()
+    """Where heads stay: who they are, for the next snapshot."""
 
 
 def shape_key(workload: Workload) -> str:

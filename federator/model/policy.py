@@ -200,7 +200,8 @@ class GangSearch:
 class Planning:
     """What the daemon, ``plan`` and ``simulate`` all read.
 
-    ``backfilling``: ``none``, ``easy`` (one reservation) or ``conservative`` (up to ``max_reservations``).
+    ``blocked_head``: ``pass``, ``wait`` or ``stay``. ``backfilling``: ``none``, ``easy`` (one reservation),
+    ``conservative`` (up to ``max_reservations``) or ``once`` (of the head, made once).
     """
 
     order: str = "fifo"

@@ -1,0 +1,80 @@
+"""compare: a scenario under two sets of policies, seed by seed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from federator.cli.failures import WRONG_INPUT, Failure
+from federator.cli.output import Format, FormatOption, document, say, table
+from federator.cli.simulating import ScenarioArgument, story_of
+from federator.simulator.answer import run_document
+from federator.simulator.comparing import Difference, compared
+from federator.simulator.run import simulate_quickly
+
+Json = dict[str, Any]
+
+
+def compare(
+    scenario: ScenarioArgument,
+    policies: Annotated[list[Path], typer.Option(help="Policies to compare: give it twice, A and then B.")],
+    seeds: Annotated[
+        int, typer.Option(min=1, max=10_000, help="How many stories: the scenario's seed, and those after it.")
+    ] = 10,
+    workers: Annotated[int, typer.Option(min=0, help="Runs at a time; 0: one for each core.")] = 0,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Run a scenario under two sets of policies with common random numbers, and tell what differs, how surely."""
+    if len(policies) != 2:
+        raise Failure(f"--policies is given {len(policies)} times; give it twice, A and then B", WRONG_INPUT)
+    stories = [story_of(scenario, one, None) for one in policies]  # what is wrong is told before anything runs
+    first = stories[0].seed
+    tasks = [(scenario, one, seed) for seed in range(first, first + seeds) for one in policies]
+    told = list(_all(tasks, workers or len(os.sched_getaffinity(0))))
+    runs = list(zip(told[::2], told[1::2], strict=True))
+    differences = compared(runs)
+    if form in (Format.JSON, Format.YAML):
+        document(
+            {
+                "a": str(policies[0]), "b": str(policies[1]), "seeds": list(range(first, first + seeds)),
+                "figures": [asdict(one) for one in differences],
+                "runs": [{"a": _without_engine(a), "b": _without_engine(b)} for a, b in runs],
+            },
+            form,
+        )  # fmt: skip
+        return
+    say(f"A: {policies[0]}\nB: {policies[1]}\n{seeds} seeds from {first} on; B - A with 95% confidence\n")
+    table(["FIGURE", "A", "B", "B - A", "BETTER"], [_row(one) for one in differences])
+
+
+def _run(task: tuple[Path, Path, int]) -> Json:
+    """One run, in a process of its own."""
+    return run_document(simulate_quickly(story_of(*task)))
+
+
+def _all(tasks: Sequence[tuple[Path, Path, int]], workers: int) -> Iterator[Json]:
+    """The documents of all runs, in the order of the tasks; a bar on standard error where somebody looks."""
+    bar = Console(stderr=True)
+    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=get_context("spawn")) as pool:
+        runs = pool.map(_run, tasks)
+        yield from track(runs, "simulating", total=len(tasks), console=bar, disable=not sys.stderr.isatty())
+
+
+def _without_engine(run: Json) -> Json:
+    return {key: value for key, value in run.items() if key != "engine"}
+
+
+def _row(one: Difference) -> Sequence[str]:
+    surely = "" if one.low is None or one.high is None else f"{one.low:+,.2f} to {one.high:+,.2f}"
+    better = f"A in {one.a_better} of {one.seeds}, B in {one.b_better}" if one.a_better or one.b_better else "alike"
+    return one.figure, f"{one.a:,.2f}", f"{one.b:,.2f}", surely, better

@@ -1,0 +1,92 @@
+"""simulate: one run of a scenario, without a daemon."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from federator.cli.failures import WRONG_INPUT, Failure
+from federator.cli.output import Format, FormatOption, complain, document, table
+from federator.simulator.answer import run_document
+from federator.simulator.run import Run, simulate, simulate_quickly
+from federator.simulator.story import Story
+from federator.simulator.telling import read_scenario, told
+from federator.simulator.traces.opening import TraceError
+
+TRACES = "FEDERATOR_TRACES"
+"""Names the folder of logs that are not beside the scenario."""
+
+ScenarioArgument = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A file with a document of kind Scenario.")]
+
+
+def traces_folder() -> Path:
+    """Where larger logs are."""
+    return Path(os.environ.get(TRACES, "traces"))
+
+
+def story_of(scenario: Path, policies: Path | None, seed: int | None) -> Story:
+    """The story that a file tells. Raises DocumentErrors and Failure."""
+    one, documents = read_scenario(scenario, policies)
+    for warning in documents.warnings:
+        complain(f"warning: {warning}")
+    try:
+        return told(one, documents, traces_folder(), seed)
+    except TraceError as error:
+        raise Failure(str(error), WRONG_INPUT) from None
+
+
+def simulate_scenario(
+    scenario: ScenarioArgument,
+    policies: Annotated[Path | None, typer.Option(help="Take these policies instead of the scenario's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="What chance begins with, instead of the scenario's.")] = None,
+    every_plan: Annotated[
+        bool, typer.Option("--every-plan", help="Ask the planner even where a shortcut gives the same.")
+    ] = False,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Run a scenario in simulated time, with the planner that the daemon runs, and show its figures."""
+    story = story_of(scenario, policies, seed)
+    try:
+        run = simulate(story) if every_plan else simulate_quickly(story)
+    except TraceError as error:
+        raise Failure(str(error), WRONG_INPUT) from None
+    if form in (Format.JSON, Format.YAML):
+        document(run_document(run), form)
+    else:
+        show(run)
+
+
+def show(run: Run) -> None:
+    """The figures for people."""
+    answer = run_document(run)
+    waits, slow, jobs, engine = answer["wait_s"], answer["bounded_slowdown"], answer["jobs"], answer["engine"]
+    rows = [
+        ("jobs", ", ".join(f"{count:,} {state}" for state, count in jobs.items())),
+        ("simulated", f"{answer['simulated_s']:,.0f} s"),
+        ("makespan", f"{answer['makespan_s']:,.0f} s"),
+        (
+            "wait",
+            f"mean {waits['mean']:,.2f} s, 50% {waits['p50']:,.0f}, 95% {waits['p95']:,.0f}, most {waits['max']:,.0f}",
+        ),
+        ("bounded slowdown", f"mean {slow['mean']:,.2f}, 95% {slow['p95']:,.2f}"),
+        ("moves, preemptions", f"{answer['moves']:,}, {answer['preemptions']:,}"),
+        ("cost, carbon", f"{answer['cost']:,.2f}, {answer['carbon_g'] / 1000:,.2f} kg CO2e"),
+        ("fairness of queues", f"{answer['fairness_jain']:.3f} (Jain's index of their slowdowns)"),
+        *(
+            (f"used of {name}", _parts(parts, answer["clusters"][name]))
+            for name, parts in answer["utilization"].items()
+        ),
+        ("plans", f"{engine['plans']:,} made, {engine['skipped']:,} needless; {engine['wall_s']:.2f} s in all"),
+    ]
+    table(["FIGURE", "VALUE"], rows)
+
+
+def _parts(parts: Mapping[str, float], told: Mapping[str, float | None]) -> str:
+    if told["first_start_s"] is None:
+        return "nothing"
+    used = ", ".join(f"{name} {part:.1%}" for name, part in parts.items())
+    return f"{used}; first at {told['first_start_s']:,.0f} s; cost {told['cost']:,.2f}"

@@ -1,0 +1,1 @@
+"""The real planner in simulated time: stories in, runs and their figures out."""

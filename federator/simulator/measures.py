@@ -1,0 +1,98 @@
+"""What a run is judged by, kept up as it goes: use, cost and carbon by cluster, and what became of each workload."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from federator.documents.quantities import natural_amount, price_unit
+from federator.model.cluster import Cluster, Flavor
+from federator.model.resources import CPU
+from federator.model.workload import Role, Workload
+
+HOUR_S = 3600.0
+
+
+@dataclass(slots=True, eq=False)
+class Told:
+    """What became of one workload. ``runs_s``: how long each of its replicas takes; None: not yet."""
+
+    name: str
+    queue: str
+    replicas: int
+    submitted_s: float
+    runs_s: float
+    started_s: float | None = None
+    ended_s: float | None = None
+    failed: bool = False
+
+    @property
+    def wait_s(self) -> float:
+        """From its submission to its first start; to be asked of what has started."""
+        assert self.started_s is not None
+        return self.started_s - self.submitted_s
+
+    @property
+    def slowdown(self) -> float:
+        """The bounded slowdown: how many times as long it took as it would have taken alone, at least 10 s."""
+        assert self.ended_s is not None
+        return max(1.0, (self.ended_s - self.submitted_s) / max(self.runs_s, 10.0))
+
+
+class Measures:
+    """The sums of one run."""
+
+    def __init__(self, clusters: Sequence[Cluster]) -> None:
+        self.workloads: list[Told] = []
+        self.use: defaultdict[str, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
+        """Core-seconds, byte-seconds ... by cluster and resource, in the units of ``Resources``."""
+        self.cost: defaultdict[str, float] = defaultdict(float)
+        self.carbon_g: defaultdict[str, float] = defaultdict(float)
+        self.first_s: dict[str, float] = {}
+        """When each cluster was first used."""
+        self.lost_s: defaultdict[str, float] = defaultdict(float)
+        """Core-seconds of replicas that were stopped before their end, by cluster."""
+        self.moves = self.preemptions = 0
+        self._clusters = clusters
+        self._grown: list[tuple[str, Flavor, float]] = []
+
+    def used(
+        self, cluster: Cluster, workload: Workload, role: Role, places: Iterable[tuple[Flavor, int]],
+        starts_s: float, ends_s: float, useful: bool = True,
+    ) -> None:  # fmt: skip
+        """Replicas have run on nodes of these flavors."""
+        lasted_s = ends_s - starts_s
+        self.first_s[cluster.name] = min(starts_s, self.first_s.get(cluster.name, starts_s))
+        for flavor, replicas in places:
+            watts = 0.0
+            for name, amount in role.requests.items_:
+                spent = amount * replicas * lasted_s
+                self.use[cluster.name][name] += spent
+                natural = natural_amount(name, amount) * replicas
+                micro = flavor.price.get(name, cluster.price.get(name, 0.0))
+                self.cost[cluster.name] += micro / 1e6 * natural * lasted_s / HOUR_S
+                watts += cluster.power_w.get(name, 0.0) * natural / price_unit(name)
+                if name == CPU and not useful:
+                    self.lost_s[cluster.name] += spent / 1000
+            self.carbon_g[cluster.name] += watts / 1000 * lasted_s / HOUR_S * cluster.carbon_g_per_kwh
+
+    def grown(self, cluster: Cluster, flavor: str, at_s: float) -> None:
+        """A node of a flavor has been added."""
+        found = next(one for one in cluster.flavors or () if one.name == flavor)
+        self._grown.append((cluster.name, found, at_s))
+
+    def utilization(self, lasted_s: float) -> dict[str, dict[str, float]]:
+        """Of what the nodes of each cluster offered in that time, the part that was used; by cluster and resource."""
+        found: dict[str, dict[str, float]] = {}
+        for cluster in self._clusters:
+            offered: defaultdict[str, float] = defaultdict(float)
+            added = [(flavor, 1, lasted_s - at_s) for name, flavor, at_s in self._grown if name == cluster.name]
+            for flavor, count, seconds in [*((f, f.count, lasted_s) for f in cluster.flavors or ()), *added]:
+                for name, amount in flavor.allocatable.items_:
+                    offered[name] += amount * count * seconds
+            used = self.use[cluster.name]
+            found[cluster.name] = {
+                name: used[name] / whole if whole else 0.0 for name, whole in sorted(offered.items())
+            }
+        return found

@@ -1,0 +1,259 @@
+"""Stories of rigid jobs on one pool of cores, told without the planner, some hundred times as fast.
+
+A job here is all on the pool or not at all, and any free cores do, so that what the planner decides comes to a few
+lines for each rule. Property tests tell such stories both ways. What is not such a story is left to the planner.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import NamedTuple
+
+from federator.engine.ends import milliseconds
+from federator.engine.order import FAIR, ORDERS
+from federator.model.cluster import Cluster, Flavor
+from federator.model.plan import Snapshot
+from federator.model.policy import OVERRUN_S, Planning
+from federator.model.resources import CPU
+from federator.model.selectors import Constraint
+from federator.model.workload import Lifetime, Workload
+from federator.simulator.measures import Measures, Told
+from federator.simulator.story import Arrival, Story
+
+OVERRUN_MS = milliseconds(OVERRUN_S)
+
+
+class Job(NamedTuple):
+    """A job in the order of service: by its key, which is its own alone."""
+
+    key: tuple[float, ...]
+    name: str
+    cores: int
+    """In millicores, as all amounts of cpu."""
+    lasts_ms: int
+    """What is expected."""
+    arrival: Arrival
+    told: Told
+
+
+def pool_of(federation: Snapshot) -> tuple[Cluster, Flavor] | None:
+    """The one cluster, and its one flavor, of a federation that has nothing else that planning reads."""
+    others = (federation.policies, federation.queues, federation.cohorts, federation.limits, federation.spent)
+    order = federation.planning.order
+    if any(others) or federation.usage or order == FAIR or order not in ORDERS or len(federation.clusters) != 1:
+        return None
+    if federation.planning.backfilling == "conservative":
+        return None
+    cluster = federation.clusters[0]
+    plain = Cluster(
+        cluster.name, cluster.labels, cluster.provider, binding=cluster.binding, flavors=cluster.flavors,
+        abilities=cluster.abilities, price=cluster.price, carbon_g_per_kwh=cluster.carbon_g_per_kwh,
+        power_w=cluster.power_w,
+    )  # fmt: skip
+    flavors = cluster.flavors or ()
+    if cluster != plain or len(flavors) != 1 or flavors[0].taints or flavors[0].max_count > flavors[0].count:
+        return None
+    return cluster, flavors[0]
+
+
+class NotAPool(Exception):
+    """A workload asks for more than can be told here."""
+
+
+class Pool:
+    """One story. ``tell`` gives when it ended."""
+
+    def __init__(self, story: Story, cluster: Cluster, flavor: Flavor) -> None:
+        self.measures = Measures((cluster,))
+        self._story, self._planning = story, story.federation.planning
+        self._cluster, self._flavor = cluster, flavor
+        self._key = ORDERS[self._planning.order]
+        self._free = self._whole = flavor.allocatable[CPU] * flavor.count
+        self._unit = 0
+        """What every replica asks for, where there are several nodes."""
+        self._queue: str | None = None
+        self._waiting: list[Job] = []
+        self._running: list[tuple[float, int, float, Job]] = []
+        """(end, number, start, job), a heap."""
+        self._expected: list[tuple[int, int, int]] = []
+        """(expected end, number, cores), sorted."""
+        self._number = 0
+        self._head: Job | None = None
+        self._reserved_ms = 0
+        self._serve = _rule(self._planning)
+
+    @property
+    def running(self) -> int:
+        """How many jobs run."""
+        return len(self._running)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait."""
+        return len(self._waiting)
+
+    def tell(self) -> float:
+        """Let happen what happens; returns the moment at which it ended. Raises NotAPool."""
+        coming, lasts_s, together = self._story.arrivals(), self._story.lasts_s, not self._story.one_by_one
+        running, one, now_s = self._running, next(coming, None), 0.0
+        while one is not None or running:
+            arrives_s = max(one.at_s, now_s) if one is not None else None
+            ends_s = running[0][0] if running else None
+            next_s = min(at_s for at_s in (arrives_s, ends_s) if at_s is not None)
+            if lasts_s is not None and next_s > lasts_s:
+                break
+            now_s = next_s
+            if one is not None and arrives_s == now_s:
+                self._arrive(one, now_s)
+                one = next(coming, None)
+            else:
+                self._end(now_s)
+            while together and one is not None and one.at_s <= now_s:
+                self._arrive(one, now_s)
+                one = next(coming, None)
+            while together and running and running[0][0] == now_s:
+                self._end(now_s)
+            if self._waiting:
+                self._serve(self, now_s, milliseconds(now_s))
+        ended_s = now_s if lasts_s is None else lasts_s
+        for _, _, start_s, job in running:
+            self._used(job, start_s, ended_s)
+        return ended_s
+
+    def _arrive(self, one: Arrival, now_s: float) -> None:
+        workload = one.workload
+        cores = self._cores(workload)
+        told = Told(workload.name, workload.queue, workload.replicas, now_s, one.run_s)
+        self.measures.workloads.append(told)
+        expected_s = self._planning.unknown_duration_s if workload.duration_s is None else workload.duration_s
+        key = (-workload.priority, self._key(workload, self._planning), workload.submitted_at_s)
+        insort(self._waiting, Job(key, workload.name, cores, milliseconds(expected_s), one, told))
+
+    def _cores(self, workload: Workload) -> int:
+        role = workload.roles[0]
+        one_line = self._planning.backfilling == "once" or (
+            self._planning.backfilling == "none" and self._planning.blocked_head != "pass"
+        )
+        if self._queue is None:
+            self._queue, self._unit = workload.queue, role.requests[CPU]
+        alike = self._flavor.count == 1 or (
+            role.requests[CPU] == self._unit and self._flavor.allocatable[CPU] % self._unit == 0
+        )
+        whole = role.replicas == 1 or (workload.gang is not None and workload.gang.scope == "cluster")
+        cores = role.requests[CPU] * role.replicas
+        if (
+            len(workload.roles) != 1 or len(role.requests) != 1 or role.limits or role.flavors != Constraint()
+            or workload.lifetime is not Lifetime.BATCH or workload.clusters != Constraint() or workload.needs
+            or workload.parallelism is not None or not (whole and alike) or not 0 < cores <= self._whole
+            or (one_line and workload.queue != self._queue)
+        ):  # fmt: skip
+            raise NotAPool(workload.name)
+        return cores
+
+    def start(self, job: Job, now_s: float, now_ms: int) -> None:
+        """Start a job that fits; whoever asks takes it off the line."""
+        self._number += 1
+        self._free -= job.cores
+        job.told.started_s = now_s
+        heappush(self._running, (now_s + job.arrival.run_s, self._number, now_s, job))
+        insort(self._expected, (now_ms + job.lasts_ms, self._number, job.cores))
+
+    def _end(self, now_s: float) -> None:
+        _, number, start_s, job = heappop(self._running)
+        self._free += job.cores
+        job.told.ended_s = now_s
+        line = milliseconds(start_s) + job.lasts_ms, number, job.cores
+        del self._expected[bisect_right(self._expected, line) - 1]
+        self._used(job, start_s, now_s)
+
+    def _used(self, job: Job, start_s: float, ends_s: float) -> None:
+        workload = job.arrival.workload
+        places = ((self._flavor, workload.roles[0].replicas),)
+        self.measures.used(self._cluster, workload, workload.roles[0], places, start_s, ends_s)
+
+    # Rules
+
+    def serve_all(self, now_s: float, now_ms: int) -> None:
+        """Whoever fits starts."""
+        left = []
+        for job in self._waiting:
+            if job.cores <= self._free:
+                self.start(job, now_s, now_ms)
+            else:
+                left.append(job)
+        self._waiting = left
+
+    def serve_in_line(self, now_s: float, now_ms: int) -> None:
+        """Nobody passes the first that does not fit."""
+        waiting, started = self._waiting, 0
+        while started < len(waiting) and waiting[started].cores <= self._free:
+            self.start(waiting[started], now_s, now_ms)
+            started += 1
+        del waiting[:started]
+
+    def serve_behind_head(self, now_s: float, now_ms: int) -> None:
+        """Nobody passes the first that does not fit, and it stays the first."""
+        while self._waiting:
+            job = self._head or self._waiting[0]
+            if job.cores > self._free:
+                self._head = job
+                return
+            self._head = None
+            self._waiting.remove(job)
+            self.start(job, now_s, now_ms)
+
+    def serve_once(self, now_s: float, now_ms: int) -> None:
+        """The same, but what is expected to end before the head's reservation, made once, passes as it came."""
+        known = self._head
+        self.serve_behind_head(now_s, now_ms)
+        head = self._head
+        if head is None:
+            return
+        if head is not known:
+            self._reserved_ms = self._earliest(head.cores, now_ms)[0]
+        passing = [
+            job
+            for job in self._waiting
+            if job.cores <= self._free and now_ms + job.lasts_ms < self._reserved_ms and job is not head
+        ]
+        for job in sorted(passing, key=lambda job: (job.key[0], job.key[2], job.name)):
+            if job.cores <= self._free:
+                self._waiting.remove(job)
+                self.start(job, now_s, now_ms)
+
+    def serve_easy(self, now_s: float, now_ms: int) -> None:
+        """Whoever fits passes the first that does not, unless that delays the start that it can expect now."""
+        self.serve_in_line(now_s, now_ms)
+        if not self._waiting or not self._free:
+            return
+        at_ms, spare = self._earliest(self._waiting[0].cores, now_ms)
+        left = self._waiting[:1]
+        for job in self._waiting[1:]:
+            long = now_ms + job.lasts_ms > at_ms
+            if job.cores > self._free or (long and job.cores > spare):
+                left.append(job)
+                continue
+            spare -= job.cores if long else 0
+            self.start(job, now_s, now_ms)
+        self._waiting = left
+
+    def _earliest(self, cores: int, now_ms: int) -> tuple[int, int]:
+        """When so many cores are expected to be free, and how many then are beyond them."""
+        begun = bisect_right(self._expected, (now_ms + 1, 0, 0))
+        coming = self._expected[begun:]
+        insort(coming, (now_ms + OVERRUN_MS, 0, sum(line[2] for line in self._expected[:begun])))  # should have ended
+        free, at_ms = self._free, now_ms
+        for ends_ms, _, freed in coming:
+            if free >= cores and ends_ms > at_ms:
+                break
+            if freed:
+                free, at_ms = free + freed, ends_ms
+        return at_ms, free - cores
+
+
+def _rule(planning: Planning) -> Callable[[Pool, float, int], None]:
+    if planning.backfilling in ("easy", "once"):
+        return Pool.serve_easy if planning.backfilling == "easy" else Pool.serve_once
+    return {"pass": Pool.serve_all, "wait": Pool.serve_in_line, "stay": Pool.serve_behind_head}[planning.blocked_head]

@@ -1,0 +1,275 @@
+"""One run: the story told from its beginning to its end, with the real planner."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
+from time import perf_counter
+
+from federator.engine.assign import Holder, assign
+from federator.engine.feasibility import allowed_flavors
+from federator.engine.lifecycle import IntentEvent, next_intent_state
+from federator.engine.order import in_order
+from federator.engine.planner import plan as make_plan
+from federator.model.cluster import Cluster, Health
+from federator.model.indexset import IndexSet
+from federator.model.intent import Intent
+from federator.model.plan import Placement, Plan, Snapshot
+from federator.model.policy import Rebalance
+from federator.model.workload import Role
+from federator.simulator.measures import Measures
+from federator.simulator.needless import nothing_can_start, stays_as_it_is
+from federator.simulator.pool import NotAPool, Pool, pool_of
+from federator.simulator.settling import Settler
+from federator.simulator.story import Arrival, Fault, Story
+from federator.simulator.timeline import ARRIVAL, OTHER, Timeline
+from federator.simulator.world import Live, World
+
+Planner = Callable[[Snapshot], Plan]
+Watch = Callable[[Snapshot, Plan], None]
+MOST_AT_ONCE = 1000
+"""So many plans at one moment mean that planning does not come to rest."""
+
+
+class NeverAtRest(Exception):
+    """Planning again and again at one moment, it goes on changing things."""
+
+
+@dataclass(slots=True)
+class Run:
+    """What came of a story. ``plan_s`` are the seconds that each plan took; they alone differ from run to run."""
+
+    story: Story
+    measures: Measures
+    ended_s: float
+    running: int
+    waiting: int
+    plan_s: list[float] = field(default_factory=list)
+    skipped: int = 0
+    wall_s: float = 0.0
+
+
+def simulate(story: Story, *, planner: Planner = make_plan, skips: bool = True, watch: Watch | None = None) -> Run:
+    """Tell the story. ``skips``: whether plans are left out where nothing can start; ``watch`` sees every plan."""
+    begun = perf_counter()
+    run = _Teller(story, planner, skips, watch).tell()
+    run.wall_s = perf_counter() - begun
+    return run
+
+
+def simulate_quickly(story: Story) -> Run:
+    """The same, without the planner where the story is one of rigid jobs on one pool of cores."""
+    begun, parts = perf_counter(), pool_of(story.federation)
+    if parts is None or story.faults:
+        return simulate(story)
+    pool = Pool(story, *parts)
+    try:
+        ended_s = pool.tell()
+    except NotAPool:
+        return simulate(story)
+    run = Run(story, pool.measures, ended_s, pool.running, pool.waiting)
+    run.wall_s = perf_counter() - begun
+    return run
+
+
+class _Teller:
+    def __init__(self, story: Story, planner: Planner, skips: bool, watch: Watch | None) -> None:
+        self._story, self._planner, self._watch = story, planner, watch
+        self._skips = skips and stays_as_it_is(story.federation)
+        self._timeline = Timeline()
+        self._world = World(story, self._timeline)
+        self._settler = Settler(self._world)
+        self._plan_s: list[float] = []
+        self._skipped = 0
+        self._stirred = False
+        """Whether something happened that planning must see, besides arrivals and ends."""
+        self._coming = True
+        """Whether more arrives."""
+        stays = [policy.stay for policy in story.federation.policies if policy.stay.rebalance is not Rebalance.NEVER]
+        self._rests_s = {stay.min_stay_s for stay in stays}
+        self._rests_s |= {stay.move_budget.period_s for stay in stays if stay.move_budget is not None}
+
+    def tell(self) -> Run:
+        """Let happen what happens, and plan after it, until the end."""
+        self._arrive_next(iter(self._story.arrivals()), 0.0)
+        for fault in self._story.faults:
+            self._timeline.at(fault.at_s, OTHER, partial(self._fault, fault))
+        timeline, lasts_s, now_s = self._timeline, self._story.lasts_s, 0.0
+        while (next_s := timeline.next_s) is not None and (lasts_s is None or next_s <= lasts_s):
+            if next_s > now_s:
+                self._world.fold(next_s)
+            now_s = next_s
+            timeline.do_next()
+            while not self._story.one_by_one and timeline.next_s == now_s:
+                timeline.do_next()
+            self._settler.settle(now_s)
+            self._plan_until_at_rest(now_s)
+            if lasts_s is None and not self._coming and not self._world.lives:
+                break
+        return self._end(now_s if lasts_s is None else lasts_s)
+
+    def _end(self, now_s: float) -> Run:
+        for member in self._world.members.values():
+            member.site.stop_all(now_s)
+        live = list(self._world.lives.values())
+        running = sum(one.told.started_s is not None and one.told.ended_s is None for one in live)
+        waiting = sum(one.told.started_s is None and one.told.ended_s is None for one in live)
+        return Run(self._story, self._world.measures, now_s, running, waiting, self._plan_s, self._skipped)
+
+    # What happens
+
+    def _arrive_next(self, coming: Iterator[Arrival], now_s: float) -> None:
+        one = next(coming, None)
+        self._coming = one is not None
+        if one is not None:
+            self._timeline.at(max(one.at_s, now_s), ARRIVAL, partial(self._arrive, one, coming))
+
+    def _arrive(self, one: Arrival, coming: Iterator[Arrival], now_s: float) -> None:
+        self._world.arrive(one.workload, one.run_s, now_s)
+        self._arrive_next(coming, now_s)
+
+    def _fault(self, fault: Fault, now_s: float) -> None:
+        member, self._stirred = self._world.members[fault.cluster], True
+        if fault.slower is not None:
+            member.site.slow_down(fault.slower, now_s)
+        elif fault.crashing is not None:
+            member.site.crashing = fault.crashing
+        else:
+            member.shown(now_s)
+            member.health, member.away_since_s = Health.AWAY, now_s
+            grace_s = self._story.federation.planning.outage_grace_s
+            self._timeline.at(now_s + grace_s, OTHER, partial(self._lost, fault, now_s))
+        if fault.ends_s is not None:
+            self._timeline.at(fault.ends_s, OTHER, partial(self._mended, fault))
+
+    def _lost(self, fault: Fault, since_s: float, now_s: float) -> None:
+        member = self._world.members[fault.cluster]
+        if member.health is Health.AWAY and member.away_since_s == since_s:
+            member.health, self._stirred = Health.LOST, True
+
+    def _mended(self, fault: Fault, now_s: float) -> None:
+        member, self._stirred = self._world.members[fault.cluster], True
+        if fault.slower is not None:
+            member.site.slow_down(1.0, now_s)
+            return
+        if fault.crashing is not None:
+            member.site.crashing = 0.0
+            return
+        member.health = Health.UP
+        self._settler.back(member, now_s)
+
+    def _wake(self, now_s: float) -> None:
+        self._stirred = True
+
+    # Planning
+
+    def _plan_until_at_rest(self, now_s: float) -> None:
+        for _ in range(MOST_AT_ONCE):
+            if self._skips and not self._stirred and nothing_can_start(self._world, now_s):
+                self._skipped += 1
+                return
+            self._stirred = False
+            seen = self._world.snapshot(now_s)
+            begun = perf_counter()
+            made = self._planner(seen)
+            self._plan_s.append(perf_counter() - begun)
+            if self._watch is not None:
+                self._watch(seen, made)
+            self._world.heads = made.heads
+            self._keep_clocks(made, now_s)
+            changed = self._carry_out(seen, made, now_s)
+            if not self._settler.settle(now_s) and not changed:
+                return
+        raise NeverAtRest(f"planned {MOST_AT_ONCE} times at {now_s:g} s, and things still change")
+
+    def _keep_clocks(self, made: Plan, now_s: float) -> None:
+        """Since when tiers have been full; and a look again when one that waits for that opens, or work may move."""
+        world = self._world
+        before, world.clocks = world.clocks, {key: world.clocks.get(key, now_s) for key in sorted(made.full_tiers)}
+        new = [key for key in world.clocks if key not in before]
+        for policy in self._story.federation.policies if new else ():
+            for opens_s in {tier.open_after_s for tier in policy.tiers if tier.open_after_s}:
+                if any(key[0] == policy.name for key in new):
+                    self._timeline.at(now_s + opens_s, OTHER, self._wake)
+
+    def _carry_out(self, seen: Snapshot, made: Plan, now_s: float) -> bool:
+        """Make the intents match the plan; whether that changed anything."""
+        world, lost = self._world, {n for n, m in self._world.members.items() if m.health is Health.LOST}
+        new: list[tuple[Live, Intent]] = []
+        left: set[str] = set()
+        for live, placements in self._changes(seen, made):
+            for role in live.workload.roles:
+                wanted = live.wanted(role.name, role.replicas, now_s)
+                holder = Holder(
+                    live.workload.name, live.uid, role.name, live.workload.lifetime, 1, wanted,
+                    tuple(i for i in live.intents.values() if i.role == role.name),
+                    self._pending(live), live.workload.gang is not None,
+                )  # fmt: skip
+                of_role = [one for one in placements if one.role == role.name]
+                made_of_it = assign(holder, of_role, lost=lost, at_s=now_s, plan_id="", next_wave=live.waves)
+                live.waves += len(made_of_it.new)
+                new.extend((live, intent) for intent in made_of_it.new)
+                for intent in made_of_it.changed:
+                    left.add(live.workload.name)
+                    self._settler.change(live, intent, now_s)
+        world.measures.moves += sum(move.replicas for move in made.moves if move.workload in left)
+        world.measures.preemptions += sum(one.replicas for one in made.preemptions)
+        self._send(new, now_s)
+        return bool(new or left)
+
+    def _changes(self, seen: Snapshot, made: Plan) -> Iterator[tuple[Live, list[Placement]]]:
+        """Workloads that are to have something else than they have, with all that they should have."""
+        wanted: defaultdict[str, list[Placement]] = defaultdict(list)
+        for placement in made.placements:
+            wanted[placement.workload].append(placement)
+        held: defaultdict[str, dict[tuple[str, str], int]] = defaultdict(dict)
+        for one in seen.holdings:
+            if one.replicas:
+                held[one.workload][one.role, one.cluster] = one.replicas
+        planned = {workload.name for workload in seen.workloads}
+        for name in dict.fromkeys(chain(wanted, held)):
+            if name in planned and held.get(name, {}) != {
+                (p.role, p.cluster): p.replicas for p in wanted.get(name, ())
+            }:
+                yield self._world.lives[name], wanted.get(name, [])
+
+    def _pending(self, live: Live) -> IndexSet:
+        pending = IndexSet()
+        for intent in live.intents.values():
+            job = self._world.members[intent.cluster].site.jobs.get(intent.id)
+            pending |= intent.live if job is None else job.unbound
+        return pending
+
+    def _send(self, new: list[tuple[Live, Intent]], now_s: float) -> None:
+        """Hand new intents to their clusters, in the order of service; of one workload the larger replicas first."""
+        seen = self._story.federation
+        served = in_order(
+            replace(seen, workloads=tuple({live.workload.name: live.workload for live, _ in new}.values()))
+        )
+        places = {workload.name: at for at, workload in enumerate(served)}
+        roles = {id(live): {role.name: role for role in live.workload.roles} for live, _ in new}
+
+        def turn(one: tuple[Live, Intent]) -> tuple[int, tuple[tuple[str, int], ...], str]:
+            live, intent = one
+            heft = tuple((name, -amount) for name, amount in roles[id(live)][intent.role].requests.items_)
+            return places[live.workload.name], heft, intent.id
+
+        for live, intent in sorted(new, key=turn):
+            member, role = self._world.members[intent.cluster], roles[id(live)][intent.role]
+            state = next_intent_state(intent.id, intent.state, IntentEvent.ACCEPTED)
+            live.intents[intent.id] = replace(intent, state=state, sent_s=now_s)
+            live.part, member.intents[intent.id] = None, live
+            flavors = _flavors(live, role, member.site.cluster)
+            member.site.submit(intent.id, live.workload, role, intent.indices, live.run_s, flavors, now_s)
+        for rest_s in sorted(self._rests_s) if new else ():
+            self._timeline.at(now_s + rest_s, OTHER, self._wake)
+
+
+def _flavors(live: Live, role: Role, cluster: Cluster) -> tuple[str, ...]:
+    """The only flavors that may be used, as far as the workload restricts them itself; empty: any."""
+    if not (role.flavors.selector.requirements or role.flavors.where):
+        return ()
+    return tuple(sorted(allowed_flavors(live.workload, role, cluster)))

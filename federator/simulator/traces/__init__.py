@@ -1,0 +1,1 @@
+"""Recorded workload logs: reading them, and turning their jobs into workloads."""

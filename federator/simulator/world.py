@@ -1,0 +1,218 @@
+"""The federation of a run: what has arrived, what should run where, what its clusters say; shown as a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from federator.engine.decay import lately
+from federator.engine.lifecycle import WorkloadEvent, next_workload_state
+from federator.model.cluster import Cluster, Flavor, Health
+from federator.model.indexset import IndexSet
+from federator.model.intent import Intent
+from federator.model.plan import Head, Holding, Snapshot, TierClock
+from federator.model.policy import MoveBudget, Queue, QueueUsage
+from federator.model.records import WorkloadState
+from federator.model.resources import Resources
+from federator.model.workload import Lifetime, Workload
+from federator.simulator.measures import Measures, Told
+from federator.simulator.site import Site
+from federator.simulator.story import Story
+from federator.simulator.timeline import Timeline
+
+NONE = IndexSet()
+
+
+@dataclass(slots=True, eq=False)
+class Live:
+    """A workload that has arrived and is not over. ``part`` is what planning reads of it, until it changes."""
+
+    workload: Workload
+    run_s: float
+    told: Told
+    uid: str
+    state: WorkloadState = WorkloadState.WAITING
+    intents: dict[str, Intent] = field(default_factory=dict)
+    finished: dict[str, IndexSet] = field(default_factory=dict)
+    failures: dict[tuple[str, int], int] = field(default_factory=dict)
+    resting: dict[tuple[str, int], float] = field(default_factory=dict)
+    waves: int = 0
+    part: Part | None = None
+
+    @property
+    def service(self) -> bool:
+        """Whether it is kept running."""
+        return self.workload.lifetime is Lifetime.SERVICE
+
+    def wanted(self, role: str, replicas: int, now_s: float) -> IndexSet:
+        """The indices of a role that may run now: neither finished nor resting after a failure."""
+        wanted = IndexSet.span(0, replicas) - self.finished.get(role, NONE)
+        resting = [index for (name, index), until_s in self.resting.items() if name == role and until_s > now_s]
+        return wanted - IndexSet.of(resting)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The workload with the replicas that are to run now (None: there are none), and what clusters hold of it."""
+
+    workload: Workload | None
+    held: tuple[Held, ...]
+    waiting: bool
+    """Whether any replica that may run is nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A holding without what changes by time alone; ``waves`` are (when, how many)."""
+
+    role: str
+    cluster: str
+    replicas: int
+    unbound: int
+    leaving: int
+    waves: tuple[tuple[float, int], ...]
+    moves: tuple[tuple[float, str, int], ...]
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """A cluster, and what is known of it: while it is silent, what it said last."""
+
+    site: Site
+    health: Health = Health.UP
+    away_since_s: float = 0.0
+    intents: dict[str, Live] = field(default_factory=dict)
+    flavors: tuple[Flavor, ...] = ()
+
+    def shown(self, now_s: float) -> Cluster:
+        """The cluster as the planner sees it."""
+        if self.health is Health.UP:
+            self.flavors = self.site.flavors(now_s)
+        away_s = 0.0 if self.health is Health.UP else now_s - self.away_since_s
+        return replace(self.site.cluster, health=self.health, away_s=away_s, flavors=self.flavors)
+
+
+class World:
+    """All of it. ``now_s`` is set by whoever moves time."""
+
+    def __init__(self, story: Story, timeline: Timeline) -> None:
+        federation = story.federation
+        self.story, self.timeline = story, timeline
+        self.measures = Measures(federation.clusters)
+        tells = federation.planning.backfilling != "none"
+        self.members = {
+            cluster.name: Member(
+                Site(cluster, timeline, self.measures, story.seed, tells=tells), flavors=cluster.flavors or ()
+            )
+            for cluster in federation.clusters
+        }
+        self.lives: dict[str, Live] = {}
+        self.heads: tuple[Head, ...] = ()
+        self.clocks: dict[tuple[str, str, str], float] = {}
+        self.fair = federation.planning.order == "fair"
+        self._lately = {one.queue: one.lately for one in federation.usage}
+        self._half_lives = {queue.name: queue.half_life_s for queue in federation.queues}
+        self._folded_s = 0.0
+        self._periods = {p.name: (p.stay.move_budget or MoveBudget()).period_s for p in federation.policies}
+
+    def arrive(self, workload: Workload, run_s: float, now_s: float) -> None:
+        """Take a workload in."""
+        told = Told(workload.name, workload.queue, workload.replicas, now_s, run_s)
+        self.measures.workloads.append(told)
+        self.lives[workload.name] = Live(workload, run_s, told, f"{len(self.measures.workloads):x}")
+
+    def step(self, live: Live, event: WorkloadEvent, now_s: float) -> None:
+        """Move a workload to the state after an event; what is over leaves."""
+        live.state = next_workload_state(live.workload.name, live.state, event)
+        if live.state is WorkloadState.RUNNING and live.told.started_s is None:
+            live.told.started_s = now_s
+        if live.state.over:
+            live.told.ended_s, live.told.failed = now_s, live.state is WorkloadState.FAILED
+
+    @property
+    def waiting(self) -> Iterator[Live]:
+        """Workloads with replicas that may run and are nowhere."""
+        return (live for live in self.lives.values() if live.part is None or live.part.waiting)
+
+    def look(self, now_s: float) -> None:
+        """Look anew at what changed, and at what time changes."""
+        for live in self.lives.values():
+            if live.part is None or live.resting:
+                live.part = self._part(live, now_s)
+
+    def snapshot(self, now_s: float) -> Snapshot:
+        """The federation as a value."""
+        self.look(now_s)
+        parts = [(live.workload.name, live.part) for live in self.lives.values() if live.part is not None]
+        return replace(
+            self.story.federation,
+            at_s=now_s,
+            clusters=tuple(member.shown(now_s) for member in self.members.values()),
+            workloads=tuple(part.workload for _, part in parts if part.workload is not None),
+            holdings=tuple(self._holding(name, held, now_s) for name, part in parts for held in part.held),
+            clocks=tuple(TierClock(*key, since_s) for key, since_s in sorted(self.clocks.items())),
+            heads=self.heads,
+            usage=self._usage(now_s) if self.fair else (),
+        )
+
+    def _part(self, live: Live, now_s: float) -> Part:
+        held = tuple(self._held(live))
+        running = sum(one.replicas for one in held)
+        if live.service:
+            return Part(live.workload, held, running < live.workload.replicas)
+        wanted = [len(live.wanted(role.name, role.replicas, now_s)) for role in live.workload.roles]
+        if live.workload.parallelism is not None:
+            wanted = [min(count, live.workload.parallelism) for count in wanted]
+        total = sum(wanted)
+        if total == 0 or live.state.over:
+            return Part(None, held, False)
+        least = 1 if live.told.started_s is not None else min(live.workload.min_replicas, total)
+        roles = zip(live.workload.roles, wanted, strict=True)
+        kept = tuple(
+            role if role.replicas == count else replace(role, replicas=count) for role, count in roles if count
+        )
+        if kept == live.workload.roles and least == live.workload.min_replicas:
+            return Part(live.workload, held, running < total)
+        return Part(replace(live.workload, roles=kept, min_replicas=least), held, running < total)
+
+    def _held(self, live: Live) -> Iterator[Held]:
+        grouped: dict[tuple[str, str], list[Intent]] = {}
+        for intent in live.intents.values():
+            grouped.setdefault((intent.role, intent.cluster), []).append(intent)
+        for (role, cluster), intents in sorted(grouped.items()):
+            jobs = self.members[cluster].site.jobs
+            unbound = [len(jobs[i.id].unbound & i.live) if i.id in jobs else len(i.live) for i in intents]
+            yield Held(
+                role, cluster, sum(len(i.live) for i in intents), sum(unbound),
+                sum(len(i.indices - i.settled - i.live) for i in intents if i.id in jobs),
+                tuple(sorted((i.created_s, len(i.live)) for i in intents if i.live)),
+                tuple(sorted((i.created_s, i.policy, len(i.live)) for i in intents if i.moved)),
+            )  # fmt: skip
+
+    def _holding(self, workload: str, held: Held, now_s: float) -> Holding:
+        youngest_s = max((since_s for since_s, _ in held.waves), default=now_s)
+        moved = sum(n for since_s, policy, n in held.moves if now_s - since_s < self._periods.get(policy, 0.0))
+        waves = tuple((now_s - since_s, n) for since_s, n in held.waves) if len(held.waves) > 1 else ()
+        return Holding(
+            workload, held.role, held.cluster, held.replicas, held.unbound,
+            age_s=now_s - youngest_s, moved=moved, leaving=held.leaving, waves=waves,
+        )  # fmt: skip
+
+    def _usage(self, now_s: float) -> tuple[QueueUsage, ...]:
+        return tuple(QueueUsage(queue, had) for queue, had in sorted(self._lately.items()) if had)
+
+    def fold(self, now_s: float) -> None:
+        """Add what queues have used since the last time to what they had lately. To be called before that changes."""
+        elapsed_s, self._folded_s = now_s - self._folded_s, now_s
+        if not self.fair or elapsed_s <= 0:
+            return
+        use: dict[str, Resources] = {}
+        for live in self.lives.values():
+            for intent in live.intents.values():
+                role = next(role for role in live.workload.roles if role.name == intent.role)
+                queue = live.workload.queue
+                use[queue] = use.get(queue, Resources()) + role.requests * len(intent.live)
+        for queue in sorted({*use, *self._lately}):
+            half_life_s = self._half_lives.get(queue, Queue(queue).half_life_s)
+            had = self._lately.get(queue, Resources())
+            self._lately[queue] = lately(had, use.get(queue, Resources()), elapsed_s, half_life_s)

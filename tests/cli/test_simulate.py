@@ -1,0 +1,102 @@
+"""federator simulate, as its user types it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+HEAD = "apiVersion: federator.dev/v1alpha1\n"
+CLUSTERS = f"""{HEAD}kind: Cluster
+metadata: {{name: north}}
+spec: {{provider: fake, flavors: [{{name: std, count: 2, allocatable: {{cpu: 4}}}}]}}
+---
+{HEAD}kind: Cluster
+metadata: {{name: south}}
+spec: {{provider: fake, price: {{cpu: 0.1}}, flavors: [{{name: std, count: 2, allocatable: {{cpu: 4}}}}]}}
+"""
+POLICY = f"""{HEAD}kind: PlacementPolicy
+metadata: {{name: only-one}}
+spec: {{tiers: [{{name: one, clusters: [CLUSTER]}}]}}
+"""
+SOURCE = "generate: {name: mc, rate: 60/h, duration: 2m, requests: {cpu: 1}}"
+SCENARIO = f"""{HEAD}kind: Scenario
+metadata: {{name: hour}}
+spec:
+  files: [clusters.yaml, policies]
+  lasts: 1h
+  workloads: [{{{SOURCE}}}]
+  faults: [{{outage: north, at: 10m, lasts: 5m}}]
+"""
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    """A scenario with its files, in a folder that is not the current one."""
+    folder = tmp_path / "scenarios"
+    (folder / "policies").mkdir(parents=True)
+    (folder / "clusters.yaml").write_text(CLUSTERS)
+    (folder / "policies" / "north.yaml").write_text(POLICY.replace("CLUSTER", "north"))
+    (folder / "hour.yaml").write_text(SCENARIO)
+    return folder / "hour.yaml"
+
+
+def test_a_run_prints_the_figures_of_the_design(run: Run, scenario: Path) -> None:
+    answer = run("simulate", str(scenario), "-o", "json").json
+    assert list(answer) == [
+        "seed", "simulated_s", "jobs", "wait_s", "bounded_slowdown", "makespan_s", "utilization", "backfill",
+        "preemptions", "moves", "cost", "carbon_g", "clusters", "fairness_jain", "engine",
+    ]  # fmt: skip
+    assert answer["simulated_s"] == 3600
+    assert answer["jobs"]["submitted"] > 30
+    assert answer["wait_s"]["max"] > 60, "the outage delayed nothing, so this test shows nothing"
+    assert answer["utilization"]["south"]["cpu"] == answer["cost"] == 0
+    assert "used of north" in run("simulate", str(scenario)).out
+
+
+def test_other_policies_and_another_seed_take_the_place_of_its_own(run: Run, scenario: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "south.yaml").write_text(POLICY.replace("CLUSTER", "south"))
+    first = run("simulate", str(scenario), "--policies", str(other), "-o", "json").json
+    assert first["utilization"]["north"]["cpu"] == 0
+    assert first["cost"] > 0
+    second = run("simulate", str(scenario), "--policies", str(other), "--seed", "5", "-o", "json").json
+    assert second["seed"] == 5
+    assert second["jobs"] != first["jobs"]
+
+
+def test_what_is_wrong_with_a_scenario_is_told_with_its_place(run: Run, scenario: Path) -> None:
+    scenario.write_text(SCENARIO.replace("  lasts: 1h\n", "").replace("outage: north", "outage: nort"))
+    assert "no cluster is called 'nort'; did you mean 'north'?" in _slip(run, scenario)
+    scenario.write_text(SCENARIO.replace("  lasts: 1h\n", ""))
+    assert "spec.workloads[0].generate: never ends" in _slip(run, scenario)
+    scenario.write_text(SCENARIO.replace(SOURCE, "trace: {file: no.swf}"))
+    assert "no.swf: is neither in" in _slip(run, scenario)
+    (scenario.parent / "no.swf").write_text("1 2 3\n")
+    assert "no.swf:1: has 3 fields, not 18" in _slip(run, scenario)
+    assert "has 0 scenarios" in _slip(run, scenario.parent / "clusters.yaml")
+
+
+def _slip(run: Run, scenario: Path) -> str:
+    """What is said of a scenario that cannot be told."""
+    result = run("simulate", str(scenario))
+    assert (result.status, result.out) == (2, "")
+    return result.err
+
+
+@pytest.mark.thorough
+def test_two_sets_of_policies_are_compared_seed_by_seed(run: Run, scenario: Path, tmp_path: Path) -> None:
+    for name in ("north", "south"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "policy.yaml").write_text(POLICY.replace("CLUSTER", name))
+    command = ["compare", str(scenario), "--policies", str(tmp_path / "north"), "--policies", str(tmp_path / "south")]
+    answer = run(*command, "--seeds", "2", "-o", "json").json
+    cost = next(one for one in answer["figures"] if one["figure"] == "cost")
+    assert (cost["a"], cost["a_better"], cost["b_better"]) == (0, 2, 0)
+    assert cost["low"] is not None
+    for pair in answer["runs"]:
+        assert pair["a"]["jobs"]["submitted"] == pair["b"]["jobs"]["submitted"], "chance is common to both"
+    assert run(*command[:4]).status == 2

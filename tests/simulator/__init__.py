@@ -1,0 +1,1 @@
+"""The simulator: what it tells is what the planner does."""
