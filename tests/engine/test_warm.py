@@ -24,8 +24,10 @@ ENTRIES = [
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.__name__)
 def test_the_small_federation_needs_every_compiled_loop(entry: object) -> None:
+    """Calls from compiled code whose arguments are constants are compiled with these, and count apart."""
     assert warm().placements
-    assert len(entry.signatures) == 1  # type: ignore[attr-defined]
+    signatures = entry.signatures  # type: ignore[attr-defined]
+    assert len([one for one in signatures if "Literal" not in str(one)]) == 1
 
 
 def test_what_was_compiled_before_any_source_changed_is_not_used(tmp_path: Path) -> None:
