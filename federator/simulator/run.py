@@ -11,6 +11,7 @@ from time import perf_counter
 
 from federator.engine.assign import Holder, assign
 from federator.engine.feasibility import allowed_flavors
+from federator.engine.giving_way import remembered
 from federator.engine.lifecycle import IntentEvent, next_intent_state
 from federator.engine.order import in_order
 from federator.engine.planner import plan as make_plan
@@ -179,6 +180,7 @@ class _Teller:
             if self._watch is not None:
                 self._watch(seen, made)
             self._world.heads = made.heads
+            self._world.displaced = tuple((now_s - one.age_s, one) for one in remembered(seen, made))
             self._keep_clocks(made, now_s)
             changed = self._carry_out(seen, made, now_s)
             if not self._settler.settle(now_s) and not changed:

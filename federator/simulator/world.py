@@ -10,7 +10,7 @@ from federator.engine.lifecycle import WorkloadEvent, next_workload_state
 from federator.model.cluster import Cluster, Flavor, Health
 from federator.model.indexset import IndexSet
 from federator.model.intent import Intent
-from federator.model.plan import Head, Holding, Snapshot, TierClock
+from federator.model.plan import Displacement, Head, Holding, Snapshot, TierClock
 from federator.model.policy import MoveBudget, Queue, QueueUsage
 from federator.model.records import WorkloadState
 from federator.model.resources import Resources
@@ -109,6 +109,8 @@ class World:
         self.lives: dict[str, Live] = {}
         self.heads: tuple[Head, ...] = ()
         self.clocks: dict[tuple[str, str, str], float] = {}
+        self.displaced: tuple[tuple[float, Displacement], ...] = ()
+        """Since when who has displaced whom."""
         self.fair = federation.planning.order == "fair"
         self._lately = {one.queue: one.lately for one in federation.usage}
         self._half_lives = {queue.name: queue.half_life_s for queue in federation.queues}
@@ -152,6 +154,7 @@ class World:
             holdings=tuple(self._holding(name, held, now_s) for name, part in parts for held in part.held),
             clocks=tuple(TierClock(*key, since_s) for key, since_s in sorted(self.clocks.items())),
             heads=self.heads,
+            displacements=tuple(replace(one, age_s=now_s - since_s) for since_s, one in self.displaced),
             usage=self._usage(now_s) if self.fair else (),
         )
 

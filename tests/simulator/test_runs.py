@@ -173,3 +173,15 @@ def test_one_seed_tells_one_story_to_the_byte_whatever_the_hash_seed(tmp_path: P
         answers.append(json.dumps(answer))
     assert answers[0] == answers[1]
     assert answers[0] != answers[2]
+
+
+def test_what_gives_way_waits_and_is_not_displaced_again() -> None:
+    """Of four that run two give way at 10 s; they begin anew once the urgent ones have ended."""
+    urgent = arrival("urgent", 10, 50, 2, priority=5)
+    rules = (Policy("p", preempt="lowerPriority"),)
+    run = simulate(story([cluster("only", cpu=4)], [arrival("low", 0, 100, 4), urgent], policies=rules))
+    answer = run_document(run)
+    assert answer["preemptions"] == 2
+    assert (told(run, "urgent").started_s, told(run, "urgent").ended_s) == (10, 60)
+    assert told(run, "low").ended_s == 160
+    assert answer["jobs"]["finished"] == 2
