@@ -106,7 +106,7 @@ class Preempting:
         if one.backfill:
             return Cause.BACKFILL
         if one.queue != workload.queue and self._allowance.related(workload.queue, one.queue):
-            return Cause.RECLAIM
+            return Cause.RECLAIM if self._borrows(one.queue) else None
         if allows != LOWER_PRIORITY:
             return None
         if one.queue == workload.queue:
@@ -115,6 +115,11 @@ class Preempting:
             return None  # by turns, or within its quota: other queues' priority does not touch it
         mine, theirs = ((self._priorities.get(w.queue, 0), w.priority) for w in (workload, one))
         return Cause.LOWER_PRIORITY if theirs < mine else None
+
+    def _borrows(self, queue: str) -> bool:
+        """Whether a queue uses more than its claim of anything."""
+        node = self._ran.forest.queues[queue]
+        return any(ledger.borrows(node) > 0 for ledger in self._ran.ledgers.values())
 
     def _in_order(self, trial: _Trial, may_go: Mapping[Cause, list[Workload]]) -> Iterable[Part]:
         """What may go, in the order in which it should."""

@@ -21,6 +21,8 @@ from federator.model.workload import Workload
 from tests.engine.build import amounts, cluster, flavor, workload
 from tests.properties.crowded import crowded
 from tests.properties.test_guarantees import shuffled, unrest
+from tests.properties.test_shortcuts import crowded as repeated
+from tests.properties.test_shortcuts import equal
 
 pytestmark = pytest.mark.thorough
 
@@ -46,6 +48,13 @@ def test_it_comes_to_rest(federation: Snapshot) -> None:
 @given(crowded(), st.randoms(use_true_random=False))
 def test_the_order_of_the_lists_changes_nothing(federation: Snapshot, random: Random) -> None:
     assert plan_document(plan(shuffled(federation, random))) == plan_document(plan(federation))
+
+
+@many
+@given(crowded(), st.integers(1, 3))
+def test_shortcuts_change_nothing_where_something_gives_way(federation: Snapshot, copies: int) -> None:
+    """Without memory of names: what is alike but for its name is answered once."""
+    assert equal(replace(repeated(federation, copies), displacements=()))
 
 
 @st.composite
