@@ -3,6 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
 RUN_CONFIG ?= config/local.yaml
+export PYTHONDONTWRITEBYTECODE := # what is imported is compiled once, whatever the shell says
 
 .PHONY: help run test check lint types contracts fast thorough real servers bench validate pilot demo reference clean
 

@@ -41,6 +41,7 @@ async def test_work_leaves_a_lost_cluster_and_the_surplus_is_removed_at_its_retu
     assert federation.running("cern") + federation.running("cloud") == 4
 
 
+@pytest.mark.thorough
 async def test_a_lost_cluster_goes_on_with_what_found_no_place_elsewhere(federation: Federation) -> None:
     federation.write(GRACE, file="planning.yaml")
     await federation.start()

@@ -18,6 +18,8 @@ from federator.model.indexset import IndexSet
 from federator.ports import Store
 from tests.daemon.federation import Federation, fake, tiers
 
+pytestmark = pytest.mark.thorough
+
 WORKLOADS, REPLICAS = 4, 6
 
 

@@ -15,6 +15,8 @@ from federator.engine.planner import plan
 from federator.model.records import Changes
 from tests.daemon.federation import Federation, fake, named
 
+pytestmark = pytest.mark.thorough
+
 HALF_LIFE_S = 60.0
 
 

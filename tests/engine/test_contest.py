@@ -141,6 +141,7 @@ def test_a_workload_that_is_no_gang_parts_those_that_compete() -> None:
     assert placed(plan(snapshot([cores("a", 8), cores("b", 4)], gangs)), "large") == {}
 
 
+@pytest.mark.thorough
 def test_the_solver_is_loaded_only_where_gangs_compete() -> None:
     code = (
         "import sys; from federator.engine.planner import plan\n"

@@ -15,6 +15,8 @@ from federator.engine.fragments import NOWHERE, GradientDescent, fragments
 from federator.engine.gpu_nodes import GPU, node
 from tests.interpreted import interpreted
 
+pytestmark = pytest.mark.thorough
+
 WIDTH = 3
 A, B = 1, 2
 """Models of GPUs."""

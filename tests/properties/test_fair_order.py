@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,8 @@ from federator.engine.quotas import Quotas
 from federator.engine.shares import Shares
 from federator.model.policy import Cohort, Queue, lately_per_unit
 from tests.properties.lines import RESOURCES, Lines, Use, added, lines
+
+pytestmark = pytest.mark.thorough
 
 CAPACITY = {"cpu": 40, "gpu": 12}
 EMPHASIS = 8

@@ -44,6 +44,7 @@ def test_plans_for_federations_that_hold_nothing_are_legal(federation: Snapshot)
     assert violations(federation, plan(federation)) == ()
 
 
+@pytest.mark.thorough
 @modest
 @given(snapshots(), st.randoms(use_true_random=False))
 def test_the_order_of_the_lists_changes_nothing(federation: Snapshot, random: Random) -> None:
@@ -51,6 +52,7 @@ def test_the_order_of_the_lists_changes_nothing(federation: Snapshot, random: Ra
     assert plan_document(plan(shuffled(federation, random))) == plan_document(plan(federation))
 
 
+@pytest.mark.thorough
 @modest
 @given(snapshots())
 def test_asking_for_an_explanation_changes_nothing(federation: Snapshot) -> None:
@@ -60,6 +62,7 @@ def test_asking_for_an_explanation_changes_nothing(federation: Snapshot) -> None
     assert sorted(explained.explanations) == sorted(named)
 
 
+@pytest.mark.thorough
 @modest
 @given(snapshots())
 def test_planning_again_comes_to_rest_and_moves_no_replica_twice(federation: Snapshot) -> None:
@@ -67,6 +70,7 @@ def test_planning_again_comes_to_rest_and_moves_no_replica_twice(federation: Sna
     assert unrest(federation, plan) is None
 
 
+@pytest.mark.thorough
 @modest
 @given(restless())
 def test_where_everything_may_move_it_comes_to_rest_too(federation: Snapshot) -> None:
@@ -74,6 +78,7 @@ def test_where_everything_may_move_it_comes_to_rest_too(federation: Snapshot) ->
     assert unrest(federation, plan) is None
 
 
+@pytest.mark.thorough
 @modest
 @given(snapshots())
 def test_every_reason_can_be_read(federation: Snapshot) -> None:

@@ -27,6 +27,8 @@ from federator.model.records import (
 from federator.store import SqlStore, backup, restore
 from tests.servers.postgres import Postgres
 
+pytestmark = pytest.mark.thorough
+
 NAMES = st.sampled_from(["a", "b", "B", "c-1", "c.2", "reco-2031"])
 TEXT = st.text(max_size=6).map(lambda text: text.replace("\x00", ""))
 TIMES = st.floats(0, 2e9)
