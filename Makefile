@@ -13,10 +13,10 @@ help: ## this list
 run: $(INSTALLED) ## start the federator with config/local.yaml and its sample workloads
 	@$(PY) -m federator run --config $(RUN_CONFIG)
 
-test: $(INSTALLED) ## everything: checks, fast tests, and tests on real servers (about 15 minutes; 6 more the first time)
+test: $(INSTALLED) ## everything: checks, fast tests, and tests on real servers (about 25 minutes; 6 more the first time)
 	@echo "== 1 of 4: checks and fast tests (about 2 minutes)"
 	@$(MAKE) --no-print-directory check
-	@echo "== 2 of 4: long tests (about a minute)"
+	@echo "== 2 of 4: long tests (about 3 minutes)"
 	@$(MAKE) --no-print-directory thorough
 	@echo "== 3 of 4: real servers: Kubernetes (built once from Debian's source, about 6 minutes) and PostgreSQL"
 	@$(MAKE) --no-print-directory servers
