@@ -23,7 +23,7 @@ from federator.model.cluster import Cluster, Health
 from federator.model.plan import Holding, Snapshot
 from federator.model.reasons import Reason, Verdict
 from federator.model.resources import Resources
-from federator.model.workload import Workload
+from federator.model.workload import Role, Workload
 
 
 class State(NamedTuple):
@@ -114,6 +114,10 @@ class Federation:
             held[self.index[holding.cluster]] += holding.replicas
         held[self.lost] = 0
         return held
+
+    def shape_of(self, workload: Workload, role: Role) -> Shape:
+        """What a replica of the role asks for, where its policy and its own limits let it be."""
+        return self.feasibility.of(workload, role, self.governing.rule(workload), ()).shape
 
     def excluded(self, workload: str) -> Verdicts:
         """The verdicts of clusters that refused the workload for good; empty where none did."""

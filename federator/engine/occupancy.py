@@ -8,6 +8,7 @@ the most in use, of those the one with the lower number. What cannot be put anyw
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -82,55 +83,44 @@ class Seats(NamedTuple):
     until: Array
 
 
-def occupied(
-    nodes: Nodes,
-    workloads: Sequence[Workload],
-    holdings: Callable[[str, str], Sequence[Holding]],
-    index: Mapping[str, int],
-    ends: Ends,
-    shape_of: ShapeOf,
-) -> Occupancy:
-    """Who is on which of the nodes of a snapshot. ``workloads`` in the order of service; ``nodes`` are left alone."""
-    told = _Told(nodes, {workload.name: workload for workload in workloads}, ends)
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """What runs: the workloads in the order of service, what clusters (``index`` gives their places) hold of each role,
+    when that ends, and what it asks for."""
+
+    workloads: Sequence[Workload]
+    holdings: Callable[[str, str], Sequence[Holding]]
+    index: Mapping[str, int]
+    ends: Ends
+    shape_of: ShapeOf
+
+
+def occupied(nodes: Nodes, runs: Runs) -> Occupancy:
+    """Who is on which of the nodes of a snapshot. ``nodes`` are left alone."""
+    told = _Told(nodes, {workload.name: workload for workload in runs.workloads}, runs.ends)
     found = Occupancy(len(nodes.resources))
     found.add(told.entries)
-    for seats in _guessed(nodes, told, workloads, holdings, index, ends, shape_of):
+    for seats in _guessed(nodes, told, runs):
         found.note(seats.lines, seats.shape, seats.until)
     return found
 
 
-def seated(
-    nodes: Nodes,
-    workloads: Sequence[Workload],
-    holdings: Callable[[str, str], Sequence[Holding]],
-    index: Mapping[str, int],
-    ends: Ends,
-    shape_of: ShapeOf,
-) -> Iterator[Seats]:
+def seated(nodes: Nodes, runs: Runs) -> Iterator[Seats]:
     """The same, told apart by whose they are. Where single nodes are told of, that is left aside."""
-    told = _Told(nodes, {}, ends, listen=False)
-    return _guessed(nodes, told, workloads, holdings, index, ends, shape_of)
+    return _guessed(nodes, _Told(nodes, {}, runs.ends, listen=False), runs)
 
 
-def _guessed(
-    nodes: Nodes,
-    told: _Told,
-    workloads: Sequence[Workload],
-    holdings: Callable[[str, str], Sequence[Holding]],
-    index: Mapping[str, int],
-    ends: Ends,
-    shape_of: ShapeOf,
-) -> Iterator[Seats]:
+def _guessed(nodes: Nodes, told: _Told, runs: Runs) -> Iterator[Seats]:
     mirror = _in_use(nodes, told.rows)
-    tightest = np.full(len(index), HABITS[Binding.FRAGMENTATION_AWARE])
-    for workload in workloads:
+    tightest = np.full(len(runs.index), HABITS[Binding.FRAGMENTATION_AWARE])
+    for workload in runs.workloads:
         for role in workload.roles:
-            held = holdings(workload.name, role.name)
+            held = runs.holdings(workload.name, role.name)
             if not held:
                 continue
-            shape = nodes.only_existing(shape_of(workload, role))
-            bound = told.without(workload.name, role.name, ends.bound(workload, held, index))
-            for wave, replicas, until in _waves(bound, len(index)):
+            shape = nodes.only_existing(runs.shape_of(workload, role))
+            bound = told.without(workload.name, role.name, runs.ends.bound(workload, held, runs.index))
+            for wave, replicas, until in _waves(bound, len(runs.index)):
                 journal = journal_for(mirror, shape, replicas)
                 bind(mirror, shape, replicas, tightest, journal)
                 lines = journal[1 : 1 + int(journal[0, 0])]

@@ -12,7 +12,7 @@ from federator.engine.allowance import Allowance
 from federator.engine.arrays import Array
 from federator.engine.ends import LEAVES, Ends
 from federator.engine.federation import Federation
-from federator.engine.occupancy import AMOUNTS, BEGIN, COUNTED, END, Seats, seated
+from federator.engine.occupancy import AMOUNTS, BEGIN, COUNTED, END, Runs, Seats, seated
 from federator.engine.rows import LOT, NODES, TIMES
 from federator.engine.shapes import Shape
 from federator.model.plan import Holding, Snapshot
@@ -25,7 +25,6 @@ class Piece:
     """``replicas`` of a role that have been on one cluster for ``age_s``. ``lines`` of a journal say where they sit;
     those that are on none are in no line, and free nothing."""
 
-    workload: Workload
     role: Role
     cluster: int
     replicas: int
@@ -104,13 +103,8 @@ class Pieces:
         """By workload, and those that are leaving already."""
         federation, staying, leaving = self._federation, dict[str, list[Piece]](), list[Piece]()
         by_name = {workload.name: workload for workload in self._workloads}
-        sitting = seated(
-            self._nodes, self._workloads, self._on_nodes, federation.index, self._ends,
-            lambda workload, role: federation.feasibility.of(
-                workload, role, federation.governing.rule(workload), ()
-            ).shape,
-        )  # fmt: skip
-        for seats in sitting:
+        runs = Runs(self._workloads, self._on_nodes, federation.index, self._ends, federation.shape_of)
+        for seats in seated(self._nodes, runs):
             workload = by_name[seats.workload]
             for piece, leaves in self._pieces(seats, workload):
                 if leaves:
@@ -135,10 +129,11 @@ class Pieces:
             seen = int((lines[:, NODES] * lines[:, TIMES]).sum())
             if seats.wave < len(waves) and waves[seats.wave][1]:
                 age_s, replicas = waves[seats.wave]
-                yield Piece(workload, role, at, replicas, age_s, lines, seats.shape), False
+                yield Piece(role, at, replicas, age_s, lines, seats.shape), False
             elif seats.wave == len(waves) and seen:
-                yield Piece(workload, role, at, seen, 0.0, lines, seats.shape), True
+                yield Piece(role, at, seen, 0.0, lines, seats.shape), True
 
+    @cached_property
     def leaving(self) -> Array:
         """What is leaving already, as entries of ``Occupancy``."""
         resources = len(self._federation.nodes.resources)

@@ -466,9 +466,8 @@ class _Planner:
                 answer.full_tiers.add((policy.name, turn.rule.tiers[place].name, shape_key(workload)))
             self._take(outcome)
         behind = workload.queue in self.blocked_heads
-        if self.preempting is not None and not behind and self.preempting.consider(outcomes):
-            pass
-        elif self.reserving is not None:
+        makes_way = self.preempting is not None and not behind and self.preempting.consider(outcomes)
+        if self.reserving is not None and not makes_way:
             expected = self.reserving.consider(outcomes, self.queue)
             if explained:
                 told = answer.explanations[workload.name]

@@ -57,7 +57,7 @@ class Preempting:
         place: Place,
         workloads: Sequence[Workload],
     ) -> None:
-        self._snapshot, self._federation, self._allowance = snapshot, federation, allowance
+        self._federation, self._allowance = federation, allowance
         self._clocks, self._place = clocks, place
         self._fair = snapshot.planning.order == FAIR
         self._priorities = {queue.name: queue.priority for queue in snapshot.queues}
@@ -245,7 +245,7 @@ class Preempting:
         self._trials += 1
         federation, workload = self._federation, outcomes[0].turn.workload
         freed = [entries for unit, steps in chosen.items() for entries in self._freed(unit, steps)]
-        coming = self._pieces.leaving()[: 0 if self._left_already else None]
+        coming = self._pieces.leaving[: 0 if self._left_already else None]
         future = Future(federation.nodes, np.concatenate([coming, *freed]))
         promises = federation.promises
         nodes, to_come = promises.at(LEAVES, future) if promises is not None else (future.nodes(LEAVES), None)

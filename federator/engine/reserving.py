@@ -14,7 +14,7 @@ from federator.engine.arrays import Array, total
 from federator.engine.ends import LEAVES, Ends
 from federator.engine.federation import Federation
 from federator.engine.future import Future
-from federator.engine.occupancy import Occupancy, occupied
+from federator.engine.occupancy import Occupancy, Runs, occupied
 from federator.engine.opening import Clocks
 from federator.engine.outcome import Outcome
 from federator.engine.promises import Promises, Reserved
@@ -139,13 +139,8 @@ class Reserving:
         if not self._asked:
             self._asked = True
             federation = self._federation
-            ran = occupied(
-                self._at_first, workloads, federation.holdings, federation.index, self._ends,
-                lambda workload, role: federation.feasibility.of(
-                    workload, role, federation.governing.rule(workload), ()
-                ).shape,
-            )  # fmt: skip
-            self._occupancy.add(ran.entries())
+            runs = Runs(workloads, federation.holdings, federation.index, self._ends, federation.shape_of)
+            self._occupancy.add(occupied(self._at_first, runs).entries())
         return self._occupancy.entries()
 
 
