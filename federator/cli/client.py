@@ -23,12 +23,6 @@ ANSWER_LIMIT_S = 60.0
 PAGE = 500
 
 
-def _is_cancelled() -> bool:
-    """Whether this task was told to end."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
 class Client:
     """One session with a server. Raises Refused for what the server refuses, Failure where it cannot be reached."""
 
@@ -104,8 +98,6 @@ class Client:
                             after = str(event["id"])
                             yield event
             except (aiohttp.ClientError, TimeoutError):
-                if _is_cancelled():  # the connection may be closed before the cancellation is seen
-                    raise
                 await asyncio.sleep(PAUSES_S[0])  # and connect again; _open gives up if nobody is there
 
     async def _json(
@@ -120,7 +112,7 @@ class Client:
                     found: Json = await response.json()
                     return found
             except (aiohttp.ClientError, TimeoutError) as error:
-                if pause_s is None or _is_cancelled():
+                if pause_s is None:
                     raise self._unreachable(error) from error
                 await asyncio.sleep(pause_s)
             except ValueError as error:
