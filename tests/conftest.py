@@ -1,9 +1,12 @@
 """How property tests run: the same examples every time, and no limit on how long one takes, for machines are slow.
 
-``pytest --hypothesis-profile=searching`` looks for new examples instead.
+``pytest --hypothesis-profile=searching`` looks for new examples instead. And what tests start can be interrupted, as
+from a terminal, though a shell that ran them in the background has had SIGINT ignored.
 """
 
 from __future__ import annotations
+
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -12,3 +15,5 @@ PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], 
 settings.register_profile("steady", PATIENT, derandomize=True)
 settings.register_profile("searching", PATIENT)
 settings.load_profile("steady")
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
