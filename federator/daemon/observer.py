@@ -47,7 +47,8 @@ class Observer:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         try:
-            await asyncio.wait_for(self._member.provider.close(), ANSWER_WITHIN_S)
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                await self._member.provider.close()
         except (ClusterUnreachable, TimeoutError) as error:
             LOG.warning("cluster not closed in order", cluster=self._member.cluster.name, detail=str(error))
 

@@ -137,7 +137,8 @@ async def until(
             return observation
         assert time.monotonic() < ends, f"in vain waited {patience_s:g} s that {what}: {observation.intents}"
         try:
-            await asyncio.wait_for(provider.changed(), 1.0)
+            async with asyncio.timeout(1.0):
+                await provider.changed()
         except TimeoutError:
             continue
 

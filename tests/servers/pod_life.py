@@ -94,7 +94,8 @@ class PodLife:
 
     async def _deleted_within(self, timeout_s: float | None) -> bool:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.deleted.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self.deleted.wait()
         return self.deleted.is_set()
 
     async def _remove(self) -> None:

@@ -66,7 +66,7 @@ class FakeApi:
     page: int = 10_000
 
     async def __aenter__(self) -> FakeApi:
-        self._stirred = asyncio.Condition()
+        self._stirred = asyncio.Event()
         self._watchers: set[asyncio.Task[Any]] = set()
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", self._answer)
@@ -133,8 +133,8 @@ class FakeApi:
         self.version += 1
         raw["metadata"]["resourceVersion"] = str(self.version)
         self.history.append((self.version, plural, what, copy.deepcopy(raw)))
-        async with self._stirred:
-            self._stirred.notify_all()
+        self._stirred.set()
+        self._stirred = asyncio.Event()
 
     # -- what it answers ---------------------------------------------------------
 
@@ -204,6 +204,7 @@ class FakeApi:
             await _line(response, {"type": "ERROR", "object": {"code": 410, "reason": "Expired", "message": "too old"}})
             return response
         while True:
+            stirred = self._stirred
             async for version, what, raw in self._since(at, plural):
                 at = version
                 if _chosen(raw, request, namespace):
@@ -211,9 +212,9 @@ class FakeApi:
             if self.bookmarks and at < self.version:
                 at = self.version
                 await _line(response, {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(at)}}})
-            async with self._stirred:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stirred.wait(), 0.5)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await stirred.wait()
 
     async def _since(self, at: int, plural: str) -> AsyncIterator[tuple[int, str, Json]]:
         for version, its_plural, what, raw in list(self.history):

@@ -71,7 +71,8 @@ async def until(provider: KubernetesProvider, holds: Callable[[Observation], boo
                         return seen
                     last = seen
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(provider.changed(), 0.2)
+                    async with asyncio.timeout(0.2):
+                        await provider.changed()
     except TimeoutError:
         raise AssertionError(f"in vain waited {PATIENCE_S:g} s; last seen: {last}") from None
 

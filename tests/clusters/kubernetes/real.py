@@ -82,7 +82,8 @@ async def until(
                         return seen
                     last = seen.intents, seen.flavors
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(provider.changed(), 1.0)
+                    async with asyncio.timeout(1.0):
+                        await provider.changed()
     except TimeoutError:
         raise AssertionError(f"not within {timeout_s:g} s; last seen: {last}") from None
 
