@@ -14,7 +14,7 @@ from federator.daemon.measure import main_reason
 from federator.daemon.state import Displaced
 from federator.engine.giving_way import remembered
 from federator.model.plan import Placement, Plan, Preemption, Refusal, Snapshot
-from federator.model.reasons import Verdict
+from federator.model.reasons import Verdict, by_reason
 from federator.model.workload import Lifetime
 
 MOST_NAMED = 5
@@ -106,12 +106,9 @@ def _words(made: Plan) -> dict[str, str]:
 
 def summary(reasons: Mapping[str, Verdict]) -> str:
     """Why something waits, short enough to be kept: "NoRoom: cern, gpu; NotInPolicy: 180 clusters"."""
-    by_reason: dict[str, list[str]] = defaultdict(list)
-    for cluster, verdict in sorted(reasons.items()):
-        by_reason[str(verdict.reason)].append(cluster)
     named = {
-        reason: ", ".join(clusters) if len(clusters) <= MOST_NAMED else f"{len(clusters)} clusters"
-        for reason, clusters in by_reason.items()
+        str(reason): ", ".join(clusters) if len(clusters) <= MOST_NAMED else f"{len(clusters)} clusters"
+        for reason, clusters in by_reason(reasons).items()
     }
     return "; ".join(f"{reason}: {words}" for reason, words in sorted(named.items()))
 

@@ -12,7 +12,7 @@ from federator.daemon.state import Member, State
 from federator.daemon.timing import Turns
 from federator.model.cluster import Health
 from federator.model.plan import Refusal
-from federator.model.reasons import Reason
+from federator.model.reasons import Reason, by_reason
 from federator.model.resources import Resources, in_base_units
 from federator.telemetry.metrics import Metrics, replace
 
@@ -72,7 +72,7 @@ MAIN_REASONS = (
 
 def main_reason(refusal: Refusal) -> Reason:
     """The one reason of a refusal that metrics count."""
-    given = {verdict.reason for verdict in refusal.reasons.values()}
+    given = by_reason(refusal.reasons)
     return next((reason for reason in MAIN_REASONS if reason in given), min(given, default=Reason.NOT_IN_POLICY))
 
 

@@ -67,10 +67,13 @@ class Allowance:
         """Whether quotas of its queue at most bound what a workload may have: no limit on some clusters, no budget."""
         return workload.queue not in self._caps and not self._budgets.bounds(workload.queue)
 
-    def lets(self, queue: str, requests: Resources, replicas: int) -> bool:
-        """Whether its quotas leave the queue so many."""
-        more = self.quotas.more(queue, dict(requests.items_)) if self._bounded else None
-        return more is None or more >= replicas
+    def most(self, queue: str, requests: Resources, replicas: int) -> tuple[int, Verdict | None]:
+        """How many of so many replicas the queue's quotas leave it, and why not all."""
+        more = self.quotas.more(queue, requests) if self._bounded else None
+        if more is None or more >= replicas:
+            return replicas, None
+        shortage = self.quotas.shortage(queue, requests)
+        return more, None if shortage is None else _verdict(queue, shortage, more)
 
     def count(self, queue: str, requests: Resources, replicas: int) -> None:
         """Count against its quotas what a queue has from now on; or, where negative, has no more."""
@@ -83,11 +86,9 @@ class Allowance:
         self._named.admit(turn)
         self._budgets.admit(turn)
         queue, requests = turn.workload.queue, turn.role.requests
-        more = self.quotas.more(queue, requests) if self._bounded else None
         held = total(turn.held)
-        if more is not None and held + more < turn.wanted:
-            shortage = self.quotas.shortage(queue, requests)
-            turn.admit(held + more, None if shortage is None else _verdict(queue, shortage, more))
+        more, why = self.most(queue, requests, turn.wanted - held)
+        turn.admit(held + more, why)
         for one in self._caps.get(queue, ()):
             left = one.cap.more(requests)
             if left is not None:

@@ -19,8 +19,10 @@ from federator.engine.fill import offered
 from federator.engine.filling import BOUND, MAXIMUM, MINIMUM, TAKES, Times
 from federator.engine.governing import Rule
 from federator.engine.kinds import Kinds
+from federator.engine.plain_turns import LASTING, PASSING
 from federator.engine.weights import COSTS
 from federator.model.policy import FULL_PPM
+from federator.model.reasons import Reason
 from federator.model.resources import CPU, MEMORY
 from federator.model.workload import Role, Workload
 
@@ -49,6 +51,7 @@ class Tables:
     tiers: Array
     times: Times
     offers: Array
+    closed: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +63,9 @@ class _Family:
     tiers: Array
     times: Times
     offers: Array
+    closed: Array
+    hard: Sequence[Reason | None]
+    """Why clusters take no such replica, whatever it asks for."""
 
 
 class Families:
@@ -91,10 +97,18 @@ class Families:
             self._tables = self._stack()
         return self._tables
 
+    def hard(self, family: int) -> Sequence[Reason | None]:
+        """By cluster why it takes no replica of the family, whatever that asks for."""
+        return self._families[family].hard
+
     def _lay_out(self, workload: Workload, role: Role, rule: Rule) -> _Family:
         federation = self._federation
         takes, lots, ranks = federation.feasibility.outline(workload, role, rule)
-        kind = self._kinds.of(workload, rule, federation.feasibility.of(workload, role, rule, ()))
+        eligibility = federation.feasibility.of(workload, role, rule, ())
+        kind = self._kinds.of(workload, rule, eligibility)
+        lasting = [next((one for one in of if one is not None), None) for of in zip(*eligibility.lasting, strict=True)]
+        hard = [one or state for one, state in zip(lasting, eligibility.states, strict=True)]
+        closed = [LASTING if one else PASSING if any_ else 0 for one, any_ in zip(lasting, hard, strict=True)]
         desk = kind.desk.copy()
         desk[:, TAKES], desk[:, BOUND] = takes, federation.unbounded
         desk[:, MINIMUM], desk[:, MAXIMUM] = rule.minima, rule.maxima
@@ -109,7 +123,8 @@ class Families:
         return _Family(
             np.array(resources, dtype=np.int64),
             np.stack([lots.astype(np.int64), ranks], axis=1),
-            kind.members, desk, kind.tiers, kind.times, offers,
+            kind.members, desk, kind.tiers, kind.times, offers, np.array(closed, dtype=np.int64),
+            [verdict.reason if verdict is not None else None for verdict in hard],
         )  # fmt: skip
 
     def _stack(self) -> Tables:
@@ -127,6 +142,7 @@ class Families:
             tiers=_padded([one.tiers for one in families]),
             times=_padded([one.times for one in families]),
             offers=_padded([one.offers for one in families]),
+            closed=_padded([one.closed for one in families]),
         )
 
 

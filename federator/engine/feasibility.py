@@ -136,21 +136,23 @@ class Feasibility:
         lots_key = self._lots_key(workload, role)
         key = (gate_key, lots_key, role.requests, workload.name if excluded else "")
         if key not in self._shapes:
-            gate, passes = self._gate(gate_key, workload, rule)
-            lot_verdicts, has_lot, allowed = self._allowed(lots_key, workload, role)
-            shape = self._nodes.shape(
-                role.requests, allowed, self._ranking.of(workload, role.requests, rule.policy.flavors)
-            )
-            big = has_lot & self._known & ~self._any(shape.terms[:, ALLOWED] > 0)
-            suits = passes & has_lot & ~big
-            lasting = (gate, excluded, lot_verdicts) if excluded else (gate, lot_verdicts)
-            if excluded:
-                suits &= np.array([verdict is None for verdict in excluded], dtype=bool)
-            open_ = suits & ~self._stateful
-            self._shapes[key] = Eligibility(
-                shape, lasting, big, suits, open_, self._states, self._clusters, role.requests
-            )
+            self._shapes[key] = self.lay_out(workload, role, rule, excluded)
         return self._shapes[key]
+
+    def lay_out(self, workload: Workload, role: Role, rule: Rule, excluded: Verdicts) -> Eligibility:
+        """The same, not kept."""
+        gate, passes = self._gate(self._gate_key(workload, rule), workload, rule)
+        lot_verdicts, has_lot, allowed = self._allowed(self._lots_key(workload, role), workload, role)
+        shape = self._nodes.shape(
+            role.requests, allowed, self._ranking.of(workload, role.requests, rule.policy.flavors)
+        )
+        big = has_lot & self._known & ~self._any(shape.terms[:, ALLOWED] > 0)
+        suits = passes & has_lot & ~big
+        lasting = (gate, excluded, lot_verdicts) if excluded else (gate, lot_verdicts)
+        if excluded:
+            suits &= np.array([verdict is None for verdict in excluded], dtype=bool)
+        open_ = suits & ~self._stateful
+        return Eligibility(shape, lasting, big, suits, open_, self._states, self._clusters, role.requests)
 
     def outline(self, workload: Workload, role: Role, rule: Rule) -> tuple[Mask, Mask, Array]:
         """What holds whatever amounts the role asks for, if no cluster refused it: the clusters that may take new

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from federator.engine.arrays import Array, total
 from federator.engine.federation import Federation
 from federator.engine.governing import Rule
 from federator.model.policy import FULL_PPM
@@ -26,17 +27,22 @@ class Fill:
         return self.used / self.allocatable
 
 
-def tier_fill(federation: Federation, rule: Rule, place: int, requests: Resources, *, potential: bool) -> Fill | None:
+def tier_fill(
+    federation: Federation, rule: Rule, place: int, requests: Resources, *, potential: bool, free: Array | None = None
+) -> Fill | None:
     """The fill over the tier's clusters that take work; None where it cannot be full.
 
     That is where a cluster has unknown room, or where nothing is asked for that the tier has. The dominant resource
     is the one of which the requests are the largest share of the tier. ``potential`` counts nodes that could exist.
+    ``free``, by cluster and resource, is what was free on those that do; now, where that is not said.
     """
     found = dominant(federation, rule, place, requests, potential=potential)
     if found is None:
         return None
     name, whole = found
     counted = rule.members[place][federation.working[rule.members[place]]]
+    if free is not None:
+        return Fill(name, whole - total(free[counted, federation.nodes.at[name]]), whole)
     return Fill(name, whole - federation.nodes.free_in(name, counted, potential=potential), whole)
 
 

@@ -17,7 +17,7 @@ from federator.engine.kinds import BY_STATE
 from federator.engine.nearness import weighed_down
 from federator.engine.opening import Clocks, Passed, Wait, passed, wait_for
 from federator.engine.stay import loose_replicas, moves_left
-from federator.engine.tiers import Filling, since, unweighed
+from federator.engine.tiers import Filling, full_for, unweighed
 from federator.engine.turn import Turn
 from federator.engine.weights import by_rule
 from federator.model.policy import FULL_PPM, Rebalance
@@ -132,6 +132,7 @@ class InOneCluster:
         """The places of those of so many tiers that are open. Asking for the next tells that this one was full."""
         rule, before, suits = self.first.rule, list[Passed](), self._suits()
         self.waits, self.full, self.at_fill = {}, [], set()
+        full_s = full_for(self.clocks, self.federation, self.first.workload, rule)
         for place in range(tiers):
             wait = wait_for(rule.tiers[place], before, self.outage_grace_s) if not self.waits else None
             if self.waits:
@@ -143,8 +144,7 @@ class InOneCluster:
             at = rule.members[place]
             if takers[at].any():
                 self.full.append(place)
-            full_since = since(self.clocks, self.federation, self.first, place)
-            before.append(passed(self.federation, suits, at, bool(takers[at].any()), full_since))
+            before.append(passed(self.federation, suits, at, bool(takers[at].any()), full_s[place]))
 
     def prospects(self) -> dict[int, int]:
         """The clusters on which each role alone would find its room now, with the place of the cluster's tier.

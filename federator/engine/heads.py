@@ -17,7 +17,7 @@ from federator.engine.ends import Ends, milliseconds
 from federator.engine.order import in_order
 from federator.model.plan import Head, Holding, Placement, Plan, Refusal, Reservation, Snapshot
 from federator.model.policy import Planning
-from federator.model.reasons import Reason
+from federator.model.reasons import Reason, by_reason
 from federator.model.workload import Workload
 
 STAY, ONCE = "stay", "once"
@@ -44,9 +44,7 @@ def plan_with_heads(snapshot: Snapshot, planner: Planner) -> Plan:
 
 def _heads(snapshot: Snapshot, plan: Plan) -> list[Workload]:
     """The first of each queue that waits for anything but another."""
-    refused = {
-        r.workload for r in plan.refusals if any(v.reason is not Reason.BEHIND_BLOCKED_HEAD for v in r.reasons.values())
-    }
+    refused = {r.workload for r in plan.refusals if by_reason(r.reasons).keys() != {Reason.BEHIND_BLOCKED_HEAD}}
     found: dict[str, Workload] = {}
     for workload in in_order(snapshot) if refused else ():
         if workload.name in refused:

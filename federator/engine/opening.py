@@ -44,16 +44,16 @@ class Wait:
     for_s: float
 
 
-def passed(federation: Federation, suits: Mask, members: Array, takers: bool, since_s: float) -> Passed:
+def passed(federation: Federation, suits: Mask, members: Array, takers: bool, full_s: float) -> Passed:
     """How a tier of these members stands to what it did not take.
 
-    ``suits`` tells which clusters would do, ``takers`` whether one would take more if it had room, ``since_s`` since
-    when it has been full.
+    ``suits`` tells which clusters would do, ``takers`` whether one would take more if it had room, ``full_s`` for
+    how long it has been full.
     """
     found = away(federation, suits, members)
     if found is not None:
         return found
-    return Passed(Standing.FULL, federation.at_s - since_s) if takers else Passed(Standing.CLOSED, 0.0)
+    return Passed(Standing.FULL, full_s) if takers else Passed(Standing.CLOSED, 0.0)
 
 
 def away(federation: Federation, suits: Mask, members: Array) -> Passed | None:

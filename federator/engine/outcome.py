@@ -11,6 +11,7 @@ from federator.documents.quantities import format_share
 from federator.engine.arrays import Array
 from federator.engine.federation import Federation
 from federator.engine.fill import tier_fill
+from federator.engine.governing import Rule
 from federator.engine.tiers import Filling
 from federator.engine.turn import Turn
 from federator.engine.verdicts import Scene, TierLimit
@@ -18,6 +19,7 @@ from federator.engine.wanted import Column
 from federator.model.plan import Move
 from federator.model.policy import FULL_PPM
 from federator.model.reasons import Verdict
+from federator.model.resources import Resources
 
 
 @dataclass(slots=True, eq=False)
@@ -91,7 +93,9 @@ class Outcome:
             free={name: self._left(name, asked) for name, asked in turn.role.requests.items_},
             tier=turn.rule.tier,
             waits=filling.waits,
-            at_fill={place: _limit(federation, turn, place) for place in sorted(filling.at_fill)},
+            at_fill={
+                place: tier_limit(federation, turn.rule, place, turn.role.requests) for place in sorted(filling.at_fill)
+            },
             whole=self.whole if self.refused > 0 else None,
             whole_room=self.whole_room,
             together=self.together,
@@ -108,8 +112,11 @@ class Outcome:
         return free if self.bound else np.maximum(free - self.grown * asked, 0)
 
 
-def _limit(federation: Federation, turn: Turn, place: int) -> TierLimit:
-    tier = turn.rule.tiers[place]
-    fill = tier_fill(federation, turn.rule, place, turn.role.requests, potential=False)
+def tier_limit(
+    federation: Federation, rule: Rule, place: int, requests: Resources, free: Array | None = None
+) -> TierLimit:
+    """A tier that stopped at its fillTo, as it is, or was when so much was ``free`` (see ``tier_fill``)."""
+    tier = rule.tiers[place]
+    fill = tier_fill(federation, rule, place, requests, potential=False, free=free)
     used = format_share(round(fill.share * FULL_PPM) // 1000 * 1000) if fill is not None else "all"
     return TierLimit(tier.name, format_share(tier.fill_to_ppm), used)

@@ -1,12 +1,15 @@
 """Takes one plain turn after the other (see ``engine/plain.py``). Compiled.
 
-What a turn reads lies in tables. Those of a family (workloads alike but for how much they ask for, and how many they
-are) have a line for each family; a turn says which family it is of, and how much of each of its resources it asks for.
+A turn is taken whether or not all it wants finds a place; of one that is refused some it is told, in a few bytes, what
+stood when it was. What a turn reads lies in tables. Those of a family (workloads alike but for how much they ask for,
+and how many they are) have a line for each family; a turn says which family it is of, and how much of each of its
+resources it asks for.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from federator.engine.arrays import Array
 from federator.engine.binding import bind_everywhere
@@ -14,22 +17,35 @@ from federator.engine.compiled import compiled
 from federator.engine.filling import (
     AT_FILL,
     DESK,
+    EXTRA,
     FULL,
+    FULL_S,
     LAST,
     LOOKED,
+    MAXIMUM,
+    MORE,
+    OPEN,
     PLACED,
     RESOURCE,
     TAKES,
+    TIER,
     UNKNOWN,
+    USED,
+    WAITS,
     Times,
     fill_tiers,
-)
+    look,
+)  # fmt: skip
 from federator.engine.nodes import SPARE, WHOLE_NODE
 from federator.engine.rows import LENGTH, SIZE
 from federator.engine.shapes import ALLOWED, RANK, STEP
 
-FAMILY, WANTED, AMOUNTS = 0, 1, 2
-"""A turn: its family, how many replicas it wants, then what one asks for, by the family's resources."""
+Marks = NDArray[np.int8]
+
+FAMILY, WANTED, LEAST, SHORT, LIKE, AMOUNTS = 0, 1, 2, 3, 4, 5
+"""A turn: its family; how many replicas it may have now, with how many at least it starts; whether it wants more than
+it may have; its likeness (``NO_LIKE``: unknown); then what one replica asks for, by the family's resources."""
+NO_LIKE = -1
 
 NAMES, PLACES = 0, 1
 """The sizes of a family: its resources, its tiers."""
@@ -37,12 +53,34 @@ NAMES, PLACES = 0, 1
 MAY, ORDER = 0, 1
 """Of a lot, for a family: whether it may be used if it is large enough, and its rank."""
 
-TURN, CLUSTER, REPLICAS = 0, 1, 2
+CLUSTER, REPLICAS = 0, 1
 """A line of what was placed."""
 
 SHIFTS = 2
 """A class of lots: what one node offers by resource, then, for cpu and for memory, by how many bits amounts are cut,
 and the whole (see ``lots.use_scale``)."""
+
+END, FOUND, MOMENT, REPEATS = 0, 1, 2, 3
+"""What came of a turn: where its lines end; for how many replicas there was room; where what was free then is told
+(``NO_MOMENT``: nothing was refused), and whether one alike was refused whole since anybody took room."""
+NO_MOMENT = -1
+
+LASTING, PASSING = 1, 2
+"""Of a cluster, for a family: it takes no such replicas for a reason that waiting does not change, or for one that it
+may."""
+
+STAYS, HARD, TOO_BIG, AT_MAXIMUM, NO_ROOM, NO_WEIGHT, SHORTAGE, NOT_OPEN, TIER_FULL, TOO_FEW = range(10)
+"""Why a cluster got no more of it: the first of ``verdicts.CHECKS`` that speaks, as far as plain turns know them."""
+CODE, ROOM, WEIGHTLESS = 15, 16, 32
+"""The parts of a mark: that number, whether it had room for more, and whether its weight was zero."""
+
+DONE, TIGHT, REFUSED, ILLEGAL = 0, 1, 2, 3
+"""Why no more turns were taken: there were no more; nodes must be laid out anew; one was refused some (where that
+stops them); numbers were too large to be compared exactly."""
+
+GO_ON, STOP_AFTER, STOP_BEFORE = 0, 1, 2
+"""What happens at a turn that is refused some: the next follows; it is the last, if room was wanting; it is not taken
+at all."""
 
 
 @compiled
@@ -51,31 +89,45 @@ def take_turns(
     journal: Array,
     lot_classes: Array, classes: Array, scaled: Array,
     sizes: Array, resources: Array, lots: Array, members: Array, desks: Array, tiers: Array, times: Times,
-    offers: Array, turns: Array, grace_s: float, lines: Array, ends: Array, full: Array,
-) -> tuple[int, bool]:  # fmt: skip
-    """Take turns until one finds not all it wants a place, or nodes must be laid out anew; returns how many were taken,
-    and whether it was the former.
+    offers: Array, closed: Array, turns: Array, full_s: Times, grace_s: float, at_refusal: int, stamps: Array, now: int,
+    lines: Array, answers: Array, full: Array, marks: Marks, waits: Times, stopped: Array, frees: Array,
+) -> tuple[int, int, int]:  # fmt: skip
+    """Take turns; returns how many were taken, why no more, and the number of changes up to then (``now`` before).
 
-    What is placed is written to ``lines``, in the order of turns and clusters, ``ends`` is where those of each turn
-    end; ``full`` is by turn and place of a tier whether it turned replicas away. ``scaled`` are the resources that
-    count in a node's use (-1: nobody asks for it). ``offers`` is by family, kind of node, tier, resource, what there is
-    of it and the use that fillTo sets (see ``_set_goals``). ``balanced`` is ``Nodes.sizes``.
+    What is placed is written to ``lines``, in the order of turns and clusters, and to ``answers`` what came of each
+    turn. Of those that were refused some: ``marks`` by cluster, ``waits`` and ``stopped`` by tier (its ``WAITS`` and
+    ``AT_FILL``), and, by moment, what was ``frees`` on existing nodes. ``full`` is by turn and place of a tier whether
+    it turned replicas away, ``full_s`` for how long it has.
+
+    ``scaled`` are the resources that count in a node's use (-1: nobody asks for it). ``offers`` is by family, kind of
+    node, tier, resource, what there is of it and the use that fillTo sets (see ``_set_goals``); ``closed`` by family
+    and cluster why it takes none. ``balanced`` is ``Nodes.sizes``. ``stamps`` is by likeness after which change one
+    was refused whole.
     """
-    written, clusters = 0, len(first_lots) - 1
+    written, moments, told, clusters = 0, 0, -1, len(first_lots) - 1
     desk, terms = np.zeros((clusters, DESK), dtype=np.int64), np.zeros((len(lot_classes), 3), dtype=np.int64)
     asks, fitting = np.empty((resources.shape[1], 2), dtype=np.int64), np.empty((len(classes), 2), dtype=np.int64)
     replicas, depths = np.empty(clusters, dtype=np.int64), np.ones(len(sizes), dtype=np.int64)
     for turn in range(len(turns)):
-        family = turns[turn, FAMILY]
+        family, like, short = turns[turn, FAMILY], turns[turn, LIKE], turns[turn, SHORT] > 0
+        answers[turn, END], answers[turn, MOMENT], answers[turn, REPEATS] = written, NO_MOMENT, 0
+        if like != NO_LIKE and stamps[like] == now:
+            answers[turn, REPEATS] = 1
+            if at_refusal == STOP_AFTER and turns[turn, WANTED] > 0:
+                return turn + 1, REFUSED, now
+            continue
         asked = asks[: sizes[family, NAMES]]
         for term in range(len(asked)):
             asked[term, 0], asked[term, 1] = resources[family, term], turns[turn, AMOUNTS + term]
         _fit_classes(asked, classes, scaled, fitting)
         # The first tiers mostly do: the others are set up only where they do not.
-        depth, places, left, legal = min(depths[family], sizes[family, PLACES]), sizes[family, PLACES], 1, True
-        of_tiers = tiers[family, :0]
+        places, left, legal = sizes[family, PLACES], 1, True
+        depth = places if short else min(depths[family], places)
+        of_tiers, of_times = tiers[family, :0], times[family, :0]
         while legal and left > 0 and depth <= places:
             of_tiers, of_times = tiers[family, :depth].copy(), times[family, :depth].copy()
+            for place in range(depth):
+                of_times[place, FULL_S] = full_s[turn, place]
             those = members[family, : of_tiers[depth - 1, LAST] if depth else 0]
             _set_terms(those, lots[family], first_lots, lot_classes, fitting, terms)
             _set_desk(those, desks[family], first_lots, terms, desk)
@@ -91,26 +143,96 @@ def take_turns(
             for place in range(depth if depth < places else 0):
                 left += of_tiers[place, AT_FILL]  # what comes back to a tier up to 100% goes to the next ones first
             depth = places if left > 0 and depth < places else places + 1
-        if left > 0 or not legal:
-            return turn, True
+        if not legal:
+            return turn, ILLEGAL, now
+        found = turns[turn, WANTED] - left
+        refused = left > 0 or short or found < turns[turn, LEAST]
+        if refused and at_refusal == STOP_BEFORE:
+            return turn, REFUSED, now
+        answers[turn, FOUND] = found
+        if found < turns[turn, LEAST]:
+            for cluster in range(clusters):
+                replicas[cluster] = 0
         depths[family] = 1
         for place in range(len(of_tiers)):
             full[turn, place] = of_tiers[place, FULL]
             depths[family] = place + 1 if of_tiers[place, LOOKED] else depths[family]
+        if refused:
+            for place in range(places):
+                look(rows, blocks, first_lots, asked, terms, members[family], desk, of_tiers, place)
+                waits[turn, place], stopped[turn, place] = of_times[place, WAITS], of_tiers[place, AT_FILL]
+            _mark(turns[turn], found, closed[family], desks[family], lots[family], first_lots, lot_classes, fitting,
+                  desk, replicas, waits[turn], stopped[turn], marks[turn])  # fmt: skip
+            if told != now:
+                told, moments = now, moments + 1
+                frees[moments - 1] = sums[0]
+            answers[turn, MOMENT] = moments - 1
+        placed = 0
         for cluster in range(clusters):
             if replicas[cluster] > 0:
-                lines[written, TURN], lines[written, CLUSTER], lines[written, REPLICAS] = (
-                    turn,
-                    cluster,
-                    replicas[cluster],
-                )
+                placed += replicas[cluster]
+                lines[written, CLUSTER], lines[written, REPLICAS] = cluster, replicas[cluster]
                 written += 1
                 replicas[cluster] *= 1 - desk[cluster, UNKNOWN]
-        ends[turn] = written
-        bind_everywhere(rows, blocks, sums, first_lots, balanced, asked, terms, replicas, habits, journal, True)
-        if _is_tight(blocks, first_lots, population, replicas):
-            return turn + 1, False
-    return len(turns), False
+        answers[turn, END] = written
+        if placed > 0:
+            now += 1
+            bind_everywhere(rows, blocks, sums, first_lots, balanced, asked, terms, replicas, habits, journal, True)
+        elif like != NO_LIKE:
+            stamps[like] = now
+        if at_refusal == STOP_AFTER and placed < turns[turn, WANTED]:
+            return turn + 1, REFUSED, now
+        if placed > 0 and _is_tight(blocks, first_lots, population, replicas):
+            return turn + 1, TIGHT, now
+    return len(turns), DONE, now
+
+
+@compiled
+def _mark(
+    turn: Array, found: int, closed: Array, of_family: Array, lots: Array, first_lots: Array, lot_classes: Array,
+    fitting: Array, desk: Array, replicas: Array, waits: Times, stopped: Array, marks: Marks,
+) -> None:  # fmt: skip
+    """Why each cluster gets no more of it than ``replicas``, as ``verdicts.CHECKS`` has it."""
+    placed = 0
+    for cluster in range(len(marks)):
+        placed += replicas[cluster]
+    below = found < turn[LEAST]
+    for cluster in range(len(marks)):
+        line, place = desk[cluster], of_family[cluster, TIER]
+        if closed[cluster] == LASTING:
+            marks[cluster] = HARD
+        elif not of_family[cluster, UNKNOWN] and not _suits(cluster, lots, first_lots, lot_classes, fitting):
+            marks[cluster] = TOO_BIG
+        elif closed[cluster] == PASSING:
+            marks[cluster] = HARD
+        else:
+            room = ROOM * (line[MORE] + line[EXTRA] > replicas[cluster])
+            weightless = WEIGHTLESS * (line[USED] == 0)
+            code = STAYS
+            if replicas[cluster] + 1 > of_family[cluster, MAXIMUM]:
+                code = AT_MAXIMUM
+            elif not room:
+                code = NO_ROOM
+            elif weightless:
+                code = NO_WEIGHT
+            elif turn[SHORT] and placed >= turn[WANTED]:
+                code = SHORTAGE
+            elif waits[place] != OPEN:
+                code = NOT_OPEN
+            elif stopped[place]:
+                code = TIER_FULL
+            elif below:
+                code = SHORTAGE if turn[WANTED] < turn[LEAST] else TOO_FEW
+            marks[cluster] = code | room | weightless
+
+
+@compiled
+def _suits(cluster: int, lots: Array, first_lots: Array, lot_classes: Array, fitting: Array) -> bool:
+    """Whether the cluster has a node that may be used and is large enough."""
+    for lot in range(first_lots[cluster], first_lots[cluster + 1]):
+        if lots[lot, MAY] and fitting[lot_classes[lot], 0]:
+            return True
+    return False
 
 
 @compiled

@@ -41,7 +41,7 @@ from federator.engine.stay import settle
 from federator.engine.tiers import Filling, fill, unweighed
 from federator.engine.together import label_groups, place_together
 from federator.engine.turn import Turn, nowhere
-from federator.engine.verdicts import Reasons
+from federator.engine.verdicts import ReasonsNow
 from federator.engine.wanted import Column, Placements
 from federator.model.plan import Explanation, Move, Plan, Preemption, Refusal, Snapshot, shape_key
 from federator.model.reasons import Reason, Verdict
@@ -157,11 +157,12 @@ class _Planner:
         else:
             found = Found(self.answer.placements, self.answer.refusals, self.answer.full_tiers)
             grace_s = self.planning.outage_grace_s
-            plain = Plain(self.federation, self.kinds, self.allowance, self.clocks, grace_s, self.explain, found)
+            ask = self.serve if self.preempting is not None else None
+            plain = Plain(self.federation, self.kinds, self.allowance, self.clocks, grace_s, self.explain, found, ask)
             stretches = plain.stretches(one for one in queue if not self._rests_anyway(one))
         for workloads, entries in stretches:
             if entries:
-                plain.serve(entries, self.serve)
+                plain.serve(entries)
             else:
                 for workload in self.contests.in_turn(workloads, self.blocked_heads):
                     first = begun.get(workload.name)
@@ -450,7 +451,7 @@ class _Planner:
     def _record(self, workload: Workload, outcomes: Sequence[Outcome]) -> None:
         """Write the outcomes down and take their room."""
         answer, explained = self.answer, workload.name in self.explain
-        reasons = [Reasons(o.scene()) if o.refused > 0 or explained else None for o in outcomes]
+        reasons = [ReasonsNow(o.scene()) if o.refused > 0 or explained else None for o in outcomes]
         if explained:
             position = 1 + next(at for at, one in enumerate(self.queue) if one.name == workload.name)
             answer.explanations[workload.name] = explanation(self.federation, workload, outcomes, reasons, position)

@@ -28,14 +28,16 @@ from federator.engine.filling import (
     USED,
     WAITS,
     WEIGHT,
+    Times,
     fill_tiers,
 )  # fmt: skip
 from federator.engine.foresight import aimed
-from federator.engine.governing import BY_RULE, NO_TIER
+from federator.engine.governing import BY_RULE, NO_TIER, Rule
 from federator.engine.nearness import weighed_down
 from federator.engine.opening import Clocks, Wait
 from federator.engine.turn import Turn
 from federator.model.plan import shape_key
+from federator.model.workload import Workload
 
 
 @dataclass(slots=True, eq=False)
@@ -80,9 +82,7 @@ def fill(federation: Federation, turn: Turn, firm: Array, afresh: bool, clocks: 
     turn.tiers[:, AT_FILL] = turn.tiers[:, FULL] = 0
     turn.times[:, WAITS] = OPEN
     if clocks:
-        turn.times[:, FULL_S] = [
-            federation.at_s - since(clocks, federation, turn, place) for place in range(len(turn.rule.tiers))
-        ]
+        turn.times[:, FULL_S] = full_for(clocks, federation, turn.workload, turn.rule)
     legal = fill_tiers(
         nodes.rows, nodes.blocks, nodes.sums, nodes.first_lots, shape.asked, shape.terms,
         turn.kind.members, desk, turn.tiers, turn.times, turn.admitted, afresh, grace_s,
@@ -92,28 +92,28 @@ def fill(federation: Federation, turn: Turn, firm: Array, afresh: bool, clocks: 
     return Filling(
         desk[:, PLACED].copy(),
         desk[:, USED].copy(),
-        _waits(turn, grace_s),
+        waits_of(turn.rule, turn.times[:, WAITS], grace_s),
         turn.tiers[:, AT_FILL].nonzero()[0].tolist(),
         turn.tiers[:, FULL].nonzero()[0].tolist(),
     )
 
 
-def _waits(turn: Turn, grace_s: float) -> dict[int, Wait]:
-    """The tiers that are not open: the first by its own rule, those after it because that one is not."""
+def waits_of(rule: Rule, times: Times, grace_s: float) -> dict[int, Wait]:
+    """The tiers that are not open (``times`` by place): the first by its own rule, those after it because that one is
+    not."""
     waits: dict[int, Wait] = {}
-    for place in (turn.times[:, WAITS] != OPEN).nonzero()[0].tolist():
-        tier = turn.rule.tiers[place]
+    for place in (times != OPEN).nonzero()[0].tolist():
+        tier = rule.tiers[place]
         default = 0.0 if waits else grace_s
         after = default if tier.open_after_s is None else tier.open_after_s
-        waits[place] = Wait(tier.name, after, float(turn.times[place, WAITS]))
+        waits[place] = Wait(tier.name, after, float(times[place]))
     return waits
 
 
-def since(clocks: Clocks, federation: Federation, turn: Turn, place: int) -> float:
-    """Since when the tier has been full for such workloads; now, where no clock runs."""
-    policy = turn.rule.policy
-    key = (policy.name, policy.tiers[place].name, shape_key(turn.workload))
-    return clocks.get(key, federation.at_s) if clocks else federation.at_s
+def full_for(clocks: Clocks, federation: Federation, workload: Workload, rule: Rule) -> list[float]:
+    """For how long each tier has been full for such workloads, in seconds; 0 where no clock runs."""
+    policy, shape, now = rule.policy.name, shape_key(workload), federation.at_s
+    return [now - clocks.get((policy, tier.name, shape), now) for tier in rule.policy.tiers]
 
 
 def tier_weights(federation: Federation, turn: Turn, place: int, wanted: int, reach: Array) -> Array:

@@ -5,6 +5,7 @@ A plan for a full federation refuses hundreds of thousands of (replica, cluster)
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ from federator.engine.limit_left import LimitLeft
 from federator.engine.opening import Wait
 from federator.engine.purse import Purse
 from federator.engine.turn import CapLeft, Room
-from federator.model.reasons import Reason, Verdict
+from federator.model.reasons import ByReason, Reason, Verdict, reasons_of
 from federator.model.resources import Resources
 
 
@@ -196,14 +197,19 @@ CHECKS: tuple[Callable[[Scene, int], Verdict | None], ...] = (
 """In this order; the first that speaks is the reason."""
 
 
-class Reasons(Mapping[str, Verdict]):
+class Reasons(ByReason):
     """A verdict for every cluster of the federation, made when it is looked up."""
 
-    __slots__ = ("_made", "_scene")
+    __slots__ = ("_index", "_made")
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, index: Mapping[str, int]) -> None:
+        """``index`` is by name the place of a cluster."""
+        self._index = index
         self._made: dict[str, Verdict] = {}
+
+    @abstractmethod
+    def scene(self) -> Scene:
+        """What stood."""
 
     def __getitem__(self, name: str) -> Verdict:
         if name not in self._made:
@@ -212,18 +218,34 @@ class Reasons(Mapping[str, Verdict]):
 
     def find(self, name: str) -> Verdict | None:
         """What keeps a replica off the cluster; None where nothing does (it got a place elsewhere)."""
-        at = self._scene.index[name]
-        verdicts = (check(self._scene, at) for check in CHECKS)
+        at, scene = self._index[name], self.scene()
+        verdicts = (check(scene, at) for check in CHECKS)
         return next((verdict for verdict in verdicts if verdict is not None), None)
 
+    def by_reason(self) -> Mapping[Reason, Sequence[str]]:
+        return reasons_of(self)
+
     def __iter__(self) -> Iterator[str]:
-        return iter(self._scene.index)
+        return iter(self._index)
 
     def __len__(self) -> int:
-        return len(self._scene.index)
+        return len(self._index)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Mapping) and dict(self) == dict(other)
 
     def __hash__(self) -> int:
-        return hash(tuple(self._scene.index))
+        return hash(tuple(self._index))
+
+
+class ReasonsNow(Reasons):
+    """Those of a turn whose scene was kept."""
+
+    __slots__ = ("_scene",)
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(scene.index)
+        self._scene = scene
+
+    def scene(self) -> Scene:
+        return self._scene

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -89,3 +90,26 @@ class Verdict:
     def message(self) -> str:
         """The reason in words."""
         return WORDS[self.reason].format_map({"detail": "", **self.facts})
+
+
+class ByReason(Mapping[str, Verdict]):
+    """Verdicts by cluster that know which clusters give a reason without making every verdict."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def by_reason(self) -> Mapping[Reason, Sequence[str]]:
+        """The clusters that give each reason, by name."""
+
+
+def by_reason(verdicts: Mapping[str, Verdict]) -> Mapping[Reason, Sequence[str]]:
+    """The clusters that give each reason, by name."""
+    return verdicts.by_reason() if isinstance(verdicts, ByReason) else reasons_of(verdicts)
+
+
+def reasons_of(verdicts: Mapping[str, Verdict]) -> Mapping[Reason, Sequence[str]]:
+    """The same, from the verdicts themselves."""
+    found: dict[Reason, list[str]] = {}
+    for cluster in sorted(verdicts):
+        found.setdefault(verdicts[cluster].reason, []).append(cluster)
+    return found

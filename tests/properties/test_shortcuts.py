@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
@@ -10,13 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federator.engine.answer import plan_document
-from federator.engine.plain import Plain
+from federator.engine.federation import Federation
+from federator.engine.plain import Entry, Plain
+from federator.engine.plain_turns import SHORT, WANTED
 from federator.engine.planner import plan
 from federator.engine.resting import Resting
 from federator.engine.shortcuts import Shortcuts
 from federator.model.cluster import Binding, Health
 from federator.model.plan import Holding, Plan, Snapshot, TierClock
 from federator.model.policy import Bounds, Planning, Policy, Queue, Tier
+from federator.model.reasons import by_reason, reasons_of
 from federator.model.workload import Workload
 from tests.engine.build import cluster, snapshot, workload
 from tests.properties.snapshots import amounts, sites, snapshots
@@ -60,8 +64,9 @@ def calm(federation: Snapshot) -> Snapshot:
 
 
 def equal(federation: Snapshot) -> bool:
-    """Whether the plan is the one without shortcuts."""
+    """Whether the plan is the one without shortcuts, and counts the reasons that it words."""
     found, asked = plan(federation), plain(federation)
+    assert [by_reason(one.reasons) for one in found.refusals] == [reasons_of(one.reasons) for one in found.refusals]
     return plan_document(found) == plan_document(asked) and found.full_tiers == asked.full_tiers
 
 
@@ -116,25 +121,28 @@ def test_many_plain_turns_together_change_nothing(seed: int) -> None:
 
 def test_the_shortcuts_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the tests above would show nothing."""
-    taken = dict.fromkeys(("of", "_repeat", "refusal", "_take"), 0)
-    for kind, name in ((Resting, "of"), (Plain, "_repeat"), (Plain, "_take"), (Shortcuts, "refusal")):
+    taken = dict.fromkeys(("of", "refusal", "_take"), 0)
+    for kind, name in ((Resting, "of"), (Plain, "_take"), (Shortcuts, "refusal")):
         original = getattr(kind, name)
 
         def counted(self: object, *asked: object, name: str = name, original: object = original) -> object:
             found = original(self, *asked)  # type: ignore[operator]
-            taken[name] += found[0] if name == "_take" else found not in (None, False)
+            taken[name] += found[0] if name == "_take" else found is not None
             return found
 
         monkeypatch.setattr(kind, name, counted)
     crowd = snapshot(
         [cluster("a", cpu=4)],
-        [workload("running", 4), *(workload(f"new-{n}", 2) for n in range(5))],
+        [workload("running", 4), *(workload(f"new-{n}", 2) for n in range(7))],
         held={("running", "a"): 4},
     )
-    assert len(plan(crowd).refusals) == 3, "two of five fit"
-    assert taken == {"of": 1, "_repeat": 2, "refusal": 0, "_take": 2}
+    monkeypatch.setattr("federator.engine.plain._AT_ONCE", 2)
+    refusals = plan(crowd).refusals
+    assert len(refusals) == 5, "two of seven fit"
+    assert len({id(one.reasons) for one in refusals}) == 3, "once two were refused, the others repeat the next"
+    assert taken == {"of": 1, "refusal": 0, "_take": 7}
     plan(replace(crowd, clusters=(replace(crowd.clusters[0], limits=amounts(40, 40)),)))
-    assert taken["refusal"] == 2, "beside a quota of a cluster nothing is plain"
+    assert taken["refusal"] == 4, "beside a quota of a cluster nothing is plain"
 
 
 def in_turn() -> list[Workload]:
@@ -146,13 +154,21 @@ def in_turn() -> list[Workload]:
 @pytest.mark.parametrize("mistake", ["room was taken", "quotas"])
 def test_plain_turns_that_forget_something_are_found(monkeypatch: pytest.MonkeyPatch, mistake: str) -> None:
     if mistake == "quotas":
-        monkeypatch.setattr(Plain, "_counted", lambda self, entries, first, last: last)
-        monkeypatch.setattr(Plain, "_uncount", lambda self, entries: None)
+        original = Plain._turns
+
+        def greedy(self: Plain, entries: Sequence[Entry]) -> object:
+            turns, _ = original(self, entries)
+            turns[:, WANTED], turns[:, SHORT] = [entry.wanted for entry in entries], 0
+            return turns, {}
+
+        monkeypatch.setattr(Plain, "_turns", greedy)
         federation = snapshot([cluster("a", cpu=9)], [workload("w", 3)])
         federation = replace(federation, queues=(Queue("default", quota=amounts(2)),))
     else:
-        standing = property(lambda self: self._federation.changes, lambda self, at: None)
-        monkeypatch.setattr(Plain, "_changes", standing, raising=False)
+        always = property(lambda self: True, lambda self, value: None)
+        monkeypatch.setattr(Plain, "_busy", always, raising=False)
+        changes = property(lambda self: 0, lambda self, value: None)
+        monkeypatch.setattr(Federation, "changes", changes, raising=False)
         monkeypatch.setattr("federator.engine.plain._AT_ONCE", 1)
         federation = snapshot([cluster("a", cpu=8)], in_turn())
     assert not equal(federation)
