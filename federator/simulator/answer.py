@@ -26,8 +26,8 @@ def run_document(run: Run) -> dict[str, Any]:
             "submitted": len(told), "finished": len(finished), "running": run.running, "waiting": run.waiting,
             "failed": sum(one.failed for one in told),
         },
-        "wait_s": {"mean": _mean(waits), **_percentiles(waits, 50, 95, 99), "max": _round(waits[-1]) if waits else 0},
-        "bounded_slowdown": {"mean": _mean(slowdowns), **_percentiles(slowdowns, 95)},
+        "wait_s": {"mean": mean(waits), **percentiles(waits, 50, 95, 99), "max": _round(waits[-1]) if waits else 0},
+        "bounded_slowdown": {"mean": mean(slowdowns), **percentiles(slowdowns, 95)},
         "makespan_s": _round(makespan(told, run.ended_s)),
         "utilization": {c: {name: _round(part) for name, part in parts.items()} for c, parts in utilization.items()},
         "backfill": {"cpu_s_useful": 0, "cpu_s_lost": 0},
@@ -45,7 +45,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "fairness_jain": _round(jain(finished)),
         "engine": {
             "plans": len(run.plan_s), "skipped": run.skipped, "wall_s": round(run.wall_s, 3),
-            "plan_ms": _percentiles(sorted(took * 1000 for took in run.plan_s), 50, 99),
+            "plan_ms": percentiles(sorted(took * 1000 for took in run.plan_s), 50, 99),
         },
     }  # fmt: skip
 
@@ -67,12 +67,12 @@ def jain(finished: Sequence[Told]) -> float:
     return sum(means) ** 2 / (len(means) * sum(mean * mean for mean in means)) if means else 1.0
 
 
-def _percentiles(values: Sequence[float], *ranks: int) -> dict[str, float]:
+def percentiles(values: Sequence[float], *ranks: int) -> dict[str, float]:
     """Of sorted values, the smallest that so many per cent do not exceed."""
     return {f"p{rank}": _round(values[-(-len(values) * rank // 100) - 1]) if values else 0 for rank in ranks}
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean(values: Sequence[float]) -> float:
     return _round(sum(values) / len(values)) if values else 0
 
 

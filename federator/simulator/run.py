@@ -217,8 +217,8 @@ class _Teller:
                 for intent in made_of_it.changed:
                     left.add(live.workload.name)
                     self._settler.change(live, intent, now_s)
-        world.measures.moves += sum(move.replicas for move in made.moves if move.workload in left)
-        world.measures.preemptions += sum(one.replicas for one in made.preemptions)
+        world.measures.moved(sum(move.replicas for move in made.moves if move.workload in left), now_s)
+        world.measures.preempted(sum(one.replicas for one in made.preemptions), now_s)
         self._send(new, now_s)
         return bool(new or left)
 
