@@ -13,7 +13,7 @@ SPANS = 512
 MOST_NAMES = 256
 """At most so many names of one kind are told apart; those that come later are ``OTHERS``."""
 OTHERS = "(others)"
-_ENOUGH = 8192
+_ENOUGH = 4 * 8192
 
 
 class History:
@@ -30,24 +30,21 @@ class History:
         self._names: dict[str, int] = {}
         self._changes = np.zeros((16, SPANS))
         self._areas = np.zeros((16, SPANS))
-        self._row_of: list[int] = []
-        self._at_s: list[float] = []
-        self._by: list[float] = []
+        self._notes: list[float] = []
+        """What is not in the sums yet: row, beginning, end (negative: none), amount, one after the other."""
 
     def lasted(self, kind: str, name: str, starts_s: float, ends_s: float, amount: float) -> None:
         """So much of it has lasted from then to then."""
-        row = self._row(kind, name)
-        self._row_of += (row, row)
-        self._at_s += (starts_s, ends_s)
-        self._by += (amount, -amount)
-        if len(self._row_of) >= _ENOUGH:
+        row = self._rows.get((kind, name))
+        if row is None:
+            row = self._row(kind, name)
+        self._notes += (row, starts_s, ends_s, amount)
+        if len(self._notes) >= _ENOUGH:
             self._fold()
 
     def changed(self, kind: str, name: str, at_s: float, by: float) -> None:
         """It has changed by so much for good; or, of what is counted, so many came."""
-        self._row_of.append(self._row(kind, name))
-        self._at_s.append(at_s)
-        self._by.append(by)
+        self.lasted(kind, name, at_s, -1.0, by)
 
     def names(self, kind: str) -> list[str]:
         """The names of a kind, in the order in which they came."""
@@ -96,14 +93,18 @@ class History:
 
     def _fold(self) -> None:
         """Take what has been noted into the sums."""
-        if not self._row_of:
+        if not self._notes:
             return
-        at_s, by, rows = np.array(self._at_s), np.array(self._by), np.array(self._row_of)
-        self._row_of, self._at_s, self._by = [], [], []
-        self._widen(float(at_s.max()))
+        notes, self._notes = np.array(self._notes).reshape(-1, 4), []
         if len(self._rows) > len(self._changes):
             more = np.zeros((max(len(self._rows), 2 * len(self._changes)) - len(self._changes), SPANS))
             self._changes, self._areas = np.vstack((self._changes, more)), np.vstack((self._areas, more))
+        rows, ended = notes[:, 0].astype(np.int64), notes[:, 2] >= 0
+        self._widen(float(notes[:, 1:3].max()))
+        self._add(rows, notes[:, 1], notes[:, 3])
+        self._add(rows[ended], notes[ended, 2], -notes[ended, 3])
+
+    def _add(self, rows: NDArray[np.int64], at_s: Array, by: Array) -> None:
         spans = np.minimum((at_s / self.span_s).astype(np.int64), SPANS - 1)
         np.add.at(self._changes, (rows, spans), by)
         np.add.at(self._areas, (rows, spans), by * ((spans + 1) * self.span_s - at_s))

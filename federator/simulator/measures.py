@@ -86,12 +86,13 @@ class Measures:
             self.carbon_g[cluster.name] += watts / 1000 * lasted_s / HOUR_S * cluster.carbon_g_per_kwh
             carbon_per_h += watts / 1000 * cluster.carbon_g_per_kwh
         kind = ("backfill" if workload.backfill else "production") if useful else "lost"
-        for key, named, value in (
-            (kind, cluster.name, cores), ("queue", workload.queue, cores),
-            ("cost", cluster.name, cost_per_h), ("carbon_g", cluster.name, carbon_per_h),
-        ):  # fmt: skip
-            if value:
-                self.history.lasted(key, named, starts_s, ends_s, value)
+        history = self.history
+        history.lasted(kind, cluster.name, starts_s, ends_s, cores)
+        history.lasted("queue", workload.queue, starts_s, ends_s, cores)
+        if cost_per_h:
+            history.lasted("cost", cluster.name, starts_s, ends_s, cost_per_h)
+        if carbon_per_h:
+            history.lasted("carbon_g", cluster.name, starts_s, ends_s, carbon_per_h)
 
     def moved(self, replicas: int, at_s: float) -> None:
         """Policies have moved so many replicas."""

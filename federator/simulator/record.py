@@ -57,7 +57,7 @@ class Record:
     """Values over time are averages over spans of ``span_s``, the last of which ends with the run."""
 
     name: str
-    policies: str
+    """What was simulated, in words."""
     until_s: float
     span_s: float
     figures: dict[str, Any]

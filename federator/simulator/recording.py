@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -21,7 +22,7 @@ MOST_ROWS = 200
 SERIES = ("production", "backfill", "lost", "queue", "cost", "carbon_g")
 
 
-def recorded(run: Run, name: str, policies: str, looks: Looks) -> Record:
+def recorded(run: Run, name: str, looks: Looks) -> Record:
     """What is kept of a run that ``looks`` watched."""
     history, until_s = run.measures.history, run.ended_s
     spans = len(history.starts_s(until_s))
@@ -30,7 +31,6 @@ def recorded(run: Run, name: str, policies: str, looks: Looks) -> Record:
     clusters = run.story.federation.clusters
     return Record(
         name=name,
-        policies=policies,
         until_s=until_s,
         span_s=span_s,
         figures=run_document(run),
@@ -79,7 +79,7 @@ def _what(slower: float | None, crashing: float | None) -> str:
 
 def _waiting(run: Run) -> History:
     """Workloads that have not started, by queue."""
-    history = History()
+    history = History(run.measures.history.span_s)
     for one in run.measures.workloads:
         left_s = one.started_s if one.started_s is not None else one.ended_s
         history.lasted("waiting", one.queue, one.submitted_s, run.ended_s if left_s is None else left_s, 1.0)
@@ -117,7 +117,8 @@ def distribution(values: Sequence[float]) -> Points:
     if not ordered:
         return []
     ranks = sorted({round(step * (count - 1) / (MOST_POINTS - 1)) for step in range(MOST_POINTS)})
-    return [(round(ordered[rank], 6), round((rank + 1) / count, 6)) for rank in ranks]
+    kept = dict.fromkeys(ordered[rank] for rank in ranks)
+    return [(round(value, 6), round(bisect_right(ordered, value) / count, 6)) for value in kept]
 
 
 def queue_rows(told: Sequence[Told], history: History, until_s: float) -> list[QueueRow]:

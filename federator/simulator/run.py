@@ -61,16 +61,16 @@ def simulate(story: Story, *, planner: Planner = make_plan, skips: bool = True, 
     return run
 
 
-def simulate_quickly(story: Story) -> Run:
-    """The same, without the planner where the story is one of rigid jobs on one pool of cores."""
+def simulate_quickly(story: Story, *, watch: Watch | None = None) -> Run:
+    """The same, without the planner where the story is one of rigid jobs on one pool of cores: nothing to watch."""
     begun, parts = perf_counter(), pool_of(story.federation)
     if parts is None or story.faults:
-        return simulate(story)
+        return simulate(story, watch=watch)
     pool = Pool(story, *parts)
     try:
         ended_s = pool.tell()
     except NotAPool:
-        return simulate(story)
+        return simulate(story, watch=watch)
     run = Run(story, pool.measures, ended_s, pool.running, pool.waiting)
     run.wall_s = perf_counter() - begun
     return run

@@ -46,3 +46,5 @@ class Story:
     one_by_one: bool = False
     """Whether arrivals and ends of one moment are planned one after the other, arrivals first."""
     faults: tuple[Fault, ...] = ()
+    name: str = ""
+    """What it is called in reports."""

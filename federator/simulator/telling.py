@@ -72,6 +72,7 @@ def told(scenario: Document, documents: Documents, traces: Path, seed: int | Non
         lasts_s=spec.lasts,
         one_by_one=spec.same_second == "oneByOne",
         faults=tuple(map(_fault, spec.faults)),
+        name=scenario.name,
     )
 
 

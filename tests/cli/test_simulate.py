@@ -100,3 +100,15 @@ def test_two_sets_of_policies_are_compared_seed_by_seed(run: Run, scenario: Path
     for pair in answer["runs"]:
         assert pair["a"]["jobs"]["submitted"] == pair["b"]["jobs"]["submitted"], "chance is common to both"
     assert run(*command[:4]).status == 2
+
+
+def test_a_report_is_written_at_once_or_later_from_what_was_kept(run: Run, scenario: Path, tmp_path: Path) -> None:
+    page, record = tmp_path / "hour.html", tmp_path / "hour.json"
+    answer = run("simulate", str(scenario), "--report", str(page), "--record", str(record), "-o", "json").json
+    assert answer["jobs"]["submitted"] > 30
+    assert "<h1>hour</h1>" in page.read_text()
+    assert run("report", str(record), "--to", str(tmp_path / "later.html")).status == 0
+    assert (tmp_path / "later.html").read_bytes() == page.read_bytes()
+    wrong = run("report", str(scenario))
+    assert wrong.status == 2
+    assert "is no record of a run" in wrong.err
