@@ -15,9 +15,10 @@ DIGITS = 6
 def run_document(run: Run) -> dict[str, Any]:
     """The figures of a run; ``engine`` alone may differ between two runs of one story."""
     told, measures = run.measures.workloads, run.measures
-    started = [one for one in told if one.started_s is not None]
     finished = [one for one in told if one.ended_s is not None and not one.failed]
-    waits, slowdowns = sorted(one.wait_s for one in started), sorted(one.slowdown for one in finished)
+    fared = [one for one in finished if not one.stood]
+    waits = sorted(one.wait_s for one in told if one.started_s is not None and not one.stood)
+    slowdowns = sorted(one.slowdown for one in fared)
     utilization = measures.utilization(run.ended_s)
     return {
         "seed": run.story.seed,
@@ -42,7 +43,7 @@ def run_document(run: Run) -> dict[str, Any]:
             }
             for name in utilization
         },
-        "fairness_jain": _round(jain(finished)),
+        "fairness_jain": _round(jain(fared)),
         "engine": {
             "plans": len(run.plan_s), "skipped": run.skipped, "wall_s": round(run.wall_s, 3),
             "plan_ms": percentiles(sorted(took * 1000 for took in run.plan_s), 50, 99),

@@ -27,6 +27,8 @@ class Told:
     started_s: float | None = None
     ended_s: float | None = None
     failed: bool = False
+    stood: bool = False
+    """Whether it ran already when the run began: then its waits and slowdowns are not of this run."""
 
     @property
     def wait_s(self) -> float:
@@ -65,7 +67,8 @@ class Measures:
         self, cluster: Cluster, workload: Workload, role: Role, places: Iterable[tuple[Flavor, int]],
         starts_s: float, ends_s: float, useful: bool = True,
     ) -> None:  # fmt: skip
-        """Replicas have run on nodes of these flavors."""
+        """Replicas have run on nodes of these flavors; what they did before the run began does not count."""
+        starts_s = max(0.0, starts_s)
         lasted_s = ends_s - starts_s
         cores = cost_per_h = carbon_per_h = 0.0
         self.first_s[cluster.name] = min(starts_s, self.first_s.get(cluster.name, starts_s))

@@ -41,8 +41,8 @@ def recorded(run: Run, name: str, looks: Looks) -> Record:
         moves=_plain(history.counts("moves", "", until_s)),
         preemptions=_plain(history.counts("preemptions", "", until_s)),
         fairness=fairness(told, span_s, spans),
-        waits=distribution([one.wait_s for one in told if one.started_s is not None]),
-        slowdowns=distribution([one.slowdown for one in told if one.ended_s is not None and not one.failed]),
+        waits=distribution(_waits(told)),
+        slowdowns=distribution([one.slowdown for one in told if fared(one)]),
         queues=queue_rows(told, history, until_s),
         looks_s=[look.at_s for look in looks.looks],
         refused={
@@ -86,11 +86,18 @@ def _waiting(run: Run) -> History:
     return history
 
 
+def _waits(told: Sequence[Told]) -> list[float]:
+    return [one.wait_s for one in told if one.started_s is not None and not one.stood]
+
+
+def fared(one: Told) -> bool:
+    """Whether its slowdown counts: it finished, and all of its life was in this run."""
+    return one.ended_s is not None and not one.failed and not one.stood
+
+
 def fairness(told: Sequence[Told], span_s: float, spans: int) -> list[float | None]:
     """Jain's index of the mean slowdowns of queues, of all that has finished by the end of each span."""
-    finished = sorted(
-        (one for one in told if one.ended_s is not None and not one.failed), key=lambda one: one.ended_s or 0
-    )
+    finished = sorted(filter(fared, told), key=lambda one: one.ended_s or 0)
     sums: defaultdict[str, float] = defaultdict(float)
     counts: defaultdict[str, int] = defaultdict(int)
     found: list[float | None] = []
@@ -132,16 +139,17 @@ def queue_rows(told: Sequence[Told], history: History, until_s: float) -> list[Q
 
 
 def _queue_row(queue: str, mine: Sequence[Told], history: History | None, until_s: float) -> QueueRow:
-    waits = sorted(one.wait_s for one in mine if one.started_s is not None)
+    waits = sorted(_waits(mine))
     finished = [one for one in mine if one.ended_s is not None and not one.failed]
-    slowdowns = sorted(one.slowdown for one in finished)
+    slowdowns = sorted(one.slowdown for one in mine if fared(one))
     core_s = None
     if history is not None:
         starts_s = history.starts_s(until_s)
         lengths = [min(history.span_s, until_s - start_s) for start_s in starts_s.tolist()]
         core_s = float(history.means("queue", queue, until_s) @ lengths)
     return QueueRow(
-        queue=queue, submitted=len(mine), started=len(waits), finished=len(finished),
+        queue=queue, submitted=len(mine), finished=len(finished),
+        started=sum(one.started_s is not None for one in mine),
         failed=sum(one.failed for one in mine),
         wait_s={"mean": mean(waits), **percentiles(waits, 50, 95), "max": round(waits[-1], 6) if waits else 0},
         slowdown={"mean": mean(slowdowns), **percentiles(slowdowns, 95)},

@@ -16,16 +16,16 @@ from federator.simulator.report.drawing import (
     LINES,
     PALETTE,
     Layer,
+    Scale,
     edges,
     largest,
     layers,
     legend,
     panels,
+    scale,
     stack,
     steps,
     summed,
-    timed,
-    unit,
 )
 
 Runs = Sequence[Record]
@@ -45,10 +45,10 @@ class Chart:
 def use(runs: Runs) -> Figure:
     """Cores in use in the whole federation, by class, of what its nodes offer."""
     figure, axes = panels(runs)
-    per = unit(runs)
+    per = scale(runs)
     for panel, run in zip(axes[0], runs, strict=True):
         _classes(panel, run, list(run.cores), per)
-        panel.set_xlabel(per[1])
+        panel.set_xlabel(per.name)
     axes[0][0].set_ylabel("cores")
     legend(figure, axes, 5)
     return figure
@@ -60,14 +60,14 @@ def clusters(runs: Runs) -> Figure | None:
         return None
     shown, rest = _most_used(runs)
     figure, axes = panels(runs, len(shown) + bool(rest), height=1.5)
-    per = unit(runs)
+    per = scale(runs)
     for row, names in zip(axes, [*([name] for name in shown), *([rest] if rest else [])], strict=True):
         for panel, run in zip(row, runs, strict=True):
             _classes(panel, run, [name for name in names if name in run.cores], per)
         title = names[0] if len(names) == 1 else f"{len(names)} others"
         row[0].set_ylabel(f"{_short(title)}\ncores")
     for panel in axes[-1]:
-        panel.set_xlabel(per[1])
+        panel.set_xlabel(per.name)
     legend(figure, axes, 6)
     return figure
 
@@ -103,16 +103,17 @@ def distributions(runs: Runs) -> Figure:
 def fairness(runs: Runs) -> Figure:
     """Jain's index of queues, of all that has finished by then."""
     figure, axes = _one(runs)
-    per = unit(runs)
+    per = scale(runs)
     for at, run in enumerate(runs):
         colour, line = LINES[at]
         ends = edges(run, len(run.fairness))[1:]
         known = [(end, value) for end, value in zip(ends, run.fairness, strict=True) if value]
         axes.plot(
-            [end / per[0] for end, _ in known], [value for _, value in known],
+            [end / per.unit_s for end, _ in known], [value for _, value in known],
             color=colour, linestyle=line, label=_name(runs, at),
         )  # fmt: skip
-    _longest(axes, runs, per)
+    per.on(axes)
+    axes.set_xlabel(per.name)
     axes.set_ylim(0, 1.02)
     axes.set_ylabel("Jain's index")
     _names(figure, axes, runs)
@@ -125,15 +126,16 @@ def costs(runs: Runs) -> Figure | None:
         return None
     figure = Figure(figsize=(9.0 if len(runs) == 1 else 12.0, 2.6), layout="constrained")
     money, carbon = figure.subplots(1, 2)
-    per = unit(runs)
+    per = scale(runs)
     for at, run in enumerate(runs):
         colour, line = LINES[at]
         ends = edges(run, len(run.moves))
         for axes, kind, by in ((money, "cost", 1.0), (carbon, "carbon_g", 1000.0)):
             total = np.cumsum(summed(run, kind, list(run.cores)) * np.diff(ends)) / HOUR_S / by
-            axes.plot(ends / per[0], np.append(0.0, total), color=colour, linestyle=line, label=_name(runs, at))
+            axes.plot(ends / per.unit_s, np.append(0.0, total), color=colour, linestyle=line, label=_name(runs, at))
     for axes, words in ((money, "cost so far"), (carbon, "kg CO2e so far")):
-        _longest(axes, runs, per)
+        per.on(axes)
+        axes.set_xlabel(per.name)
         axes.set_ylim(bottom=0)
         axes.set_ylabel(words)
     _names(figure, money, runs)
@@ -145,7 +147,7 @@ def moves(runs: Runs) -> Figure | None:
     if not any(run.figures["moves"] or run.figures["preemptions"] for run in runs):
         return None
     figure, axes = panels(runs, height=2.2)
-    per = unit(runs)
+    per = scale(runs)
     for panel, run in zip(axes[0], runs, strict=True):
         ends = edges(run, len(run.moves))
         for values, words, colour, line in (
@@ -153,9 +155,9 @@ def moves(runs: Runs) -> Figure | None:
             (run.preemptions, "gave way to others", PALETTE[5], "--"),
         ):
             total = np.append(0.0, np.cumsum(values))
-            panel.step(ends / per[0], total, where="post", color=colour, linestyle=line, label=words)
-        timed(panel, run, per)
-        panel.set_xlabel(per[1])
+            panel.step(ends / per.unit_s, total, where="post", color=colour, linestyle=line, label=words)
+        per.on(panel)
+        panel.set_xlabel(per.name)
     axes[0][0].set_ylabel("replicas so far")
     legend(figure, axes)
     return figure
@@ -166,10 +168,10 @@ def refused(runs: Runs) -> Figure | None:
     if not any(run.refused for run in runs):
         return None
     figure, axes = panels(runs)
-    per = unit(runs)
+    per = scale(runs)
     reasons = sorted({reason for run in runs for reason in run.refused})
     for panel, run in zip(axes[0], runs, strict=True):
-        at_s = np.append(np.array(run.looks_s), run.until_s) / per[0]
+        at_s = np.append(np.array(run.looks_s), run.until_s) / per.unit_s
         base = np.zeros(len(run.looks_s))
         for at, reason in enumerate(reasons):
             top = base + np.array(run.refused.get(reason, [0] * len(run.looks_s)))
@@ -180,8 +182,8 @@ def refused(runs: Runs) -> Figure | None:
                     linewidth=0.0,
                 )  # fmt: skip
             base = top
-        timed(panel, run, per)
-        panel.set_xlabel(per[1])
+        per.on(panel)
+        panel.set_xlabel(per.name)
     axes[0][0].set_ylabel("replicas without a place")
     legend(figure, axes)
     return figure
@@ -210,7 +212,7 @@ CHARTS: tuple[Chart, ...] = (
 """All of them, in the order of the page."""
 
 
-def _classes(axes: Axes, run: Record, names: Sequence[str], per: tuple[float, str]) -> None:
+def _classes(axes: Axes, run: Record, names: Sequence[str], per: Scale) -> None:
     """Use by class on some clusters, what they offer, and what went wrong there."""
     foreign = np.full(len(run.moves), sum(run.foreign.get(name, 0.0) for name in names))
     found = [
@@ -224,7 +226,7 @@ def _classes(axes: Axes, run: Record, names: Sequence[str], per: tuple[float, st
     steps(axes, run, offered, per, color="black", linewidth=1.0, label="offered")
     for fault in run.faults if len(names) == 1 else ():
         if fault.cluster == names[0]:
-            since, until = fault.at_s / per[0], fault.ends_s / per[0]
+            since, until = fault.at_s / per.unit_s, fault.ends_s / per.unit_s
             axes.axvspan(since, until, color="black", alpha=0.15, hatch="//", label=fault.what, lw=0)
 
 
@@ -239,11 +241,11 @@ def _most_used(runs: Runs) -> tuple[list[str], list[str]]:
 
 def _by_queue(runs: Runs, kind: str, words: str) -> Figure:
     figure, axes = panels(runs)
-    per = unit(runs)
+    per = scale(runs)
     shown, others = largest(runs, kind)
     for panel, run in zip(axes[0], runs, strict=True):
         stack(panel, run, layers(run, kind, shown, others), per)
-        panel.set_xlabel(per[1])
+        panel.set_xlabel(per.name)
     axes[0][0].set_ylabel(words)
     legend(figure, axes, 8)
     return figure
@@ -274,11 +276,6 @@ def _one(runs: Runs) -> tuple[Figure, Axes]:
     """One panel for all runs."""
     figure = Figure(figsize=(9.0 if len(runs) == 1 else 12.0, 2.4), layout="constrained")
     return figure, figure.subplots()
-
-
-def _longest(axes: Axes, runs: Runs, per: tuple[float, str]) -> None:
-    axes.set_xlim(0, max(run.until_s for run in runs) / per[0])
-    axes.set_xlabel(per[1])
 
 
 def _names(figure: Figure, axes: Axes, runs: Runs) -> None:

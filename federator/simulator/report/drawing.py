@@ -60,10 +60,24 @@ def panels(runs: Sequence[Record], rows: int = 1, height: float = 2.6) -> tuple[
     return figure, [list(row) for row in axes]
 
 
-def unit(runs: Sequence[Record]) -> tuple[float, str]:
-    """The unit of time in which the longest of the runs is best read: its seconds, its name."""
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The axis of time that all runs share: its unit in seconds, what that is called, and where it ends, in seconds."""
+
+    unit_s: float
+    name: str
+    until_s: float
+
+    def on(self, axes: Axes) -> None:
+        """Make it the axis of a panel."""
+        axes.set_xlim(0, self.until_s / self.unit_s)
+
+
+def scale(runs: Sequence[Record]) -> Scale:
+    """In the unit in which the longest of the runs is best read."""
     longest_s = max(run.until_s for run in runs)
-    return next(((unit_s, name) for least_s, unit_s, name in UNITS if longest_s >= least_s), (1.0, "seconds"))
+    found = ((unit_s, name) for least_s, unit_s, name in UNITS if longest_s >= least_s)
+    return Scale(*next(found, (1.0, "seconds")), longest_s)
 
 
 def edges(run: Record, spans: int) -> Array:
@@ -82,7 +96,7 @@ def coarser(run: Record, values: Array) -> tuple[Array, Array]:
     return np.append(ends[firsts], ends[-1]), sums / np.add.reduceat(lengths, firsts)
 
 
-def stack(axes: Axes, run: Record, layers: Sequence[Layer], per: tuple[float, str]) -> None:
+def stack(axes: Axes, run: Record, layers: Sequence[Layer], per: Scale) -> None:
     """Layers upon each other."""
     base: Array | None = None
     for layer in layers:
@@ -90,22 +104,17 @@ def stack(axes: Axes, run: Record, layers: Sequence[Layer], per: tuple[float, st
         base = np.zeros(len(values)) if base is None else base
         top = base + values
         axes.fill_between(
-            at_s / per[0], np.append(base, base[-1]), np.append(top, top[-1]), step="post", label=layer.name,
+            at_s / per.unit_s, np.append(base, base[-1]), np.append(top, top[-1]), step="post", label=layer.name,
             facecolor=layer.colour, hatch=layer.hatch, edgecolor="white", linewidth=0.0,
         )  # fmt: skip
         base = top
-    timed(axes, run, per)
+    per.on(axes)
 
 
-def steps(axes: Axes, run: Record, values: Array, per: tuple[float, str], **how: Any) -> None:
+def steps(axes: Axes, run: Record, values: Array, per: Scale, **how: Any) -> None:
     """A line of averages over time."""
     at_s, coarse = coarser(run, values)
-    axes.step(at_s / per[0], np.append(coarse, coarse[-1]), where="post", **how)
-
-
-def timed(axes: Axes, run: Record, per: tuple[float, str]) -> None:
-    """An axis of time, from the run's beginning to its end."""
-    axes.set_xlim(0, run.until_s / per[0])
+    axes.step(at_s / per.unit_s, np.append(coarse, coarse[-1]), where="post", **how)
 
 
 def legend(figure: Figure, axes: Sequence[Sequence[Axes]], columns: int = 4) -> None:
