@@ -17,10 +17,15 @@ from rich.progress import track
 
 from federator.cli.failures import WRONG_INPUT, Failure
 from federator.cli.output import Format, FormatOption, document, say, table
-from federator.cli.simulating import ScenarioArgument, story_of
+from federator.cli.reporting import PartsOption, ReportOption, save
+from federator.cli.simulating import ScenarioArgument, story_of, told_as
 from federator.simulator.answer import run_document
 from federator.simulator.comparing import Difference, compared
+from federator.simulator.looks import Looks
+from federator.simulator.record import Record
+from federator.simulator.recording import recorded
 from federator.simulator.run import simulate_quickly
+from federator.simulator.story import Story
 
 Json = dict[str, Any]
 
@@ -31,6 +36,8 @@ def compare(
     seeds: Annotated[
         int, typer.Option(min=1, max=10_000, help="How many stories: the scenario's seed, and those after it.")
     ] = 10,
+    report: ReportOption = None,
+    parts: PartsOption = None,
     workers: Annotated[int, typer.Option(min=0, help="Runs at a time; 0: one for each core.")] = 0,
     form: FormatOption = Format.TABLE,
 ) -> None:
@@ -43,6 +50,8 @@ def compare(
     told = list(_all(tasks, workers or len(os.sched_getaffinity(0))))
     runs = list(zip(told[::2], told[1::2], strict=True))
     differences = compared(runs)
+    if report is not None or parts is not None:
+        save([_record(*told) for told in zip(stories, policies, strict=True)], report, parts)
     if form in (Format.JSON, Format.YAML):
         document(
             {
@@ -60,6 +69,12 @@ def compare(
 def _run(task: tuple[Path, Path, int]) -> Json:
     """One run, in a process of its own."""
     return run_document(simulate_quickly(story_of(*task)))
+
+
+def _record(story: Story, policies: Path) -> Record:
+    """The first seed's run, watched."""
+    looks = Looks()
+    return recorded(simulate_quickly(story, watch=looks), told_as(story, policies), looks)
 
 
 def _all(tasks: Sequence[tuple[Path, Path, int]], workers: int) -> Iterator[Json]:

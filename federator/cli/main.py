@@ -54,6 +54,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(OFFLINE, "plan", "planning", "plan"),
     Command(OFFLINE, "simulate", "simulating", "simulate_scenario"),
     Command(OFFLINE, "compare", "comparing", "compare"),
+    Command(OFFLINE, "report", "reporting", "report"),
     Command(OFFLINE, "policy", "policies", "app", group=True),
     Command(OFFLINE, "trace", "traces", "app", group=True),
     Command(OFFLINE, "schema", "policies", "schema"),

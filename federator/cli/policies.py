@@ -1,4 +1,4 @@
-"""policy check, test and import, schema: policies as code."""
+"""policy check, test, diff and import, schema: policies as code."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from federator.cli.failures import WRONG_INPUT, Failure
 from federator.cli.files import FilesArgument, read
 from federator.cli.output import Format, complain, document, say, yaml_text
+from federator.cli.policy_diff import diff
 from federator.cli.policy_testing import run_tests
 from federator.documents import json_schema, policy_document, to_policy
 from federator.model.policy import Match
@@ -20,6 +21,7 @@ FIRST = 0
 
 app = typer.Typer(no_args_is_help=True, help="Policies as code.")
 app.command("test")(run_tests)
+app.command("diff")(diff)
 
 
 @app.command("check")

@@ -11,7 +11,11 @@ import typer
 
 from federator.cli.failures import WRONG_INPUT, Failure
 from federator.cli.output import Format, FormatOption, complain, document, table
+from federator.cli.reporting import PartsOption, ReportOption, save
 from federator.simulator.answer import run_document
+from federator.simulator.looks import Looks
+from federator.simulator.record import write
+from federator.simulator.recording import recorded
 from federator.simulator.run import Run, simulate, simulate_quickly
 from federator.simulator.story import Story
 from federator.simulator.telling import read_scenario, told
@@ -39,6 +43,11 @@ def story_of(scenario: Path, policies: Path | None, seed: int | None) -> Story:
         raise Failure(str(error), WRONG_INPUT) from None
 
 
+def told_as(story: Story, policies: Path | None) -> str:
+    """What a run of it is called in reports."""
+    return story.name if policies is None else f"{story.name} under {policies.name}"
+
+
 def simulate_scenario(
     scenario: ScenarioArgument,
     policies: Annotated[Path | None, typer.Option(help="Take these policies instead of the scenario's.")] = None,
@@ -46,14 +55,23 @@ def simulate_scenario(
     every_plan: Annotated[
         bool, typer.Option("--every-plan", help="Ask the planner even where a shortcut gives the same.")
     ] = False,
+    report: ReportOption = None,
+    parts: PartsOption = None,
+    record: Annotated[Path | None, typer.Option(help="Keep what a report needs there, for `federator report`.")] = None,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Run a scenario in simulated time, with the planner that the daemon runs, and show its figures."""
-    story = story_of(scenario, policies, seed)
+    story, looks = story_of(scenario, policies, seed), Looks()
+    watch = looks if report or parts or record else None
     try:
-        run = simulate(story) if every_plan else simulate_quickly(story)
+        run = simulate(story, watch=watch) if every_plan else simulate_quickly(story, watch=watch)
     except TraceError as error:
         raise Failure(str(error), WRONG_INPUT) from None
+    if watch is not None:
+        kept = recorded(run, told_as(story, policies), looks)
+        if record is not None:
+            write(kept, record)
+        save([kept], report, parts)
     if form in (Format.JSON, Format.YAML):
         document(run_document(run), form)
     else:

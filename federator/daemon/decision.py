@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from federator.daemon.measure import main_reason
 from federator.daemon.state import Displaced
 from federator.engine.giving_way import remembered
+from federator.engine.main_reason import main_reason
 from federator.model.plan import Placement, Plan, Preemption, Refusal, Snapshot
 from federator.model.reasons import Verdict, by_reason
 from federator.model.workload import Lifetime

@@ -210,6 +210,10 @@ class ScenarioSpec(Part):
     """How long it is; left out: until all work has ended."""
     files: tuple[Annotated[str, Field(strict=True, min_length=1)], ...] = ()
     """Further documents (clusters, policies, queues), relative to this file."""
+    present: bool = False
+    """Whether it begins as a federation is, for files that `federator snapshot` wrote: all Workload documents are there
+    at the beginning, and Placement documents say what of them runs, for how long already. Else Workload documents
+    arrive when their `submittedAt` says, and nothing runs at the beginning."""
     workloads: tuple[SourcePart, ...] = ()
     """Where workloads come from, besides Workload documents."""
     planning: PlanningSpec = PlanningSpec()

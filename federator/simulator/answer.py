@@ -15,9 +15,10 @@ DIGITS = 6
 def run_document(run: Run) -> dict[str, Any]:
     """The figures of a run; ``engine`` alone may differ between two runs of one story."""
     told, measures = run.measures.workloads, run.measures
-    started = [one for one in told if one.started_s is not None]
     finished = [one for one in told if one.ended_s is not None and not one.failed]
-    waits, slowdowns = sorted(one.wait_s for one in started), sorted(one.slowdown for one in finished)
+    fared = [one for one in finished if not one.stood]
+    waits = sorted(one.wait_s for one in told if one.started_s is not None and not one.stood)
+    slowdowns = sorted(one.slowdown for one in fared)
     utilization = measures.utilization(run.ended_s)
     return {
         "seed": run.story.seed,
@@ -26,8 +27,8 @@ def run_document(run: Run) -> dict[str, Any]:
             "submitted": len(told), "finished": len(finished), "running": run.running, "waiting": run.waiting,
             "failed": sum(one.failed for one in told),
         },
-        "wait_s": {"mean": _mean(waits), **_percentiles(waits, 50, 95, 99), "max": _round(waits[-1]) if waits else 0},
-        "bounded_slowdown": {"mean": _mean(slowdowns), **_percentiles(slowdowns, 95)},
+        "wait_s": {"mean": mean(waits), **percentiles(waits, 50, 95, 99), "max": _round(waits[-1]) if waits else 0},
+        "bounded_slowdown": {"mean": mean(slowdowns), **percentiles(slowdowns, 95)},
         "makespan_s": _round(makespan(told, run.ended_s)),
         "utilization": {c: {name: _round(part) for name, part in parts.items()} for c, parts in utilization.items()},
         "backfill": {"cpu_s_useful": 0, "cpu_s_lost": 0},
@@ -42,10 +43,10 @@ def run_document(run: Run) -> dict[str, Any]:
             }
             for name in utilization
         },
-        "fairness_jain": _round(jain(finished)),
+        "fairness_jain": _round(jain(fared)),
         "engine": {
             "plans": len(run.plan_s), "skipped": run.skipped, "wall_s": round(run.wall_s, 3),
-            "plan_ms": _percentiles(sorted(took * 1000 for took in run.plan_s), 50, 99),
+            "plan_ms": percentiles(sorted(took * 1000 for took in run.plan_s), 50, 99),
         },
     }  # fmt: skip
 
@@ -67,12 +68,12 @@ def jain(finished: Sequence[Told]) -> float:
     return sum(means) ** 2 / (len(means) * sum(mean * mean for mean in means)) if means else 1.0
 
 
-def _percentiles(values: Sequence[float], *ranks: int) -> dict[str, float]:
+def percentiles(values: Sequence[float], *ranks: int) -> dict[str, float]:
     """Of sorted values, the smallest that so many per cent do not exceed."""
     return {f"p{rank}": _round(values[-(-len(values) * rank // 100) - 1]) if values else 0 for rank in ranks}
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean(values: Sequence[float]) -> float:
     return _round(sum(values) / len(values)) if values else 0
 
 

@@ -10,6 +10,7 @@ from federator.documents.quantities import natural_amount, price_unit
 from federator.model.cluster import Cluster, Flavor
 from federator.model.resources import CPU
 from federator.model.workload import Role, Workload
+from federator.simulator.history import History
 
 HOUR_S = 3600.0
 
@@ -26,6 +27,8 @@ class Told:
     started_s: float | None = None
     ended_s: float | None = None
     failed: bool = False
+    stood: bool = False
+    """Whether it ran already when the run began: then its waits and slowdowns are not of this run."""
 
     @property
     def wait_s(self) -> float:
@@ -54,6 +57,9 @@ class Measures:
         self.lost_s: defaultdict[str, float] = defaultdict(float)
         """Core-seconds of replicas that were stopped before their end, by cluster."""
         self.moves = self.preemptions = 0
+        self.history = History()
+        """Cores by cluster (kinds ``production``, ``backfill``, ``lost``) and ``queue``; ``cost`` and ``carbon_g`` for
+        each hour, by cluster; ``nodes`` that were added, in cores; ``moves`` and ``preemptions``."""
         self._clusters = clusters
         self._grown: list[tuple[str, Flavor, float]] = []
 
@@ -61,8 +67,10 @@ class Measures:
         self, cluster: Cluster, workload: Workload, role: Role, places: Iterable[tuple[Flavor, int]],
         starts_s: float, ends_s: float, useful: bool = True,
     ) -> None:  # fmt: skip
-        """Replicas have run on nodes of these flavors."""
+        """Replicas have run on nodes of these flavors; what they did before the run began does not count."""
+        starts_s = max(0.0, starts_s)
         lasted_s = ends_s - starts_s
+        cores = cost_per_h = carbon_per_h = 0.0
         self.first_s[cluster.name] = min(starts_s, self.first_s.get(cluster.name, starts_s))
         for flavor, replicas in places:
             watts = 0.0
@@ -72,15 +80,40 @@ class Measures:
                 natural = natural_amount(name, amount) * replicas
                 micro = flavor.price.get(name, cluster.price.get(name, 0.0))
                 self.cost[cluster.name] += micro / 1e6 * natural * lasted_s / HOUR_S
+                cost_per_h += micro / 1e6 * natural
                 watts += cluster.power_w.get(name, 0.0) * natural / price_unit(name)
-                if name == CPU and not useful:
-                    self.lost_s[cluster.name] += spent / 1000
+                if name == CPU:
+                    cores += natural
+                    if not useful:
+                        self.lost_s[cluster.name] += spent / 1000
             self.carbon_g[cluster.name] += watts / 1000 * lasted_s / HOUR_S * cluster.carbon_g_per_kwh
+            carbon_per_h += watts / 1000 * cluster.carbon_g_per_kwh
+        kind = ("backfill" if workload.backfill else "production") if useful else "lost"
+        history = self.history
+        history.lasted(kind, cluster.name, starts_s, ends_s, cores)
+        history.lasted("queue", workload.queue, starts_s, ends_s, cores)
+        if cost_per_h:
+            history.lasted("cost", cluster.name, starts_s, ends_s, cost_per_h)
+        if carbon_per_h:
+            history.lasted("carbon_g", cluster.name, starts_s, ends_s, carbon_per_h)
+
+    def moved(self, replicas: int, at_s: float) -> None:
+        """Policies have moved so many replicas."""
+        self.moves += replicas
+        if replicas:
+            self.history.changed("moves", "", at_s, replicas)
+
+    def preempted(self, replicas: int, at_s: float) -> None:
+        """So many replicas gave way to others."""
+        self.preemptions += replicas
+        if replicas:
+            self.history.changed("preemptions", "", at_s, replicas)
 
     def grown(self, cluster: Cluster, flavor: str, at_s: float) -> None:
         """A node of a flavor has been added."""
         found = next(one for one in cluster.flavors or () if one.name == flavor)
         self._grown.append((cluster.name, found, at_s))
+        self.history.changed("nodes", cluster.name, at_s, found.allocatable[CPU] / 1000)
 
     def utilization(self, lasted_s: float) -> dict[str, dict[str, float]]:
         """Of what the nodes of each cluster offered in that time, the part that was used; by cluster and resource."""

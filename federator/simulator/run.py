@@ -10,24 +10,22 @@ from itertools import chain
 from time import perf_counter
 
 from federator.engine.assign import Holder, assign
-from federator.engine.feasibility import allowed_flavors
 from federator.engine.giving_way import remembered
 from federator.engine.lifecycle import IntentEvent, next_intent_state
 from federator.engine.order import in_order
 from federator.engine.planner import plan as make_plan
-from federator.model.cluster import Cluster, Health
+from federator.model.cluster import Health
 from federator.model.indexset import IndexSet
 from federator.model.intent import Intent
 from federator.model.plan import Placement, Plan, Snapshot
 from federator.model.policy import Rebalance
-from federator.model.workload import Role
 from federator.simulator.measures import Measures
 from federator.simulator.needless import nothing_can_start, stays_as_it_is
 from federator.simulator.pool import NotAPool, Pool, pool_of
 from federator.simulator.settling import Settler
 from federator.simulator.story import Arrival, Fault, Story
 from federator.simulator.timeline import ARRIVAL, OTHER, Timeline
-from federator.simulator.world import Live, World
+from federator.simulator.world import Live, World, restricted
 
 Planner = Callable[[Snapshot], Plan]
 Watch = Callable[[Snapshot, Plan], None]
@@ -61,16 +59,16 @@ def simulate(story: Story, *, planner: Planner = make_plan, skips: bool = True, 
     return run
 
 
-def simulate_quickly(story: Story) -> Run:
-    """The same, without the planner where the story is one of rigid jobs on one pool of cores."""
+def simulate_quickly(story: Story, *, watch: Watch | None = None) -> Run:
+    """The same, without the planner where the story is one of rigid jobs on one pool of cores: nothing to watch."""
     begun, parts = perf_counter(), pool_of(story.federation)
-    if parts is None or story.faults:
-        return simulate(story)
+    if parts is None or story.faults or story.standing:
+        return simulate(story, watch=watch)
     pool = Pool(story, *parts)
     try:
         ended_s = pool.tell()
     except NotAPool:
-        return simulate(story)
+        return simulate(story, watch=watch)
     run = Run(story, pool.measures, ended_s, pool.running, pool.waiting)
     run.wall_s = perf_counter() - begun
     return run
@@ -95,6 +93,10 @@ class _Teller:
 
     def tell(self) -> Run:
         """Let happen what happens, and plan after it, until the end."""
+        for one in self._story.standing:
+            self._world.stand(one)
+        if self._story.standing:
+            self._timeline.at(0.0, OTHER, self._wake)
         self._arrive_next(iter(self._story.arrivals()), 0.0)
         for fault in self._story.faults:
             self._timeline.at(fault.at_s, OTHER, partial(self._fault, fault))
@@ -217,8 +219,8 @@ class _Teller:
                 for intent in made_of_it.changed:
                     left.add(live.workload.name)
                     self._settler.change(live, intent, now_s)
-        world.measures.moves += sum(move.replicas for move in made.moves if move.workload in left)
-        world.measures.preemptions += sum(one.replicas for one in made.preemptions)
+        world.measures.moved(sum(move.replicas for move in made.moves if move.workload in left), now_s)
+        world.measures.preempted(sum(one.replicas for one in made.preemptions), now_s)
         self._send(new, now_s)
         return bool(new or left)
 
@@ -264,14 +266,7 @@ class _Teller:
             state = next_intent_state(intent.id, intent.state, IntentEvent.ACCEPTED)
             live.intents[intent.id] = replace(intent, state=state, sent_s=now_s)
             live.part, member.intents[intent.id] = None, live
-            flavors = _flavors(live, role, member.site.cluster)
+            flavors = restricted(live.workload, role, member.site.cluster)
             member.site.submit(intent.id, live.workload, role, intent.indices, live.run_s, flavors, now_s)
         for rest_s in sorted(self._rests_s) if new else ():
             self._timeline.at(now_s + rest_s, OTHER, self._wake)
-
-
-def _flavors(live: Live, role: Role, cluster: Cluster) -> tuple[str, ...]:
-    """The only flavors that may be used, as far as the workload restricts them itself; empty: any."""
-    if not (role.flavors.selector.requirements or role.flavors.where):
-        return ()
-    return tuple(sorted(allowed_flavors(live.workload, role, cluster)))

@@ -16,6 +16,7 @@ from federator.model.intent import Failure, ObservedIntent
 from federator.model.resources import Resources
 from federator.model.workload import Lifetime, Role, Workload
 from federator.simulator.measures import Measures
+from federator.simulator.standing import UsedRoom, as_seen
 from federator.simulator.timeline import END, OTHER, Timeline
 
 NONE = IndexSet()
@@ -57,6 +58,8 @@ class Site:
         self._random = Random(f"{seed}/crash/{cluster.name}")
         self.cluster = cluster
         self.pool = Pool(cluster.flavors or (), cluster.binding)
+        as_seen(self.pool, cluster.flavors or ())
+        self._used = UsedRoom(self.pool)
         self.jobs: dict[str, Job] = {}
         self.news: dict[str, None] = {}
         """Intents of which it has something new to say."""
@@ -76,6 +79,28 @@ class Site:
         """Take an intent's replicas."""
         self.jobs[intent_id] = Job(workload, role, run_s, flavors, indices)
         self._bind(intent_id, now_s)
+
+    def stand(
+        self, intent_id: str, workload: Workload, role: Role, indices: IndexSet, run_s: float,
+        flavors: tuple[str, ...], age_s: float, unbound: int,
+    ) -> None:  # fmt: skip
+        """Have replicas from the beginning, for so long already; ``unbound`` of them do not show in what is free."""
+        job = self.jobs[intent_id] = Job(workload, role, run_s, flavors, indices)
+        nodes = self._used.seat(role.requests, len(indices) - unbound, flavors, role.tolerations)
+        nodes += self.pool.bind(role.requests, len(indices) - len(nodes), flavors, role.tolerations)
+        bound = indices.first(len(nodes))
+        job.unbound -= bound
+        service = workload.lifetime is Lifetime.SERVICE
+        batch = Batch(tuple(_seated(bound, nodes)), bound, -age_s, None if service else max(0.0, run_s - age_s))
+        if bound:
+            job.batches.append(batch)
+            self._note(job, batch.seats, -age_s, 1)
+            if batch.ends_s is not None:
+                self._timeline.at(batch.ends_s, END, partial(self._end, intent_id, job, batch))
+        if job.unbound:
+            self._waiting[intent_id] = None
+        self.news[intent_id] = None
+        self.changed = True
 
     def remove(self, intent_id: str, indices: IndexSet | None, now_s: float) -> None:
         """Stop an intent, or some of its replicas; what they have done is lost."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from federator.model.plan import Snapshot
+from federator.engine.assign import intent_id
+from federator.model.indexset import IndexSet
+from federator.model.intent import Intent, IntentState
+from federator.model.plan import Holding, Snapshot
 from federator.model.workload import Workload
 
 
@@ -16,6 +20,36 @@ class Arrival(NamedTuple):
     at_s: float
     workload: Workload
     run_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A workload that is there at the beginning and runs already. ``run_s``: how long each of its replicas takes in
+    all, what is behind them included."""
+
+    workload: Workload
+    run_s: float
+    holdings: tuple[Holding, ...]
+
+    def intents(self, uid: str) -> Iterator[tuple[Intent, float, int]]:
+        """An intent for the replicas of each place and age; their age in seconds; how many of them do not show in
+        what is free there."""
+        given: defaultdict[str, int] = defaultdict(int)
+        wave = 0
+        for holding in self.holdings:
+            shown = holding.replicas - holding.unbound
+            for age_s, replicas in holding.waves or ((holding.age_s, holding.replicas),):
+                first = given[holding.role]
+                indices = IndexSet.span(first, first + replicas)
+                given[holding.role] += replicas
+                seated = min(shown, replicas)
+                shown -= seated
+                intent = Intent(
+                    intent_id(self.workload.name, uid, wave), self.workload.name, uid, holding.role, holding.cluster,
+                    indices, IntentState.SENT, created_s=-age_s, sent_s=-age_s,
+                )  # fmt: skip
+                wave += 1
+                yield intent, age_s, replicas - seated
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +80,7 @@ class Story:
     one_by_one: bool = False
     """Whether arrivals and ends of one moment are planned one after the other, arrivals first."""
     faults: tuple[Fault, ...] = ()
+    standing: tuple[Standing, ...] = ()
+    """What runs already when it begins, in the order of submission."""
+    name: str = ""
+    """What it is called in reports."""

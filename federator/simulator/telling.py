@@ -17,6 +17,7 @@ from federator.model.plan import Snapshot
 from federator.model.policy import FULL_PPM
 from federator.model.workload import Workload
 from federator.simulator.chance import generated
+from federator.simulator.standing import begun, present
 from federator.simulator.story import Arrival, Fault, Story
 from federator.simulator.traces.opening import find
 from federator.simulator.traces.workloads import arrivals
@@ -37,9 +38,14 @@ def read_scenario(file: Path, policies: Path | None = None) -> tuple[Document, D
         raise DocumentErrors([Problem(str(file), message=f"has {len(found)} scenarios", cure=cure)])
     if policies is None:
         return found[0], documents
+    return found[0], with_policies(documents, policies)
+
+
+def with_policies(documents: Documents, policies: Path) -> Documents:
+    """The documents with the policies of a file or folder instead of their own. Raises DocumentErrors."""
     instead = read_files([str(policies)], clusters=[cluster.name for cluster in documents.clusters])
     kept = [one for one in documents.all if one.kind not in POLICIES]
-    return found[0], Documents((*kept, *(one for one in instead.all if one.kind in POLICIES)))
+    return Documents((*kept, *(one for one in instead.all if one.kind in POLICIES)))
 
 
 def _named(file: Path) -> Sequence[str]:
@@ -62,17 +68,29 @@ def told(scenario: Document, documents: Documents, traces: Path, seed: int | Non
     _complete(scenario, whole)
     if "planning" in spec.model_fields_set or not documents.planning:
         whole = replace(whole, planning=planning_of(spec.planning))
-    handed_in = tuple(_handed_in(whole))
+    standing, handed_in = begun(whole) if spec.present else ((), tuple(_handed_in(whole)))
     beside = Path(scenario.source.file).parent
     logs = {part.trace.file: find(part.trace.file, beside, traces) for part in spec.workloads if part.trace}
     return Story(
-        federation=replace(whole, workloads=(), holdings=()),
+        federation=present(whole),
         arrivals=lambda: merge(handed_in, *_sources(spec, seed, logs), key=lambda one: one.at_s),
         seed=seed,
         lasts_s=spec.lasts,
         one_by_one=spec.same_second == "oneByOne",
         faults=tuple(map(_fault, spec.faults)),
+        standing=standing,
+        name=scenario.name,
     )
+
+
+def onward(whole: Snapshot, name: str, lasts_s: float | None) -> Story:
+    """How a federation goes on as it is, with nothing new handed in. Raises DocumentErrors."""
+    for cluster in whole.clusters:
+        if cluster.flavors is None:
+            cure = "write its flavors into the snapshot, or leave it out"
+            raise DocumentErrors([Problem(name, message=f"the nodes of {cluster.name} are not known", cure=cure)])
+    standing, waiting = begun(whole)
+    return Story(present(whole), lambda: iter(waiting), lasts_s=lasts_s, standing=standing, name=name)
 
 
 def _complete(scenario: Document, federation: Snapshot) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from federator.engine.decay import lately
+from federator.engine.feasibility import allowed_flavors
 from federator.engine.lifecycle import WorkloadEvent, next_workload_state
 from federator.model.cluster import Cluster, Flavor, Health
 from federator.model.indexset import IndexSet
@@ -14,10 +15,10 @@ from federator.model.plan import Displacement, Head, Holding, Snapshot, TierCloc
 from federator.model.policy import MoveBudget, Queue, QueueUsage
 from federator.model.records import WorkloadState
 from federator.model.resources import Resources
-from federator.model.workload import Lifetime, Workload
+from federator.model.workload import Lifetime, Role, Workload
 from federator.simulator.measures import Measures, Told
 from federator.simulator.site import Site
-from federator.simulator.story import Story
+from federator.simulator.story import Standing, Story
 from federator.simulator.timeline import Timeline
 
 NONE = IndexSet()
@@ -99,13 +100,7 @@ class World:
         federation = story.federation
         self.story, self.timeline = story, timeline
         self.measures = Measures(federation.clusters)
-        tells = federation.planning.backfilling != "none"
-        self.members = {
-            cluster.name: Member(
-                Site(cluster, timeline, self.measures, story.seed, tells=tells), flavors=cluster.flavors or ()
-            )
-            for cluster in federation.clusters
-        }
+        self.members = {cluster.name: self._member(cluster) for cluster in federation.clusters}
         self.lives: dict[str, Live] = {}
         self.heads: tuple[Head, ...] = ()
         self.clocks: dict[tuple[str, str, str], float] = {}
@@ -117,11 +112,30 @@ class World:
         self._folded_s = 0.0
         self._periods = {p.name: (p.stay.move_budget or MoveBudget()).period_s for p in federation.policies}
 
+    def _member(self, cluster: Cluster) -> Member:
+        """A cluster that does not answer when the story begins never does."""
+        tells = self.story.federation.planning.backfilling != "none"
+        site = Site(cluster, self.timeline, self.measures, self.story.seed, tells=tells)
+        return Member(site, cluster.health, -cluster.away_s, flavors=cluster.flavors or ())
+
     def arrive(self, workload: Workload, run_s: float, now_s: float) -> None:
         """Take a workload in."""
         told = Told(workload.name, workload.queue, workload.replicas, now_s, run_s)
         self.measures.workloads.append(told)
         self.lives[workload.name] = Live(workload, run_s, told, f"{len(self.measures.workloads):x}")
+
+    def stand(self, one: Standing) -> None:
+        """Take in a workload that runs from the beginning."""
+        self.arrive(one.workload, one.run_s, 0.0)
+        live = self.lives[one.workload.name]
+        live.told.stood, live.told.started_s = True, 0.0
+        roles = {role.name: role for role in one.workload.roles}
+        for intent, age_s, unbound in one.intents(live.uid):
+            role, member = roles[intent.role], self.members[intent.cluster]
+            live.intents[intent.id], member.intents[intent.id] = intent, live
+            live.waves += 1
+            flavors = restricted(one.workload, role, member.site.cluster)
+            member.site.stand(intent.id, one.workload, role, intent.indices, one.run_s, flavors, age_s, unbound)
 
     def step(self, live: Live, event: WorkloadEvent, now_s: float) -> None:
         """Move a workload to the state after an event; what is over leaves."""
@@ -219,3 +233,10 @@ class World:
             half_life_s = self._half_lives.get(queue, Queue(queue).half_life_s)
             had = self._lately.get(queue, Resources())
             self._lately[queue] = lately(had, use.get(queue, Resources()), elapsed_s, half_life_s)
+
+
+def restricted(workload: Workload, role: Role, cluster: Cluster) -> tuple[str, ...]:
+    """The only flavors that may be used, as far as the workload restricts them itself; empty: any."""
+    if not (role.flavors.selector.requirements or role.flavors.where):
+        return ()
+    return tuple(sorted(allowed_flavors(workload, role, cluster)))

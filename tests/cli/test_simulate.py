@@ -100,3 +100,56 @@ def test_two_sets_of_policies_are_compared_seed_by_seed(run: Run, scenario: Path
     for pair in answer["runs"]:
         assert pair["a"]["jobs"]["submitted"] == pair["b"]["jobs"]["submitted"], "chance is common to both"
     assert run(*command[:4]).status == 2
+
+
+def test_a_report_is_written_at_once_or_later_from_what_was_kept(run: Run, scenario: Path, tmp_path: Path) -> None:
+    page, record = tmp_path / "hour.html", tmp_path / "hour.json"
+    answer = run("simulate", str(scenario), "--report", str(page), "--record", str(record), "-o", "json").json
+    assert answer["jobs"]["submitted"] > 30
+    assert "<h1>hour</h1>" in page.read_text()
+    assert run("report", str(record), "--to", str(tmp_path / "later.html")).status == 0
+    assert (tmp_path / "later.html").read_bytes() == page.read_bytes()
+    wrong = run("report", str(scenario))
+    assert wrong.status == 2
+    assert "is no record of a run" in wrong.err
+
+
+NOW = f"""{HEAD}kind: Workload
+metadata: {{name: runs}}
+spec: {{replicas: 8, duration: 1h, requests: {{cpu: 1}}}}
+---
+{HEAD}kind: Placement
+metadata: {{name: runs.north}}
+spec: {{workload: runs, cluster: north, replicas: 8, age: 40m}}
+---
+{HEAD}kind: Workload
+metadata: {{name: waits}}
+spec: {{replicas: 2, duration: 10m, submittedAt: 2026-11-26T08:00:00Z, requests: {{cpu: 1}}}}
+---
+{HEAD}kind: Scenario
+metadata: {{name: onward}}
+spec: {{present: true, files: [clusters.yaml, policies]}}
+"""
+
+
+def test_a_scenario_can_begin_as_a_federation_is(run: Run, scenario: Path) -> None:
+    """Eight replicas fill the north for 20 more minutes; what waits may go nowhere else, and starts then."""
+    (scenario.parent / "onward.yaml").write_text(NOW)
+    answer = run("simulate", str(scenario.parent / "onward.yaml"), "-o", "json").json
+    assert answer["simulated_s"] == 1800
+    assert answer["wait_s"]["max"] == answer["wait_s"]["mean"] == 1200
+
+
+def test_what_other_policies_would_change_now_is_told(run: Run, scenario: Path, tmp_path: Path) -> None:
+    other = tmp_path / "south.yaml"
+    other.write_text(POLICY.replace("CLUSTER", "south"))
+    (scenario.parent / "now.yaml").write_text(NOW.rpartition("---\n")[0])
+    files = [str(scenario.parent / name) for name in ("clusters.yaml", "policies", "now.yaml")]
+    command = ["policy", "diff", *files, "--policies", str(other)]
+    answer = run(*command, "--onward", "-o", "json").json
+    assert answer["changes"] == [{"workload": "waits", "cluster": "south", "runs": 0, "now": 0, "then": 2}]
+    assert (answer["now"]["refused"], answer["then"]["refused"]) == (2, 0)
+    assert (answer["onward"]["now"]["wait_s"]["mean"], answer["onward"]["then"]["wait_s"]["mean"]) == (1200, 0)
+    assert "onward" not in run(*command, "-o", "json").json
+    alike = run("policy", "diff", *files, "--policies", files[1])
+    assert alike.out.startswith("The plan of now stays as it is.")

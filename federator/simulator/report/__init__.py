@@ -1,0 +1,1 @@
+"""Reports of runs: charts, tables, and the page that holds them. The only room that draws."""
