@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 class SlurmMember(Member):
     """A federation of its own in a shared cluster. Each replica adds its index to a file of its intent."""
 
-    short_s = 1.0
+    short_s = 0.6
 
     def __init__(self, server: Slurm, folder: Path) -> None:
         super().__init__()

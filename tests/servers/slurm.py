@@ -119,14 +119,18 @@ class Slurm:
         self.rest.start()
         self.rest.wait_until(lambda: _listens(path), 20.0, "listening")
 
-    def restart_controller(self) -> None:
-        """As after a crash: SIGKILL, and a new one over the same state."""
-        self.controller.stop(signal.SIGKILL)
-        self.start_controller()
-
     def start_controller(self) -> None:
         self.controller.start()
         self.controller.wait_until(lambda: "UP" in self._try("scontrol", "ping"), 30.0, "answering", 0.1)
+
+    def forget(self) -> None:
+        """A controller that begins anew and knows no job, ended or not."""
+        self.controller.stop(signal.SIGTERM)
+        usual = self.controller.command
+        self.controller.command = [*usual, "-c"]
+        self.start_controller()
+        self.controller.command = usual
+        self.controller.wait_until(self._all_idle, 60.0, "seeing all nodes idle", 0.2)
 
     def stop(self) -> None:
         self._end()
@@ -178,7 +182,7 @@ class Slurm:
             "SelectType=select/cons_tres", "SelectTypeParameters=CR_CPU_Memory", "ReturnToService=2",
             f"MinJobAge={self._min_job_age_s}", "KillWait=5", "MessageTimeout=10", "SchedulerType=sched/backfill",
             "SchedulerParameters=bf_interval=2,sched_interval=2,batch_sched_delay=0,sched_min_interval=0",
-            "DefMemPerCPU=100",
+            "DefMemPerCPU=100", "SlurmdTimeout=30", "BatchStartTimeout=5",
         ]  # fmt: skip
         common = f"NodeHostname={host} NodeAddr=127.0.0.1 CPUs={CPUS} RealMemory={MEMORY_MIB}"
         gpus = range(sizes.cpu + 1, sizes.all + 1)

@@ -129,7 +129,7 @@ def observed(entry: Entry, seen: Seen, usable: Set[str]) -> ObservedIntent:
     for base, words in entry.refused.items():
         indices = seen.unknown.intersection(range(base, base + entry.size))
         notes += [Note(index, "Unschedulable", words, entry.created_s) for index in indices]
-    unknown = set() if entry.leaving else seen.unknown | seen.forgotten
+    unknown = set() if entry.leaving else seen.unknown
     bound = sum(task.phase == RUNNING and task.node in usable for task in seen.active.values())
     return ObservedIntent(
         id=entry.intent,

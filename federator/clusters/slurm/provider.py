@@ -33,12 +33,22 @@ class SlurmProvider:
     looked for in Slurm, by the comments of jobs, before it is repeated.
     """
 
-    def __init__(self, name: str, settings: SlurmSettings, *, clock: Clock, federation: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: SlurmSettings,
+        *,
+        clock: Clock,
+        federation: str,
+        transport: Transport | None = None,
+    ) -> None:
+        """``transport``: instead of the way in that the settings name."""
         self.name = name
         self._settings = settings
         self._clock = clock
         self._federation = federation
-        self._transport, self._files = _ways_in(settings)
+        usual, self._files = _ways_in(settings)
+        self._transport = transport or usual
         self._tracker = Tracker(settings, federation, self._transport, self._files, clock)
         self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._latest: Look | None = None

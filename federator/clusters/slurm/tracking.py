@@ -138,8 +138,7 @@ class Tracker:
         return entry
 
     async def _take_in(self, entry: Entry, seen: Seen, number: int) -> None:
-        if seen.forgotten:
-            await self._recall(entry, seen)
+        await self._recall(entry, seen)
         changed = bool(seen.ended) or not entry.told or (seen.started_s is not None and entry.started_s is None)
         if seen.started_s is not None:
             entry.started_s = min(entry.started_s or seen.started_s, seen.started_s)
@@ -154,18 +153,27 @@ class Tracker:
             await self.save(entry)
 
     async def _recall(self, entry: Entry, seen: Seen) -> None:
-        """What Slurm has forgotten may have written its end down; else it is lost, and nobody's fault."""
-        ends = await self._files.ends(entry.intent) if self._files is not None else {}
+        """What Slurm has forgotten, or believes to have died with its node, may have written its end down.
+
+        Slurm that crashed goes on from a state that is some seconds old: a job that ended in them is then missed at
+        its node. What is forgotten and wrote nothing is lost, and nobody's fault.
+        """
         words = "Slurm does not know its job any more, and its end was not seen"
-        for index in sorted(seen.forgotten):
+        for index in seen.forgotten:
+            seen.ended[index] = Failure(index, "Forgotten", words, own_fault=False)
+        seen.forgotten.clear()
+        doubtful = [index for index, end in seen.ended.items() if end is not None and not end.own_fault]
+        if not doubtful or self._files is None:
+            return
+        ends = await self._files.ends(entry.intent)
+        for index in doubtful:
             if (end := ends.get(index)) is None:
-                seen.ended[index] = Failure(index, "Forgotten", words, own_fault=False)
-            elif end.code:
+                continue
+            if end.code:
                 ran_s = end.ended_s - end.began_s
                 seen.ended[index] = merging.failure_of(index, end.code, ran_s, entry.limit_s)
             else:
                 seen.ended[index] = None
-        seen.forgotten.clear()
 
     async def _remove_strays(self, tasks: Mapping[str, list[Task]]) -> None:
         """Cancel again what should have left: a cancel was lost, or a job turned up after it."""
