@@ -13,6 +13,7 @@ from federator.clusters.kubernetes.settings import KubernetesSettings
 from federator.clusters.local.provider import LocalProvider
 from federator.clusters.local.settings import LocalSettings
 from federator.clusters.pilots import PilotsProvider, PilotsSettings
+from federator.clusters.slurm import SlurmProvider, SlurmSettings
 from federator.documents import Document, DocumentErrors, Problem, to_cluster
 from federator.ports import Clock, ClusterProvider, LineStore
 
@@ -45,11 +46,8 @@ def make_provider(document: Document, around: Surroundings) -> ClusterProvider:
 
 def _kubernetes(document: Document, around: Surroundings) -> ClusterProvider:
     block = document.spec.kubernetes
-    kubeconfig = (
-        str(Path(document.source.file).parent / Path(block.kubeconfig).expanduser()) if block.kubeconfig else ""
-    )
     settings = KubernetesSettings(
-        kubeconfig=kubeconfig,
+        kubeconfig=_beside(document, block.kubeconfig),
         context=block.context,
         namespace=block.namespace,
         namespace_per_queue=block.namespace_per_queue,
@@ -99,9 +97,44 @@ def _pilots(document: Document, around: Surroundings) -> ClusterProvider:
     )
 
 
+def _slurm(document: Document, around: Surroundings) -> ClusterProvider:
+    block, source = document.spec.slurm, document.source
+    problem = ""
+    if block.submit == "pilots":
+        problem, key, cure = "this version sends no pilots to Slurm", "submit", "write submit: jobs"
+    elif not block.url and block.command is None:
+        problem, key, cure = "there is no way to Slurm", "url", "give url (of slurmrestd), or command"
+    if problem:
+        raise DocumentErrors((Problem(source.file, source.line, 1, f"spec.slurm.{key}", problem, cure),))
+    settings = SlurmSettings(
+        ledger=around.directory / "slurm" / document.name,
+        directory=block.directory,
+        url=block.url,
+        command=block.command,
+        user=block.user,
+        token_file=_beside(document, block.token_file),
+        api=block.api,
+        mounted_at=_beside(document, block.mounted_at),
+        partitions=block.partitions,
+        account=block.account,
+        qos=block.qos,
+        gpu_resource=block.gpu_resource,
+        images_as_processes=block.images_as_processes,
+        array_size=block.array_size,
+        timeout_s=block.timeout,
+    )
+    return SlurmProvider(document.name, settings, clock=around.clock, federation=around.federation)
+
+
+def _beside(document: Document, path: str) -> str:
+    """A path of a document, which starts at its folder; empty stays empty."""
+    return str(Path(document.source.file).parent / Path(path).expanduser()) if path else ""
+
+
 MAKERS: Mapping[str, Callable[[Document, Surroundings], ClusterProvider]] = {
     "kubernetes": _kubernetes,
     "local": _local,
     "pilots": _pilots,
+    "slurm": _slurm,
     "fake": _fake,
 }

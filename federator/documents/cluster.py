@@ -20,6 +20,7 @@ from federator.documents.fields import (
     wrong,
 )
 from federator.documents.quantities import MOST, amount_of
+from federator.documents.slurm import SlurmSettings
 
 Provider = Literal["kubernetes", "htcondor", "slurm", "pilots", "local", "fake"]
 PROVIDERS = ("kubernetes", "htcondor", "slurm", "pilots", "local", "fake")
@@ -162,25 +163,6 @@ class HTCondorSettings(Part):
     """The file with the IDTOKEN."""
     submit: Literal["pilots", "jobs"] = "pilots"
     """Send pilots that pull work, or each replica as a job."""
-    timeout: Duration = 30.0
-    """How long one call may take."""
-
-
-class SlurmSettings(Part):
-    """A Slurm cluster behind slurmrestd. (The provider is later work; the fields are checked.)"""
-
-    url: str = ""
-    """Of slurmrestd: `http://HOST:PORT` or `unix:PATH`."""
-    user: str = ""
-    """Who submits."""
-    token_file: str = ""
-    """The file with the JWT, where the site has them."""
-    partition: str = ""
-    """The partition that jobs go to; empty: the default one."""
-    account: str = ""
-    """The account that jobs are charged to; empty: the user's default."""
-    submit: Literal["jobs", "pilots"] = "jobs"
-    """Send each replica as a job, or pilots that pull work."""
     timeout: Duration = 30.0
     """How long one call may take."""
 

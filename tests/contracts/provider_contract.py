@@ -17,15 +17,15 @@ from tests.contracts.harness import Behaviour, Member, free_cpu, observe, scaled
 FOREVER = Behaviour()
 
 
-class ProviderContract:
-    """Subclasses give the fixture ``member``."""
+class BatchContract:
+    """What every provider promises. Subclasses give the fixture ``member``."""
 
     async def test_it_tells_its_flavors_and_what_is_free_on_their_nodes(self, member: Member) -> None:
         observation = await observe(await member.provider())
         assert observation.flavors
         assert all(flavor.count > 0 and flavor.allocatable[CPU] > 0 for flavor in observation.flavors)
         assert free_cpu(observation) > 0
-        assert {"container", "service"} <= observation.abilities
+        assert "container" in observation.abilities
         assert observation.version
 
     async def test_an_order_runs_to_its_success(self, member: Member) -> None:
@@ -130,38 +130,6 @@ class ProviderContract:
         seen = await self.ended(member, provider, order.intent.id)
         assert seen.succeeded == IndexSet.of((1, 3))
         assert sorted(member.starts(order.intent.id)) == [1, 3]
-
-    async def test_a_service_follows_its_number(self, member: Member) -> None:
-        provider = await member.provider()
-        order = member.order(FOREVER, range(2), lifetime=Lifetime.SERVICE)
-        for count in (2, 4, 1):
-            await provider.submit(scaled(order, count))
-            await self.all_run(member, provider, order.intent.id, count)
-            assert (await observe(provider)).intents[order.intent.id].replicas == count
-        assert len(member.running(order.intent.id)) == 1
-
-    async def test_a_service_starts_again_what_ended(self, member: Member) -> None:
-        provider = await member.provider()
-        order = member.order(Behaviour(member.short_s), range(1), lifetime=Lifetime.SERVICE)
-        await provider.submit(order)
-        await until(provider, lambda _: len(member.starts(order.intent.id)) >= 2, "it starts again", member.patience_s)
-        seen = (await observe(provider)).intents[order.intent.id]
-        assert not seen.succeeded
-        assert not seen.failed
-
-    async def test_a_service_takes_over_a_new_spec(self, member: Member) -> None:
-        provider = await member.provider()
-        order = member.order(FOREVER, range(2), lifetime=Lifetime.SERVICE)
-        await provider.submit(order)
-        await self.all_run(member, provider, order.intent.id, 2)
-        container = replace(order.container or Container(), env={**(order.container or Container()).env, "NEW": "1"})
-        await provider.submit(replace(order, spec_hash="second", container=container))
-        assert (await observe(provider)).intents[order.intent.id].spec_hash == "second"
-        await until(
-            provider, lambda _: len(member.starts(order.intent.id)) >= 4, "both are exchanged", member.patience_s
-        )
-        await self.all_run(member, provider, order.intent.id, 2)
-        assert len(member.running(order.intent.id)) == 2
 
     async def test_the_logs_of_a_replica_are_its_own(self, member: Member) -> None:
         provider = await member.provider()
@@ -328,3 +296,42 @@ class ProviderContract:
                     await asyncio.sleep(0.1)
                 else:
                     return
+
+
+class ProviderContract(BatchContract):
+    """What every provider promises that runs services too."""
+
+    async def test_it_says_that_it_runs_services(self, member: Member) -> None:
+        assert "service" in (await observe(await member.provider())).abilities
+
+    async def test_a_service_follows_its_number(self, member: Member) -> None:
+        provider = await member.provider()
+        order = member.order(FOREVER, range(2), lifetime=Lifetime.SERVICE)
+        for count in (2, 4, 1):
+            await provider.submit(scaled(order, count))
+            await self.all_run(member, provider, order.intent.id, count)
+            assert (await observe(provider)).intents[order.intent.id].replicas == count
+        assert len(member.running(order.intent.id)) == 1
+
+    async def test_a_service_starts_again_what_ended(self, member: Member) -> None:
+        provider = await member.provider()
+        order = member.order(Behaviour(member.short_s), range(1), lifetime=Lifetime.SERVICE)
+        await provider.submit(order)
+        await until(provider, lambda _: len(member.starts(order.intent.id)) >= 2, "it starts again", member.patience_s)
+        seen = (await observe(provider)).intents[order.intent.id]
+        assert not seen.succeeded
+        assert not seen.failed
+
+    async def test_a_service_takes_over_a_new_spec(self, member: Member) -> None:
+        provider = await member.provider()
+        order = member.order(FOREVER, range(2), lifetime=Lifetime.SERVICE)
+        await provider.submit(order)
+        await self.all_run(member, provider, order.intent.id, 2)
+        container = replace(order.container or Container(), env={**(order.container or Container()).env, "NEW": "1"})
+        await provider.submit(replace(order, spec_hash="second", container=container))
+        assert (await observe(provider)).intents[order.intent.id].spec_hash == "second"
+        await until(
+            provider, lambda _: len(member.starts(order.intent.id)) >= 4, "both are exchanged", member.patience_s
+        )
+        await self.all_run(member, provider, order.intent.id, 2)
+        assert len(member.running(order.intent.id)) == 2

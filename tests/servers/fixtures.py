@@ -25,6 +25,7 @@ from tests.servers.control_plane import ControlPlane
 from tests.servers.fake_node import FakeNode, fake_nodes
 from tests.servers.kubelet import KubeletThread
 from tests.servers.postgres import Postgres
+from tests.servers.slurm import Slurm
 
 CPU_NODE = {"cpu": "8", "memory": "32Gi"}
 GPU_NODE = {**CPU_NODE, "nvidia.com/gpu": "4"}
@@ -99,6 +100,12 @@ def postgres_url(postgres_server: Postgres) -> str:
     return postgres_server.create_database()
 
 
+@pytest.fixture(scope="session")
+def slurm(request: pytest.FixtureRequest) -> Slurm:
+    """Twenty nodes. Use a federation of your own, end your jobs, and leave it as it was."""
+    return _the_slurm(request.config)
+
+
 @functools.cache
 def _the_pair(config: pytest.Config) -> KubernetesPair:
     pair = start_pair()
@@ -110,6 +117,14 @@ def _the_pair(config: pytest.Config) -> KubernetesPair:
 @functools.cache
 def _the_postgres(config: pytest.Config) -> Postgres:
     server = Postgres()
+    server.start()
+    config.add_cleanup(server.stop)
+    return server
+
+
+@functools.cache
+def _the_slurm(config: pytest.Config) -> Slurm:
+    server = Slurm()
     server.start()
     config.add_cleanup(server.stop)
     return server

@@ -8,11 +8,17 @@ import time
 from tests.servers.apptainer import find_apptainer
 from tests.servers.build_kubernetes import build_if_needed
 from tests.servers.postgres import find_postgres
+from tests.servers.slurm import find_slurm
 
 
 def main() -> None:
     """Find or make each server; exit status 1, with what is missing and the cure, if one cannot be had."""
-    servers = (("Kubernetes", build_if_needed), ("PostgreSQL", find_postgres), ("Apptainer", find_apptainer))
+    servers = (
+        ("Kubernetes", build_if_needed),
+        ("PostgreSQL", find_postgres),
+        ("Apptainer", find_apptainer),
+        ("Slurm", find_slurm),
+    )
     for name, obtain in servers:
         began = time.monotonic()
         try:

@@ -1,0 +1,11 @@
+"""Clusters of Slurm: each intent is a few job arrays, sent through slurmrestd or by Slurm's commands over a prefix.
+
+``records`` and ``flavors`` read what Slurm says, ``jobs`` and ``script`` make what it is sent, ``merging`` tells what
+became of it: all pure. ``rest`` and ``commands`` talk to Slurm, ``files`` to the folder that jobs write to, ``ledger``
+to the daemon's disk.
+"""
+
+from federator.clusters.slurm.provider import SlurmProvider
+from federator.clusters.slurm.settings import SlurmSettings
+
+__all__ = ["SlurmProvider", "SlurmSettings"]

@@ -1,0 +1,169 @@
+"""From an order to the job arrays that carry it out, and what their comments tell of them. Pure.
+
+Task t of the array with base b is replica b + t: bases are multiples of the array size, so that a replica has one
+place, whoever asks. The comment of a job says whose it is, so that a daemon that lost everything still knows its jobs.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from federator.clusters.slurm.flavors import MIB, constraint_for
+from federator.clusters.slurm.script import script
+from federator.clusters.slurm.settings import SlurmSettings
+from federator.model.cluster import Flavor
+from federator.model.indexset import IndexSet
+from federator.model.intent import Container, Order
+from federator.model.resources import CPU, MEMORY
+from federator.model.workload import Lifetime, Role
+from federator.ports import OrderRefused
+
+SAFE = re.compile(r"[A-Za-z0-9_./:=,+@%-]+")
+"""Words that mean themselves to every shell."""
+_COMMENT = re.compile(r"federator:([^:]*):([^:]*):([^:]*):(\d+):(\d+):([\d.e+]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One array, as Slurm is asked to run it. ``minutes``: Slurm's own time limit, later than ours; None: none.
+
+    ``name``, ``comment``, ``array`` and ``directory`` are safe words; the script holds everything of the user's.
+    """
+
+    base: int
+    name: str
+    comment: str
+    array: str
+    directory: str
+    script: str
+    partitions: tuple[str, ...]
+    constraint: str
+    account: str
+    qos: str
+    cpus: int
+    memory_mib: int
+    gpus: int
+    minutes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What a job's comment says."""
+
+    intent: str
+    spec_hash: str
+    base: int
+    size: int
+    """Of arrays, when it was sent."""
+    limit_s: float | None
+
+
+def comment_of(federation: str, marks: Marks) -> str:
+    """The comment of a job of this federation."""
+    limit = "" if marks.limit_s is None else f"{marks.limit_s:g}"
+    return f"federator:{federation}:{marks.intent}:{marks.spec_hash}:{marks.base}:{marks.size}:{limit}"
+
+
+def marks_of(federation: str, comment: str) -> Marks | None:
+    """What the comment says; None where the job is not of this federation."""
+    found = _COMMENT.fullmatch(comment)
+    if found is None or found[1] != federation:
+        return None
+    return Marks(found[2], found[3], int(found[4]), int(found[5]), float(found[6]) if found[6] else None)
+
+
+def bases_of(indices: IndexSet, size: int) -> list[tuple[int, IndexSet]]:
+    """The arrays that the indices fall into: the base of each, and its indices."""
+    bases = sorted({base for a, b in indices.ranges for base in range(a - a % size, b, size)})
+    return [(base, indices & IndexSet.span(base, base + size)) for base in bases]
+
+
+def jobs_of(
+    order: Order,
+    settings: SlurmSettings,
+    federation: str,
+    flavors: Sequence[Flavor],
+    partitions: tuple[str, ...],
+    size: int,
+) -> list[Job]:
+    """The arrays of an order. ``partitions``: where it goes if it names no flavors. Raises OrderRefused."""
+    container, role, intent = _container_of(order, settings), _role_of(order), order.intent
+    constraint = ""
+    if order.flavors:
+        partitions, constraint = _places(order, flavors)
+    if not partitions:
+        raise OrderRefused("NoPartition", "none of its partitions starts jobs now", permanent=False, retry_after_s=30.0)
+    gpus = role.requests[settings.gpu_resource]
+    own = {"FEDERATOR_WORKLOAD": intent.workload, "FEDERATOR_INTENT": intent.id, "FEDERATOR_CLUSTER": intent.cluster}
+    limit = order.time_limit_s
+    found = []
+    for base, indices in bases_of(intent.indices - intent.withdrawn, size):
+        job = Job(
+            base=base,
+            name=_safe(intent.id),
+            comment=_safe(comment_of(federation, Marks(intent.id, order.spec_hash, base, size, limit))),
+            array=",".join(f"{a - base}-{b - 1 - base}" if b - a > 1 else str(a - base) for a, b in indices.ranges),
+            directory=settings.directory,
+            script=script(
+                f"{settings.directory}/{_safe(intent.id)}",
+                base,
+                container,
+                own,
+                apptainer=bool(container.image) and not settings.images_as_processes,
+                gpus=bool(gpus),
+                limit_s=limit,
+                grace_s=settings.end_grace_s,
+            ),
+            partitions=partitions,
+            constraint=constraint,
+            account=settings.account,
+            qos=settings.qos,
+            cpus=max(1, math.ceil(role.requests[CPU] / 1000)),
+            memory_mib=math.ceil(role.requests[MEMORY] / MIB),
+            gpus=gpus,
+            minutes=None if limit is None else math.ceil((limit + settings.end_grace_s) / 60) + 1,
+        )
+        found.append(job)
+    return found
+
+
+def _container_of(order: Order, settings: SlurmSettings) -> Container:
+    container = order.container
+    if order.lifetime is not Lifetime.BATCH:
+        raise OrderRefused("Invalid", "a Slurm cluster runs batch work, no services", permanent=True)
+    if container is None:
+        raise OrderRefused("Invalid", "a Slurm cluster runs commands and images, no manifests", permanent=True)
+    if not container.command and (settings.images_as_processes or not container.image):
+        raise OrderRefused("Invalid", "there is no command to run", permanent=True)
+    words = (*container.command, *container.args, *container.env, *container.env.values(), container.working_dir)
+    if any("\0" in word for word in (*words, container.image)) or any("=" in n or not n for n in container.env):
+        raise OrderRefused("Invalid", "a NUL in the command or environment, or a bad variable name", permanent=True)
+    return container
+
+
+def _role_of(order: Order) -> Role:
+    for role in order.roles:
+        if role.name == order.intent.role:
+            return role
+    raise OrderRefused("Invalid", f"the order has no role {order.intent.role!r}", permanent=True)
+
+
+def _places(order: Order, flavors: Sequence[Flavor]) -> tuple[tuple[str, ...], str]:
+    try:
+        return constraint_for(order.flavors, flavors)
+    except KeyError as missing:
+        raise OrderRefused("NoFlavor", f"there is no flavor {missing} now", permanent=False) from missing
+    except ValueError as alike:
+        cure = "give its nodes a feature, or a partition, of their own"
+        raise OrderRefused(
+            "Invalid", f"nothing tells flavor {alike} from its partition: {cure}", permanent=True
+        ) from alike
+
+
+def _safe(word: str) -> str:
+    if not SAFE.fullmatch(word):
+        raise OrderRefused("Invalid", f"{word!r} holds characters that no job of ours may have", permanent=True)
+    return word

@@ -1,0 +1,121 @@
+"""The batch script of one array: what each task does around its replica. Pure.
+
+Below ``DIRECTORY/INTENT`` a task keeps, by the index of its replica::
+
+    claims/INDEX   a link to the array task that may run the replica: of two jobs for one replica (an answer of Slurm
+                   was lost) the second finds it taken and ends without having run anything
+    logs/INDEX     output and errors
+    work/INDEX/    the replica's working directory
+    ends/INDEX     exit status, began, ended: for ends that nobody saw before Slurm forgot them
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+
+from federator.model.intent import Container
+
+_REFERENCE = re.compile(r"\$(?:\$|\(([A-Za-z_.-][A-Za-z0-9_.-]*)\))")
+_SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_INDEX = "FEDERATOR_REPLICA_INDEX"
+OVER_TIME = 124
+"""The exit status of a replica that was stopped at its time limit."""
+NOT_OURS, NO_FOLDER = 75, 73
+"""Exit statuses of a task whose replica another job has, and of one that cannot write to its folder."""
+
+_HEAD = """\
+index=$(({base} + SLURM_ARRAY_TASK_ID))
+dir={folder}
+mkdir -p "$dir/claims" "$dir/logs" "$dir/ends" "$dir/work/$index" || exit {no_folder}
+exec >>"$dir/logs/$index" 2>&1 </dev/null || exit {no_folder}
+me="${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"
+if ! ln -sT "$me" "$dir/claims/$index" 2>/dev/null && [ "$(readlink "$dir/claims/$index")" != "$me" ]; then
+  echo "federator: job $(readlink "$dir/claims/$index") has replica $index; $me runs nothing"
+  exit {not_ours}
+fi
+if [ -e "$dir/ends/$index" ]; then read -r code _ <"$dir/ends/$index"; exit "$code"; fi
+work="$dir/work/$index"
+"""
+_RUN = """\
+began=$(date +%s)
+code=0 told= over= ended= watch=
+trap 'told=1; ended=1' TERM
+trap 'told=1; over=1' USR1
+setsid "$@" &
+pid=$!
+"""
+_LIMIT = """\
+setsid bash -c 'sleep "$1"; kill -USR1 "$2"; kill -TERM -- "-$3"; sleep "$4"; kill -KILL -- "-$3"' \\
+  bash {limit} $$ "$pid" {grace} </dev/null >/dev/null 2>&1 &
+watch=$!
+"""
+_TAIL = """\
+while wait "$pid" 2>/dev/null; code=$?; [ -n "$told" ]; do told=; done
+exec 2>/dev/null
+kill -KILL -- "-$pid" ${{watch:+"-$watch"}}
+[ -z "$over" ] || code={over_time}
+if [ -z "$ended" ]; then
+  echo "$code $began $(date +%s)" >"$dir/ends/.$index" && mv -T "$dir/ends/.$index" "$dir/ends/$index"
+fi
+exit "$code"
+"""
+
+
+def script(
+    folder: str,
+    base: int,
+    container: Container,
+    own: Mapping[str, str],
+    *,
+    apptainer: bool,
+    gpus: bool,
+    limit_s: float | None,
+    grace_s: float,
+) -> str:
+    """The script. ``folder``: of the intent, on the cluster. ``base``: the index of task 0. ``own``: our variables.
+
+    Everything of a user is quoted; a replica sees its index in FEDERATOR_REPLICA_INDEX.
+    """
+    # The index is only known where the script runs, also as $(FEDERATOR_REPLICA_INDEX) in a command.
+    env = {name: shlex.quote(value) for name, value in {**container.env, **own}.items()} | {_INDEX: '"$index"'}
+    words = [_expanded(word, env) for word in (*container.command, *container.args)]
+    parts = ["#!/bin/bash\n", _HEAD.format(base=base, folder=folder, not_ours=NOT_OURS, no_folder=NO_FOLDER)]
+    parts += _apptainer(container, env, words, gpus) if apptainer else _process(container, env, words)
+    parts.append(_RUN)
+    if limit_s is not None:
+        parts.append(_LIMIT.format(limit=f"{limit_s:g}", grace=f"{grace_s:g}"))
+    return "".join((*parts, _TAIL.format(over_time=OVER_TIME)))
+
+
+def _process(container: Container, env: Mapping[str, str], words: list[str]) -> list[str]:
+    exports = [f"export {name}={value}\n" for name, value in env.items() if _SHELL_NAME.fullmatch(name)]
+    # Names that no shell knows are still names of variables.
+    odd = [f"{shlex.quote(name)}={value}" for name, value in env.items() if not _SHELL_NAME.fullmatch(name)]
+    place = f'cd "$work" && cd {shlex.quote(container.working_dir or ".")} || exit {NO_FOLDER}\n'
+    return [*exports, place, "set -- " + " ".join((*(["env", *odd] if odd else []), *words)) + "\n"]
+
+
+def _apptainer(container: Container, env: Mapping[str, str], words: list[str], gpus: bool) -> list[str]:
+    image = container.image
+    if not image.startswith("/") and not re.match(r"[a-z-]+:(//|/|\.)", image):
+        image = f"docker://{image}"
+    # By the environment and not by --env, which would take a comma for the end of a value.
+    exports = [f"export APPTAINERENV_{name}={value}\n" for name, value in env.items() if _SHELL_NAME.fullmatch(name)]
+    exports.append(f'export FEDERATOR_INTENT={env["FEDERATOR_INTENT"]} {_INDEX}="$index"\n')
+    options = ["--containall", "--no-privs", "--bind", '"$work":/work', *(["--nv"] if gpus else [])]
+    options += ["--pwd", shlex.quote(container.working_dir or "/work")]
+    verb = "exec" if container.command else "run"
+    line = " ".join(("apptainer", "--quiet", verb, *options, shlex.quote(image), *words))
+    return [*exports, f'cd "$work" || exit {NO_FOLDER}\n', f"set -- {line}\n"]
+
+
+def _expanded(word: str, env: Mapping[str, str]) -> str:
+    """The word, quoted; ``$(NAME)`` as Kubernetes has it: unknown names stay as written, ``$$`` is one dollar."""
+    parts, at = [], 0
+    for found in _REFERENCE.finditer(word):
+        known = "'$'" if found[0] == "$$" else env.get(found[1], shlex.quote(found[0]))
+        parts += [shlex.quote(word[at : found.start()]) if found.start() > at else "", known]
+        at = found.end()
+    return "".join(parts) + (shlex.quote(word[at:]) if at < len(word) or not word else "")

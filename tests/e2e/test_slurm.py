@@ -1,0 +1,96 @@
+"""One daemon over a real Slurm: what an operator sees, and what a crash of the daemon leaves."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.federator_process import Federator, batch, local, named, until
+from tests.servers.fixtures import slurm
+from tests.servers.slurm import Slurm
+
+__all__ = ["slurm"]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+
+
+@pytest.fixture
+def shared(slurm: Slurm) -> Iterator[Path]:
+    """A folder for jobs; their jobs end with the test."""
+    yield slurm.shared()
+    slurm.clear()
+
+
+def hpc(slurm: Slurm, shared: Path, **more: Any) -> dict[str, Any]:
+    """The cluster as a document, by slurmrestd."""
+    way = {"url": slurm.url, "mountedAt": str(shared)} if "command" not in more else {}
+    block = {**way, "directory": str(shared), "partitions": ["cpu", "gpu"], "imagesAsProcesses": True, **more}
+    return named("Cluster", "hpc", {"provider": "slurm", "slurm": {"timeout": "5s", **block}}, labels={"site": "uni"})
+
+
+def test_work_goes_to_slurm_by_policy_and_a_killed_daemon_runs_nothing_twice(
+    federator: Federator, slurm: Slurm, shared: Path
+) -> None:
+    out = shared / "out"
+    policy = {"tiers": [{"name": "uni", "clusters": ["hpc"]}, {"name": "here", "clusters": ["desk"]}]}
+    federator.write(
+        [hpc(slurm, shared), local("desk", 4), named("PlacementPolicy", "uni-first", policy)], federation="e2e-crash"
+    )
+    federator.start()
+    gate = f"until [ -e {shared}/gate ]; do sleep 0.2; done"
+    federator.submit(batch("reco", 30, ["sh", "-c", f"{gate}; echo $FEDERATOR_REPLICA_INDEX >> {out}; echo done"]))
+    placed = federator.wait_for("reco", lambda w: w["running"] == 30)
+    assert placed["placements"] == {"hpc": 30}
+    clusters = {cluster["name"]: cluster for cluster in federator.items("clusters")}
+    assert clusters["hpc"]["provider"] == "slurm"
+    assert "hpc" in federator.cli("explain", "reco")
+    federator.kill()
+    (shared / "gate").touch()
+    until(lambda: out.exists() and len(out.read_text().split()) == 30, "it to end while nobody watches")
+    federator.start()
+    assert federator.wait_for("reco", lambda w: w["state"] == "finished")["finished"] == 30
+    assert set(Counter(out.read_text().split()).values()) == {1}, "some replica ran twice"
+    assert federator.cli("logs", "reco", "--replica", "7").strip() == "done"
+
+    train = batch("train", 3, ["sh", "-c", "echo gpu $CUDA_VISIBLE_DEVICES"], requests={"nvidia.com/gpu": "1"})
+    train["spec"]["flavors"] = {"selector": {"matchLabels": {"feature/v100": "true"}}}
+    federator.submit(train, batch("bad", 1, ["sh", "-c", "echo sorry; exit 9"], retries=0))
+    assert federator.wait_for("train", lambda w: w["state"] == "finished")["finished"] == 3
+    assert federator.cli("logs", "train", "--replica", "0").startswith("gpu ")
+    assert federator.wait_for("bad", lambda w: w["state"] == "failed")
+    history = json.dumps(federator.http("/api/v1/workloads/bad/history"))
+    assert "exit code 9" in history
+
+
+def test_a_site_without_rest_and_a_controller_that_goes_away(
+    federator: Federator, slurm: Slurm, shared: Path, tmp_path: Path
+) -> None:
+    """The prefix is a program that gives its words to a shell, as ssh does."""
+    way = tmp_path / "way"
+    way.write_text(f'#!/bin/sh\nexec {shlex.join(slurm.command)} sh -c "$*"\n')
+    way.chmod(0o755)
+    federator.write([hpc(slurm, shared, command=[str(way)])], federation="e2e-way")
+    federator.start()
+    out = shared / "out"
+    federator.submit(batch("mc", 5, ["sh", "-c", f"sleep 12; echo $FEDERATOR_REPLICA_INDEX >> {out}; echo done"]))
+    federator.wait_for("mc", lambda w: w["running"] == 5)
+    slurm.controller.send(signal.SIGSTOP)
+    try:
+        until(lambda: health(federator) != "up", "the cluster to be away", federator.tail)
+    finally:
+        slurm.controller.send(signal.SIGCONT)
+    until(lambda: health(federator) == "up", "the cluster to be back", federator.tail)
+    assert federator.wait_for("mc", lambda w: w["state"] == "finished")["finished"] == 5
+    assert sorted(map(int, out.read_text().split())) == [0, 1, 2, 3, 4]
+    assert federator.cli("logs", "mc", "--replica", "4").strip() == "done"
+
+
+def health(federator: Federator) -> str:
+    (cluster,) = federator.items("clusters")
+    return str(cluster["health"])
