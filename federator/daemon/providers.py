@@ -8,6 +8,8 @@ from pathlib import Path
 from random import Random
 
 from federator.clusters.fake import FakeProvider, FakeSettings
+from federator.clusters.htcondor import HTCondorProvider, HTCondorSettings
+from federator.clusters.htcondor.settings import Access
 from federator.clusters.kubernetes.provider import KubernetesProvider
 from federator.clusters.kubernetes.settings import KubernetesSettings
 from federator.clusters.local.provider import LocalProvider
@@ -38,18 +40,14 @@ def make_provider(document: Document, around: Surroundings) -> ClusterProvider:
     if maker is None:
         message = f"this version has no provider {document.spec.provider!r}"
         cure = f"use one of: {', '.join(sorted(MAKERS))}"
-        source = document.source
-        raise DocumentErrors((Problem(source.file, source.line, 1, "spec.provider", message, cure),))
+        raise _wrong(document, "provider", message, cure)
     return maker(document, around)
 
 
 def _kubernetes(document: Document, around: Surroundings) -> ClusterProvider:
     block = document.spec.kubernetes
-    kubeconfig = (
-        str(Path(document.source.file).parent / Path(block.kubeconfig).expanduser()) if block.kubeconfig else ""
-    )
     settings = KubernetesSettings(
-        kubeconfig=kubeconfig,
+        kubeconfig=_path(document, block.kubeconfig),
         context=block.context,
         namespace=block.namespace,
         namespace_per_queue=block.namespace_per_queue,
@@ -99,8 +97,30 @@ def _pilots(document: Document, around: Surroundings) -> ClusterProvider:
     )
 
 
+def _htcondor(document: Document, around: Surroundings) -> ClusterProvider:
+    block = document.spec.htcondor
+    if not block.collector:
+        raise _wrong(document, "htcondor.collector", "nobody can be asked where the schedd is", "write HOST:PORT")
+    if block.submit == "pilots":
+        raise _wrong(document, "htcondor.submit", "this version submits no pilots", "write submit: jobs")
+    access = Access(block.collector, block.schedd, _path(document, block.token_file), block.timeout)
+    settings = HTCondorSettings(access, around.directory / "htcondor" / document.name, block.grace, block.poll)
+    return HTCondorProvider(document.name, settings, clock=around.clock, federation=around.federation)
+
+
+def _path(document: Document, path: str) -> str:
+    """A path of a document: it starts at the document's folder."""
+    return str(Path(document.source.file).parent / Path(path).expanduser()) if path else ""
+
+
+def _wrong(document: Document, field: str, message: str, cure: str) -> DocumentErrors:
+    source = document.source
+    return DocumentErrors((Problem(source.file, source.line, 1, f"spec.{field}", message, cure),))
+
+
 MAKERS: Mapping[str, Callable[[Document, Surroundings], ClusterProvider]] = {
     "kubernetes": _kubernetes,
+    "htcondor": _htcondor,
     "local": _local,
     "pilots": _pilots,
     "fake": _fake,

@@ -23,6 +23,7 @@ import pytest
 
 from tests.servers.control_plane import ControlPlane
 from tests.servers.fake_node import FakeNode, fake_nodes
+from tests.servers.htcondor import Pool
 from tests.servers.kubelet import KubeletThread
 from tests.servers.postgres import Postgres
 
@@ -99,6 +100,12 @@ def postgres_url(postgres_server: Postgres) -> str:
     return postgres_server.create_database()
 
 
+@pytest.fixture(scope="session")
+def htcondor_pool(request: pytest.FixtureRequest) -> Pool:
+    """A pool of one machine. Mark your jobs, and leave it running."""
+    return _the_pool(request.config)
+
+
 @functools.cache
 def _the_pair(config: pytest.Config) -> KubernetesPair:
     pair = start_pair()
@@ -113,3 +120,11 @@ def _the_postgres(config: pytest.Config) -> Postgres:
     server.start()
     config.add_cleanup(server.stop)
     return server
+
+
+@functools.cache
+def _the_pool(config: pytest.Config) -> Pool:
+    pool = Pool("pool")
+    pool.start()
+    config.add_cleanup(pool.stop)
+    return pool

@@ -7,12 +7,18 @@ import time
 
 from tests.servers.apptainer import find_apptainer
 from tests.servers.build_kubernetes import build_if_needed
+from tests.servers.htcondor_programs import find_htcondor
 from tests.servers.postgres import find_postgres
 
 
 def main() -> None:
     """Find or make each server; exit status 1, with what is missing and the cure, if one cannot be had."""
-    servers = (("Kubernetes", build_if_needed), ("PostgreSQL", find_postgres), ("Apptainer", find_apptainer))
+    servers = (
+        ("Kubernetes", build_if_needed),
+        ("PostgreSQL", find_postgres),
+        ("Apptainer", find_apptainer),
+        ("HTCondor", find_htcondor),
+    )
     for name, obtain in servers:
         began = time.monotonic()
         try:
