@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from federator.clusters.fake import FakeProvider, FakeSettings
-from federator.clusters.htcondor import HTCondorProvider, HTCondorSettings
-from federator.clusters.htcondor.settings import Access
+from federator.clusters.htcondor import HTCondorPilots, HTCondorProvider, HTCondorSettings
+from federator.clusters.htcondor.settings import Access, PilotJobs
 from federator.clusters.kubernetes.provider import KubernetesProvider
 from federator.clusters.kubernetes.settings import KubernetesSettings
 from federator.clusters.local.provider import LocalProvider
 from federator.clusters.local.settings import LocalSettings
 from federator.clusters.pilots import PilotsProvider, PilotsSettings
+from federator.clusters.sizing import Limits
 from federator.documents import Document, DocumentErrors, Problem, to_cluster
+from federator.documents.quantities import resources_of
 from federator.ports import Clock, ClusterProvider, LineStore
 
 
@@ -101,11 +104,53 @@ def _htcondor(document: Document, around: Surroundings) -> ClusterProvider:
     block = document.spec.htcondor
     if not block.collector:
         raise _wrong(document, "htcondor.collector", "nobody can be asked where the schedd is", "write HOST:PORT")
-    if block.submit == "pilots":
-        raise _wrong(document, "htcondor.submit", "this version submits no pilots", "write submit: jobs")
     access = Access(block.collector, block.schedd, _path(document, block.token_file), block.timeout)
-    settings = HTCondorSettings(access, around.directory / "htcondor" / document.name, block.grace, block.poll)
+    directory = around.directory / "htcondor" / document.name
+    if block.submit == "pilots":
+        return _htcondor_pilots(document, around, access, directory)
+    settings = HTCondorSettings(access, directory, block.grace, block.poll)
     return HTCondorProvider(document.name, settings, clock=around.clock, federation=around.federation)
+
+
+def _htcondor_pilots(document: Document, around: Surroundings, access: Access, directory: Path) -> ClusterProvider:
+    block = document.spec.htcondor
+    part = block.pilots
+    if not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]_/-]+", part.url):
+        message = f"pilots could not find the federator: {part.url!r} is no address" if part.url else "not given"
+        raise _wrong(document, "htcondor.pilots.url", message, "write https://HOST:PORT, or submit: jobs")
+    if not part.token_file:
+        cure = f"federator token new NAME --role pilot --site {document.name} --to-file FILE, and write FILE"
+        raise _wrong(document, "htcondor.pilots.tokenFile", "pilots could not register", cure)
+    limits = Limits(
+        size=resources_of(part.requests),
+        most=part.most,
+        waiting=part.waiting,
+        first=part.first,
+        backoff_s=part.backoff,
+        keep_waiting_s=part.keep_waiting,
+    )
+    jobs = PilotJobs(
+        access,
+        directory,
+        part.url,
+        _path(document, part.token_file),
+        limits,
+        ca_file=_path(document, part.ca_file),
+        runtimes=frozenset(part.runtimes),
+        lifetime_s=part.lifetime,
+        idle_s=part.idle,
+        silent_s=part.silent,
+        poll_s=block.poll,
+    )
+    return HTCondorPilots(
+        document.name,
+        PilotsSettings(lease_s=part.lease, images_as_processes=part.images_as_processes, margin_s=part.margin),
+        jobs,
+        store=around.lines,
+        clock=around.clock,
+        count=lambda outcome: around.leased(document.name, outcome),
+        federation=around.federation,
+    )
 
 
 def _path(document: Document, path: str) -> str:

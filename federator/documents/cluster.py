@@ -19,6 +19,7 @@ from federator.documents.fields import (
     ResourceName,
     wrong,
 )
+from federator.documents.pilot_jobs import PilotJobsPart
 from federator.documents.quantities import MOST, amount_of
 
 Provider = Literal["kubernetes", "htcondor", "slurm", "pilots", "local", "fake"]
@@ -163,6 +164,8 @@ class HTCondorSettings(Part):
     folder. Empty: as the user that the daemon runs as, on the schedd's own machine."""
     submit: Literal["pilots", "jobs"] = "pilots"
     """Send pilots that pull work, or each replica as a job."""
+    pilots: PilotJobsPart = PilotJobsPart()
+    """The pilots that are sent."""
     timeout: Duration = 30.0
     """How long one call may take; then the process that makes it is killed, and the cluster counts as silent."""
     poll: Duration = 2.0

@@ -69,7 +69,7 @@ class HTCondorMember(Member):
     async def clear(self) -> None:
         await super().clear()
         self.pool.thaw()
-        await asyncio.to_thread(self.pool.remove, f'FederatorName == "{self.federation}"')
+        await asyncio.to_thread(self.pool.remove, f'FederatorName == "{self.federation}/member"')
         shutil.rmtree(self.witness)
 
 

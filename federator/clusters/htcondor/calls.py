@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -15,14 +16,17 @@ import htcondor2
 
 Json = dict[str, Any]
 SPOOLING = 16
-"""HoldReasonCode of a job whose input files have not come: of ours, one whose submitter was killed."""
+"""HoldReasonCode of a job whose input files have not come, or have just come."""
+SETTLES_S = 5
+"""How long somebody who submitted jobs, and was killed, may still have had them taken."""
 REMOVED, HELD = 3, 5
 JOB = (
     "ClusterId", "ProcId", "JobStatus", "FederatorIntent", "FederatorIndex", "FederatorSpec", "FederatorService",
     "EnteredCurrentStatus", "JobStartDate", "ExitBySignal", "ExitCode", "ExitSignal", "HoldReason", "HoldReasonCode",
     "LastRemoteHost", "RemoteHost", "QDate", "LastRejMatchTime", "LastRejMatchReason", "LastMatchTime", "JobRunCount",
-    "RequestCpus", "RequestMemory", "RequestGPUs",
+    "RequestCpus", "RequestMemory", "RequestGPUs", "StageInFinish", "ServerTime",
 )  # fmt: skip
+PILOT = (*JOB, "CompletionDate")
 SLOT = (
     "Name", "SlotType", "State", "TotalSlotCpus", "TotalSlotMemory", "TotalSlotDisk", "TotalSlotGPUs", "Cpus", "Memory",
     "Disk", "GPUs", "Arch", "OpSysAndVer", "GPUs_DeviceName", "HasContainer", "Offline", "Draining",
@@ -36,6 +40,8 @@ class Queue:
         self._collector = collector
         self._name = schedd
         self._ad: Any = None
+        self._sent: set[int] = set()
+        """Clusters of jobs that this process has sent their files."""
 
     @property
     def schedd(self) -> htcondor2.Schedd:
@@ -77,18 +83,21 @@ class Queue:
         return {"count": total, "changed": sorted(sorted(_plain(ad).items()) for ad in changed)}
 
     def submit(self, federation: str, intent: str, description: Mapping[str, str], indices: list[int]) -> Json:
-        """Submit those of the indices of which nothing is in the queue; and what waits to be sent its files, again."""
+        """Submit those of the indices of which nothing is in the queue; and again those that were sent no files.
+
+        ``unsettled``: of so many somebody else may be sending the files just now. Nothing was done; ask again.
+        """
         there = self._ours(federation, intent)
-        orphans = [job for job in there if job["JobStatus"] == HELD and job.get("HoldReasonCode") == SPOOLING]
-        if orphans:
-            self.schedd.act(htcondor2.JobAction.Remove, _ids(orphans), reason=("its submission was cut off", 1))
+        cut_off = [job for job in there if self._cut_off(job)]
+        if unsettled := [job for job in cut_off if not _settled(job)]:
+            return {"unsettled": len(unsettled)}
+        orphans = self._remove_orphans(cut_off)
         known = {job["FederatorIndex"] for job in there if job not in orphans and _stands(job, description)}
         missing = [index for index in indices if index not in known]
         if missing:
             items: Iterator[dict[str, str]] = iter([{"index": str(index)} for index in missing])
-            result = self.schedd.submit(htcondor2.Submit(dict(description)), spool=True, itemdata=items)
-            self.schedd.spool(result)
-        return {"submitted": len(missing)}
+            self._spooled(htcondor2.Submit(dict(description)), itemdata=items)
+        return {"unsettled": 0}
 
     def remove(self, federation: str, intent: str, indices: list[int] | None, keep: list[int], spec: str) -> Json:
         """Remove jobs of an intent: all, those of the indices, or all but those to ``keep`` that have this ``spec``."""
@@ -104,17 +113,61 @@ class Queue:
         """The jobs of one intent."""
         return self._ours(federation, intent)
 
+    def pilots(self, federation: str) -> Json:
+        """Our pilots, those that ended lately too, and the schedd's time. Those to which nobody sends files go."""
+        ours = f"FederatorName == {json.dumps(federation)} && FederatorPilots =!= undefined"
+        jobs = [_plain(ad) for ad in self.schedd.query(ours, list(PILOT))]
+        orphans = self._remove_orphans([job for job in jobs if self._cut_off(job) and _settled(job)])
+        now_s = max((int(job.get("ServerTime", 0)) for job in jobs), default=0) or int(time.time())
+        return {"jobs": [job for job in jobs if job not in orphans], "now_s": now_s}
+
+    def start(self, description: Mapping[str, str], count: int) -> Json:
+        """Submit so many pilots; their job ids."""
+        cluster = self._spooled(htcondor2.Submit(dict(description)), count=count)
+        return {"jobs": [f"{cluster}.{proc}" for proc in range(count)]}
+
+    def withdraw(self, jobs: list[str]) -> Json:
+        """Remove pilots."""
+        self.schedd.act(htcondor2.JobAction.Remove, jobs, reason=("not needed any more", 1))
+        return {}
+
     def fetch(self, job: str, directory: str) -> Json:
         """Fetch the output of a job that has ended into the directory."""
         self.schedd.edit([job], "SUBMIT_Iwd", json.dumps(directory))
         self.schedd.retrieve([job])
         return {}
 
+    def _spooled(self, submit: htcondor2.Submit, **how: Any) -> int:
+        """Submit jobs and send their files; the cluster's number. The schedd takes a second to let them go."""
+        result = self.schedd.submit(submit, spool=True, **how)
+        self._sent.add(result.cluster())
+        try:
+            self.schedd.spool(result)
+        except Exception:
+            self._sent.discard(result.cluster())
+            raise
+        return int(result.cluster())
+
+    def _cut_off(self, job: Json) -> bool:
+        """Whether it waits for files that this process does not send. It has never run."""
+        waits = job["JobStatus"] == HELD and job.get("HoldReasonCode") == SPOOLING and "StageInFinish" not in job
+        return waits and job["ClusterId"] not in self._sent
+
+    def _remove_orphans(self, orphans: list[Json]) -> list[Json]:
+        if orphans:
+            self.schedd.act(htcondor2.JobAction.Remove, _ids(orphans), reason=("its submission was cut off", 1))
+        return orphans
+
     def _ours(self, federation: str, intent: str | None = None) -> list[Json]:
-        wanted = f"FederatorName == {json.dumps(federation)}"
+        wanted = f"FederatorName == {json.dumps(federation)} && FederatorIntent =!= undefined"
         if intent is not None:
             wanted += f" && FederatorIntent == {json.dumps(intent)}"
         return [_plain(ad) for ad in self.schedd.query(wanted, list(JOB))]
+
+
+def _settled(job: Json) -> bool:
+    """Whether nobody can be sending its files any more."""
+    return bool(job.get("ServerTime", 0) - job["EnteredCurrentStatus"] >= SETTLES_S)
 
 
 def _stands(job: Json, description: Mapping[str, str]) -> bool:
@@ -145,6 +198,9 @@ CALLS: Mapping[str, Callable[..., Any]] = {
     "remove": Queue.remove,
     "jobs": Queue.jobs,
     "fetch": Queue.fetch,
+    "pilots": Queue.pilots,
+    "start": Queue.start,
+    "withdraw": Queue.withdraw,
 }
 
 

@@ -8,11 +8,10 @@ from collections.abc import Mapping
 
 from federator.clusters.htcondor.settings import HTCondorSettings
 from federator.model.intent import Container, Order
-from federator.model.resources import CPU, MEMORY, STORAGE, Resources
+from federator.model.resources import CPU, GPU, MEMORY, STORAGE, Resources
 from federator.model.workload import Lifetime, Role
 from federator.ports import OrderRefused
 
-GPU = "nvidia.com/gpu"
 KEPT_S = 30 * 86400
 """How long a job that has ended stays in the queue if nobody cancels it: a federator that is gone leaves nothing."""
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-./:=,+@%&|;<>()[]{}*?!#~^")
@@ -63,7 +62,7 @@ def description(order: Order, federation: str, settings: HTCondorSettings, requi
         "My.Arguments": f"\"-c '{UNPACK}' '{packed(script(container))}'\"",
         "My.Environment": f'"{_environment(order)}"',
         **_image(container),
-        **_requests(role_of(order).requests),
+        **requested(role_of(order).requests),
     }
     if requirements:
         told["requirements"] = requirements
@@ -110,7 +109,7 @@ def _image(container: Container) -> Mapping[str, str]:
     return {"universe": "container", "container_image": image if on_disk else f"docker://{image}"}
 
 
-def _requests(requests: Resources) -> dict[str, str]:
+def requested(requests: Resources) -> dict[str, str]:
     """Whole cores and MiB: HTCondor gives nothing smaller."""
     told = {"request_cpus": str(max(1, -(-requests[CPU] // 1000)))}
     for name, amount in requests.items_:

@@ -29,7 +29,7 @@ class HTCondorProvider:
         self.name = name
         self._settings = settings
         self._clock = clock
-        self._federation = federation
+        self._mark = f"{federation}/{name}"
         self._helper = Helper(settings.access)
         self._slots = slots.Slots()
         self._news = asyncio.Event()
@@ -72,14 +72,18 @@ class HTCondorProvider:
     async def submit(self, order: Order) -> None:
         """See that a job is in the queue for each replica wanted. Raises OrderRefused."""
         wanted = order.intent.indices - order.intent.withdrawn
-        told = jobs.description(order, self._federation, self._settings, self._requirements(order))
+        told = jobs.description(order, self._mark, self._settings, self._requirements(order))
         intent, left = order.intent.id, list(wanted)
         try:
             async with self._orders:
                 if order.lifetime is Lifetime.SERVICE:
                     await self._remove(intent, None, left, order.spec_hash)
                 for at in range(0, len(left), AT_ONCE):
-                    await self._call("submit", intent=intent, description=told, indices=left[at : at + AT_ONCE])
+                    part = left[at : at + AT_ONCE]
+                    answer = await self._call("submit", intent=intent, description=told, indices=part)
+                    if answer["unsettled"]:
+                        words = f"{answer['unsettled']} jobs of a submission that was cut off are not settled yet"
+                        raise OrderRefused("Unsettled", words, permanent=False, retry_after_s=2.0)
         finally:
             self._news.set()
 
@@ -137,7 +141,7 @@ class HTCondorProvider:
 
     async def _call(self, name: str, **arguments: object) -> Any:
         try:
-            return await self._helper.call(name, federation=self._federation, **arguments)
+            return await self._helper.call(name, federation=self._mark, **arguments)
         except (CallFailed, TimeoutError, OSError) as error:
             access = self._settings.access
             where = f"schedd {access.schedd or '(the only one)'} of {access.collector}"

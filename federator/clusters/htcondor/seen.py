@@ -6,11 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from federator.clusters.htcondor.jobs import GPU
 from federator.clusters.htcondor.slots import Slots
 from federator.model.indexset import IndexSet
 from federator.model.intent import Failure, Note, ObservedIntent
-from federator.model.resources import CPU, MEMORY, Resources
+from federator.model.resources import CPU, GPU, MEMORY, Resources
 
 Json = Mapping[str, Any]
 IDLE, RUNNING, REMOVED, COMPLETED, HELD, TRANSFERRING, SUSPENDED = 1, 2, 3, 4, 5, 6, 7

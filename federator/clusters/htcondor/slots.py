@@ -12,9 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from federator.clusters.htcondor.jobs import GPU
 from federator.model.cluster import Flavor, NodeGroup
-from federator.model.resources import CPU, MEMORY, STORAGE, Resources
+from federator.model.resources import CPU, GPU, MEMORY, STORAGE, Resources
 
 Json = Mapping[str, Any]
 CLOSED = ("Owner", "Drained", "Matched", "Preempting")

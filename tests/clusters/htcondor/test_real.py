@@ -19,7 +19,7 @@ from federator.clusters.htcondor.helper import Helper
 from federator.clusters.htcondor.provider import HTCondorProvider
 from federator.model.indexset import IndexSet
 from federator.model.intent import Container, Order
-from federator.ports import ClusterUnreachable
+from federator.ports import ClusterUnreachable, OrderRefused
 from tests.contracts.harness import Behaviour, until_intent
 from tests.contracts.test_htcondor import HTCondorMember
 from tests.servers.fixtures import htcondor_pool
@@ -109,11 +109,16 @@ async def test_a_submission_that_was_cut_off_before_its_files_is_made_again_and_
     provider = await member.provider()
     assert isinstance(provider, HTCondorProvider)
     order = member.order(Behaviour(0.3), range(2))
-    described = jobs.description(order, member.federation, provider._settings, "")
+    described = jobs.description(order, provider._mark, provider._settings, "")
     await asyncio.to_thread(_cut_off, provider._helper, described)
     seen = (await provider.observe()).intents[order.intent.id]
     assert seen.pending == IndexSet.span(0, 2)
-    await provider.submit(order)
+    while True:
+        try:
+            await provider.submit(order)
+            break
+        except OrderRefused as refusal:  # whoever was killed may have come through
+            await asyncio.sleep(refusal.retry_after_s)
     seen = await until_intent(provider, order.intent.id, lambda s: len(s.succeeded) == 2, "both ended")
     assert seen.replicas == 2
     assert sorted(member.starts(order.intent.id)) == [0, 1]
