@@ -33,6 +33,8 @@ class Limits:
     backoff_max_s: float = 3600.0
     keep_waiting_s: float = 60.0
     """How long a pilot waits in the queue before it may be taken back, if it is not needed."""
+    patience_s: float = 600.0
+    """A site where a pilot has waited longer is full: it is sent no more, and what waits there is not counted on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +92,24 @@ def decide(look: Look, limits: Limits) -> Decision:
     failures, last_s = _in_a_row(look)
     again_s = last_s + _backoff_s(failures, limits) if failures else 0.0
     closed = failures >= CLOSED_AFTER
-    allowed = max(0, min(limits.most - look.live - coming, limits.waiting - waiting))
+    overdue = sum(age > limits.patience_s for age in look.waiting_s)
+    allowed = 0 if overdue else max(0, min(limits.most - look.live - coming, limits.waiting - waiting))
     if failures:
         allowed = min(allowed, 1 if look.now_s >= again_s and not coming else 0)
     missing = needed - coming
     if missing <= 0:
         old = sum(age >= limits.keep_waiting_s for age in look.waiting_s)
         withdraw = min(-missing, old)
-        return Decision(0, withdraw, needed, coming - withdraw + allowed, closed, again_s, tuple(reasons))
+        reasons += [_full(overdue, limits)] if overdue else []
+        reasons += [_bad(failures)] if closed else []
+        to_come = max(0, coming - max(withdraw, overdue)) + allowed
+        return Decision(0, withdraw, needed, to_come, closed, again_s, tuple(reasons))
     submit = missing
     for cut, words in _cuts(look, limits, coming, failures, again_s):
         if submit > cut:
             reasons.append(f"{submit} wanted, {cut} sent: {words}")
             submit = cut
-    return Decision(submit, 0, needed, coming + allowed, closed, again_s, tuple(reasons))
+    return Decision(submit, 0, needed, coming - overdue + allowed, closed, again_s, tuple(reasons))
 
 
 def _cuts(look: Look, limits: Limits, coming: int, failures: int, again_s: float) -> Iterable[tuple[int, str]]:
@@ -111,14 +117,24 @@ def _cuts(look: Look, limits: Limits, coming: int, failures: int, again_s: float
     waiting = len(look.waiting_s)
     alive = look.live + coming
     if failures:
-        mark = "the site is closed: " if failures >= CLOSED_AFTER else ""
         left_s = again_s - look.now_s
         when = f"the next is tried in {left_s:.0f} s" if left_s > 0 else "one is tried at a time"
-        yield (0 if left_s > 0 or coming else 1), f"{mark}{failures} in a row ended badly, {when}"
+        yield (0 if left_s > 0 or coming else 1), f"{_bad(failures)}, {when}"
+    if overdue := sum(age > limits.patience_s for age in look.waiting_s):
+        yield 0, _full(overdue, limits)
     yield max(0, limits.most - alive), f"{alive} of at most {limits.most} are there or on their way"
     yield max(0, limits.waiting - waiting), f"{waiting} of at most {limits.waiting} wait in the site's queue"
     trusted = max(limits.first, 2 * look.live)
     yield max(0, trusted - coming), f"{look.live} live, so at most {trusted} are on their way at once; {coming} are"
+
+
+def _full(overdue: int, limits: Limits) -> str:
+    return f"the site is full: {overdue} have waited longer than {limits.patience_s:g} s"
+
+
+def _bad(failures: int) -> str:
+    mark = "the site is closed: " if failures >= CLOSED_AFTER else ""
+    return f"{mark}{failures} in a row ended badly"
 
 
 def _in_a_row(look: Look) -> tuple[int, float]:

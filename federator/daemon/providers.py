@@ -128,6 +128,7 @@ def _htcondor_pilots(document: Document, around: Surroundings, access: Access, d
         first=part.first,
         backoff_s=part.backoff,
         keep_waiting_s=part.keep_waiting,
+        patience_s=part.patience,
     )
     jobs = PilotJobs(
         access,

@@ -41,6 +41,9 @@ class PilotJobsPart(Part):
     """How long no pilot is sent after one that ended badly; doubled for each in a row, up to an hour."""
     keep_waiting: Duration = 60.0
     """How long a pilot that is not needed any more goes on waiting in the queue before it is taken back."""
+    patience: Duration = 600.0
+    """How long a pilot may wait in the queue before the site counts as full: then no more are sent, and what waits for
+    pilots there is placed elsewhere, if it can be."""
     silent: Duration = 600.0
     """How long a pilot may run before it registers; then it is taken away, and has ended badly."""
     lease: Duration = 60.0

@@ -78,6 +78,12 @@ def test_what_is_larger_than_a_pilot_is_no_reason_for_one() -> None:
     assert told.reasons == ("2 replicas are larger than a pilot",)
 
 
+def test_a_site_where_pilots_wait_too_long_is_full_and_is_not_counted_on() -> None:
+    told = decide(look((ONE, 80), starting=1, waiting_s=(5.0, 700.0, 800.0)), LIMITS)
+    assert (told.submit, told.to_come) == (0, 2)
+    assert told.reasons == ("6 wanted, 0 sent: the site is full: 2 have waited longer than 600 s",)
+
+
 def test_after_pilots_that_end_badly_it_waits_ever_longer_and_then_tries_one() -> None:
     """Two ended badly: a minute, doubled. Before that time none, then one, and none while that one is on its way."""
     waits = decide(look((ONE, 80), ends=bad(100.0, 90.0)), LIMITS)
@@ -113,6 +119,11 @@ def test_a_site_where_every_pilot_dies_is_not_flooded() -> None:
     assert LIMITS.first <= sent < 4 + 86_400 / 600 + 10, f"{sent} pilots in a day"
 
 
+def look_young(seen: Look) -> int:
+    """Pilots on their way that a site may still start soon."""
+    return seen.starting + sum(age <= LIMITS.patience_s for age in seen.waiting_s)
+
+
 AMOUNTS = st.integers(1, 12)
 LOOKS = st.builds(
     Look,
@@ -121,7 +132,7 @@ LOOKS = st.builds(
     free=st.lists(AMOUNTS.map(shape), max_size=5).map(tuple),
     live=st.integers(5, 60),
     starting=st.integers(0, 10),
-    waiting_s=st.lists(st.sampled_from([1.0, 100.0]), max_size=15).map(tuple),
+    waiting_s=st.lists(st.sampled_from([1.0, 100.0, 700.0]), max_size=15).map(tuple),
     heard_s=st.sampled_from([0.0, NOW - 50.0]),
     ends=st.lists(st.builds(End, st.floats(NOW - 900.0, NOW), st.booleans()), max_size=6).map(tuple),
 )
@@ -140,7 +151,7 @@ def test_no_limit_is_passed_and_nothing_is_sent_and_taken_back_at_once(seen: Loo
         assert len(seen.waiting_s) + told.submit <= LIMITS.waiting
         assert coming + told.submit <= told.needed, "more than what waits could fill"
     assert coming - told.withdraw >= min(told.needed, coming), "what is needed was taken back"
-    assert told.to_come >= coming - told.withdraw
+    assert told.to_come >= look_young(seen) - told.withdraw
     if told.submit < told.needed - coming:
         assert told.reasons, "fewer than wanted, and no reason"
 

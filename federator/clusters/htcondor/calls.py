@@ -79,7 +79,7 @@ class Queue:
             f"{ours} && EnteredCurrentStatus >= {since_s}", ["ClusterId", "ProcId", "JobStatus", "EnteredCurrentStatus"]
         )
         count = self.schedd.query(ours, ["ClusterId"], opts=htcondor2.QueryOpts.SummaryOnly)
-        total = sum(int(ad.get("MyJobs", ad.get("Jobs", 0)) or 0) for ad in count)
+        total = sum(int(ad.get("Jobs", 0)) for ad in count)
         return {"count": total, "changed": sorted(sorted(_plain(ad).items()) for ad in changed)}
 
     def submit(self, federation: str, intent: str, description: Mapping[str, str], indices: list[int]) -> Json:

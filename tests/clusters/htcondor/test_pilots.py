@@ -166,3 +166,14 @@ async def test_a_site_that_removes_our_pilots_is_not_sent_them_again_and_again()
         place.queue.jobs.clear()
     assert "the site is closed: 3 in a row ended badly" in (await place.provider.observe()).version
     assert place.queue.sent == 3
+
+
+async def test_a_site_where_pilots_wait_too_long_is_not_counted_on() -> None:
+    place = Place()
+    await place.provider.submit(order(count=8))
+    await place.round()
+    await place.clock.advance(601.0)
+    await place.round()
+    assert (await place.flavor()).max_count == 0
+    assert (await place.provider.observe()).intents["w"].notes, "so that what waits is placed elsewhere"
+    assert "the site is full: 2 have waited longer than 600 s" in (await place.provider.observe()).version
