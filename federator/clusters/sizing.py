@@ -78,6 +78,8 @@ class Decision:
     """Pilots that may be counted on besides those that live: on their way, or allowed to be sent."""
     closed: bool = False
     """The site is marked: its pilots end badly."""
+    full: bool = False
+    """The site is marked: its pilots wait too long."""
     again_s: float = 0.0
     """Not before is another one sent; 0: no such time."""
     reasons: tuple[str, ...] = ()
@@ -103,13 +105,13 @@ def decide(look: Look, limits: Limits) -> Decision:
         reasons += [_full(overdue, limits)] if overdue else []
         reasons += [_bad(failures)] if closed else []
         to_come = max(0, coming - max(withdraw, overdue)) + allowed
-        return Decision(0, withdraw, needed, to_come, closed, again_s, tuple(reasons))
+        return Decision(0, withdraw, needed, to_come, closed, overdue > 0, again_s, tuple(reasons))
     submit = missing
     for cut, words in _cuts(look, limits, coming, failures, again_s):
         if submit > cut:
             reasons.append(f"{submit} wanted, {cut} sent: {words}")
             submit = cut
-    return Decision(submit, 0, needed, coming - overdue + allowed, closed, again_s, tuple(reasons))
+    return Decision(submit, 0, needed, coming - overdue + allowed, closed, overdue > 0, again_s, tuple(reasons))
 
 
 def _cuts(look: Look, limits: Limits, coming: int, failures: int, again_s: float) -> Iterable[tuple[int, str]]:

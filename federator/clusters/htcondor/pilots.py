@@ -161,6 +161,8 @@ class HTCondorPilots(PilotsProvider):
         if told.closed != self._told.closed:
             LOG.warning("site closed" if told.closed else "site open again", cluster=self.name, words=words)
         self._told, self._words = told, words
+        marks = ((told.closed, "pilots end badly here"), (told.full, "pilots wait too long here"))
+        self._line.why_none = next((mark for holds, mark in marks if holds), "")
         self._line.coming = self._pilot if told.to_come else None
 
 

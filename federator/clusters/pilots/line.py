@@ -27,6 +27,8 @@ class Line:
         self.agents: dict[str, Agent] = {}
         self.coming: Pilot | None = None
         """A pilot as it may be on its way to this cluster; None: none is."""
+        self.why_none = ""
+        """Why none is on its way, where one could be."""
         self._settings = settings
         self._hungry: list[Key] = []
         """Urgency and intent of the orders of which something waits, the most urgent first."""
@@ -181,6 +183,7 @@ class Line:
             if agent.open(now_s, self._settings.margin_s):
                 longest[agent.flavor] = max(longest.get(agent.flavor, 0.0), agent.left_s(now_s))
                 runtimes[agent.flavor] = agent.pilot.runtimes
+        no_pilot = f"{NO_PILOT}; {self.why_none}" if self.why_none else NO_PILOT
         for _, intent in self._hungry:
             entry = self.entries[intent]
             order = entry.order
@@ -191,7 +194,7 @@ class Line:
                 for flavor in flavors
             )
             coming = self.coming is not None and _could(order, self.coming)
-            stuck = "" if coming or any(able) else NO_PILOT
+            stuck = "" if coming or any(able) else no_pilot
             if stuck != entry.stuck:
                 entry.stuck = stuck
                 entry.touch()
