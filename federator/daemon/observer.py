@@ -113,7 +113,7 @@ class Observer:
 
 
 def _room_appeared(before: Observation | None, now: Observation) -> bool:
-    """Whether some flavor has more nodes, or more of anything free, than at the last look."""
+    """Whether some flavor has more nodes, may get more, or has more of anything free, than at the last look."""
     if before is None:
         return True
     old, new = _totals(before.flavors), _totals(now.flavors)
@@ -124,6 +124,7 @@ def _totals(flavors: tuple[Flavor, ...] | None) -> Mapping[tuple[str, str], int]
     totals: dict[tuple[str, str], int] = {}
     for flavor in flavors or ():
         totals[flavor.name, "nodes"] = flavor.count
+        totals[flavor.name, "nodes that may come"] = max(flavor.count, flavor.max_count)
         for group in flavor.nodes:
             for name, amount in group.free.items_:
                 totals[flavor.name, name] = totals.get((flavor.name, name), 0) + amount * group.count

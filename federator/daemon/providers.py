@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from federator.clusters.fake import FakeProvider, FakeSettings
+from federator.clusters.htcondor import HTCondorPilots, HTCondorProvider, HTCondorSettings
+from federator.clusters.htcondor.settings import Access, PilotJobs
 from federator.clusters.kubernetes.provider import KubernetesProvider
 from federator.clusters.kubernetes.settings import KubernetesSettings
 from federator.clusters.local.provider import LocalProvider
 from federator.clusters.local.settings import LocalSettings
 from federator.clusters.pilots import PilotsProvider, PilotsSettings
+from federator.clusters.sizing import Limits
 from federator.clusters.slurm import SlurmProvider, SlurmSettings
 from federator.documents import Document, DocumentErrors, Problem, to_cluster
+from federator.documents.quantities import resources_of
 from federator.ports import Clock, ClusterProvider, LineStore
 
 
@@ -39,15 +44,14 @@ def make_provider(document: Document, around: Surroundings) -> ClusterProvider:
     if maker is None:
         message = f"this version has no provider {document.spec.provider!r}"
         cure = f"use one of: {', '.join(sorted(MAKERS))}"
-        source = document.source
-        raise DocumentErrors((Problem(source.file, source.line, 1, "spec.provider", message, cure),))
+        raise _wrong(document, "provider", message, cure)
     return maker(document, around)
 
 
 def _kubernetes(document: Document, around: Surroundings) -> ClusterProvider:
     block = document.spec.kubernetes
     settings = KubernetesSettings(
-        kubeconfig=_beside(document, block.kubeconfig),
+        kubeconfig=_path(document, block.kubeconfig),
         context=block.context,
         namespace=block.namespace,
         namespace_per_queue=block.namespace_per_queue,
@@ -98,23 +102,21 @@ def _pilots(document: Document, around: Surroundings) -> ClusterProvider:
 
 
 def _slurm(document: Document, around: Surroundings) -> ClusterProvider:
-    block, source = document.spec.slurm, document.source
-    problem = ""
+    block = document.spec.slurm
     if block.submit == "pilots":
-        problem, key, cure = "this version sends no pilots to Slurm", "submit", "write submit: jobs"
-    elif not block.url and block.command is None:
-        problem, key, cure = "there is no way to Slurm", "url", "give url (of slurmrestd), or command"
-    if problem:
-        raise DocumentErrors((Problem(source.file, source.line, 1, f"spec.slurm.{key}", problem, cure),))
+        raise _wrong(document, "slurm.submit", "this version sends no pilots to Slurm", "write submit: jobs")
+    if not block.url and block.command is None:
+        cure = "give url (of slurmrestd), or command"
+        raise _wrong(document, "slurm.url", "there is no way to Slurm", cure)
     settings = SlurmSettings(
         ledger=around.directory / "slurm" / document.name,
         directory=block.directory,
         url=block.url,
         command=block.command,
         user=block.user,
-        token_file=_beside(document, block.token_file),
+        token_file=_path(document, block.token_file),
         api=block.api,
-        mounted_at=_beside(document, block.mounted_at),
+        mounted_at=_path(document, block.mounted_at),
         partitions=block.partitions,
         account=block.account,
         qos=block.qos,
@@ -126,13 +128,73 @@ def _slurm(document: Document, around: Surroundings) -> ClusterProvider:
     return SlurmProvider(document.name, settings, clock=around.clock, federation=around.federation)
 
 
-def _beside(document: Document, path: str) -> str:
-    """A path of a document, which starts at its folder; empty stays empty."""
+def _htcondor(document: Document, around: Surroundings) -> ClusterProvider:
+    block = document.spec.htcondor
+    if not block.collector:
+        raise _wrong(document, "htcondor.collector", "nobody can be asked where the schedd is", "write HOST:PORT")
+    access = Access(block.collector, block.schedd, _path(document, block.token_file), block.timeout)
+    directory = around.directory / "htcondor" / document.name
+    if block.submit == "pilots":
+        return _htcondor_pilots(document, around, access, directory)
+    settings = HTCondorSettings(access, directory, block.grace, block.poll)
+    return HTCondorProvider(document.name, settings, clock=around.clock, federation=around.federation)
+
+
+def _htcondor_pilots(document: Document, around: Surroundings, access: Access, directory: Path) -> ClusterProvider:
+    block = document.spec.htcondor
+    part = block.pilots
+    if not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]_/-]+", part.url):
+        message = f"pilots could not find the federator: {part.url!r} is no address" if part.url else "not given"
+        raise _wrong(document, "htcondor.pilots.url", message, "write https://HOST:PORT, or submit: jobs")
+    if not part.token_file:
+        cure = f"federator token new NAME --role pilot --site {document.name} --to-file FILE, and write FILE"
+        raise _wrong(document, "htcondor.pilots.tokenFile", "pilots could not register", cure)
+    limits = Limits(
+        size=resources_of(part.requests),
+        most=part.most,
+        waiting=part.waiting,
+        first=part.first,
+        backoff_s=part.backoff,
+        keep_waiting_s=part.keep_waiting,
+        patience_s=part.patience,
+    )
+    jobs = PilotJobs(
+        access,
+        directory,
+        part.url,
+        _path(document, part.token_file),
+        limits,
+        ca_file=_path(document, part.ca_file),
+        runtimes=frozenset(part.runtimes),
+        lifetime_s=part.lifetime,
+        idle_s=part.idle,
+        silent_s=part.silent,
+        poll_s=block.poll,
+    )
+    return HTCondorPilots(
+        document.name,
+        PilotsSettings(lease_s=part.lease, images_as_processes=part.images_as_processes, margin_s=part.margin),
+        jobs,
+        store=around.lines,
+        clock=around.clock,
+        count=lambda outcome: around.leased(document.name, outcome),
+        federation=around.federation,
+    )
+
+
+def _path(document: Document, path: str) -> str:
+    """A path of a document: it starts at the document's folder."""
     return str(Path(document.source.file).parent / Path(path).expanduser()) if path else ""
+
+
+def _wrong(document: Document, field: str, message: str, cure: str) -> DocumentErrors:
+    source = document.source
+    return DocumentErrors((Problem(source.file, source.line, 1, f"spec.{field}", message, cure),))
 
 
 MAKERS: Mapping[str, Callable[[Document, Surroundings], ClusterProvider]] = {
     "kubernetes": _kubernetes,
+    "htcondor": _htcondor,
     "local": _local,
     "pilots": _pilots,
     "slurm": _slurm,

@@ -19,6 +19,7 @@ from federator.documents.fields import (
     ResourceName,
     wrong,
 )
+from federator.documents.pilot_jobs import PilotJobsPart
 from federator.documents.quantities import MOST, amount_of
 from federator.documents.slurm import SlurmSettings
 
@@ -153,18 +154,26 @@ class FakeSettings(Part):
 
 
 class HTCondorSettings(Part):
-    """An HTCondor pool. (The provider is later work; the fields are checked.)"""
+    """An HTCondor pool behind one schedd."""
 
     collector: str = ""
     """HOST:PORT of the collector."""
     schedd: str = ""
-    """The name of the schedd."""
+    """The name of the schedd, with or without its `@HOST`. Empty: the only one of the pool."""
     token_file: str = ""
-    """The file with the IDTOKEN."""
+    """The file with the IDTOKEN (or SciToken); `~` is the home directory, a relative path starts at this document's
+    folder. Empty: as the user that the daemon runs as, on the schedd's own machine."""
     submit: Literal["pilots", "jobs"] = "pilots"
     """Send pilots that pull work, or each replica as a job."""
+    pilots: PilotJobsPart = PilotJobsPart()
+    """The pilots that are sent."""
     timeout: Duration = 30.0
-    """How long one call may take."""
+    """How long one call may take; then the process that makes it is killed, and the cluster counts as silent."""
+    poll: Duration = 2.0
+    """How often the schedd is asked for news."""
+    grace: Duration = 30.0
+    """How long a job that is removed has from SIGTERM to SIGKILL; a slot may grant less. HTCondor wants to know it when
+    the job starts."""
 
 
 class PilotsSettings(Part):

@@ -41,7 +41,7 @@ ABILITIES: Mapping[str, frozenset[str]] = {
     "kubernetes": frozenset({"container", "service", "manifest"}),
     "local": frozenset({"container", "process", "service"}),
     "fake": frozenset({"container", "process", "service", "manifest"}),
-    "htcondor": frozenset({"container", "process"}),
+    "htcondor": frozenset({"container", "process", "service"}),
     "slurm": frozenset({"container", "process"}),
     "pilots": frozenset({"container", "process", "service"}),
 }

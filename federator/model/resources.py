@@ -12,6 +12,7 @@ from dataclasses import dataclass
 CPU = "cpu"
 MEMORY = "memory"
 STORAGE = "ephemeral-storage"
+GPU = "nvidia.com/gpu"
 
 
 def is_bytes(resource: str) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.servers.binaries import cache_directory
-from tests.servers.private_apt import PrivateApt, run
+from tests.servers.private_apt import PrivateApt
 
 SUITE = "sid"
 WANTED = ("apptainer", "squashfs-tools", "squashfuse", "fuse-overlayfs", "uidmap")
@@ -64,11 +64,7 @@ def _make(made: Path, final: Path) -> None:
 
 def _needed(apt: PrivateApt) -> list[str]:
     """The packages and what they depend on, by the names that the suite has now."""
-    less = ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")
-    options = ["--recurse", *(f"--no-{kind}" for kind in less)]
-    told = run(["apt-cache", *apt._options, "depends", *options, *WANTED])
-    names = {line.strip() for line in told.splitlines() if re.match(r"[a-z0-9]", line)}
-    return sorted(name for name in names if not UNWANTED.fullmatch(name))
+    return sorted(name for name in apt.dependencies(WANTED) if not UNWANTED.fullmatch(name))
 
 
 def _root(tree: Path) -> None:

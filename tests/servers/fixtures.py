@@ -23,6 +23,7 @@ import pytest
 
 from tests.servers.control_plane import ControlPlane
 from tests.servers.fake_node import FakeNode, fake_nodes
+from tests.servers.htcondor import Pool
 from tests.servers.kubelet import KubeletThread
 from tests.servers.postgres import Postgres
 from tests.servers.slurm import Slurm
@@ -106,6 +107,12 @@ def slurm(request: pytest.FixtureRequest) -> Slurm:
     return _the_slurm(request.config)
 
 
+@pytest.fixture(scope="session")
+def htcondor_pool(request: pytest.FixtureRequest) -> Pool:
+    """A pool of one machine. Mark your jobs, and leave it running."""
+    return _the_pool(request.config)
+
+
 @functools.cache
 def _the_pair(config: pytest.Config) -> KubernetesPair:
     pair = start_pair()
@@ -128,3 +135,11 @@ def _the_slurm(config: pytest.Config) -> Slurm:
     server.start()
     config.add_cleanup(server.stop)
     return server
+
+
+@functools.cache
+def _the_pool(config: pytest.Config) -> Pool:
+    pool = Pool("pool")
+    pool.start()
+    config.add_cleanup(pool.stop)
+    return pool

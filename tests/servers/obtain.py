@@ -7,6 +7,7 @@ import time
 
 from tests.servers.apptainer import find_apptainer
 from tests.servers.build_kubernetes import build_if_needed
+from tests.servers.htcondor_programs import find_htcondor
 from tests.servers.postgres import find_postgres
 from tests.servers.slurm import find_slurm
 
@@ -18,6 +19,7 @@ def main() -> None:
         ("PostgreSQL", find_postgres),
         ("Apptainer", find_apptainer),
         ("Slurm", find_slurm),
+        ("HTCondor", find_htcondor),
     )
     for name, obtain in servers:
         began = time.monotonic()

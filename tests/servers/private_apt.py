@@ -65,6 +65,13 @@ class PrivateApt:
         for deb in sorted(set(self._debs.iterdir()) - before):
             run(["dpkg-deb", "-x", str(deb), str(tree)])
 
+    def dependencies(self, packages: Sequence[str]) -> set[str]:
+        """The packages and all that they depend on, by the names that the suite has now."""
+        less = ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")
+        options = ["--recurse", *(f"--no-{kind}" for kind in less)]
+        told = run(["apt-cache", *self._options, "depends", *options, *packages])
+        return {line.strip() for line in told.splitlines() if re.match(r"[a-z0-9]", line)}
+
     def install(self, packages: Sequence[str]) -> None:
         """Install on the host. Only where unpacking is not enough, and only as root."""
         if os.geteuid() != 0:

@@ -78,6 +78,10 @@ class Agent:
         """How many more such replicas it can hold now."""
         return min((self.free.get(name, 0) // amount for name, amount in requests.items_), default=1 << 30)
 
+    def room(self) -> Resources:
+        """What is free on it."""
+        return Resources.of(self.free).floor()
+
     def take(self, lease: str, replica: Replica, requests: Resources, until_s: float) -> None:
         """Give it a lease."""
         for name, amount in requests.items_:
@@ -154,7 +158,7 @@ def flavors_of(agents: Iterable[Agent], now_s: float, margin_s: float) -> tuple[
     for agent in agents:
         if agent.lost:
             continue
-        free = Resources.of(agent.free).floor() if agent.open(now_s, margin_s) else Resources()
+        free = agent.room() if agent.open(now_s, margin_s) else Resources()
         groups[agent.flavor][free] += 1
         alike[agent.flavor] = agent.pilot
     return tuple(

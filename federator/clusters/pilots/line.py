@@ -6,12 +6,13 @@ import secrets
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 
-from federator.clusters.pilots.agents import CONTAINER_RUNTIMES, Agent, flavors_of
+from federator.clusters.pilots.agents import CONTAINER_RUNTIMES, Agent, flavor_name, flavors_of
 from federator.clusters.pilots.entry import Entry, Seat
 from federator.clusters.pilots.line_order import Standing, from_json, to_json
 from federator.clusters.pilots.settings import PilotsSettings
 from federator.model.cluster import Flavor
-from federator.model.pilots import Grant, Lease, LeaseState, Replica, StoredLine
+from federator.model.pilots import Grant, Lease, LeaseState, Pilot, Replica, StoredLine
+from federator.model.resources import Resources
 
 NO_PILOT = "no pilot of this cluster has room for it now"
 Key = tuple[tuple[int, float, str], str]
@@ -24,6 +25,10 @@ class Line:
         self.cluster = cluster
         self.entries: dict[str, Entry] = {}
         self.agents: dict[str, Agent] = {}
+        self.coming: Pilot | None = None
+        """A pilot as it may be on its way to this cluster; None: none is."""
+        self.why_none = ""
+        """Why none is on its way, where one could be."""
         self._settings = settings
         self._hungry: list[Key] = []
         """Urgency and intent of the orders of which something waits, the most urgent first."""
@@ -84,6 +89,12 @@ class Line:
             if total >= most:
                 break
         return min(total, most)
+
+    def demand(self, pilot: Pilot) -> list[tuple[Resources, int]]:
+        """What waits and such a pilot might run, by shape, the most urgent first."""
+        entries = (self.entries[intent] for _, intent in self._hungry)
+        suits = ((e.order, e.waiting) for e in entries if _may(e.order, flavor_name(pilot), pilot.runtimes))
+        return [(order.requests, len(waiting)) for order, waiting in suits]
 
     def for_agent(self, agent: Agent, now_s: float) -> Iterator[Entry]:
         """The orders of which it may take something now, the most urgent first."""
@@ -172,6 +183,7 @@ class Line:
             if agent.open(now_s, self._settings.margin_s):
                 longest[agent.flavor] = max(longest.get(agent.flavor, 0.0), agent.left_s(now_s))
                 runtimes[agent.flavor] = agent.pilot.runtimes
+        no_pilot = f"{NO_PILOT}; {self.why_none}" if self.why_none else NO_PILOT
         for _, intent in self._hungry:
             entry = self.entries[intent]
             order = entry.order
@@ -181,10 +193,16 @@ class Line:
                 and any(order.requests.fits_in(group.free) for group in flavor.nodes)
                 for flavor in flavors
             )
-            stuck = "" if any(able) else NO_PILOT
+            coming = self.coming is not None and _could(order, self.coming)
+            stuck = "" if coming or any(able) else no_pilot
             if stuck != entry.stuck:
                 entry.stuck = stuck
                 entry.touch()
+
+
+def _could(order: Standing, pilot: Pilot) -> bool:
+    """Whether such a pilot could run such replicas."""
+    return order.requests.fits_in(pilot.resources) and _may(order, flavor_name(pilot), pilot.runtimes)
 
 
 def _may(order: Standing, flavor: str, runtimes: frozenset[str]) -> bool:

@@ -1,0 +1,180 @@
+"""A site that is sent pilots, in virtual time over a queue in memory: what is sent, and what room may come of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from federator.clock import VirtualClock
+from federator.clusters.htcondor import HTCondorPilots, seen
+from federator.clusters.htcondor.helper import CallFailed
+from federator.clusters.htcondor.settings import Access, PilotJobs
+from federator.clusters.pilots import PilotsSettings
+from federator.clusters.sizing import Limits
+from federator.model.cluster import Flavor
+from federator.model.pilots import Pilot
+from federator.model.resources import CPU, MEMORY, Resources
+from tests.clusters.pilots.site import GIB, order
+from tests.fake_lines import FakeLines
+
+SIZE = Resources.of({CPU: 4000, MEMORY: 8 * GIB})
+
+
+class FakeQueue:
+    """A schedd of which only the queue of pilots is real."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self.clock = clock
+        self.jobs: list[dict[str, Any]] = []
+        self.away = False
+        self.sent = 0
+
+    async def call(self, name: str, **arguments: Any) -> Any:
+        if self.away:
+            raise CallFailed("not today")
+        now_s = self.clock.now_s()
+        if name == "start":
+            first = len(self.jobs)
+            self.sent += arguments["count"]
+            for _ in range(arguments["count"]):
+                told = {"ClusterId": 1, "ProcId": len(self.jobs), "JobStatus": seen.IDLE, "EnteredCurrentStatus": now_s}
+                self.jobs.append(told)
+            return {"jobs": [f"1.{job['ProcId']}" for job in self.jobs[first:]]}
+        if name == "withdraw":
+            self.jobs = [job for job in self.jobs if f"1.{job['ProcId']}" not in arguments["jobs"]]
+        return {"jobs": [job | {"ServerTime": now_s} for job in self.jobs], "now_s": now_s}
+
+    def all_become(self, status: int, **more: Any) -> None:
+        for job in self.jobs:
+            job.update({"JobStatus": status, "EnteredCurrentStatus": self.clock.now_s(), **more})
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+class Place:
+    """A cluster of at most five pilots of four cores."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock(1000.0)
+        limits = Limits(SIZE, most=5, waiting=5, first=3, keep_waiting_s=60.0)
+        jobs = PilotJobs(Access("h:1"), Path("/nowhere"), "https://f", "/t", limits)
+        self.provider = HTCondorPilots(
+            "cern", PilotsSettings(margin_s=10.0), jobs,
+            store=FakeLines(), clock=self.clock, count=lambda outcome: None, federation="fed",
+        )  # fmt: skip
+        self.queue = FakeQueue(self.clock)
+        self.provider.__dict__["_helper"] = self.queue
+
+    async def round(self) -> None:
+        """One look at the queue, and what follows."""
+        await self.provider._load()
+        await self.provider._size()
+        await self.clock.advance(2.0)
+
+    async def register(self, number: int) -> None:
+        """A pilot that was sent registers, as it was told to describe itself."""
+        self.queue.jobs[number].update({"JobStatus": seen.RUNNING, "EnteredCurrentStatus": self.clock.now_s()})
+        await self.provider.register(Pilot(f"cern-1-{number}", "cern", SIZE))
+
+    async def flavor(self) -> Flavor:
+        [flavor] = (await self.provider.observe()).flavors or ()
+        return flavor
+
+
+async def test_pilots_that_may_come_are_room_like_nodes_that_an_autoscaler_may_make() -> None:
+    place = Place()
+    await place.round()
+    assert place.queue.jobs == [], "nothing waits, so none is sent"
+    flavor = await place.flavor()
+    assert (flavor.count, flavor.max_count, flavor.allocatable) == (0, 5, SIZE)
+
+
+async def test_what_waits_for_a_pilot_on_its_way_is_not_unschedulable() -> None:
+    place = Place()
+    await place.round()
+    await place.provider.submit(order(count=8))
+    assert not (await place.provider.observe()).intents["w"].notes
+    await place.round()
+    assert len(place.queue.jobs) == 2
+    await place.provider.submit(order("big", cpu=5000))
+    assert (await place.provider.observe()).intents["big"].notes, "no pilot of this site is so large"
+
+
+async def test_a_pilot_that_registers_is_of_the_flavor_that_was_promised_and_takes_the_work() -> None:
+    place = Place()
+    await place.provider.submit(order(count=8))
+    await place.round()
+    await place.register(0)
+    await place.round()
+    flavor = await place.flavor()
+    assert (flavor.count, flavor.max_count) == (1, 5)
+    assert len((await place.provider.lease("cern-1-0", (), 10, 0.0)).grants) == 4
+    assert len(place.queue.jobs) == 2, "the other half has its pilot on its way"
+
+
+async def test_a_schedd_that_does_not_answer_promises_nothing_and_what_lives_works_on() -> None:
+    place = Place()
+    await place.provider.submit(order(count=8))
+    await place.round()
+    await place.register(0)
+    place.queue.away = True
+    try:
+        await place.round()
+    except CallFailed as error:
+        place.provider._tell(type(place.provider._told)(), f"the schedd takes no pilots now: {error}")
+    flavor = await place.flavor()
+    assert (flavor.count, flavor.max_count) == (1, 1)
+    assert "not today" in (await place.provider.observe()).version
+    assert (await place.provider.lease("cern-1-0", (), 10, 0.0)).grants
+
+
+async def test_pilots_that_run_and_never_register_are_taken_away_and_close_the_site() -> None:
+    place = Place()
+    await place.provider.submit(order(count=20))
+    await place.round()
+    assert len(place.queue.jobs) == 3, "as many as are tried first"
+    place.queue.all_become(seen.RUNNING)
+    await place.clock.advance(601.0)
+    await place.round()
+    assert place.queue.jobs == []
+    assert "the site is closed: 3 in a row ended badly" in (await place.provider.observe()).version
+    assert (await place.flavor()).max_count == 0, "what waits is placed elsewhere"
+    await place.clock.advance(300.0)
+    await place.round()
+    assert len(place.queue.jobs) == 1, "one is tried"
+
+
+async def test_pilots_that_nobody_needs_any_more_are_taken_back() -> None:
+    place = Place()
+    await place.provider.submit(order(count=12))
+    await place.round()
+    await place.provider.cancel("w")
+    await place.round()
+    assert len(place.queue.jobs) == 3
+    await place.clock.advance(60.0)
+    await place.round()
+    assert place.queue.jobs == []
+
+
+async def test_a_site_that_removes_our_pilots_is_not_sent_them_again_and_again() -> None:
+    """The queue shows nothing of it: the jobs are just not there any more."""
+    place = Place()
+    await place.provider.submit(order(count=20))
+    for _ in range(30):
+        await place.round()
+        place.queue.jobs.clear()
+    assert "the site is closed: 3 in a row ended badly" in (await place.provider.observe()).version
+    assert place.queue.sent == 3
+
+
+async def test_a_site_where_pilots_wait_too_long_is_not_counted_on() -> None:
+    place = Place()
+    await place.provider.submit(order(count=8))
+    await place.round()
+    await place.clock.advance(601.0)
+    await place.round()
+    assert (await place.flavor()).max_count == 0
+    told = (await place.provider.observe()).intents["w"].notes
+    assert {note.message.partition("; ")[2] for note in told} == {"pilots wait too long here"}
+    assert "the site is full: 2 have waited longer than 600 s" in (await place.provider.observe()).version

@@ -1,0 +1,86 @@
+"""HTCondor from a newer Debian, unpacked into the cache and made independent of the machine's own libraries."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.servers.binaries import cache_directory
+from tests.servers.private_apt import PrivateApt
+
+SUITE = "sid"
+UNWANTED = re.compile(r"lib(debian|newt|slang|textwrap|js-|date-manip|perl|python).*")
+LOADER = "ld-linux-x86-64.so.2"
+
+
+def find_htcondor() -> Path:
+    """The prefix with ``bin``, ``sbin`` and ``lib``: from the cache, or from Debian. Raises AptFailed."""
+    # Root runs pools as another user, who is not let into root's own cache.
+    cache = Path("/var/cache/federator") if os.geteuid() == 0 else cache_directory()
+    prefix = cache / "htcondor-1"
+    if not prefix.exists():
+        prefix.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=prefix.parent) as made:
+            _make(Path(made), prefix)
+            Path(made).chmod(0o755)  # pools run as other users
+            shutil.rmtree(prefix, ignore_errors=True)
+            Path(made).rename(prefix)
+            Path(made).mkdir()  # for the context, which removes it
+    return prefix
+
+
+def _make(made: Path, prefix: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        apt = PrivateApt(Path(folder) / "sid", suite=SUITE)
+        apt.update()
+        apt.extract(_needed(apt), tree)
+        patchelf = _patchelf(Path(folder) / "host")
+        for source, target in (("usr/bin", "bin"), ("usr/sbin", "sbin"), ("usr/libexec/condor", "libexec/condor"),
+                               ("usr/share/condor", "share/condor")):  # fmt: skip
+            if (tree / source).exists():
+                shutil.copytree(tree / source, made / target, symlinks=True, dirs_exist_ok=True)
+        _libraries(tree, made / "lib")
+        for path in _programs(made):
+            words = ["--force-rpath", "--set-rpath", str(prefix / "lib")]
+            if path.parent != made / "lib":
+                words = ["--set-interpreter", str(prefix / "lib" / LOADER), *words]
+            # A library without dynamic part, or a static program, has nothing to be set.
+            subprocess.run([patchelf, *words, str(path)], check=False, stderr=subprocess.DEVNULL)
+
+
+def _needed(apt: PrivateApt) -> list[str]:
+    """The package and the libraries that it needs, by the names that the suite has now."""
+    libraries = {name for name in apt.dependencies(["condor"]) if name.startswith("lib")}
+    return ["condor", *sorted(name for name in libraries if not UNWANTED.fullmatch(name))]
+
+
+def _patchelf(folder: Path) -> str:
+    if (found := shutil.which("patchelf")) is not None:
+        return found
+    codename = re.search(r"^VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text(), re.M)
+    apt = PrivateApt(folder, suite=codename[1] if codename else "bookworm")
+    apt.update()
+    apt.extract(["patchelf"], folder / "tree")
+    return str(folder / "tree/usr/bin/patchelf")
+
+
+def _libraries(tree: Path, lib: Path) -> None:
+    """All libraries side by side, links as what they point to: the loader finds each by its one name."""
+    lib.mkdir()
+    for path in sorted(tree.rglob("*.so*")):
+        if path.is_file() and not (lib / path.name).exists():
+            shutil.copy(path, lib / path.name)
+
+
+def _programs(made: Path) -> Iterator[Path]:
+    for path in sorted(made.rglob("*")):
+        if path.is_file() and not path.is_symlink() and path.name != LOADER:
+            with path.open("rb") as file:
+                if file.read(4) == b"\x7fELF":
+                    yield path
