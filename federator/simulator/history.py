@@ -4,16 +4,18 @@ happens in it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Key = tuple[str, str]
 SPANS = 512
 """At most so many spans of time are told apart; a run that gets longer makes them twice as long."""
 MOST_NAMES = 256
 """At most so many names of one kind are told apart; those that come later are ``OTHERS``."""
 OTHERS = "(others)"
-_ENOUGH = 4 * 8192
 
 
 class History:
@@ -26,25 +28,28 @@ class History:
     def __init__(self, span_s: float = 1.0) -> None:
         self.span_s = span_s
         """How long each span is by now."""
-        self._rows: dict[tuple[str, str], int] = {}
+        self._rows: dict[Key, int] = {}
         self._names: dict[str, int] = {}
         self._changes = np.zeros((16, SPANS))
         self._areas = np.zeros((16, SPANS))
-        self._notes: list[float] = []
-        """What is not in the sums yet: row, beginning, end (negative: none), amount, one after the other."""
 
-    def lasted(self, kind: str, name: str, starts_s: float, ends_s: float, amount: float) -> None:
-        """So much of it has lasted from then to then."""
-        row = self._rows.get((kind, name))
-        if row is None:
-            row = self._row(kind, name)
-        self._notes += (row, starts_s, ends_s, amount)
-        if len(self._notes) >= _ENOUGH:
-            self._fold()
+    def lasted(
+        self, keys: Sequence[Key], starts_s: Sequence[float], ends_s: Sequence[float], amounts: Sequence[float]
+    ) -> None:
+        """So much of each of these (a kind and a name) has lasted from then to then."""
+        if not keys:
+            return
+        row_of = {key: self._row(*key) for key in dict.fromkeys(keys)}
+        rows = np.fromiter(map(row_of.__getitem__, keys), dtype=np.int64, count=len(keys))
+        starts, ends, by = np.array(starts_s), np.array(ends_s), np.array(amounts)
+        self._widen(float(ends.max()))
+        self._add(rows, starts, by)
+        self._add(rows, ends, -by)
 
     def changed(self, kind: str, name: str, at_s: float, by: float) -> None:
         """It has changed by so much for good; or, of what is counted, so many came."""
-        self.lasted(kind, name, at_s, -1.0, by)
+        self._widen(at_s)
+        self._add(np.array([self._row(kind, name)]), np.array([at_s]), np.array([by]))
 
     def names(self, kind: str) -> list[str]:
         """The names of a kind, in the order in which they came."""
@@ -69,7 +74,6 @@ class History:
 
     def starts_s(self, until_s: float) -> Array:
         """When the spans of a run that ends then begin."""
-        self._fold()
         self._widen(until_s)
         spans = max(1, int(np.ceil(until_s / self.span_s)))
         found: Array = np.arange(spans, dtype=np.float64) * self.span_s
@@ -82,27 +86,16 @@ class History:
                 return self._row(kind, OTHERS)
             self._names[kind] = self._names.get(kind, 0) + 1
             row = self._rows[kind, name] = len(self._rows)
+            if row >= len(self._changes):
+                more = np.zeros((len(self._changes), SPANS))
+                self._changes, self._areas = np.vstack((self._changes, more)), np.vstack((self._areas, more))
         return row
 
     def _of(self, kind: str, name: str) -> tuple[Array, Array]:
-        self._fold()
         row = self._rows.get((kind, name))
         if row is None:
             return np.zeros(SPANS), np.zeros(SPANS)
         return self._changes[row], self._areas[row]
-
-    def _fold(self) -> None:
-        """Take what has been noted into the sums."""
-        if not self._notes:
-            return
-        notes, self._notes = np.array(self._notes).reshape(-1, 4), []
-        if len(self._rows) > len(self._changes):
-            more = np.zeros((max(len(self._rows), 2 * len(self._changes)) - len(self._changes), SPANS))
-            self._changes, self._areas = np.vstack((self._changes, more)), np.vstack((self._areas, more))
-        rows, ended = notes[:, 0].astype(np.int64), notes[:, 2] >= 0
-        self._widen(float(notes[:, 1:3].max()))
-        self._add(rows, notes[:, 1], notes[:, 3])
-        self._add(rows[ended], notes[ended, 2], -notes[ended, 3])
 
     def _add(self, rows: NDArray[np.int64], at_s: Array, by: Array) -> None:
         spans = np.minimum((at_s / self.span_s).astype(np.int64), SPANS - 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 from federator.documents.quantities import natural_amount, price_unit
 from federator.model.cluster import Cluster, Flavor
@@ -13,6 +14,7 @@ from federator.model.workload import Role, Workload
 from federator.simulator.history import History
 
 HOUR_S = 3600.0
+AT_ONCE = 4096
 
 
 @dataclass(slots=True, eq=False)
@@ -57,9 +59,9 @@ class Measures:
         self.lost_s: defaultdict[str, float] = defaultdict(float)
         """Core-seconds of replicas that were stopped before their end, by cluster."""
         self.moves = self.preemptions = 0
-        self.history = History()
-        """Cores by cluster (kinds ``production``, ``backfill``, ``lost``) and ``queue``; ``cost`` and ``carbon_g`` for
-        each hour, by cluster; ``nodes`` that were added, in cores; ``moves`` and ``preemptions``."""
+        self._history = History()
+        self._noted: list[tuple[str, str, str, float, float, float, float, float]] = []
+        """What is not in the history yet; many go there at once."""
         self._clusters = clusters
         self._grown: list[tuple[str, Flavor, float]] = []
 
@@ -89,31 +91,49 @@ class Measures:
             self.carbon_g[cluster.name] += watts / 1000 * lasted_s / HOUR_S * cluster.carbon_g_per_kwh
             carbon_per_h += watts / 1000 * cluster.carbon_g_per_kwh
         kind = ("backfill" if workload.backfill else "production") if useful else "lost"
-        history = self.history
-        history.lasted(kind, cluster.name, starts_s, ends_s, cores)
-        history.lasted("queue", workload.queue, starts_s, ends_s, cores)
-        if cost_per_h:
-            history.lasted("cost", cluster.name, starts_s, ends_s, cost_per_h)
-        if carbon_per_h:
-            history.lasted("carbon_g", cluster.name, starts_s, ends_s, carbon_per_h)
+        self._noted.append((kind, cluster.name, workload.queue, starts_s, ends_s, cores, cost_per_h, carbon_per_h))
+        if len(self._noted) >= AT_ONCE:
+            self._fold()
+
+    @property
+    def history(self) -> History:
+        """Cores by cluster (kinds ``production``, ``backfill``, ``lost``) and ``queue``; ``cost`` and ``carbon_g`` for
+        each hour, by cluster; ``nodes`` that were added, in cores; ``moves`` and ``preemptions``."""
+        self._fold()
+        return self._history
+
+    def _fold(self) -> None:
+        if not self._noted:
+            return
+        kinds, clusters, queues, starts_s, ends_s, cores, cost, carbon = zip(*self._noted, strict=True)
+        self._noted = []
+        keys = list(zip(kinds, clusters, strict=True))
+        self._history.lasted(keys, starts_s, ends_s, cores)
+        for kind, names, amounts in (
+            ("queue", queues, cores),
+            ("cost", clusters, cost),
+            ("carbon_g", clusters, carbon),
+        ):
+            if any(amounts):
+                self._history.lasted(list(zip(repeat(kind), names)), starts_s, ends_s, amounts)
 
     def moved(self, replicas: int, at_s: float) -> None:
         """Policies have moved so many replicas."""
         self.moves += replicas
         if replicas:
-            self.history.changed("moves", "", at_s, replicas)
+            self._history.changed("moves", "", at_s, replicas)
 
     def preempted(self, replicas: int, at_s: float) -> None:
         """So many replicas gave way to others."""
         self.preemptions += replicas
         if replicas:
-            self.history.changed("preemptions", "", at_s, replicas)
+            self._history.changed("preemptions", "", at_s, replicas)
 
     def grown(self, cluster: Cluster, flavor: str, at_s: float) -> None:
         """A node of a flavor has been added."""
         found = next(one for one in cluster.flavors or () if one.name == flavor)
         self._grown.append((cluster.name, found, at_s))
-        self.history.changed("nodes", cluster.name, at_s, found.allocatable[CPU] / 1000)
+        self._history.changed("nodes", cluster.name, at_s, found.allocatable[CPU] / 1000)
 
     def utilization(self, lasted_s: float) -> dict[str, dict[str, float]]:
         """Of what the nodes of each cluster offered in that time, the part that was used; by cluster and resource."""

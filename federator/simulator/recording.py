@@ -79,10 +79,14 @@ def _what(slower: float | None, crashing: float | None) -> str:
 
 def _waiting(run: Run) -> History:
     """Workloads that have not started, by queue."""
-    history = History(run.measures.history.span_s)
-    for one in run.measures.workloads:
-        left_s = one.started_s if one.started_s is not None else one.ended_s
-        history.lasted("waiting", one.queue, one.submitted_s, run.ended_s if left_s is None else left_s, 1.0)
+    history, told = History(run.measures.history.span_s), run.measures.workloads
+    left_s = [one.started_s if one.started_s is not None else one.ended_s for one in told]
+    history.lasted(
+        [("waiting", one.queue) for one in told],
+        [one.submitted_s for one in told],
+        [run.ended_s if at_s is None else at_s for at_s in left_s],
+        [1.0] * len(told),
+    )
     return history
 
 

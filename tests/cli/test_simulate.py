@@ -93,7 +93,9 @@ def test_two_sets_of_policies_are_compared_seed_by_seed(run: Run, scenario: Path
         (tmp_path / name).mkdir()
         (tmp_path / name / "policy.yaml").write_text(POLICY.replace("CLUSTER", name))
     command = ["compare", str(scenario), "--policies", str(tmp_path / "north"), "--policies", str(tmp_path / "south")]
-    answer = run(*command, "--seeds", "2", "-o", "json").json
+    page = tmp_path / "both.html"
+    answer = run(*command, "--seeds", "2", "--report", str(page), "-o", "json").json
+    assert "<h1>hour under north and hour under south</h1>" in page.read_text()
     cost = next(one for one in answer["figures"] if one["figure"] == "cost")
     assert (cost["a"], cost["a_better"], cost["b_better"]) == (0, 2, 0)
     assert cost["low"] is not None

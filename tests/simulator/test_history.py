@@ -19,8 +19,9 @@ def test_each_average_is_what_adding_up_by_hand_gives(drawn: list[tuple[float, f
     lasts = [(min(a, b), max(a, b), amount) for a, b, amount in drawn]
     until_s = max(end_s for _, end_s, _ in lasts) + longer_s + 1
     history = History()
-    for start_s, end_s, amount in lasts:
-        history.lasted("cores", "north", start_s, end_s, amount)
+    for few in (lasts[:3], lasts[3:]):
+        starts_s, ends_s, amounts = zip(*few, strict=True) if few else ((), (), ())
+        history.lasted([("cores", "north")] * len(few), starts_s, ends_s, amounts)
     starts = history.starts_s(until_s).tolist()
     assert len(starts) <= SPANS
     assert len(starts) > SPANS / 2 or history.span_s == 1.0
@@ -41,6 +42,6 @@ def test_what_is_counted_is_counted_once_even_at_the_very_end() -> None:
 def test_names_beyond_the_bound_are_taken_together() -> None:
     history = History()
     for number in range(MOST_NAMES + 50):
-        history.lasted("queue", f"user-{number}", 0.0, 10.0, 1.0)
+        history.lasted([("queue", f"user-{number}")], [0.0], [10.0], [1.0])
     assert len(history.names("queue")) == MOST_NAMES + 1
     assert history.means("queue", OTHERS, 10.0).tolist() == [50.0] * 10
