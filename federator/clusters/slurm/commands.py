@@ -89,9 +89,7 @@ class CommandTransport:
         for line in text.split():
             name, _, up = line.partition(",")
             partitions.append(records.Partition(name.rstrip("*"), name.endswith("*"), up == "up"))
-        return records.Listing(
-            records.tasks_of(jobs), records.nodes_of(nodes), tuple(partitions), records.version_of(jobs)
-        )
+        return await asyncio.to_thread(records.listing_of, jobs, nodes, tuple(partitions))
 
     async def submit(self, job: Job) -> int:
         """The id of the new array. Raises NoNode, OrderRefused, Unreachable."""
@@ -112,7 +110,6 @@ class CommandTransport:
             return (await self._commands.run(*words, given=given)).decode(errors="replace")
         except Failed as error:
             refusals.raise_for(str(error))
-            raise
 
     async def _json(self, *words: str) -> Any:
         text = await self._said(*words)

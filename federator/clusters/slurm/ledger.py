@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,14 +60,15 @@ class Ledger:
         self.entries: dict[str, Entry] = {}
 
     def open(self) -> None:
-        """Read what is there, and forget what has been gone for long."""
+        """Read what is there."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in sorted(self._directory.glob("*.json")):
             entry = _read(path)
-            if entry.gone_s and time.time() - entry.gone_s > KEPT_S:
-                path.unlink(missing_ok=True)
-            else:
-                self.entries[entry.intent] = entry
+            self.entries[entry.intent] = entry
+
+    def outdated(self, now_s: float) -> list[Entry]:
+        """What has been gone for so long that nothing of it can turn up any more."""
+        return [entry for entry in self.entries.values() if entry.gone_s and now_s - entry.gone_s > KEPT_S]
 
     def write(self, intent: str, text: str | None) -> None:
         """Replace an entry's file (None: remove it); after a crash it is the old one or the new one, whole."""

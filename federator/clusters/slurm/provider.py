@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from federator.clusters.slurm import flavors as shapes
 from federator.clusters.slurm import jobs, logs, merging
-from federator.clusters.slurm.commands import Commands, CommandTransport, Failed
+from federator.clusters.slurm.commands import Commands, CommandTransport
 from federator.clusters.slurm.files import Files, Mounted, OverCommands
 from federator.clusters.slurm.ledger import Entry
 from federator.clusters.slurm.records import ENDED, RUNNING, WAITING
@@ -116,7 +116,7 @@ class SlurmProvider:
                 entry.leaving = entry.leaving or indices is None
                 entry.withdrawn |= (indices or IndexSet()) & entry.indices
                 try:
-                    await self._transport.cancel(_names(entry, indices))
+                    await self._tracker.cancel(_names(entry, indices))
                 except Unreachable:
                     entry.leaving, entry.withdrawn = before
                     raise
@@ -198,7 +198,7 @@ class SlurmProvider:
     def _unreachable(self) -> Iterator[None]:
         try:
             yield
-        except (Unreachable, Failed) as error:
+        except Unreachable as error:
             raise ClusterUnreachable(self.name, str(error)) from error
         except OSError as error:
             raise ClusterUnreachable(self.name, f"its ledger or its directory: {error}") from error

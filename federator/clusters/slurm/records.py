@@ -96,6 +96,11 @@ class Listing:
     version: str
 
 
+def listing_of(jobs: Json, nodes: Json, partitions: tuple[Partition, ...]) -> Listing:
+    """All of it. Large ones take a while."""
+    return Listing(tasks_of(jobs), nodes_of(nodes), partitions, version_of(jobs))
+
+
 def tasks_of(body: Json) -> tuple[Task, ...]:
     """The jobs of an answer that carry our kind of comment."""
     return tuple(_task(row) for row in body["jobs"] if str(row.get("comment", "")).startswith("federator:"))

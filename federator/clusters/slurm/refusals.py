@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from typing import NoReturn
+
 from federator.ports import OrderRefused
 
 
@@ -52,7 +56,7 @@ _INVALID = (
 )
 
 
-def raise_for(words: str) -> None:
+def raise_for(words: str) -> NoReturn:
     """Raise what an error's words mean: NoNode, Gone, OrderRefused or, where they tell of none, Unreachable."""
     if any(known in words for known in _NO_NODE):
         raise NoNode(words)
@@ -63,3 +67,12 @@ def raise_for(words: str) -> None:
     if any(known in words for known in _INVALID):
         raise OrderRefused("Invalid", words, permanent=True)
     raise Unreachable(words)
+
+
+@contextlib.contextmanager
+def no_refusals() -> Iterator[None]:
+    """Around calls that are no orders: what Slurm refuses there, it does not answer."""
+    try:
+        yield
+    except (NoNode, Gone, OrderRefused) as error:
+        raise Unreachable(str(error)) from error

@@ -47,12 +47,8 @@ class RestTransport:
         """All that Slurm says now. Raises Unreachable."""
         jobs = await self._call("GET", "jobs")
         nodes, partitions = await asyncio.gather(self._call("GET", "nodes"), self._call("GET", "partitions"))
-        return records.Listing(
-            records.tasks_of(jobs),
-            records.nodes_of(nodes),
-            records.partitions_of(partitions),
-            records.version_of(jobs),
-        )
+        told = records.partitions_of(partitions)
+        return await asyncio.to_thread(records.listing_of, jobs, nodes, told)
 
     async def submit(self, job: Job) -> int:
         """The id of the new array. Raises NoNode, OrderRefused, Unreachable."""

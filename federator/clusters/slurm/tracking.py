@@ -16,7 +16,7 @@ from federator.clusters.slurm.jobs import Job, Marks, marks_of
 from federator.clusters.slurm.ledger import Entry, Ledger, to_text
 from federator.clusters.slurm.merging import Seen
 from federator.clusters.slurm.records import ENDED, Listing, Task
-from federator.clusters.slurm.refusals import Unreachable
+from federator.clusters.slurm.refusals import Unreachable, no_refusals
 from federator.clusters.slurm.settings import SlurmSettings
 from federator.model.indexset import IndexSet
 from federator.model.intent import Failure
@@ -87,7 +87,7 @@ class Tracker:
         await self._in_thread(functools.partial(self._ledger.write, entry.intent, to_text(entry)))
 
     async def drop(self, entry: Entry) -> None:
-        """Forget an entry of which nothing was sent. Raises OSError."""
+        """Forget an entry. Raises OSError."""
         self._ledger.entries.pop(entry.intent, None)
         await self._in_thread(functools.partial(self._ledger.write, entry.intent, None))
 
@@ -105,15 +105,20 @@ class Tracker:
                 await self._take_in(entry, one, number)
             self.listed = True
             await self._remove_strays(tasks)
+            for entry in self._ledger.outdated(self._clock.now_s()):
+                await self.drop(entry)
         live = {name: one for name, one in seen.items() if not self._ledger.entries[name].gone_s}
         return Look(listing, live)
 
     async def _listing(self) -> Listing:
         try:
             async with asyncio.timeout(self._settings.timeout_s):
-                return await self._transport.listing()
+                with no_refusals():
+                    return await self._transport.listing()
         except TimeoutError as error:
             raise Unreachable(f"Slurm told nothing within {self._settings.timeout_s:g} s") from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Unreachable(f"Slurm answered in a form that we do not know: {error!r}") from error
 
     def _by_intent(self, listing: Listing) -> Mapping[str, list[Task]]:
         """The tasks of our intents; those whose answer was lost, or of a daemon that lost its ledger, are entered."""
@@ -147,6 +152,7 @@ class Tracker:
         young = any(entry.sent.get(job, 0) >= number for jobs in entry.jobs.values() for job in jobs)
         if entry.leaving and not seen.active and not young:
             entry.gone_s, changed = self._clock.now_s(), True
+            entry.succeeded, entry.failed = IndexSet(), {}
             if self._files is not None:
                 await self._files.remove(entry.intent)
         if changed:
@@ -187,7 +193,12 @@ class Tracker:
                 leaves = entry.leaving or bool(entry.gone_s)
                 strays += [f"{task.job}_{n}" for n in task.tasks if leaves or base + n in entry.withdrawn]
         if strays:
-            await self._transport.cancel(strays)
+            await self.cancel(strays)
+
+    async def cancel(self, names: Sequence[str]) -> None:
+        """Have Slurm end these jobs and tasks. Raises Unreachable."""
+        with no_refusals():
+            await self._transport.cancel(names)
 
     async def _in_thread(self, function: Callable[[], object]) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, function)

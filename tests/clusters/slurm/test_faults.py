@@ -121,6 +121,9 @@ async def test_a_job_whose_answer_was_lost_is_found_and_not_sent_again(member: S
     await provider.submit(order)
     assert (await ended(provider, order)).succeeded == IndexSet.span(0, 7)
     assert sorted(member.starts(order.intent.id)) == list(range(7))
+    words = ("squeue", "--noheader", "--states=all", f"--name={order.intent.id}", "--format=%F")
+    arrays = set((await asyncio.to_thread(member.server.run, *words)).split())
+    assert len(arrays) == 3, f"some array was sent twice: {arrays}"
 
 
 class Doubles(RestTransport):
