@@ -9,7 +9,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
-from federator.daemon import queue_views, sites, views
+from federator.daemon import fillers, queue_views, sites, views
 from federator.daemon.dispatcher import Dispatcher, needs_action
 from federator.daemon.draft import Draft
 from federator.daemon.files import Registry, as_documents, imagine
@@ -28,7 +28,13 @@ from federator.model.pilots import Mail, Pilot
 from federator.model.records import WorkloadRecord, WorkloadState
 from federator.ports import Clock, NoLogs, PilotSite, Store
 
-KINDS = {"clusters": "Cluster", "queues": "Queue", "cohorts": "Cohort", "policies": "PlacementPolicy"}
+KINDS = {
+    "clusters": "Cluster",
+    "queues": "Queue",
+    "cohorts": "Cohort",
+    "policies": "PlacementPolicy",
+    "backfills": "Backfill",
+}
 
 
 class Desk:
@@ -185,6 +191,8 @@ class Desk:
             raise self._not_found(kind.removesuffix("s"), name, found)
         if kind == "policies" and any(p.name == name for p in self._state.policies):
             return views.policy(self._state, name)
+        if kind == "backfills" and name in fillers.names(self._state):
+            return fillers.view(self._state, name)
         if kind in ("placements", "pilots"):
             for row in self._rows(kind):
                 if row["name"] == name:
@@ -207,6 +215,8 @@ class Desk:
             return sorted(self._state.members)
         if kind == "policies":
             return sorted(p.name for p in self._state.policies)
+        if kind == "backfills":
+            return fillers.names(self._state)
         return [str(row["name"]) for row in self._rows(kind)]
 
     def _rows(self, kind: str) -> Sequence[Json]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from federator.daemon.draft import Draft
 from federator.documents import WorkloadSpec
+from federator.model.backfill import Filler
 from federator.model.budget import Spent
 from federator.model.cluster import Cluster, Health, Unschedulable
 from federator.model.indexset import IndexSet
@@ -121,6 +122,7 @@ class State:
         self.limits: tuple[Limit, ...] = ()
         self.spent: tuple[Spent, ...] = ()
         """What queues have spent of their budgets, as their documents say."""
+        self.fillers: tuple[Filler, ...] = ()
         self.planning = Planning()
         self.objects: dict[tuple[str, str], StoredObject] = {}
         self.file_objects: dict[tuple[str, str], tuple[Mapping[str, Any], str]] = {}

@@ -45,7 +45,8 @@ class Running:
 class NodeGroup:
     """``count`` nodes of a flavor that have exactly the same free amounts.
 
-    ``runs``, where it is told, is what of ours runs on each of them (the same on all); None: not told.
+    What backfill uses counts as free: production may have it. ``runs``, where it is told, is what of ours runs on
+    each of them (the same on all); None: not told.
     """
 
     free: Resources
