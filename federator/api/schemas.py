@@ -110,6 +110,7 @@ PLAN = obj(
         "preemptions": many(obj({"workload": TEXT, "cluster": TEXT, "replicas": COUNT, "by": TEXT, "reason": TEXT})),
         "moves": many(obj({"workload": TEXT, "from": TEXT, "to": TEXT, "replicas": COUNT})),
         "reservations": many(obj({"workload": TEXT, "cluster": TEXT, "at_s": NUMBER, "replicas": COUNT})),
+        "backfill": many(obj({"workload": TEXT, "replicas": mapping(COUNT), "reasons": mapping(REASON)})),
     }
 )
 PROBLEM = obj(

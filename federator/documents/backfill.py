@@ -34,6 +34,8 @@ from federator.model.workload import Workload
 
 PREFIX = "backfill-"
 """Before the name of a Backfill: the name of the workload that it becomes."""
+QUEUE = "backfill"
+"""What stands for the queue of a filler, which waits in none."""
 Day = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 DAYS: tuple[Day, ...] = get_args(Day)
 DAY_S = 86_400
@@ -83,7 +85,7 @@ class BackfillSpec(Part):
     workload: WorkloadBody
     """What to run, as in a [Workload](workload.md) of one role. `replicas` is how many tasks the bag holds, with
     FEDERATOR_REPLICA_INDEX as their counter; left out, a million: without end. `parallelism` is how many run at once,
-    `duration` how long a task runs. It waits in no queue and no policy governs it."""
+    `duration` how long a task runs. It waits in no queue (`backfill` stands for one) and no policy governs it."""
     weight: Annotated[Weight, Field(ge=1)] = 1
     """Its share of what is idle beside other fillers."""
     keep_free: Share = 50_000
@@ -115,7 +117,7 @@ class BackfillSpec(Part):
                 raise wrong(f"a filler has no '{key}'", cure, ("workload", key))
         if self.workload.lifetime != "batch":
             raise wrong("a filler runs tasks, no service", "leave 'lifetime' out", ("workload", "lifetime"))
-        if not self.workload.requests:
+        if not any(self.workload.requests.values()):
             raise wrong("a replica needs nothing, so nothing limits how many run", "give 'requests'", ("workload",))
         return self
 
@@ -170,6 +172,7 @@ def _spec(name: str, labels: Mapping[str, str], spec: BackfillSpec) -> WorkloadS
 def _as_filler(workload: Workload, spec: BackfillSpec) -> Workload:
     return replace(
         workload,
+        queue=QUEUE,
         clusters=_both(workload.clusters, to_constraint(spec.clusters)),
         needs=workload.needs | {ABILITY},
         checkpoint_every_s=spec.checkpoint_every,

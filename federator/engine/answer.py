@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from federator.model.backfill import Filled
 from federator.model.plan import Explanation, FlavorShare, Plan, QueueShare, Share
 from federator.model.resources import in_base_units
 
@@ -69,6 +70,19 @@ def plan_document(plan: Plan) -> dict[str, Any]:
             }
             for reservation in plan.reservations
         ],
+        "backfill": [filled_document(filled) for filled in plan.backfill],
+    }
+
+
+def filled_document(filled: Filled) -> dict[str, Any]:
+    """What a filler should run, by cluster, and why it is no more there."""
+    return {
+        "workload": filled.workload,
+        "replicas": dict(sorted(filled.replicas.items())),
+        "reasons": {
+            name: {"reason": verdict.reason.value, "message": verdict.message}
+            for name, verdict in sorted(filled.why.items())
+        },
     }
 
 

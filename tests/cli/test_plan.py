@@ -60,7 +60,7 @@ def test_json_is_one_document_of_the_promised_shape_and_nothing_else(run: Run, f
     result = run("plan", str(files), "-o", "json")
     assert result.status == 0
     assert result.err == ""
-    assert list(result.json) == ["placements", "refusals", "preemptions", "moves", "reservations"]
+    assert list(result.json) == ["placements", "refusals", "preemptions", "moves", "reservations", "backfill"]
     assert result.json["placements"] == [
         {"workload": "w", "cluster": "cern", "replicas": 8, "tier": "cern", "policy": "fill-cern"}
     ]
