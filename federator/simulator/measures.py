@@ -53,16 +53,21 @@ class Measures:
         """When each cluster was first used."""
         self.lost_s: defaultdict[str, float] = defaultdict(float)
         """Core-seconds of replicas that were stopped before their end, by cluster."""
+        self.backfill_useful_s: defaultdict[str, float] = defaultdict(float)
+        self.backfill_lost_s: defaultdict[str, float] = defaultdict(float)
+        """Core-seconds of backfill, by cluster; what was saved in a checkpoint is useful."""
         self.moves = self.preemptions = 0
+        self.evictions = 0
+        """Replicas of backfill that clusters ended because others needed their room."""
         self._clusters = clusters
         self._grown: list[tuple[str, Flavor, float]] = []
 
     def used(
         self, cluster: Cluster, workload: Workload, role: Role, places: Iterable[tuple[Flavor, int]],
-        starts_s: float, ends_s: float, useful: bool = True,
+        starts_s: float, ends_s: float, lost_s: float = 0.0,
     ) -> None:  # fmt: skip
-        """Replicas have run on nodes of these flavors."""
-        lasted_s = ends_s - starts_s
+        """Replicas have run on nodes of these flavors; the last so many seconds of it were lost."""
+        lasted_s = max(0.0, ends_s - starts_s)
         self.first_s[cluster.name] = min(starts_s, self.first_s.get(cluster.name, starts_s))
         for flavor, replicas in places:
             watts = 0.0
@@ -73,8 +78,11 @@ class Measures:
                 micro = flavor.price.get(name, cluster.price.get(name, 0.0))
                 self.cost[cluster.name] += micro / 1e6 * natural * lasted_s / HOUR_S
                 watts += cluster.power_w.get(name, 0.0) * natural / price_unit(name)
-                if name == CPU and not useful:
-                    self.lost_s[cluster.name] += spent / 1000
+                if name == CPU and lost_s:
+                    self.lost_s[cluster.name] += amount * replicas * lost_s / 1000
+                if name == CPU and workload.backfill:
+                    self.backfill_lost_s[cluster.name] += amount * replicas * lost_s / 1000
+                    self.backfill_useful_s[cluster.name] += amount * replicas * (lasted_s - lost_s) / 1000
             self.carbon_g[cluster.name] += watts / 1000 * lasted_s / HOUR_S * cluster.carbon_g_per_kwh
 
     def grown(self, cluster: Cluster, flavor: str, at_s: float) -> None:
