@@ -86,6 +86,15 @@ def filled_document(filled: Filled) -> dict[str, Any]:
     }
 
 
+def filler_explanation(filled: Filled) -> dict[str, Any]:
+    """Why a filler is where it is, in the form of the explanation of a workload."""
+    clusters = [
+        {"cluster": name, "replicas": filled.replicas.get(name, 0), "reason": one.reason.value, "message": one.message}
+        for name, one in sorted(filled.why.items())
+    ]
+    return {"workload": filled.workload, "policy": "backfill", "clusters": clusters}
+
+
 def explanation_document(explanation: Explanation) -> dict[str, Any]:
     """Why a workload is where it is; one entry for each role and cluster."""
     several = any(share.role for share in explanation.shares)
