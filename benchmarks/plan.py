@@ -20,6 +20,7 @@ from random import Random
 
 from federator.daemon import garbage
 from federator.engine.planner import plan
+from federator.model.backfill import Filler
 from federator.model.cluster import Cluster, Flavor, NodeGroup
 from federator.model.plan import Holding, Snapshot
 from federator.model.policy import Bounds, Match, Planning, Policy, Queue, Tier
@@ -146,6 +147,8 @@ CASES: Mapping[str, tuple[str, Callable[[], Snapshot]]] = {
     "running-easy": ("running with a reservation", lambda: easy(running(case(4, 40, 96)))),
     "all-different": ("400,000 workloads of one or two replicas, no two alike, ten tiers", all_different),
     "running": ("mixed, all of it running already", lambda: running(case(4, 40, 96))),
+    "regional-filled": ("regional with three fillers on all clusters", lambda: filled(case(10, 40, 96))),
+    "running-filled": ("running with three fillers on all clusters", lambda: filled(running(case(4, 40, 96)))),
 }
 
 
@@ -159,6 +162,17 @@ def running(snapshot: Snapshot) -> Snapshot:
 def easy(snapshot: Snapshot) -> Snapshot:
     """The same federation with ``backfilling: easy``."""
     return replace(snapshot, planning=Planning(backfilling="easy"))
+
+
+def filled(snapshot: Snapshot) -> Snapshot:
+    """The same federation with three fillers that hold some of every cluster already."""
+    fillers, held = [], list(snapshot.holdings)
+    for at, memory in enumerate((1, 2, 4)):
+        role = Role("", 1_000_000, Resources.of({"cpu": 1000, "memory": memory * 2**30}))
+        work = Workload(f"backfill-{at}", (role,), needs=frozenset({"backfill"}), backfill=True)
+        fillers.append(Filler(work, weight=at + 1, keep_free={"*": {"*": 50_000}}, max_share=600_000))
+        held += [Holding(work.name, "", cluster.name, 50, age_s=3600.0) for cluster in snapshot.clusters]
+    return replace(snapshot, fillers=tuple(fillers), holdings=tuple(held))
 
 
 def machine() -> str:

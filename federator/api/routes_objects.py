@@ -27,6 +27,7 @@ KINDS = {
     "queues": "Queue",
     "cohorts": "Cohort",
     "policies": "Policy",
+    "backfills": "Backfill",
     "placements": "Placement",
     "pilots": "Pilot",
 }

@@ -110,6 +110,7 @@ PLAN = obj(
         "preemptions": many(obj({"workload": TEXT, "cluster": TEXT, "replicas": COUNT, "by": TEXT, "reason": TEXT})),
         "moves": many(obj({"workload": TEXT, "from": TEXT, "to": TEXT, "replicas": COUNT})),
         "reservations": many(obj({"workload": TEXT, "cluster": TEXT, "at_s": NUMBER, "replicas": COUNT})),
+        "backfill": many(obj({"workload": TEXT, "replicas": mapping(COUNT), "reasons": mapping(REASON)})),
     }
 )
 PROBLEM = obj(
@@ -212,6 +213,20 @@ SCHEMAS: dict[str, Schema] = {
         {"name": TEXT},
         {"order": {"type": "integer"}, "source": TEXT, "document": ANY_OBJECT, "governs": COUNT, "message": TEXT},
     ),
+    "Backfill": obj(
+        {"name": TEXT, "workload": TEXT},
+        {
+            "weight": COUNT,
+            "tasks": COUNT,
+            "running": COUNT,
+            "pending": COUNT,
+            "finished": COUNT,
+            "placements": {**mapping(COUNT), "description": "Replicas by cluster."},
+            "source": TEXT,
+            "message": {**TEXT, "description": "Why there is no more of it, by cluster."},
+            "document": ANY_OBJECT,
+        },
+    ),
     "Placement": obj(
         {"workload": TEXT, "cluster": TEXT, "replicas": COUNT},
         {"role": TEXT, "running": COUNT, "pending": COUNT, "tier": TEXT, "policy": TEXT, "intents": many({})},
@@ -225,7 +240,7 @@ SCHEMAS: dict[str, Schema] = {
     **pilot_schemas(),
     **{
         f"{name}List": page_of(name)
-        for name in ("Workload", "Cluster", "Queue", "Cohort", "Policy", "Placement", "Pilot", "Event")
+        for name in ("Workload", "Cluster", "Queue", "Cohort", "Policy", "Backfill", "Placement", "Pilot", "Event")
     },
     "Explanation": {**ANY_OBJECT, "description": "The policy, and for each cluster room, share, result or reason."},
     "Plan": PLAN,

@@ -94,7 +94,7 @@ def _share(one: Json, roles: bool) -> list[Any]:
         one.get("cluster"),
         *([one.get("role")] if roles else []),
         one.get("tier"),
-        "unlimited" if one.get("room") is None else one["room"],
+        "unlimited" if one.get("room", "") is None else one.get("room"),
         one.get("weight"),
         one.get("min"),
         one.get("max"),

@@ -13,6 +13,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "queues": ("queue", "q"),
     "cohorts": ("cohort", "co"),
     "policies": ("policy", "pol", "placementpolicy", "placementpolicies", "replicaschedulingpreference", "rsp"),
+    "backfills": ("backfill", "bf"),
     "placements": ("placement", "pl"),
     "pilots": ("pilot", "pi"),
 }

@@ -94,6 +94,13 @@ def show_plan(answer: Json) -> None:
                 [[one[key] for key in headings] for one in answer[part]],
                 width=_width(),
             )
+    for filled in answer.get("backfill", ()):
+        say(f"\nBackfill: {sum(filled['replicas'].values())} of {filled['workload']}")
+        told = [
+            (f"  {cluster}", filled["replicas"].get(cluster, 0), one["reason"], one["message"])
+            for cluster, one in filled["reasons"].items()
+        ]
+        table(["  CLUSTER", "REPLICAS", "NO MORE", "MESSAGE"], told, width=_width())
     for refusal in answer["refusals"]:
         role = f", role {refusal['role']}" if refusal.get("role") else ""
         say(f"\nRefused: {refusal['replicas']} of {refusal['workload']}{role}")

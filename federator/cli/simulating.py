@@ -82,6 +82,8 @@ def show(run: Run) -> None:
     """The figures for people."""
     answer = run_document(run)
     waits, slow, jobs, engine = answer["wait_s"], answer["bounded_slowdown"], answer["jobs"], answer["engine"]
+    filled = answer["backfill"]
+    ran_s = filled["cpu_s_useful"] + filled["cpu_s_lost"]
     rows = [
         ("jobs", ", ".join(f"{count:,} {state}" for state, count in jobs.items())),
         ("simulated", f"{answer['simulated_s']:,.0f} s"),
@@ -92,6 +94,17 @@ def show(run: Run) -> None:
         ),
         ("bounded slowdown", f"mean {slow['mean']:,.2f}, 95% {slow['p95']:,.2f}"),
         ("moves, preemptions", f"{answer['moves']:,}, {answer['preemptions']:,}"),
+        *(
+            [
+                (
+                    "backfill",
+                    f"{filled['cpu_s_useful'] / 3600:,.0f} CPU hours useful, {filled['cpu_s_lost'] / ran_s:.2%} lost; "
+                    f"{filled['evictions']:,} evictions",
+                )
+            ]
+            if ran_s
+            else ()
+        ),
         ("cost, carbon", f"{answer['cost']:,.2f}, {answer['carbon_g'] / 1000:,.2f} kg CO2e"),
         ("fairness of queues", f"{answer['fairness_jain']:.3f} (Jain's index of their slowdowns)"),
         *(

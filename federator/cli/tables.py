@@ -149,6 +149,16 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("SOURCE", field("source")),
         Column("MESSAGE", field("message")),
     ),
+    "backfills": (
+        Column("NAME", field("name")),
+        Column("WEIGHT", field("weight")),
+        Column("RUNNING", field("running")),
+        Column("FINISHED", field("finished")),
+        Column("TASKS", field("tasks")),
+        Column("WHERE", where),
+        Column("MESSAGE", field("message")),
+        Column("SOURCE", field("source"), wide=True),
+    ),
     "placements": (
         Column("WORKLOAD", field("workload")),
         Column("ROLE", field("role")),

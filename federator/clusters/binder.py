@@ -15,14 +15,15 @@ NOTHING = Resources()
 
 
 class Node:
-    """One node: its flavor and what is free on it now (changed in place)."""
+    """One node: its flavor, what is free on it now, and what backfill uses of that (changed in place)."""
 
-    __slots__ = ("down", "flavor", "free", "name")
+    __slots__ = ("down", "filled", "flavor", "free", "name")
 
     def __init__(self, name: str, flavor: Flavor) -> None:
         self.name = name
         self.flavor = flavor
         self.free = dict(flavor.allocatable.items_)
+        self.filled: dict[str, int] = {}
         self.down = False
 
     def use(self, requests: Resources = NOTHING) -> int:
@@ -42,10 +43,23 @@ class Node:
         return min((self.free.get(name, 0) // amount for name, amount in requests.items_), default=1 << 30)
 
     def holds(self, requests: Resources) -> bool:
-        """Whether one more such replica fits."""
+        """Whether one more such replica fits, if backfill gives way."""
         return not self.down and all(self.free.get(name, 0) >= amount for name, amount in requests.items_)
 
+    def holds_beside(self, requests: Resources) -> bool:
+        """Whether one more such replica fits beside what fills the node."""
+        free, filled = self.free, self.filled
+        return not self.down and all(
+            free.get(name, 0) - filled.get(name, 0) >= amount for name, amount in requests.items_
+        )
 
+    @property
+    def overfull(self) -> bool:
+        """Whether backfill has to give way here."""
+        return any(amount > self.free.get(name, 0) for name, amount in self.filled.items())
+
+
+Fits = Callable[[Node, Resources], bool]
 KEYS: Mapping[Binding, Callable[[Node, Resources], tuple[int, ...]]] = {
     Binding.SPREAD: lambda node, requests: (node.use(requests),),
     Binding.BALANCE: lambda node, requests: (max(node.shares(requests)), node.use(requests)),
@@ -60,7 +74,8 @@ class Pool:
     """The nodes of a cluster.
 
     The habits are those that planning counts with (``KEYS``); ties go to the first node. Nodes of a flavor are called
-    ``FLAVOR-0``, ``FLAVOR-1`` ...
+    ``FLAVOR-0``, ``FLAVOR-1`` ... What is bound ``below`` all others fills what they leave, and counts as free: others
+    are bound beside it as long as there is room, then in its place, and the node is ``overfull`` until some of it goes.
     """
 
     def __init__(self, flavors: Iterable[Flavor], binding: Binding) -> None:
@@ -68,6 +83,8 @@ class Pool:
         self._binding = binding
         self.nodes = {f"{f.name}-{i}": Node(f"{f.name}-{i}", f) for f in self._flavors for i in range(f.count)}
         self._shown: tuple[Flavor, ...] | None = None
+        self._filled = 0
+        """How many replicas are bound below all others."""
 
     def bind(
         self,
@@ -75,22 +92,25 @@ class Pool:
         count: int,
         flavors: Sequence[str] = (),
         tolerations: Sequence[Toleration] = (),
+        *,
+        below: bool = False,
     ) -> list[str]:
         """Take room for up to ``count`` replicas; the node of each, alike ones together. Fewer where room ends.
 
         ``flavors``: the only ones that may be used; empty: any. Taints that are not tolerated are respected.
         """
         open_to_it = {flavor.name for flavor in self.open_flavors(flavors, tolerations)}
-        nodes = [node for node in self.nodes.values() if node.flavor.name in open_to_it and node.holds(requests)]
+        usable = [node for node in self.nodes.values() if node.flavor.name in open_to_it]
         chosen = Counter[str]()
-        for node in self._choices(nodes, requests):
-            if chosen.total() >= count:
-                break
-            self.take(node.name, requests)
-            chosen[node.name] += 1
+        for fits in (Node.holds_beside,) if below or not self._filled else (Node.holds_beside, Node.holds):
+            for node in self._choices([node for node in usable if fits(node, requests)], requests, fits):
+                if chosen.total() >= count:
+                    break
+                self.take(node.name, requests, below=below)
+                chosen[node.name] += 1
         return [name for name, times in chosen.items() for _ in range(times)]
 
-    def _choices(self, nodes: list[Node], requests: Resources) -> Iterator[Node]:
+    def _choices(self, nodes: list[Node], requests: Resources, fits: Fits) -> Iterator[Node]:
         """The node for the next replica, again and again; the caller takes its room before it asks again."""
         key = KEYS[self._binding]
         heap = [(key(node, requests), place) for place, node in enumerate(nodes)]
@@ -98,22 +118,30 @@ class Pool:
         while heap:
             place = heap[0][1]
             yield nodes[place]
-            if nodes[place].holds(requests):
+            if fits(nodes[place], requests):
                 heapq.heapreplace(heap, (key(nodes[place], requests), place))
             else:
                 heapq.heappop(heap)
 
-    def take(self, node: str, requests: Resources, count: int = 1) -> None:
+    def take(self, node: str, requests: Resources, count: int = 1, *, below: bool = False) -> None:
         """Use room on a node (one that is not there any more has none to use)."""
-        self._change(node, requests, -count)
+        self._change(node, requests, -count, below)
 
-    def release(self, node: str, requests: Resources, count: int = 1) -> None:
+    def release(self, node: str, requests: Resources, count: int = 1, *, below: bool = False) -> None:
         """Give room on a node back."""
-        self._change(node, requests, count)
+        self._change(node, requests, count, below)
 
-    def _change(self, name: str, requests: Resources, count: int) -> None:
+    def overfull(self) -> list[Node]:
+        """The nodes on which backfill has to give way."""
+        return [node for node in self.nodes.values() if node.overfull] if self._filled else []
+
+    def _change(self, name: str, requests: Resources, count: int, below: bool) -> None:
         node = self.nodes.get(name)
-        if node is not None:
+        if node is not None and below:
+            self._filled -= count
+            for resource, amount in requests.items_:
+                node.filled[resource] = node.filled.get(resource, 0) - amount * count
+        elif node is not None:
             for resource, amount in requests.items_:
                 node.free[resource] = node.free.get(resource, 0) + amount * count
             self._shown = None

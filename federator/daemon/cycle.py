@@ -14,6 +14,7 @@ import structlog
 from federator.daemon.decision import Decision, decision
 from federator.daemon.dispatcher import Dispatcher, needs_action
 from federator.daemon.draft import Draft
+from federator.daemon.fillers import FillerKeeper
 from federator.daemon.measure import measure
 from federator.daemon.recorder import Recorder
 from federator.daemon.settle import Rules, Settler
@@ -71,6 +72,7 @@ class Cycle:
         self._planners = planners
         self._pace = pace
         self._recorder = Recorder(state, store, clock, metrics, pace.rules, self._send)
+        self._fillers = FillerKeeper(state, store, pace.rules)
         self._usage = UsageKeeper(state, snapshots, store, pace.usage_s)
         self._began_s = 0.0
 
@@ -107,6 +109,9 @@ class Cycle:
         await self._reconcile()
         if not self._ready():
             return
+        fillers = await self._fillers.keep_up(self._clock.now_s())
+        if fillers is not None:
+            await self._send(fillers)
         # 3 snapshot
         await self._usage.keep_up(self._clock.now_s())
         picture = await self._snapshots.take(self._clock.now_s())
@@ -161,6 +166,11 @@ class Cycle:
                 settler.written()
             await self._send(draft)
         del self._dispatcher.answers[:taken]
+        for one in settler.spent:
+            for outcome, seconds in (("useful", one.useful_s), ("lost", one.lost_s)):
+                self._metrics.backfill_cpu_seconds_total.labels(one.cluster, outcome).inc(seconds)
+            if one.cause:
+                self._metrics.backfill_evictions_total.labels(one.cluster, one.cause).inc(one.replicas)
         for queue, waited_s in settler.waits:
             self._metrics.wait_seconds.labels(queue).observe(waited_s)
         for cluster, intent_id in settler.orphans:

@@ -5,30 +5,33 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
-from federator.daemon import queue_views, sites, views
+from federator.daemon import fillers, queue_views, sites, views
 from federator.daemon.dispatcher import Dispatcher, needs_action
 from federator.daemon.draft import Draft
 from federator.daemon.files import Registry, as_documents, imagine
 from federator.daemon.intake import Arrival, take_in
+from federator.daemon.removal import begin_removal
 from federator.daemon.service import Conflict, Json, NotFound, Page, Permit
-from federator.daemon.settle import Settler
 from federator.daemon.snapshots import Snapshots
-from federator.daemon.state import Live, State
+from federator.daemon.state import State
 from federator.documents import Document, DocumentErrors, Problem, read_objects, workload_spec
-from federator.engine.answer import explanation_document, plan_document
-from federator.engine.assign import withdraw
-from federator.engine.lifecycle import WorkloadEvent, next_workload_state
+from federator.engine.answer import explanation_document, filler_explanation, plan_document
 from federator.engine.planner import plan
-from federator.model.intent import WHOLE, IntentState
+from federator.model.intent import WHOLE
 from federator.model.pilots import Mail, Pilot
 from federator.model.records import WorkloadRecord, WorkloadState
 from federator.ports import Clock, NoLogs, PilotSite, Store
 
-KINDS = {"clusters": "Cluster", "queues": "Queue", "cohorts": "Cohort", "policies": "PlacementPolicy"}
+KINDS = {
+    "clusters": "Cluster",
+    "queues": "Queue",
+    "cohorts": "Cohort",
+    "policies": "PlacementPolicy",
+    "backfills": "Backfill",
+}
 
 
 class Desk:
@@ -146,27 +149,12 @@ class Desk:
                 if delete:
                     draft.drop_workload(name)
             else:
-                self._withdraw_live(draft, live, delete=delete)
+                begin_removal(self._state, draft, self._registry.rules, live, delete=delete)
             await draft.commit(self._store)
         for intent in draft.intents.values():
             if intent is not None and needs_action(intent):
                 self._dispatcher.kick(intent.cluster, intent.id)
         self._state.wake()
-
-    def _withdraw_live(self, draft: Draft, live: Live, *, delete: bool) -> None:
-        record = live.record
-        state = next_workload_state(record.name, record.state, WorkloadEvent.CANCEL)
-        if state is not record.state or (delete and not record.deleted):
-            record = replace(record, state=state, deleted=record.deleted or delete)
-            draft.put_record(record)
-            draft.tell(record, "deleted" if delete else "cancelling", "its replicas are withdrawn everywhere")
-        for intent in self._state.intents_of(live):
-            if intent.state is not IntentState.LEAVING:
-                draft.put(withdraw(intent, "the workload was cancelled"))
-        settler = Settler(self._state, draft, self._registry.rules)
-        settler.touched.add(record.name)
-        for _ in settler.progress():
-            pass  # it is one workload
 
     async def get(self, kind: str, name: str) -> Json:
         """See Service."""
@@ -185,6 +173,8 @@ class Desk:
             raise self._not_found(kind.removesuffix("s"), name, found)
         if kind == "policies" and any(p.name == name for p in self._state.policies):
             return views.policy(self._state, name)
+        if kind == "backfills" and name in fillers.names(self._state):
+            return fillers.view(self._state, name)
         if kind in ("placements", "pilots"):
             for row in self._rows(kind):
                 if row["name"] == name:
@@ -207,6 +197,8 @@ class Desk:
             return sorted(self._state.members)
         if kind == "policies":
             return sorted(p.name for p in self._state.policies)
+        if kind == "backfills":
+            return fillers.names(self._state)
         return [str(row["name"]) for row in self._rows(kind)]
 
     def _rows(self, kind: str) -> Sequence[Json]:
@@ -276,7 +268,10 @@ class Desk:
         loop = asyncio.get_running_loop()
         made = await loop.run_in_executor(self._planners, lambda: plan(picture.snapshot(), explain=(name,)))
         explanation = made.explanations.get(name)
+        filled = next((one for one in made.backfill if one.workload == name), None)
         answer = explanation_document(explanation) if explanation else {"workload": name, "clusters": []}
+        if filled is not None:
+            answer = filler_explanation(filled)
         notes = views.notes(self._state, live)
         return {**answer, "state": str(live.record.state), "message": live.record.message, "notes": notes}
 

@@ -16,7 +16,7 @@ import structlog
 
 from federator.daemon.settle import Answer
 from federator.daemon.state import Member, State
-from federator.model.intent import Intent, IntentState, Order
+from federator.model.intent import GRACE_S, Intent, IntentState, Order
 from federator.ports import Clock, ClusterUnreachable, OrderRefused
 from federator.telemetry.metrics import Metrics
 
@@ -27,7 +27,6 @@ WORKERS = 64
 LONGEST_WAIT_S = 60.0
 LOOK_EVERY_S = 1.0
 """How often all intents of a cluster are looked through for something to do that nobody asked for."""
-CANCEL_GRACE_S = 10.0
 
 
 @dataclass(slots=True)
@@ -120,7 +119,7 @@ class Dispatcher:
         started = time.perf_counter()
         try:
             if intent is None:
-                await member.provider.cancel(intent_id, CANCEL_GRACE_S)
+                await member.provider.cancel(intent_id, GRACE_S)
                 outcome = "removed"
             else:
                 outcome = await self._carry_out(member, intent)
@@ -144,7 +143,7 @@ class Dispatcher:
         if intent.id in self._state.answered and not intent.withdrawn:
             return ""  # asked for once more, and done already
         if intent.state is IntentState.LEAVING:
-            await member.provider.cancel(intent.id, CANCEL_GRACE_S)
+            await member.provider.cancel(intent.id, self._state.grace_s(intent.workload))
             self._state.answered[intent.id] = self._state.tick()
             self._state.wake()
             return "cancelled"
@@ -157,7 +156,7 @@ class Dispatcher:
             if not intent.withdrawn:
                 return "accepted"
         if intent.withdrawn:
-            await member.provider.cancel(intent.id, CANCEL_GRACE_S, intent.withdrawn)
+            await member.provider.cancel(intent.id, self._state.grace_s(intent.workload), intent.withdrawn)
             current = self._state.intents.get(intent.id)
             if current is not None and current.withdrawn == intent.withdrawn:
                 self._state.answered[intent.id] = self._state.tick()

@@ -21,6 +21,7 @@ from federator.documents import (
     Document,
     DocumentErrors,
     Documents,
+    Problem,
     cluster_document,
     cohort_parents,
     placement_document,
@@ -29,6 +30,7 @@ from federator.documents import (
     read_text,
     to_cluster,
     to_cohort,
+    to_filler,
     to_limit,
     to_planning,
     to_policy,
@@ -37,7 +39,9 @@ from federator.documents import (
     to_spent,
     with_usage,
     workload_document,
+    workload_spec,
 )
+from federator.model.backfill import Filler
 from federator.model.budget import Spent
 from federator.model.limits import Limit
 from federator.model.plan import Snapshot
@@ -63,7 +67,9 @@ metadata: {name: local}
 spec: {provider: local}
 """
 """What there is where no file says anything: this machine."""
-KEPT_KINDS = ("Cluster", "PlacementPolicy", "ReplicaSchedulingPreference", "Queue", "Cohort", "Limit", "Planning")
+KEPT_KINDS = (
+    "Cluster", "PlacementPolicy", "ReplicaSchedulingPreference", "Queue", "Cohort", "Limit", "Planning", "Backfill",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,7 @@ class ObjectSet:
     cohorts: tuple[Cohort, ...]
     limits: tuple[Limit, ...]
     spent: tuple[Spent, ...]
+    fillers: tuple[Filler, ...]
     planning: Planning
     workloads: tuple[Document, ...]
     """Workloads found among the files: handed in once, as by a user."""
@@ -202,6 +209,7 @@ class Registry:
             queues=tuple(to_queue(d) for d in (*files.queues, *api.queues)),
             cohorts=tuple(to_cohort(d) for d in (*files.cohorts, *api.cohorts)),
             spent=tuple(filter(None, map(to_spent, (*files.queues, *api.queues)))),
+            fillers=tuple(map(_runnable_filler, (*files.backfills, *api.backfills))),
             limits=tuple(to_limit(d) for d in (*files.limits, *api.limits)),
             planning=to_planning(planning[0]) if planning else Planning(),
             workloads=files.workloads,
@@ -215,6 +223,7 @@ class Registry:
             LOG.warning("document", warning=warning)
         state.policies, state.queues, state.planning = objects.policies, objects.queues, objects.planning
         state.cohorts, state.limits, state.spent = objects.cohorts, objects.limits, objects.spent
+        state.fillers = objects.fillers
         state.file_objects = dict(objects.from_files)
         for document in objects.clusters:
             self._adopt_cluster(document, f"{document.source.file}:{document.source.line}")
@@ -261,6 +270,15 @@ class Registry:
         return [*kept, *(o.document for key, o in sorted(state.objects.items()) if key[0] != "Cluster")]
 
 
+def _runnable_filler(document: Document) -> Filler:
+    """The filler of a document that says what its replicas run. Raises DocumentErrors."""
+    if not workload_spec(document.raw).runnable:
+        source, field = document.source, "spec.workload"
+        words = "it does not say what its replicas run", "give 'container' (an image and a command)"
+        raise DocumentErrors([Problem(source.file, source.line, 1, field, *words)])
+    return to_filler(document)
+
+
 def imagine(now: Snapshot, objects: Sequence[Mapping[str, Any]]) -> Snapshot:
     """The federation as if these objects were there too. Raises DocumentErrors."""
     cohorts = {cohort.name: cohort.parent for cohort in now.cohorts}
@@ -276,6 +294,7 @@ def imagine(now: Snapshot, objects: Sequence[Mapping[str, Any]]) -> Snapshot:
         queues=_over(now.queues, extra.queues),
         cohorts=_over(now.cohorts, extra.cohorts),
         limits=_over(now.limits, extra.limits),
+        fillers=_over(now.fillers, extra.fillers),
         spent=tuple({one.queue: one for one in (*now.spent, *extra.spent)}.values()),
         usage=tuple({one.queue: one for one in (*now.usage, *extra.usage)}.values()),
         holdings=(*now.holdings, *extra.holdings),

@@ -29,7 +29,7 @@ async def measure(state: State, snapshots: Snapshots, refused: Mapping[tuple[str
         whole += offered
         for resource, amount in in_base_units(offered).items():
             capacity[name, resource] = amount
-        for kind, resources in used_of(member).items():
+        for kind, resources in used_of(member, state).items():
             for resource, amount in in_base_units(resources).items():
                 used[name, resource, kind] = amount
         if turns.due:
@@ -72,7 +72,20 @@ def free_of(member: Member) -> Resources:
     return sum((group.free.floor() * group.count for group in groups), Resources())
 
 
-def used_of(member: Member) -> dict[str, Resources]:
-    """What is used of a cluster, by class: production (ours) and foreign."""
+def used_of(member: Member, state: State) -> dict[str, Resources]:
+    """What is used of a cluster, by class: production (ours), backfill (which counts as free) and foreign."""
     foreign = member.observation.foreign if member.observation else Resources()
-    return {"production": (capacity_of(member) - free_of(member) - foreign).floor(), "foreign": foreign}
+    production = (capacity_of(member) - free_of(member) - foreign).floor()
+    return {"production": production, "backfill": _filled(member, state), "foreign": foreign}
+
+
+def _filled(member: Member, state: State) -> Resources:
+    """What fillers use of a cluster."""
+    total = Resources()
+    for filler in state.fillers:
+        live = state.workloads.get(filler.name)
+        for intent_id in live.intents if live is not None else ():
+            seen = member.observed(intent_id)
+            if seen is not None and state.intents[intent_id].cluster == member.cluster.name:
+                total += filler.workload.roles[0].requests * seen.bound
+    return total

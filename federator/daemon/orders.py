@@ -40,6 +40,8 @@ class Orders:
             flavors=self._flavors(live, intent, roles),
             time_limit_s=workload.duration_s if live.spec.enforce_duration else None,
             priority=workload.priority,
+            backfill=workload.backfill,
+            grace_s=self._state.grace_s(workload.name),
             spec_hash=spec_hash(live),
         )
 

@@ -38,7 +38,7 @@ class Service(Protocol):
     """Implemented by ``daemon/desk.py``. Any method that writes may raise ``ports.StoreUnavailable``.
 
     Kinds of ``get``, ``list`` and ``delete`` are the plural words of the API: workloads, clusters, queues, cohorts,
-    policies, placements, pilots. A workload looks like this::
+    policies, backfills, placements, pilots. A workload looks like this::
 
         {"name", "uid", "queue", "owner", "labels", "priority", "lifetime", "state", "replicas", "running",
          "pending", "finished", "failed", "waiting", "placements": {"cern": 6}, "policy", "message", "generation",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from federator.daemon.draft import Draft
 from federator.daemon.moves import Moves
@@ -17,7 +19,7 @@ from federator.model.cluster import Unschedulable
 from federator.model.indexset import IndexSet
 from federator.model.intent import Failure, Intent, IntentState, Observation, ObservedIntent
 from federator.model.records import WorkloadState
-from federator.model.resources import Resources
+from federator.model.resources import CPU, Resources
 
 UNSCHEDULABLE = "Unschedulable"
 
@@ -41,6 +43,16 @@ class Rules:
     keep_ended_s: float = 600.0
 
 
+class Spent(NamedTuple):
+    """What replicas of a filler have used, in CPU seconds, when they ended; ``cause``: why, if not by themselves."""
+
+    cluster: str
+    useful_s: float
+    lost_s: float
+    cause: str
+    replicas: int
+
+
 class Settler:
     """Turns news into changes of a draft.
 
@@ -58,6 +70,7 @@ class Settler:
         """Workloads whose state may be another now."""
         self.waits: list[tuple[str, float]] = []
         """(queue, seconds from submission to the first replica that ran) of what began to run."""
+        self.spent: list[Spent] = []
         self._moves = Moves(state, draft, self.waits)
         self._looked: list[tuple[Member, int, dict[str, Look]]] = []
 
@@ -164,6 +177,9 @@ class Settler:
                 intent = self._completed(live, intent, finding.succeeded)
             for failure in finding.failed:
                 intent = self._failed(live, intent, failure)
+        if finding.left or finding.gone:
+            left = finding.left or intent.indices - intent.settled
+            self._spent(live, intent, left, "stopped", "Withdrawn")
         if finding.left:
             intent = replace(intent, indices=intent.indices - finding.left, withdrawn=intent.withdrawn - finding.left)
         if not intent.indices - intent.settled and intent.state in (IntentState.SENT, IntentState.RECORDED):
@@ -182,6 +198,7 @@ class Settler:
         before = record.finished.get(intent.role, IndexSet())
         duplicates, fresh = indices & before, indices - before
         if fresh:
+            self._spent(live, intent, fresh, "useful")
             record = replace(record, finished={**record.finished, intent.role: before | fresh})
             self._draft.put_record(record)
             self._draft.tell(
@@ -211,6 +228,7 @@ class Settler:
         by_index = record.failures.get(intent.role, {})
         before = by_index.get(failure.index, 0)
         decision = decide(failure, before, live.spec.workload.retries)
+        self._spent(live, intent, [failure.index], "lost" if failure.own_fault else "stopped", failure.reason)
         if failure.own_fault:
             counted = {**by_index, failure.index: before + 1}
             record = replace(record, failures={**record.failures, intent.role: counted})
@@ -225,9 +243,26 @@ class Settler:
             index=failure.index, role=intent.role, reason=failure.reason, exit_code=failure.exit_code,
             decision=decision.code,
         )  # fmt: skip
-        if not decision.again and not record.state.over:
+        if not decision.again and live.spec.workload.backfill:
+            live.resting[intent.role, failure.index] = math.inf  # one task that always fails ends no bag
+            self._state.stale[record.name] = None
+        elif not decision.again and not record.state.over:
             self._moves.end(live, record, WorkloadEvent.EXHAUSTED, intent.id)
         return settled
+
+    def _spent(self, live: Live, intent: Intent, indices: Iterable[int], outcome: str, cause: str = "") -> None:
+        """Note what these replicas of a filler have used, from when their intent was sent."""
+        workload = live.spec.workload
+        count = len(list(indices)) if workload.backfill and intent.sent_s else 0
+        if not count:
+            return
+        member = self._state.members.get(intent.cluster)
+        seen = member.observed(intent.id) if member else None
+        ran_s = max(0.0, self._draft.at_s - ((seen.started_s if seen else None) or intent.sent_s))
+        every_s = workload.checkpoint_every_s
+        lost_s = {"useful": 0.0, "lost": ran_s, "stopped": ran_s % every_s if every_s else ran_s}[outcome]
+        cores = workload.roles[0].requests[CPU] / 1000 * count
+        self.spent.append(Spent(intent.cluster, cores * (ran_s - lost_s), cores * lost_s, cause, count))
 
     def _vanished(self, live: Live, intent: Intent) -> None:
         self._draft.drop(intent.id)
@@ -250,8 +285,8 @@ class Settler:
         )
         stuck = stuck & current.live
         live = self._state.workloads.get(current.workload)
-        if not stuck or live is None:
-            return
+        if not stuck or live is None or live.spec.workload.backfill:
+            return  # a filler waits below all others: it tells nothing of what they would find
         message = next(n.message for n in seen.notes if n.index in stuck)
         requests = _requests_of(live, current.role)
         member.unschedulable[str(requests.items_)] = Unschedulable(requests, message)

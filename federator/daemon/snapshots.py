@@ -17,6 +17,7 @@ from typing import TypeVar
 from federator.daemon.parts import NOTHING, Held, Part, as_holding, part_of
 from federator.daemon.state import Displaced, Member, State
 from federator.daemon.timing import Turns
+from federator.model.backfill import Filler
 from federator.model.budget import Spent
 from federator.model.cluster import Cluster, Health
 from federator.model.intent import Observation, ObservedIntent
@@ -47,13 +48,14 @@ class Picture:
     exclusions: tuple[tuple[tuple[str, str], str], ...]
     displaced: Displaced
     lately: tuple[tuple[str, Resources], ...]
+    fillers: tuple[Filler, ...] = ()
 
     def snapshot(self) -> Snapshot:
         """The federation as a value at that instant. Pure: any thread may do it."""
         return Snapshot(
             at_s=self.at_s,
             clusters=self.clusters,
-            workloads=tuple(sorted(self.workloads, key=attrgetter("name"))),
+            workloads=tuple(sorted((one for one in self.workloads if not one.backfill), key=attrgetter("name"))),
             holdings=tuple(self._holdings()),
             policies=self.policies,
             queues=self.queues,
@@ -68,7 +70,15 @@ class Picture:
                 for workload, victim, since_s, place, gains in self.displaced
             ),
             usage=tuple(QueueUsage(queue, had) for queue, had in sorted(self.lately)),
+            fillers=tuple(self._fillers()),
         )
+
+    def _fillers(self) -> Iterator[Filler]:
+        """The fillers with what is left of their bags."""
+        left = {one.name: one for one in self.workloads if one.backfill}
+        for filler in sorted(self.fillers, key=attrgetter("name")):
+            if filler.name in left:
+                yield replace(filler, workload=left[filler.name])
 
     def _holdings(self) -> Iterator[Holding]:
         # Replicas that were moved lately do not move again, whether or not the policy also has a budget of moves.
@@ -113,6 +123,7 @@ class Snapshots:
             exclusions=tuple(state.exclusions.items()),
             displaced=state.displaced,
             lately=tuple(state.lately.items()),
+            fillers=state.fillers,
         )
 
     async def refresh(self, at_s: float) -> None:

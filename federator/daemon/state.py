@@ -14,10 +14,11 @@ from typing import Any
 
 from federator.daemon.draft import Draft
 from federator.documents import WorkloadSpec
+from federator.model.backfill import Filler
 from federator.model.budget import Spent
 from federator.model.cluster import Cluster, Health, Unschedulable
 from federator.model.indexset import IndexSet
-from federator.model.intent import WHOLE, Intent, IntentState, Observation, ObservedIntent
+from federator.model.intent import GRACE_S, WHOLE, Intent, IntentState, Observation, ObservedIntent
 from federator.model.limits import Limit
 from federator.model.plan import Plan, Refusal, Snapshot
 from federator.model.policy import Cohort, Planning, Policy, Queue
@@ -121,6 +122,7 @@ class State:
         self.limits: tuple[Limit, ...] = ()
         self.spent: tuple[Spent, ...] = ()
         """What queues have spent of their budgets, as their documents say."""
+        self.fillers: tuple[Filler, ...] = ()
         self.planning = Planning()
         self.objects: dict[tuple[str, str], StoredObject] = {}
         self.file_objects: dict[tuple[str, str], tuple[Mapping[str, Any], str]] = {}
@@ -158,6 +160,10 @@ class State:
         """The parents of all cohorts, by name."""
         named = {queue.cohort: "" for queue in self.queues if queue.cohort}
         return named | {cohort.name: cohort.parent for cohort in self.cohorts}
+
+    def grace_s(self, workload: str) -> float:
+        """How long a replica of a workload has to end when it is asked to."""
+        return next((filler.grace_s for filler in self.fillers if filler.name == workload), GRACE_S)
 
     def tick(self) -> int:
         """A number that grows with every call: orders what was asked and what was answered."""

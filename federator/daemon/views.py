@@ -112,7 +112,7 @@ def cluster(state: State, member: Member) -> dict[str, Any]:
         "draining": member.retired or member.cluster.name in state.draining,
         "source": member.source,
         "capacity": in_base_units(capacity_of(member)),
-        "used": {kind: in_base_units(amount) for kind, amount in used_of(member).items()},
+        "used": {kind: in_base_units(amount) for kind, amount in used_of(member, state).items()},
         "free": in_base_units(free_of(member)),
         "flavors": [
             {

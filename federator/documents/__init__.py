@@ -1,5 +1,6 @@
 """Documents: YAML and JSON as typed, validated values with located errors, and their way into the model and back."""
 
+from federator.documents.backfill import to_filler
 from federator.documents.checks_cohorts import cohort_parents
 from federator.documents.configured import Configuration, read_configuration
 from federator.documents.documents import Document, Documents, Source
@@ -64,6 +65,7 @@ __all__ = [
     "stamped",
     "to_cluster",
     "to_cohort",
+    "to_filler",
     "to_limit",
     "to_planning",
     "to_policy",

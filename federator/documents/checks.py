@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
+from federator.documents.backfill import PREFIX
 from federator.documents.checks_cohorts import check_cohorts
 from federator.documents.complaints import Path
 from federator.documents.entries import Entry
@@ -34,7 +35,8 @@ def check_together(
             errors.extend(_unknown_clusters(entry, known))
             warnings.extend(_unknown_preferences(entry, known))
     workloads = {entry.name for entry in here if _is_workload(entry)} - {""}
-    errors.extend(_unknown_workloads(here, workloads))
+    fillers = {PREFIX + entry.name for entry in here if entry.kind == "Backfill"}
+    errors.extend(_unknown_workloads(here, workloads | fillers))
     if workloads:
         warnings.extend(_preferences_for_nothing(here, workloads))
     warnings.extend(_unknown_queues(here))
@@ -95,6 +97,10 @@ def _named_clusters(entry: Entry) -> Iterator[tuple[Path, object, bool]]:
         for name in _keys(entry.at("spec", "clusters")):
             if name != "*":
                 yield ("spec", "clusters", name), name, True
+    elif entry.kind == "Backfill":
+        for name in _keys(entry.at("spec", "clusterKeepFree")):
+            if name != "*":
+                yield ("spec", "clusterKeepFree", name), name, True
     elif entry.kind == "Placement":
         yield ("spec", "cluster"), entry.at("spec", "cluster"), False
     elif entry.kind == "Workload":

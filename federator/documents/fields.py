@@ -148,7 +148,8 @@ def _resource_name(name: str) -> str:
 
 
 ResourceName = Annotated[str, Field(strict=True, max_length=317, pattern=rf"^(?:{_DNS}/)?{_LABEL}$")]
-Quantities = dict[Annotated[ResourceName, AfterValidator(_resource_name)], Quantity]
+ResourceKey = Annotated[ResourceName, AfterValidator(_resource_name)]
+Quantities = dict[ResourceKey, Quantity]
 """Amounts by resource."""
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from federator.documents.backfill import BackfillDocument
 from federator.documents.cluster import ClusterDocument
 from federator.documents.common import API_VERSION, Envelope
 from federator.documents.configuration import ConfigurationDocument
-from federator.documents.later import BackfillDocument, PolicyTestDocument
 from federator.documents.limit import LimitDocument
 from federator.documents.policy import RSP_VERSIONS, PolicyDocument, PreferenceDocument
+from federator.documents.policy_test import PolicyTestDocument
 from federator.documents.queue import CohortDocument, PlacementDocument, PlanningDocument, QueueDocument
 from federator.documents.scenario import ScenarioDocument
 from federator.documents.workload import WorkloadDocument

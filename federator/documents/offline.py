@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from federator.documents.backfill import to_filler
 from federator.documents.documents import Document, Documents
 from federator.documents.limit import to_limit
 from federator.documents.problems import DocumentErrors, Problem, did_you_mean
@@ -39,6 +40,7 @@ def to_snapshot(documents: Documents, at_s: float | None = None) -> Snapshot:
         limits=tuple(sorted(map(to_limit, documents.limits), key=lambda one: one.name)),
         spent=tuple(sorted(filter(None, map(to_spent, documents.queues)), key=lambda one: one.queue)),
         usage=tuple(sorted(filter(None, map(to_usage, documents.queues)), key=lambda one: one.queue)),
+        fillers=tuple(sorted(map(to_filler, documents.backfills), key=lambda one: one.name)),
     )
 
 

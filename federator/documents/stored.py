@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from federator.documents.backfill import filler_spec
 from federator.documents.common import API_VERSION
 from federator.documents.documents import Document
 from federator.documents.fields import is_name
@@ -39,10 +40,12 @@ def to_workload(document: Document) -> WorkloadSpec:
 
 
 def workload_spec(raw: Mapping[str, Any]) -> WorkloadSpec:
-    """The workload of a raw document. Raises DocumentErrors.
+    """The workload of a raw document, or that which a Backfill becomes. Raises DocumentErrors.
 
     Documents that differ only in name, time of submission and what they run are read once.
     """
+    if raw.get("kind") == "Backfill":
+        return filler_spec(raw)
     try:
         return _quickly(raw)
     except (DocumentErrors, ValidationError, ValueError, TypeError, AttributeError, LookupError):

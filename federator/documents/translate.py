@@ -39,8 +39,8 @@ RSP_ORDER = -(2**31)
 
 ABILITIES: Mapping[str, frozenset[str]] = {
     "kubernetes": frozenset({"container", "service", "manifest"}),
-    "local": frozenset({"container", "process", "service"}),
-    "fake": frozenset({"container", "process", "service", "manifest"}),
+    "local": frozenset({"container", "process", "service", "backfill"}),
+    "fake": frozenset({"container", "process", "service", "manifest", "backfill"}),
     "htcondor": frozenset({"container", "process", "service"}),
     "slurm": frozenset({"container", "process"}),
     "pilots": frozenset({"container", "process", "service"}),

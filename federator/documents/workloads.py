@@ -52,7 +52,7 @@ def read_workload(raw: Mapping[str, Any]) -> WorkloadSpec:
             document = WorkloadDocument.model_validate(raw)
         except ValidationError as error:
             raise Misfit(*faults_of(error, WorkloadDocument)) from None
-        return _of_document(document)
+        return of_document(document)
     except Misfit as misfit:
         raise DocumentErrors(locate(misfit, file, None)) from None
 
@@ -64,7 +64,8 @@ def template_of(body: WorkloadBody) -> Native | None:
     return read_native(body.template, base=("spec", "template"), template=True)
 
 
-def _of_document(document: WorkloadDocument) -> WorkloadSpec:
+def of_document(document: WorkloadDocument) -> WorkloadSpec:
+    """The workload of a typed document. Raises Misfit for a manifest that cannot be read."""
     body, native = document.spec, template_of(document.spec)
     given = body.model_fields_set
     roles = _roles(body, native)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from federator.model.backfill import Filled
 from federator.model.plan import Explanation, FlavorShare, Plan, QueueShare, Share
 from federator.model.resources import in_base_units
 
@@ -69,7 +70,29 @@ def plan_document(plan: Plan) -> dict[str, Any]:
             }
             for reservation in plan.reservations
         ],
+        "backfill": [filled_document(filled) for filled in plan.backfill],
     }
+
+
+def filled_document(filled: Filled) -> dict[str, Any]:
+    """What a filler should run, by cluster, and why it is no more there."""
+    return {
+        "workload": filled.workload,
+        "replicas": dict(sorted(filled.replicas.items())),
+        "reasons": {
+            name: {"reason": verdict.reason.value, "message": verdict.message}
+            for name, verdict in sorted(filled.why.items())
+        },
+    }
+
+
+def filler_explanation(filled: Filled) -> dict[str, Any]:
+    """Why a filler is where it is, in the form of the explanation of a workload."""
+    clusters = [
+        {"cluster": name, "replicas": filled.replicas.get(name, 0), "reason": one.reason.value, "message": one.message}
+        for name, one in sorted(filled.why.items())
+    ]
+    return {"workload": filled.workload, "policy": "backfill", "clusters": clusters}
 
 
 def explanation_document(explanation: Explanation) -> dict[str, Any]:

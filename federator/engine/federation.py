@@ -42,7 +42,8 @@ class Federation:
         self.clusters = tuple(sorted(snapshot.clusters, key=lambda cluster: cluster.name))
         self.names = tuple(cluster.name for cluster in self.clusters)
         self.index = {name: at for at, name in enumerate(self.names)}
-        asked = {name for workload in snapshot.workloads for role in workload.roles for name in role.requests}
+        everybody = (*snapshot.workloads, *(filler.workload for filler in snapshot.fillers))
+        asked = {name for workload in everybody for role in workload.roles for name in role.requests}
         self.nodes = Nodes(self.clusters, asked)
         self.constraints = Constraints(self.clusters)
         self.governing = Governing(snapshot.policies, self.clusters, self.constraints)

@@ -73,6 +73,13 @@ class Governing:
             self._alike[workload.queue] = self._rules[key]
         return self._rules[key]
 
+    def ungoverned(self, workload: Workload) -> Rule:
+        """The rule of what no policy governs."""
+        key = (id(DEFAULT_POLICY), None)
+        if key not in self._rules:
+            self._rules[key] = self._lay_out(DEFAULT_POLICY, workload)
+        return self._rules[key]
+
     def _matches(self, policy: Policy, workload: Workload) -> bool:
         match = policy.match
         if match.workload is not None and match.workload != workload.name:

@@ -21,6 +21,7 @@ from federator.engine.explain import explanation
 from federator.engine.fair_service import FairService
 from federator.engine.feasibility import Eligibility
 from federator.engine.federation import Federation
+from federator.engine.fillers import fill_holes, unfilled
 from federator.engine.filling import UNWEIGHED
 from federator.engine.gangs import InOneCluster, believed, by_heft
 from federator.engine.giving_way import giving_way, waiting
@@ -54,11 +55,13 @@ ROUNDS = 3
 def plan(snapshot: Snapshot, *, explain: Collection[str] = ()) -> Plan:
     """Give every replica of every workload a place, or a reason for every cluster.
 
-    ``explain`` names workloads whose explanation the plan should carry; it changes nothing else. Where something has to
+    ``explain`` names workloads whose explanation the plan should carry; it changes nothing else. What is left idle goes
+    to fillers, once all else is decided. Where something has to
     give way the plan is made anew with that on its way out, which is what the next snapshot will show.
     """
     if heads_stay(snapshot.planning):
-        return plan_with_heads(snapshot, partial(plan, explain=explain))
+        made = plan_with_heads(replace(snapshot, fillers=()), partial(plan, explain=explain))
+        return replace(made, backfill=unfilled(snapshot, "heads that stay leave no holes to it"))
     preemptions: list[Preemption] = []
     for last in (False,) * ROUNDS + (True,):
         planner = _Planner(snapshot, frozenset(explain), preempts=not last)
@@ -67,6 +70,8 @@ def plan(snapshot: Snapshot, *, explain: Collection[str] = ()) -> Plan:
             break
         preemptions += found
         snapshot = giving_way(snapshot, found, planner.reserving.gains if planner.reserving is not None else {})
+    if snapshot.fillers:
+        made = replace(made, backfill=fill_holes(planner.federation, snapshot, planner.began, made.reservations))
     return replace(made, preemptions=tuple(preemptions)) if preemptions else made
 
 
@@ -87,6 +92,8 @@ class _Planner:
         self.planning = snapshot.planning
         self.explain = explain
         self.federation = Federation(snapshot)
+        self.began = self.federation.nodes.sums[0].copy()
+        """What is free before anything is placed, by cluster and resource, on nodes that exist."""
         self.kinds = Kinds(self.federation)
         self.queue = in_order(snapshot)
         self.firsts = waiting(snapshot)

@@ -45,7 +45,8 @@ class Running:
 class NodeGroup:
     """``count`` nodes of a flavor that have exactly the same free amounts.
 
-    ``runs``, where it is told, is what of ours runs on each of them (the same on all); None: not told.
+    What backfill uses counts as free: production may have it. ``runs``, where it is told, is what of ours runs on
+    each of them (the same on all); None: not told.
     """
 
     free: Resources
@@ -104,7 +105,7 @@ class Cluster:
     flavors: tuple[Flavor, ...] | None = None
     limits: Resources | None = None
     foreign: Resources = Resources()
-    abilities: frozenset[str] = frozenset({"container", "process", "service", "manifest"})
+    abilities: frozenset[str] = frozenset({"container", "process", "service", "manifest", "backfill"})
     price: Mapping[str, float] = field(default_factory=dict)
     carbon_g_per_kwh: float = 0.0
     power_w: Mapping[str, float] = field(default_factory=dict)

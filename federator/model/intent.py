@@ -12,6 +12,10 @@ from federator.model.indexset import IndexSet
 from federator.model.resources import Resources
 from federator.model.workload import Lifetime, Role
 
+GRACE_S = 10.0
+"""How long a replica has to end when it is asked to, where nothing else is said."""
+PREEMPTED = "Preempted"
+"""The reason of a Failure: the cluster ended it because others needed its room."""
 WHOLE = "*"
 """The role of an intent that carries all roles of a workload in one manifest."""
 
@@ -101,6 +105,10 @@ class Order:
     time_limit_s: float | None = None
     priority: int = 0
     spec_hash: str = ""
+    backfill: bool = False
+    """Run it below everything else: what it uses counts as free, and it ends when others need its room."""
+    grace_s: float = GRACE_S
+    """How long a replica has to end when it is asked to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from federator.model.backfill import Filled, Filler
 from federator.model.budget import Spent
 from federator.model.cluster import Cluster
 from federator.model.limits import Limit
@@ -109,6 +110,8 @@ class Snapshot:
     spent: tuple[Spent, ...] = ()
     displacements: tuple[Displacement, ...] = ()
     heads: tuple[Head, ...] = ()
+    fillers: tuple[Filler, ...] = ()
+    """What fills the rest. What they hold is among the holdings, and counts as free on the nodes."""
 
 
 class Placement(NamedTuple):
@@ -285,6 +288,8 @@ class Plan:
     cohorts: Mapping[str, QueueShare] = field(default_factory=dict)
     heads: tuple[Head, ...] = ()
     """Where heads stay: who they are, for the next snapshot."""
+    backfill: tuple[Filled, ...] = ()
+    """What fills the rest; not among ``placements``."""
 
 
 def shape_key(workload: Workload) -> str:

@@ -40,6 +40,13 @@ class Reason(StrEnum):
     RESERVED_FOR_ANOTHER = "ReservedForAnother"
     BEHIND_BLOCKED_HEAD = "BehindBlockedHead"
     STAYS_ELSEWHERE = "StaysElsewhere"
+    NOT_FILLED = "NotFilled"
+    QUIET_HOURS = "QuietHours"
+    ABOVE_CAP = "AboveCap"
+    HOLE_TOO_SHORT = "HoleTooShort"
+    AT_SHARE = "AtShare"
+    KEPT_FREE = "KeptFree"
+    ALL_PLACED = "AllPlaced"
 
 
 WORDS: Mapping[Reason, str] = {
@@ -76,6 +83,13 @@ WORDS: Mapping[Reason, str] = {
     "{passing} of the {room} that fit now delay nothing",
     Reason.BEHIND_BLOCKED_HEAD: "{head} is ahead in queue {queue} and waits",
     Reason.STAYS_ELSEWHERE: "its replicas stay where they run: {detail}",
+    Reason.NOT_FILLED: "backfill does not fill this cluster: {detail}",
+    Reason.QUIET_HOURS: "quiet hours: nothing is filled for another {left_s} s",
+    Reason.ABOVE_CAP: "{what} costs {costs} here, the filler allows {most}",
+    Reason.HOLE_TOO_SHORT: "the hole is known to last {left_s} s, the smallest useful slice is {slice_s} s",
+    Reason.AT_SHARE: "the filler may have {share} of a cluster, and has it",
+    Reason.KEPT_FREE: "{free} {resource} is free, and the filler leaves {kept} of it free",
+    Reason.ALL_PLACED: "all {wanted} replicas that may run at once have a place",
 }
 
 

@@ -56,8 +56,8 @@ class Workload:
     """A workload as planning reads it.
 
     In a snapshot the replicas of a role are those not finished yet, and ``min_replicas`` is never above their sum.
-    ``needs`` are the abilities a cluster must have: ``container``, ``process``, ``service``, ``manifest``, and for a
-    manifest of a kind that not every Kubernetes server knows ``kind:GROUP/VERSION/KIND``.
+    ``needs`` are the abilities a cluster must have: ``container``, ``process``, ``service``, ``manifest``,
+    ``backfill``, and for a manifest of a kind that not every Kubernetes server knows ``kind:GROUP/VERSION/KIND``.
     ``submitted_at_s`` is in seconds since the epoch.
     """
 

@@ -31,7 +31,11 @@ def run_document(run: Run) -> dict[str, Any]:
         "bounded_slowdown": {"mean": mean(slowdowns), **percentiles(slowdowns, 95)},
         "makespan_s": _round(makespan(told, run.ended_s)),
         "utilization": {c: {name: _round(part) for name, part in parts.items()} for c, parts in utilization.items()},
-        "backfill": {"cpu_s_useful": 0, "cpu_s_lost": 0},
+        "backfill": {
+            "cpu_s_useful": _round(sum(measures.backfill_useful_s.values())),
+            "cpu_s_lost": _round(sum(measures.backfill_lost_s.values())),
+            "evictions": measures.evictions,
+        },
         "preemptions": measures.preemptions,
         "moves": measures.moves,
         "cost": _round(sum(measures.cost.values())),

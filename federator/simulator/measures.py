@@ -58,20 +58,29 @@ class Measures:
         """When each cluster was first used."""
         self.lost_s: defaultdict[str, float] = defaultdict(float)
         """Core-seconds of replicas that were stopped before their end, by cluster."""
+        self.backfill_useful_s: defaultdict[str, float] = defaultdict(float)
+        self.backfill_lost_s: defaultdict[str, float] = defaultdict(float)
+        """Core-seconds of backfill, by cluster; what was saved in a checkpoint is useful."""
         self.moves = self.preemptions = 0
         self._history = History()
         self._noted: list[tuple[str, str, str, float, float, float, float, float]] = []
         """What is not in the history yet; many go there at once."""
+        self.evictions = 0
+        """Replicas of backfill that clusters ended because others needed their room."""
         self._clusters = clusters
         self._grown: list[tuple[str, Flavor, float]] = []
 
     def used(
         self, cluster: Cluster, workload: Workload, role: Role, places: Iterable[tuple[Flavor, int]],
-        starts_s: float, ends_s: float, useful: bool = True,
+        starts_s: float, ends_s: float, lost_s: float = 0.0,
     ) -> None:  # fmt: skip
-        """Replicas have run on nodes of these flavors; what they did before the run began does not count."""
+        """Replicas have run on nodes of these flavors; the last so many seconds of it were lost.
+
+        What they did before the run began does not count.
+        """
         starts_s = max(0.0, starts_s)
-        lasted_s = ends_s - starts_s
+        lasted_s = max(0.0, ends_s - starts_s)
+        lost_s = min(lost_s, lasted_s)
         cores = cost_per_h = carbon_per_h = 0.0
         self.first_s[cluster.name] = min(starts_s, self.first_s.get(cluster.name, starts_s))
         for flavor, replicas in places:
@@ -86,12 +95,19 @@ class Measures:
                 watts += cluster.power_w.get(name, 0.0) * natural / price_unit(name)
                 if name == CPU:
                     cores += natural
-                    if not useful:
-                        self.lost_s[cluster.name] += spent / 1000
+                    self.lost_s[cluster.name] += amount * replicas * lost_s / 1000
+                if name == CPU and workload.backfill:
+                    self.backfill_lost_s[cluster.name] += amount * replicas * lost_s / 1000
+                    self.backfill_useful_s[cluster.name] += amount * replicas * (lasted_s - lost_s) / 1000
             self.carbon_g[cluster.name] += watts / 1000 * lasted_s / HOUR_S * cluster.carbon_g_per_kwh
             carbon_per_h += watts / 1000 * cluster.carbon_g_per_kwh
-        kind = ("backfill" if workload.backfill else "production") if useful else "lost"
-        self._noted.append((kind, cluster.name, workload.queue, starts_s, ends_s, cores, cost_per_h, carbon_per_h))
+        kept, of = ends_s - lost_s, (cores, cost_per_h, carbon_per_h)
+        for kind, begins_s, until_s in (
+            ("backfill" if workload.backfill else "production", starts_s, kept),
+            ("lost", kept, ends_s),
+        ):
+            if until_s > begins_s:
+                self._noted.append((kind, cluster.name, workload.queue, begins_s, until_s, *of))
         if len(self._noted) >= AT_ONCE:
             self._fold()
 

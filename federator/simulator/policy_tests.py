@@ -8,7 +8,7 @@ from pathlib import Path
 
 from federator.documents import Documents, compile_expression, read_files, to_snapshot
 from federator.documents.documents import Document
-from federator.documents.later import FACTS, RUN, PolicyTestSpec
+from federator.documents.policy_test import FACTS, RUN, PolicyTestSpec
 from federator.engine.planner import plan
 from federator.model.plan import Plan, Snapshot
 from federator.simulator.answer import run_document

@@ -40,7 +40,14 @@ class Job(NamedTuple):
 
 def pool_of(federation: Snapshot) -> tuple[Cluster, Flavor] | None:
     """The one cluster, and its one flavor, of a federation that has nothing else that planning reads."""
-    others = (federation.policies, federation.queues, federation.cohorts, federation.limits, federation.spent)
+    others = (
+        federation.policies,
+        federation.queues,
+        federation.cohorts,
+        federation.limits,
+        federation.spent,
+        federation.fillers,
+    )
     order = federation.planning.order
     if any(others) or federation.usage or order == FAIR or order not in ORDERS or len(federation.clusters) != 1:
         return None

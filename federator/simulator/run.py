@@ -95,7 +95,8 @@ class _Teller:
         """Let happen what happens, and plan after it, until the end."""
         for one in self._story.standing:
             self._world.stand(one)
-        if self._story.standing:
+        self._world.fill(0.0)
+        if self._story.standing or self._story.federation.fillers:
             self._timeline.at(0.0, OTHER, self._wake)
         self._arrive_next(iter(self._story.arrivals()), 0.0)
         for fault in self._story.faults:
@@ -110,14 +111,14 @@ class _Teller:
                 timeline.do_next()
             self._settler.settle(now_s)
             self._plan_until_at_rest(now_s)
-            if lasts_s is None and not self._coming and not self._world.lives:
+            if lasts_s is None and not self._coming and not any(self._world.production):
                 break
         return self._end(now_s if lasts_s is None else lasts_s)
 
     def _end(self, now_s: float) -> Run:
         for member in self._world.members.values():
             member.site.stop_all(now_s)
-        live = list(self._world.lives.values())
+        live = list(self._world.production)
         running = sum(one.told.started_s is not None and one.told.ended_s is None for one in live)
         waiting = sum(one.told.started_s is None and one.told.ended_s is None for one in live)
         return Run(self._story, self._world.measures, now_s, running, waiting, self._plan_s, self._skipped)
@@ -227,13 +228,13 @@ class _Teller:
     def _changes(self, seen: Snapshot, made: Plan) -> Iterator[tuple[Live, list[Placement]]]:
         """Workloads that are to have something else than they have, with all that they should have."""
         wanted: defaultdict[str, list[Placement]] = defaultdict(list)
-        for placement in made.placements:
+        for placement in chain(made.placements, _filled(made)):
             wanted[placement.workload].append(placement)
         held: defaultdict[str, dict[tuple[str, str], int]] = defaultdict(dict)
         for one in seen.holdings:
             if one.replicas:
                 held[one.workload][one.role, one.cluster] = one.replicas
-        planned = {workload.name for workload in seen.workloads}
+        planned = {one.name for one in seen.workloads} | {one.name for one in seen.fillers}
         for name in dict.fromkeys(chain(wanted, held)):
             if name in planned and held.get(name, {}) != {
                 (p.role, p.cluster): p.replicas for p in wanted.get(name, ())
@@ -270,3 +271,9 @@ class _Teller:
             member.site.submit(intent.id, live.workload, role, intent.indices, live.run_s, flavors, now_s)
         for rest_s in sorted(self._rests_s) if new else ():
             self._timeline.at(now_s + rest_s, OTHER, self._wake)
+
+
+def _filled(made: Plan) -> Iterator[Placement]:
+    for one in made.backfill:
+        for cluster, replicas in one.replicas.items():
+            yield Placement(one.workload, "", cluster, replicas, "", "")

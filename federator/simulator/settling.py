@@ -83,6 +83,8 @@ class Settler:
         before = live.failures.get(key, 0)
         decision = decide(failure, before, live.workload.retries)
         live.failures[key] = before + failure.own_fault
+        if decision.again and not decision.rest_s:
+            return settled
         if decision.again:
             live.resting[key] = now_s + decision.rest_s
             self._world.timeline.at(live.resting[key], OTHER, lambda at_s: None)  # time alone makes it wait again
@@ -123,7 +125,6 @@ class Settler:
             return WorkloadEvent.COMPLETED
         placed = [intent for intent in live.intents.values() if intent.live]
         for intent in placed:
-            job = self._world.members[intent.cluster].site.jobs.get(intent.id)
-            if job is not None and job.batches:
+            if self._world.members[intent.cluster].site.runs(intent.id):
                 return WorkloadEvent.STARTED
         return WorkloadEvent.DISPATCHED if placed else WorkloadEvent.UNPLACED

@@ -15,6 +15,7 @@ from federator.model.indexset import IndexSet
 from federator.model.intent import Failure, ObservedIntent
 from federator.model.resources import Resources
 from federator.model.workload import Lifetime, Role, Workload
+from federator.simulator.fillers import Fillers
 from federator.simulator.measures import Measures
 from federator.simulator.standing import UsedRoom, as_seen
 from federator.simulator.timeline import END, OTHER, Timeline
@@ -25,7 +26,10 @@ Seats = tuple[tuple[str, IndexSet], ...]
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Replicas of one intent that started together, and end together, ``badly`` or not; ``ends_s`` None: a service."""
+    """Replicas of one intent that start together, and end together, ``badly`` or not; ``ends_s`` None: a service.
+
+    ``starts_s`` is still to come where others end first to make room.
+    """
 
     seats: Seats
     indices: IndexSet
@@ -51,7 +55,16 @@ class Job:
 class Site:
     """One cluster. Calls come with the time; what is to happen later it notes in the timeline."""
 
-    def __init__(self, cluster: Cluster, timeline: Timeline, measures: Measures, seed: int, *, tells: bool) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        timeline: Timeline,
+        measures: Measures,
+        seed: int,
+        *,
+        tells: bool,
+        fillers: Fillers | None = None,
+    ) -> None:
         """``tells``: whether it says of its nodes what runs on each."""
         self.crashing = 0.0
         """The part of what starts that fails."""
@@ -66,9 +79,12 @@ class Site:
         self.changed = True
         """Whether its nodes are not as they were when it was last asked for its flavors."""
         self._timeline, self._measures, self._tells = timeline, measures, tells
+        self._fillers = fillers or Fillers(())
         self._waiting: dict[str, None] = {}
         self._coming = Counter[str]()
         self._slower = 1.0
+        self._now_s = 0.0
+        """The time of the last start, for what has not begun by then."""
         self._runs: dict[str, Counter[tuple[str, str, float]]] = {}
         self._shown: tuple[Flavor, ...] = ()
 
@@ -110,6 +126,8 @@ class Site:
         leaving = IndexSet.join(r for b in job.batches for r in b.indices.ranges) if indices is None else indices
         job.unbound -= leaving
         for batch in job.batches:
+            for index in batch.indices & leaving if job.workload.backfill else ():
+                self._fillers.keep(job.workload, index, now_s - batch.starts_s)
             self._stop(job, batch, batch.indices & leaving, now_s, useful=False)
         job.batches = [batch for batch in job.batches if batch.indices]
         if indices is None:
@@ -132,8 +150,15 @@ class Site:
         job = self.jobs.get(intent_id)
         if job is None:
             return None
-        running = IndexSet.join(r for batch in job.batches for r in batch.indices.ranges)
-        return ObservedIntent(intent_id, job.unbound, running, job.succeeded, tuple(job.failed.values()), len(running))
+        there = IndexSet.join(r for batch in job.batches for r in batch.indices.ranges)
+        coming = IndexSet.join(r for b in job.batches if b.starts_s > self._now_s for r in b.indices.ranges)
+        pending, failed = job.unbound | coming, tuple(job.failed.values())
+        return ObservedIntent(intent_id, pending, there - coming, job.succeeded, failed, len(there))
+
+    def runs(self, intent_id: str) -> bool:
+        """Whether any replica of an intent runs."""
+        job = self.jobs.get(intent_id)
+        return job is not None and any(batch.starts_s <= self._now_s for batch in job.batches)
 
     def flavors(self, now_s: float) -> tuple[Flavor, ...]:
         """Its nodes, with what is free on them (and what runs there, where it tells)."""
@@ -155,24 +180,30 @@ class Site:
         """The run is over: count what runs until now."""
         for job in self.jobs.values():
             for batch in job.batches:
-                self._measures.used(
-                    self.cluster, job.workload, job.role, self._places(batch.seats), batch.starts_s, now_s
-                )
+                places = self._places(batch.seats)
+                self._measures.used(self.cluster, job.workload, job.role, places, batch.starts_s, now_s)
 
     # Nodes
 
     def _bind(self, intent_id: str, now_s: float) -> None:
         job = self.jobs[intent_id]
-        nodes = self.pool.bind(job.role.requests, len(job.unbound), job.flavors, job.role.tolerations)
+        self._now_s, below = now_s, job.workload.backfill
+        nodes = self.pool.bind(job.role.requests, len(job.unbound), job.flavors, job.role.tolerations, below=below)
+        waits_s = 0.0 if below or not nodes else self._make_room(now_s)
         if nodes:
             bound = job.unbound.first(len(nodes))
             job.unbound -= bound
             seats = tuple(_seated(bound, nodes))
             may_fail = self.crashing > 0 and job.workload.lifetime is Lifetime.BATCH
             bad = IndexSet.of(index for index in bound if may_fail and self._random.random() < self.crashing)
-            self._start(intent_id, job, seats, bound - bad, now_s)
+            for some, run_s in self._fillers.left_to_run(job.workload, bound - bad, job.run_s):
+                self._start(intent_id, job, seats, some, now_s + waits_s, run_s)
             for index in bad:
-                self._start(intent_id, job, seats, IndexSet.of([index]), now_s, self._random.random())
+                self._start(
+                    intent_id, job, seats, IndexSet.of([index]), now_s + waits_s, job.run_s, self._random.random()
+                )
+            if waits_s:
+                self._timeline.at(now_s + waits_s, OTHER, partial(self._begun, intent_id))
         self.news[intent_id] = None
         self.changed = True
         if job.unbound:
@@ -182,19 +213,59 @@ class Site:
             self._waiting.pop(intent_id, None)
 
     def _start(
-        self, intent_id: str, job: Job, seats: Seats, indices: IndexSet, now_s: float, part: float | None = None
+        self,
+        intent_id: str,
+        job: Job,
+        seats: Seats,
+        indices: IndexSet,
+        now_s: float,
+        run_s: float,
+        part: float | None = None,
     ) -> None:
         """Let some of those on these seats run: to their end, or for a part of that, and fail."""
         mine = tuple((node, some) for node, seated in seats if (some := seated & indices))
         if not mine:
             return
-        runs_s = job.run_s * self._slower * (1.0 if part is None else part)
+        runs_s = run_s * self._slower * (1.0 if part is None else part)
         ends_s = None if job.workload.lifetime is Lifetime.SERVICE else now_s + runs_s
         batch = Batch(mine, indices, now_s, ends_s, part is not None)
         job.batches.append(batch)
         self._note(job, mine, now_s, 1)
         if ends_s is not None:
             self._timeline.at(ends_s, END, partial(self._end, intent_id, job, batch))
+
+    def _begun(self, intent_id: str, now_s: float) -> None:
+        """What waited for others to end runs now."""
+        self._now_s = now_s
+        if intent_id in self.jobs:
+            self.news[intent_id] = None
+
+    def _make_room(self, now_s: float) -> float:
+        """Let backfill give way where others were bound in its place, what loses least first; how long that takes."""
+        waits_s = 0.0
+        for node in self.pool.overfull():
+            here = [
+                (self._fillers.lost_s(job.workload, now_s - batch.starts_s), intent_id, index, batch)
+                for intent_id, job in self.jobs.items()
+                if job.workload.backfill
+                for batch in job.batches
+                for name, seated in batch.seats
+                if name == node.name
+                for index in seated
+            ]
+            for _, intent_id, index, batch in sorted(here, key=lambda one: one[:3]):
+                if not node.overfull:
+                    break
+                job = self.jobs[intent_id]
+                self._fillers.keep(job.workload, index, now_s - batch.starts_s)
+                job.failed[index] = Failure(index, "Preempted", "others needed its room", own_fault=False)
+                self._stop(job, batch, IndexSet.of([index]), now_s, useful=False)
+                self._measures.evictions += 1
+                self.news[intent_id] = None
+                waits_s = max(waits_s, self._fillers.grace_s(job.workload))
+        for job in self.jobs.values():
+            job.batches = [batch for batch in job.batches if batch.indices]
+        return waits_s
 
     def _bind_waiting(self, now_s: float) -> None:
         for intent_id in list(self._waiting):
@@ -228,6 +299,8 @@ class Site:
             job.failed.update({index: Failure(index, "Error", exit_code=1) for index in batch.indices})
         else:
             job.succeeded |= batch.indices
+            if job.workload.backfill:
+                self._fillers.finished(job.workload, batch.indices)
         self._stop(job, batch, batch.indices, now_s, useful=not batch.badly)
         job.batches.remove(batch)
         self.news[intent_id] = None
@@ -236,9 +309,10 @@ class Site:
     def _stop(self, job: Job, batch: Batch, indices: IndexSet, now_s: float, *, useful: bool) -> None:
         leaving = tuple((node, mine) for node, seated in batch.seats if (mine := seated & indices))
         for node, mine in leaving:
-            self.pool.release(node, job.role.requests, len(mine))
+            self.pool.release(node, job.role.requests, len(mine), below=job.workload.backfill)
         self._note(job, leaving, batch.starts_s, -1)
-        self._measures.used(self.cluster, job.workload, job.role, self._places(leaving), batch.starts_s, now_s, useful)
+        lost_s = 0.0 if useful else self._fillers.lost_s(job.workload, now_s - batch.starts_s)
+        self._measures.used(self.cluster, job.workload, job.role, self._places(leaving), batch.starts_s, now_s, lost_s)
         batch.seats = tuple((node, left) for node, seated in batch.seats if (left := seated - indices))
         batch.indices -= indices
         self.changed = True
@@ -250,7 +324,7 @@ class Site:
     # What runs on each node
 
     def _note(self, job: Job, seats: Seats, starts_s: float, sign: int) -> None:
-        if self._tells:
+        if self._tells and not job.workload.backfill:
             key = job.workload.name, job.role.name, starts_s
             for node, mine in seats:
                 runs = self._runs.setdefault(node, Counter())

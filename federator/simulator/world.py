@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from federator.engine.decay import lately
 from federator.engine.feasibility import allowed_flavors
 from federator.engine.lifecycle import WorkloadEvent, next_workload_state
+from federator.model.backfill import Filler
 from federator.model.cluster import Cluster, Flavor, Health
 from federator.model.indexset import IndexSet
 from federator.model.intent import Intent
@@ -16,6 +17,7 @@ from federator.model.policy import MoveBudget, Queue, QueueUsage
 from federator.model.records import WorkloadState
 from federator.model.resources import Resources
 from federator.model.workload import Lifetime, Role, Workload
+from federator.simulator.fillers import Fillers
 from federator.simulator.measures import Measures, Told
 from federator.simulator.site import Site
 from federator.simulator.story import Standing, Story
@@ -100,6 +102,7 @@ class World:
         federation = story.federation
         self.story, self.timeline = story, timeline
         self.measures = Measures(federation.clusters)
+        self._bags = Fillers(federation.fillers)
         self.members = {cluster.name: self._member(cluster) for cluster in federation.clusters}
         self.lives: dict[str, Live] = {}
         self.heads: tuple[Head, ...] = ()
@@ -115,14 +118,27 @@ class World:
     def _member(self, cluster: Cluster) -> Member:
         """A cluster that does not answer when the story begins never does."""
         tells = self.story.federation.planning.backfilling != "none"
-        site = Site(cluster, self.timeline, self.measures, self.story.seed, tells=tells)
+        site = Site(cluster, self.timeline, self.measures, self.story.seed, tells=tells, fillers=self._bags)
         return Member(site, cluster.health, -cluster.away_s, flavors=cluster.flavors or ())
 
     def arrive(self, workload: Workload, run_s: float, now_s: float) -> None:
         """Take a workload in."""
         told = Told(workload.name, workload.queue, workload.replicas, now_s, run_s)
-        self.measures.workloads.append(told)
-        self.lives[workload.name] = Live(workload, run_s, told, f"{len(self.measures.workloads):x}")
+        if not workload.backfill:  # it has no claim, so it does not wait
+            self.measures.workloads.append(told)
+        self.lives[workload.name] = Live(workload, run_s, told, f"{len(self.lives):x}-{len(self.measures.workloads):x}")
+
+    def fill(self, now_s: float) -> None:
+        """Take in the fillers, which are there from the beginning."""
+        for filler in self.story.federation.fillers:
+            duration_s = filler.workload.duration_s
+            unknown_s = self.story.federation.planning.unknown_duration_s
+            self.arrive(filler.workload, unknown_s if duration_s is None else duration_s, now_s)
+
+    @property
+    def production(self) -> Iterator[Live]:
+        """Workloads that are not backfill."""
+        return (live for live in self.lives.values() if not live.workload.backfill)
 
     def stand(self, one: Standing) -> None:
         """Take in a workload that runs from the beginning."""
@@ -164,13 +180,21 @@ class World:
             self.story.federation,
             at_s=now_s,
             clusters=tuple(member.shown(now_s) for member in self.members.values()),
-            workloads=tuple(part.workload for _, part in parts if part.workload is not None),
+            workloads=tuple(p.workload for _, p in parts if p.workload is not None and not p.workload.backfill),
+            fillers=tuple(self._fillers()),
             holdings=tuple(self._holding(name, held, now_s) for name, part in parts for held in part.held),
             clocks=tuple(TierClock(*key, since_s) for key, since_s in sorted(self.clocks.items())),
             heads=self.heads,
             displacements=tuple(replace(one, age_s=now_s - since_s) for since_s, one in self.displaced),
             usage=self._usage(now_s) if self.fair else (),
         )
+
+    def _fillers(self) -> Iterator[Filler]:
+        """The fillers with what is left of their bags."""
+        for filler in self.story.federation.fillers:
+            live = self.lives.get(filler.name)
+            if live is not None and live.part is not None and live.part.workload is not None:
+                yield replace(filler, workload=live.part.workload)
 
     def _part(self, live: Live, now_s: float) -> Part:
         held = tuple(self._held(live))
@@ -224,7 +248,7 @@ class World:
         if not self.fair or elapsed_s <= 0:
             return
         use: dict[str, Resources] = {}
-        for live in self.lives.values():
+        for live in self.production:
             for intent in live.intents.values():
                 role = next(role for role in live.workload.roles if role.name == intent.role)
                 queue = live.workload.queue

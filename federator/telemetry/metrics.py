@@ -60,6 +60,15 @@ class Metrics:
         )
         self.moves_total = self._counter("moves_total", "Replicas moved from one cluster to another.")
         self.preemptions_total = self._counter("preemptions_total", "Replicas that had to give way.", "reason")
+        self.backfill_cpu_seconds_total = self._counter(
+            "backfill_cpu_seconds_total", "CPU time of backfill by outcome: useful, lost.", "cluster", "outcome"
+        )
+        self.backfill_evictions_total = self._counter(
+            "backfill_evictions_total",
+            "Replicas of backfill that ended before their time, by cause.",
+            "cluster",
+            "cause",
+        )
         self.plan_seconds = self._histogram("plan_seconds", "Time to make one plan.", FAST_S)
         self.cycle_seconds = self._histogram("cycle_seconds", "Time of one whole cycle.", FAST_S)
         self.dispatch_seconds = self._histogram(

@@ -21,6 +21,7 @@ PLURALS = {
     "Cohort": "cohorts",
     "PlacementPolicy": "policies",
     "ReplicaSchedulingPreference": "policies",
+    "Backfill": "backfills",
 }
 NOTHING_PLANNED = {"placements": [], "refusals": [], "preemptions": [], "moves": [], "reservations": []}
 
@@ -57,6 +58,7 @@ class FakeService:
             },
             "cohorts": {"lhc": {"name": "lhc", "parent": "", "weight": 1, "queues": ["atlas"], **line("api")}},
             "policies": {},
+            "backfills": {},
             "placements": {},
             "pilots": {},
         }

@@ -60,7 +60,7 @@ def test_json_is_one_document_of_the_promised_shape_and_nothing_else(run: Run, f
     result = run("plan", str(files), "-o", "json")
     assert result.status == 0
     assert result.err == ""
-    assert list(result.json) == ["placements", "refusals", "preemptions", "moves", "reservations"]
+    assert list(result.json) == ["placements", "refusals", "preemptions", "moves", "reservations", "backfill"]
     assert result.json["placements"] == [
         {"workload": "w", "cluster": "cern", "replicas": 8, "tier": "cern", "policy": "fill-cern"}
     ]
@@ -171,3 +171,13 @@ def test_warnings_go_to_standard_error_only(run: Run) -> None:
     assert result.status == 0
     assert "azure" in result.err
     json.loads(result.out)
+
+
+def test_what_is_left_is_filled_and_the_table_says_why_no_more(run: Run, files: Path) -> None:
+    filler = "spec: {workload: {requests: {cpu: 1}}, keepFree: 0%, clusters: {where: 'cluster.name != \"cern\"'}}"
+    text = f"apiVersion: federator.dev/v1alpha1\nkind: Backfill\nmetadata: {{name: lhc}}\n{filler}\n"
+    (files / "filler.yaml").write_text(text)
+    result = run("plan", str(files))
+    assert result.status == 0
+    assert "Backfill: 2 of backfill-lhc" in result.out
+    assert "NotAllowedByWorkload" in result.out

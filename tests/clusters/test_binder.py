@@ -67,3 +67,20 @@ def test_no_node_is_ever_promised_more_than_it_has_and_room_comes_back(
     for node, requests in bound:
         pool.release(node, requests)
     assert pool.flavors() == empty
+
+
+def test_others_are_bound_beside_backfill_and_then_in_its_place() -> None:
+    """Two nodes of 4 cores. Backfill fills one and half of the other; it counts as free."""
+    pool = Pool([flavor("n", 2, 4)], Binding.PACK)
+    one = Resources.of({CPU: 1})
+    empty = pool.flavors()
+    assert len(pool.bind(one, 6, below=True)) == 6
+    assert pool.flavors() == empty
+    assert pool.bind(one, 2) == ["n-1", "n-1"]
+    assert not pool.overfull()
+    assert pool.bind(one, 3, below=True) == [], "backfill itself finds no room"
+    assert len(pool.bind(Resources.of({CPU: 4}), 1)) == 1
+    (node,) = pool.overfull()
+    pool.release(node.name, one, 4, below=True)
+    assert not pool.overfull()
+    assert pool.bind(Resources.of({CPU: 3}), 1) == []

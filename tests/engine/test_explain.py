@@ -38,6 +38,7 @@ def test_cerns_own_preference_lands_six_and_three() -> None:
         "preemptions": [],
         "moves": [],
         "reservations": [],
+        "backfill": [],
     }
     nothing_yet = {"running": 0, "reason": None, "message": None}
     assert explanation_document(made.explanations["hub"]) == {

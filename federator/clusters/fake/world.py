@@ -9,6 +9,7 @@ from functools import partial
 from random import Random
 
 from federator.clusters.binder import Pool
+from federator.clusters.fake import evictions
 from federator.clusters.fake.autoscaler import Autoscaler
 from federator.clusters.fake.parts import NONE, FakeIntent, wanted_of
 from federator.clusters.fake.settings import FakeSettings
@@ -135,7 +136,8 @@ class FakeCluster:
             bound = self._bind(intent)
             if bound:
                 self.touch(intent)
-                self._after(self.settings.start_delay_s, now_s, partial(self._start, intent, bound))
+                waits_s = 0.0 if intent.order.backfill else evictions.make_room(self, now_s)
+                self._after(self.settings.start_delay_s + waits_s, now_s, partial(self._start, intent, bound))
             if not intent.unbound or self.intents.get(name) is not intent:
                 del self.waiting[name]
             elif self._autoscaler is not None:
@@ -148,7 +150,9 @@ class FakeCluster:
         else:
             for role, share in intent.parts:
                 waiting = intent.unbound & share
-                nodes = self.pool.bind(role.requests, len(waiting), intent.order.flavors, role.tolerations)
+                nodes = self.pool.bind(
+                    role.requests, len(waiting), intent.order.flavors, role.tolerations, below=intent.order.backfill
+                )
                 for node, seats in itertools.groupby(nodes):
                     seated = waiting.first(sum(1 for _ in seats))
                     waiting -= seated
@@ -162,7 +166,7 @@ class FakeCluster:
         if self.pool is None or not indices:
             return
         for node, requests, seated in intent.seats_of(indices):
-            self.pool.release(node, requests, len(seated))
+            self.pool.release(node, requests, len(seated), below=intent.order.backfill)
         intent.leave_seats(indices)
         if self.waiting:
             self.bind_waiting(now_s)

@@ -68,6 +68,16 @@ class Entry:
         return translate.indices(self.order["ranges"]) - translate.indices(self.cancel.get("withdrawn", []))
 
     @property
+    def backfill(self) -> bool:
+        """Whether it runs below everything else, and gives way."""
+        return bool(self.order.get("backfill"))
+
+    @property
+    def evicted(self) -> IndexSet:
+        """The replicas that were told to give way: their room is others' already."""
+        return translate.indices(self.cancel.get("evicted", []))
+
+    @property
     def active(self) -> IndexSet:
         """The replicas that use a node, if they have one: wanted or still there, and not ended."""
         ended = IndexSet.of(i for i, r in self.story.replicas.items() if r.phase == story.ENDED)

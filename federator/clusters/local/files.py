@@ -94,7 +94,7 @@ class Files:
             if entry is None:
                 return
             withdrawn = translate.indices(entry.cancel.get("withdrawn", [])) | (indices or IndexSet())
-            cancel: translate.Json = {"all": entry.leaving or indices is None, "grace_s": grace_s}
+            cancel: translate.Json = {**entry.cancel, "all": entry.leaving or indices is None, "grace_s": grace_s}
             cancel["withdrawn"] = [list(span) for span in withdrawn.ranges]
             layout.write_json(os.path.join(entry.path, layout.CANCEL), cancel)
             entry.refresh()
@@ -154,13 +154,13 @@ class Files:
 
     def _settle(self, name: str, entry: Entry) -> None:
         """Make the pool agree with the entry; drop an entry that was cancelled and of which nothing runs."""
-        active = entry.active
+        active = entry.active - entry.evicted
         bound = {int(index): node for index, node in entry.order["nodes"].items() if int(index) in active}
         if bound != entry.taken:
             self._release(entry)
             entry.seat = translate.requests_of(entry.order)
             for node in bound.values():
-                self._pool.take(node, entry.seat)
+                self._pool.take(node, entry.seat, below=entry.backfill)
             entry.taken = bound
         if entry.leaving and not entry.needs_supervisor and (entry.story.gone or not launch.lives(entry.path)):
             self._forget(name, entry)
@@ -170,7 +170,7 @@ class Files:
 
     def _release(self, entry: Entry) -> None:
         for node in entry.taken.values():
-            self._pool.release(node, entry.seat)
+            self._pool.release(node, entry.seat, below=entry.backfill)
         entry.taken = {}
 
     def _forget(self, name: str, entry: Entry) -> None:
@@ -180,7 +180,7 @@ class Files:
     def _bind_waiting(self) -> None:
         """Bind what has no node yet, the oldest order first."""
         for entry in sorted(self._entries.values(), key=lambda e: (e.order["created_s"], e.path)):
-            if not entry.leaving and len(entry.taken) < len(entry.active):
+            if not entry.leaving and len(entry.taken) < len(entry.active - entry.evicted):
                 order = self._with_nodes(entry)
                 if order is not entry.order:
                     self._write(entry, order)
@@ -188,15 +188,38 @@ class Files:
 
     def _with_nodes(self, entry: Entry) -> translate.Json:
         """The entry's order with nodes, taken from the pool, for those without one for which there is room."""
-        waiting = entry.wanted & entry.active - IndexSet.of(entry.taken)
+        waiting = entry.wanted & entry.active - entry.evicted - IndexSet.of(entry.taken)
         order = entry.order
         entry.seat = translate.requests_of(order)
-        nodes = self._pool.bind(entry.seat, len(waiting), order["flavors"], translate.tolerations_of(order))
+        below = entry.backfill
+        nodes = self._pool.bind(
+            entry.seat, len(waiting), order["flavors"], translate.tolerations_of(order), below=below
+        )
         if not nodes:
             return order
+        if not below:
+            self._make_room()
         new = dict(zip(waiting, nodes, strict=False))
         entry.taken |= new
         return {**order, "nodes": order["nodes"] | {str(index): node for index, node in new.items()}}
+
+    def _make_room(self) -> None:
+        """Tell backfill to end where others were bound in its place: of the youngest intents first."""
+        for node in self._pool.overfull():
+            fillers = [e for e in self._entries.values() if e.backfill and node.name in e.taken.values()]
+            for entry in sorted(fillers, key=lambda e: (-e.order["created_s"], e.path)):
+                here = sorted(index for index, name in entry.taken.items() if name == node.name)
+                leaving = []
+                while node.overfull and here:
+                    leaving.append(here.pop())
+                    self._pool.release(node.name, entry.seat, below=True)
+                    del entry.taken[leaving[-1]]
+                if leaving:
+                    evicted = entry.evicted | IndexSet.of(leaving)
+                    cancel = {**entry.cancel, "evicted": [list(span) for span in evicted.ranges]}
+                    layout.write_json(os.path.join(entry.path, layout.CANCEL), cancel)
+                    entry.refresh()
+                    layout.poke(entry.path)
 
     def _kept_nodes(self, entry: Entry, wanted: translate.Json) -> dict[str, str]:
         """The nodes of replicas that stay, or are still there, when a service changes."""

@@ -28,8 +28,11 @@ def expand(text: str, env: Mapping[str, str]) -> str:
 class Held:
     """A replica's process that waits for ``release`` before it becomes the command."""
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str], cwd: str, log: str, data_limit: int) -> None:
-        """``data_limit``: bytes of private memory at which allocations fail; 0: none. Raises OSError."""
+    def __init__(
+        self, command: Sequence[str], env: Mapping[str, str], cwd: str, log: str, data_limit: int, *, idle: bool
+    ) -> None:
+        """``data_limit``: bytes of private memory at which allocations fail; 0: none. ``idle``: it runs only while
+        nobody else wants the processors or the disks. Raises OSError."""
         self._command, self._cwd = command, cwd
         self._go_read, self._go = os.pipe()
         self._status, self._status_write = os.pipe()
@@ -39,6 +42,8 @@ class Held:
             try:
                 os.close(self._go)
                 _prepare(supervisor, log, data_limit)
+                if idle:
+                    _step_back()
                 if os.read(self._go_read, 1) == _GO:
                     os.chdir(cwd)
                     os.execvpe(command[0], list(command), dict(env))
@@ -77,6 +82,13 @@ class Held:
             here = "a local cluster runs commands of this machine"
             return f"the command {self._command[0]!r} is not there: {reason} ({here})"
         return f"the command {self._command[0]!r} cannot be run: {reason}"
+
+
+def _step_back() -> None:
+    """In the child: the lowest priority, and the class of processes that run only on idle processors; the kernel
+    gives their input and output the idle class too."""
+    os.nice(19)
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def _prepare(supervisor: int, log: str, data_limit: int) -> None:

@@ -17,7 +17,7 @@ from federator.model.intent import Observation, Order
 from federator.ports import Clock, ClusterUnreachable
 
 T = TypeVar("T")
-ABILITIES = frozenset({"container", "process", "service"})
+ABILITIES = frozenset({"container", "process", "service", "backfill"})
 _LOOK_AT_SUPERVISORS_S = 1.0
 
 

@@ -126,7 +126,7 @@ def hold(intent_directory: str, order: dict[str, Any], index: int) -> tuple[Runn
         "FEDERATOR_NODE": order["nodes"][str(index)],
     }
     command = [expand(word, env) for word in order["command"]]
-    process = Held(command, env, cwd, log, order["data_limit"])
+    process = Held(command, env, cwd, log, order["data_limit"], idle=bool(order.get("backfill")))
     return Running(index, process.pid, order["time_limit_s"], order["memory_bytes"] or UNLIMITED), process
 
 

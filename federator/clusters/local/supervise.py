@@ -23,6 +23,7 @@ from federator.clusters.local.payload import Held
 from federator.clusters.local.running import LEFT, Running, hold
 
 ROLLED = "Rolled"
+PREEMPTED = "Preempted"
 CHUNK = 32
 """Replicas that are started together: one write to the disk for all."""
 MEMORY_EVERY_S = 0.5
@@ -39,6 +40,8 @@ class Supervisor:
         self.directory = directory
         self.order: dict[str, Any] = {}
         self.wanted: set[int] = set()
+        self.evicted: set[int] = set()
+        """What others need the room of."""
         self.cancelled = False
         self.grace_s = 0.0
         self.story = story.Story()
@@ -81,6 +84,7 @@ class Supervisor:
         self.order = order or self.order
         self.cancelled = order is None or bool(cancel.get("all"))
         self.grace_s = cancel.get("grace_s", self.order.get("grace_s", 0.0)) if order else 0.0
+        self.evicted = set(layout.indices_of(cancel.get("evicted", [])))
         withdrawn = set(layout.indices_of(cancel.get("withdrawn", [])))
         self.wanted = set() if self.cancelled else set(layout.indices_of(self.order["ranges"])) - withdrawn
 
@@ -133,6 +137,8 @@ class Supervisor:
             own = strays.get(index, [])
             if index not in self.wanted:
                 running.stop(LEFT, "not wanted here any more", self.grace_s, own)
+            elif index in self.evicted:
+                running.stop(PREEMPTED, "others needed its room", self.order["yield_s"], own)
             elif running.overdue:
                 limit = self.order["time_limit_s"]
                 running.stop("DeadlineExceeded", f"ran longer than {limit:g} s", self.order["grace_s"], own)
@@ -143,6 +149,9 @@ class Supervisor:
                 del self.running[index]
                 ended.append(self._end_of(running))
         self._record(ended)
+        unstarted = self.evicted & self.wanted - self.story.replicas.keys()
+        words = {"message": "others needed its room", "exit_code": None}
+        self._record(_ended(i, None, reason=PREEMPTED, own_fault=False, **words) for i in sorted(unstarted))
         gone = [index for index in self.story.replicas if index not in self.wanted and index not in self.running]
         if self._is_service:
             self._record({"event": "left", "index": index} for index in gone)
@@ -155,7 +164,7 @@ class Supervisor:
         again_s = None
         if self._is_service:
             again_s = time.time() + (0.0 if end["reason"] in (ROLLED, LEFT) else self._backoff_s(running.index))
-        return _ended(running.index, again_s, **end)
+        return _ended(running.index, again_s, **end) | {"own_fault": end["reason"] != PREEMPTED}
 
     def _backoff_s(self, index: int) -> float:
         """Twice as long for each end in a row that came soon after the start."""
@@ -181,7 +190,7 @@ class Supervisor:
         if time.monotonic() < self._retry_at or not self.wanted:
             return
         due = []
-        for index in sorted((self.wanted & self._bound()) - self.running.keys()):
+        for index in sorted((self.wanted & self._bound()) - self.evicted - self.running.keys()):
             replica = self.story.replicas.get(index)
             if replica is None or (replica.phase == story.WAITING and time.time() >= replica.again_s):
                 due.append(index)

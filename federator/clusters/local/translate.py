@@ -64,6 +64,8 @@ def order_json(order: Order, settings: LocalSettings, nodes: Mapping[str, str], 
         "backoff_max_s": settings.backoff_max_s,
         "hash": order.spec_hash,
         "created_s": now_s,
+        "backfill": order.backfill,
+        "yield_s": order.grace_s,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from federator.engine.checks.answers import answered, gangs_whole, refusals_reasoned
+from federator.engine.checks.backfill import backfill_yields
 from federator.engine.checks.budgets import blamed_budgets_are_spent, budgets_kept
 from federator.engine.checks.capacity import within_capacity, within_limits
 from federator.engine.checks.facts import Facts
@@ -33,6 +34,7 @@ CHECKS = (
     tiers_in_order,
     moves_legal,
     reservations_kept,
+    backfill_yields,
 )
 
 

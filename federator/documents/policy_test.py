@@ -1,4 +1,4 @@
-"""The kinds Backfill (validated and listed here; later work acts on it) and PolicyTest."""
+"""The kind PolicyTest: documents, and what a plan or a run of them must say."""
 
 from __future__ import annotations
 
@@ -6,51 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from federator.documents.common import API_VERSION, ClusterConstraint, Envelope, Metadata
-from federator.documents.fields import (
-    Duration,
-    Name,
-    Part,
-    Replicas,
-    Share,
-    Text,
-    check_expression,
-)
-from federator.documents.workload import WorkloadBody
+from federator.documents.common import API_VERSION, Envelope, Metadata
+from federator.documents.fields import Name, Part, Replicas, Text, check_expression
 
 RUN = frozenset({"run"})
 FACTS = frozenset({"cluster", "workload", "queue"})
 """Functions that the expressions of a PolicyTest may call with a name: `cluster("cern").fill`."""
-
-
-class BackfillSpec(Part):
-    """Preemptible work with no claim, that fills what production leaves idle."""
-
-    workload: WorkloadBody
-    """What to run; `replicas` is the most that runs anywhere at once."""
-    keep_free: Share = 50_000
-    """This share of each cluster stays free."""
-    max_share: Share = 1_000_000
-    """It takes no more than this share of a cluster."""
-    clusters: ClusterConstraint = ClusterConstraint()
-    """The clusters it may fill."""
-    grace: Duration = 30.0
-    """How long a replica has to end when its room is needed."""
-    checkpoint_every: Duration | None = None
-    """How often its replicas save what they have; left out: they lose all when they are stopped."""
-
-
-class BackfillDocument(Envelope):
-    """Preemptible work with no claim, that fills what production leaves idle. (Later work.)"""
-
-    api_version: Literal["federator.dev/v1alpha1"] = API_VERSION
-    """The version of this kind."""
-    kind: Literal["Backfill"] = "Backfill"
-    """The kind."""
-    metadata: Metadata
-    """Its name."""
-    spec: BackfillSpec
-    """What fills, and how much."""
 
 
 class ExpectPart(Part):

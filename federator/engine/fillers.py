@@ -1,0 +1,191 @@
+"""Fills last and yields first: what production leaves idle is given to fillers, node by node. Pure.
+
+The plan of production is made first, as if there were no fillers: what they use counts as free. What is free after it,
+less what each filler keeps free and up to its share, is laid out anew: what runs stays as far as it fits, then each
+filler grows to its share by weight, then what is left goes to the heavier first. Where production is on its way, what
+runs stays as it is: such a cluster ends by itself as much of it as production needs, and the next plan sees what is
+left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from federator.engine.arrays import Array, Mask, total
+from federator.engine.division import WEIGHT_MAX, divide
+from federator.engine.feasibility import Eligibility
+from federator.engine.federation import Federation
+from federator.engine.holes import Holes, at_share, kept_free
+from federator.engine.shapes import Shape
+from federator.engine.verdicts import Amounts
+from federator.model.backfill import Filled, Filler
+from federator.model.plan import Reservation, Snapshot
+from federator.model.policy import FULL_PPM
+from federator.model.reasons import Reason, Verdict
+from federator.model.workload import Role
+
+
+@dataclass(slots=True, eq=False)
+class _Turn:
+    """One filler: what it holds of each cluster, what it is to have, and how much it may have at most."""
+
+    filler: Filler
+    role: Role
+    eligibility: Eligibility
+    shape: Shape
+    held: Array
+    stays: Mask
+    """Where what runs may go on."""
+    open: Mask
+    """Where more may start."""
+    most: Array
+    """What its share of each cluster lets it have."""
+    kept_free: Array
+    """By resource that it asks for and cluster, what it leaves free."""
+    why: list[Verdict | None]
+    placed: Array
+    alone: Array = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """How many more would fit if it were the only filler."""
+
+    @property
+    def wanted(self) -> int:
+        """How many may run at once."""
+        limit = self.filler.workload.parallelism
+        return self.role.replicas if limit is None else min(self.role.replicas, limit)
+
+
+def fill_holes(
+    federation: Federation, snapshot: Snapshot, began: Array, reservations: Sequence[Reservation]
+) -> tuple[Filled, ...]:
+    """What each filler should run, by name. ``federation``: after the plan of production, and as it was then it stays.
+
+    ``began`` is what was free before it, by cluster and resource, on nodes that exist.
+    """
+    holes = Holes(federation, snapshot, reservations)
+    idle = federation.later(0, federation.nodes.with_rows(*federation.nodes.dense()), None, None)
+    settling = (federation.nodes.sums[0] < began).any(axis=1)
+    turns = [_turn(federation, holes, filler) for filler in snapshot.fillers]
+    turns.sort(key=lambda turn: (-turn.filler.weight, turn.filler.name))
+    weights = sum((turn.filler.weight * turn.open for turn in turns), np.zeros(len(federation.names), dtype=np.int64))
+    for turn in turns:
+        turn.alone = _room(idle, turn)
+    for turn in turns:
+        _keep(idle, turn, settling)
+    for turn in turns:
+        share = turn.alone * turn.filler.weight // np.maximum(weights, 1)
+        _grow(idle, turn, share - turn.placed)
+    for turn in turns:
+        _grow(idle, turn, turn.alone)
+    found = (Filled(turn.filler.name, _by_name(federation, turn.placed), _why(idle, turn)) for turn in turns)
+    return tuple(sorted(found, key=lambda one: one.workload))
+
+
+def unfilled(snapshot: Snapshot, detail: str) -> tuple[Filled, ...]:
+    """No filler runs anywhere, for this reason."""
+    why = {cluster.name: Verdict(Reason.NOT_FILLED, {"detail": detail}) for cluster in snapshot.clusters}
+    return tuple(Filled(filler.name, {}, why) for filler in sorted(snapshot.fillers, key=lambda one: one.name))
+
+
+def _turn(federation: Federation, holes: Holes, filler: Filler) -> _Turn:
+    workload = filler.workload
+    role = workload.roles[0]
+    rule = federation.governing.ungoverned(workload)
+    eligibility = federation.feasibility.of(workload, role, rule, federation.excluded(workload.name))
+    shape = federation.nodes.only_existing(eligibility.shape)
+    bars, waits = holes.bars(filler, shape), holes.waits(filler, role)
+    barred = np.array([bar is not None for bar in bars], dtype=bool)
+    passing = np.array([wait is not None for wait in waits], dtype=bool)
+    offered = federation.once("backfill: offered", lambda: federation.nodes.offered(potential=False))
+    asked = shape.asked.tolist()
+    most = [_share(offered[:, at], filler.max_share) // amount for at, amount in asked]
+    kept = [_share(offered[:, at], _shares_kept(federation, filler, at)) for at, _ in asked]
+    held = federation.held(workload.name, role.name)
+    return _Turn(
+        filler=filler,
+        role=role,
+        eligibility=eligibility,
+        shape=shape,
+        held=held,
+        stays=eligibility.suits & ~barred & ~federation.draining,
+        open=eligibility.open & ~barred & ~passing,
+        most=np.minimum.reduce(most),
+        kept_free=np.stack(kept),
+        why=[eligibility.verdict(at) or bars[at] or waits[at] for at in range(len(bars))],
+        placed=held * (federation.silent & ~federation.lost),
+    )
+
+
+def _shares_kept(federation: Federation, filler: Filler, resource: int) -> Array:
+    name = federation.nodes.resources[resource]
+    return np.array([filler.kept_free(cluster, name) for cluster in federation.names], dtype=np.int64)
+
+
+def _share(amounts: Array, ppm: Array | int) -> Array:
+    """A share in millionths of amounts, rounded down, without going beyond 64 bits."""
+    found: Array = amounts // FULL_PPM * ppm + amounts % FULL_PPM * ppm // FULL_PPM
+    return found
+
+
+def _room(idle: Federation, turn: _Turn) -> Array:
+    """How many more of it fit on each cluster that lets it start or go on."""
+    room = idle.nodes.room(turn.shape)
+    for kept, (at, amount) in zip(turn.kept_free, turn.shape.asked.tolist(), strict=True):
+        room = np.minimum(room, np.maximum(idle.nodes.sums[0, :, at] - kept, 0) // amount)
+    room = np.minimum(room, np.maximum(turn.most - turn.placed, 0))
+    usable: Array = room * (turn.stays | turn.open)
+    return usable
+
+
+def _keep(idle: Federation, turn: _Turn, settling: Mask) -> None:
+    """What runs stays where there is room; where production is coming, the cluster says how much of it does."""
+    fits = np.minimum(turn.held, _room(idle, turn)) * turn.stays
+    stays = np.where(idle.silent, turn.placed, np.where(settling, turn.held * turn.stays, fits))
+    if total(stays) > turn.wanted:
+        none = np.zeros(len(stays), dtype=np.int64)
+        stays = divide(turn.wanted, stays, none, none, stays)
+    turn.placed = stays
+    idle.take(turn.shape, np.minimum(stays, fits))
+
+
+def _grow(idle: Federation, turn: _Turn, up_to: Array) -> None:
+    """Let it start up to so many more on each cluster; where there are not so many tasks, by room."""
+    more = np.minimum(_room(idle, turn), np.maximum(up_to, 0)) * turn.open
+    if total(more) > turn.wanted - total(turn.placed):
+        none = np.zeros(len(more), dtype=np.int64)
+        weights = np.minimum(more, WEIGHT_MAX)
+        more = divide(turn.wanted - total(turn.placed), weights, none, none, more)
+    if more.any():
+        idle.take(turn.shape, more)
+        turn.placed = turn.placed + more
+
+
+def _by_name(federation: Federation, placed: Array) -> Mapping[str, int]:
+    return {federation.names[at]: int(placed[at]) for at in placed.nonzero()[0].tolist()}
+
+
+def _why(idle: Federation, turn: _Turn) -> Mapping[str, Verdict]:
+    """Why there is no more of it, for each cluster."""
+    enough = total(turn.placed) >= turn.wanted
+    found = {}
+    for at, name in enumerate(idle.names):
+        verdict = turn.why[at]
+        if verdict is None and enough:
+            verdict = Verdict(Reason.ALL_PLACED, {"wanted": turn.wanted})
+        found[name] = verdict or _full(idle, turn, at)
+    return found
+
+
+def _full(idle: Federation, turn: _Turn, at: int) -> Verdict:
+    """Which of its share, what it keeps free, and room is used up."""
+    if turn.filler.max_share < FULL_PPM and turn.placed[at] >= turn.most[at]:
+        return at_share(turn.filler)
+    for kept, (resource, amount) in zip(turn.kept_free[:, at].tolist(), turn.shape.asked.tolist(), strict=True):
+        free = int(idle.nodes.sums[0, at, resource])
+        if kept and free - kept < amount:
+            return kept_free(idle.nodes.resources[resource], free, kept)
+    free_of_each = ((name, int(idle.nodes.free_of(name)[at])) for name in turn.role.requests)
+    facts = {"needed": Amounts(turn.role.requests.items_), "free": Amounts(tuple(free_of_each))}
+    return Verdict(Reason.NO_ROOM, {**facts, "holds": int(turn.placed[at])})

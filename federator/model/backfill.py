@@ -1,0 +1,69 @@
+"""Fillers: preemptible work with no claim, that fills what production leaves idle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
+
+from federator.model.policy import FULL_PPM
+from federator.model.reasons import Verdict
+from federator.model.workload import Workload
+
+ANY = "*"
+"""Stands for every cluster, or every resource, that is not named."""
+ABILITY = "backfill"
+"""What a cluster must be able to do to be filled: to run replicas below all others, whose room counts as free, and to
+end them by itself, within their grace, when others need it."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHours:
+    """Hours of some days (0 is Monday) in which nothing is filled, in a time zone; ``to_s`` may be past midnight.
+
+    Seconds since the midnight on which they begin.
+    """
+
+    from_s: int
+    to_s: int
+    days: frozenset[int] = frozenset(range(7))
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Filler:
+    """What fills, and how much of which clusters.
+
+    ``workload`` has one role, whose replicas are the tasks that are not finished; ``parallelism`` of them at once.
+    Shares are in millionths: ``keep_free`` by cluster and resource, of what the cluster's nodes offer. ``max_price``
+    is in micro-units of money for one replica and hour, ``max_carbon`` in gCO2e/kWh.
+    """
+
+    workload: Workload
+    weight: int = 1
+    keep_free: Mapping[str, Mapping[str, int]] = field(default_factory=lambda: MappingProxyType({}))
+    max_share: int = FULL_PPM
+    quiet_hours: tuple[QuietHours, ...] = ()
+    max_price: int | None = None
+    max_carbon: float | None = None
+    grace_s: float = 30.0
+    smallest_slice_s: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The name of its workload."""
+        return self.workload.name
+
+    def kept_free(self, cluster: str, resource: str) -> int:
+        """The share of a resource of a cluster that it leaves free."""
+        shares = self.keep_free.get(cluster, self.keep_free.get(ANY, {}))
+        return shares.get(resource, shares.get(ANY, 0))
+
+
+class Filled(NamedTuple):
+    """What one filler should run on each cluster, and why it is no more there."""
+
+    workload: str
+    replicas: Mapping[str, int]
+    why: Mapping[str, Verdict]

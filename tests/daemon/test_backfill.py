@@ -1,0 +1,131 @@
+"""Backfill documents in the daemon, and what becomes of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from federator.daemon.service import NotFound
+from federator.documents import DocumentErrors, read_objects, to_snapshot
+from federator.engine.planner import plan
+from tests.daemon.federation import Federation, fake, named
+
+
+def backfill(*, container: bool = True, run_s: float = 600.0, **spec: Any) -> dict[str, Any]:
+    work: dict[str, Any] = {"requests": {"cpu": 1}, **spec.pop("work", {})}
+    if container:
+        work["container"] = {"command": ["simulate"], "env": {"FAKE_RUN_S": str(run_s)}}
+    return named("Backfill", "lhc", {"workload": work, "keepFree": "0%", **spec})
+
+
+async def test_a_backfill_is_applied_shown_kept_and_deleted(federation: Federation) -> None:
+    federation.write(fake("cern", cpu=4))
+    await federation.start()
+    service = federation.daemon.service
+    (applied,) = await service.apply([backfill(weight=2)], owner="me", permit=lambda queue: None)
+    assert applied == {"kind": "Backfill", "name": "lhc", "result": "created"}
+
+    await federation.crash()
+    await federation.start()
+    service = federation.daemon.service
+    shown = await service.get("backfills", "lhc")
+    assert (shown["name"], shown["weight"], shown["source"]) == ("lhc", 2, "api")
+    assert [one["name"] for one in (await service.list("backfills")).items] == ["lhc"]
+
+    await service.delete("backfills", "lhc", permit=lambda queue: None)
+    with pytest.raises(NotFound):
+        await service.get("backfills", "lhc")
+
+
+async def test_one_that_says_nothing_to_run_is_refused_with_the_cure(federation: Federation) -> None:
+    federation.write(fake("cern", cpu=4))
+    await federation.start()
+    with pytest.raises(DocumentErrors, match="does not say what its replicas run; give 'container'"):
+        await federation.daemon.service.apply([backfill(container=False)], owner="me", permit=lambda queue: None)
+
+
+def filling(federation: Federation) -> int:
+    """How many replicas of the filler really run at CERN."""
+    intents = federation.providers["cern"].cluster.intents.values()
+    return sum(len(one.running) for one in intents if one.order.backfill)
+
+
+async def fill(federation: Federation, **spec: Any) -> None:
+    """CERN with 4 cores, full of backfill."""
+    federation.write(fake("cern", cpu=4))
+    await federation.start()
+    await federation.daemon.service.apply([backfill(**spec)], owner="me", permit=lambda queue: None)
+    await federation.until(lambda: filling(federation) == 4)
+
+
+async def test_idle_cores_are_filled_and_nobody_sees_them_used(federation: Federation) -> None:
+    await fill(federation)
+    shown = await federation.daemon.service.get("backfills", "lhc")
+    assert (shown["running"], shown["placements"]) == (4, {"cern": 4})
+    assert shown["message"] == "NoRoom: cern"
+    cern = await federation.daemon.service.get("clusters", "cern")
+    assert (cern["used"]["backfill"], cern["used"]["production"]) == ({"cpu": 4.0}, {})
+    assert cern["free"] == {"cpu": 4.0}
+
+
+async def test_production_on_a_full_cluster_starts_within_the_grace_and_a_cycle(federation: Federation) -> None:
+    """Guarantee 6 in the daemon: the cluster ends three tasks for it, and they are run again when it has gone."""
+    await fill(federation, grace="5s")
+    begun_s = federation.clock.now_s()
+    await federation.submit("analysis", 3, env={"FAKE_RUN_S": 60})
+    await federation.until(lambda: (federation.store.workloads["analysis"].started_s or 0) > 0)
+    started_s = federation.store.workloads["analysis"].started_s
+    assert started_s is not None
+    assert started_s - begun_s <= 5.0 + 1.0 + 1.0, federation.story()
+    assert filling(federation) == 1
+    assert "Preempted" in federation.story()
+    await federation.until(lambda: federation.state("analysis") == "finished" and filling(federation) == 4)
+
+
+async def test_a_crash_while_production_drives_backfill_out_loses_nothing(federation: Federation) -> None:
+    await fill(federation, work={"replicas": 8}, run_s=30.0)
+    await federation.submit("analysis", 4, env={"FAKE_RUN_S": 20})
+    await federation.run(0.5)
+    await federation.crash()
+    await federation.start()
+    names = ("analysis", "backfill-lhc")
+    await federation.until(lambda: all(federation.state(name) == "finished" for name in names))
+    record = federation.store.workloads["backfill-lhc"]
+    assert str(record.finished[""]) == "0-7"
+    completed = [e for e in federation.store.entries if e.workload == "backfill-lhc" and e.kind == "duplicate"]
+    assert not completed, federation.story()
+
+
+async def test_a_backfill_that_is_deleted_leaves_and_a_poisoned_task_ends_no_bag(federation: Federation) -> None:
+    await fill(federation, work={"replicas": 6, "retries": 0}, run_s=1000.0)
+    provider = federation.providers["cern"]
+    (intent,) = [one for one in provider.cluster.intents.values() if one.order.backfill]
+    provider.crash(intent.order.intent.id, intent.running.first(1))
+    await federation.until(lambda: filling(federation) == 4)
+    assert federation.state("backfill-lhc") == "running"
+    await federation.daemon.service.delete("backfills", "lhc", permit=lambda queue: None)
+    await federation.until(lambda: filling(federation) == 0 and federation.state("backfill-lhc") == "forgotten")
+
+
+async def test_what_backfill_used_and_lost_is_counted(federation: Federation) -> None:
+    await fill(federation, checkpointEvery="10s", work={"replicas": 4}, run_s=100.0)
+    await federation.run(25)
+    await federation.submit("analysis", 2, env={"FAKE_RUN_S": 10})
+    await federation.until(lambda: federation.state("backfill-lhc") == "finished")
+    text = federation.daemon.metrics.render()[0].decode()
+    evicted = 'federator_backfill_evictions_total{cause="Preempted",cluster="cern"} 2.0'
+    assert evicted in text
+    lost = next(line for line in text.splitlines() if 'seconds_total{cluster="cern",outcome="lost"' in line)
+    assert 0 < float(lost.split()[-1]) < 2 * 10.0
+
+
+async def test_why_there_is_no_more_of_it_and_what_the_federation_is_can_be_asked(federation: Federation) -> None:
+    """A snapshot of the live federation plans as the daemon does, its fillers included."""
+    await fill(federation, work={"replicas": 100})
+    service = federation.daemon.service
+    told = await service.explain("backfill-lhc")
+    assert [(one["cluster"], one["replicas"], one["reason"]) for one in told["clusters"]] == [("cern", 4, "NoRoom")]
+    documents = await service.snapshot()
+    seen = to_snapshot(read_objects(documents))
+    assert {filled.workload: dict(filled.replicas) for filled in plan(seen).backfill} == {"backfill-lhc": {"cern": 4}}
