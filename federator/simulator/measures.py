@@ -95,6 +95,7 @@ class Measures:
                 watts += cluster.power_w.get(name, 0.0) * natural / price_unit(name)
                 if name == CPU:
                     cores += natural
+                if name == CPU and lost_s:
                     self.lost_s[cluster.name] += amount * replicas * lost_s / 1000
                 if name == CPU and workload.backfill:
                     self.backfill_lost_s[cluster.name] += amount * replicas * lost_s / 1000
