@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +29,11 @@ class CallFailed(Exception):
 class Helper:
     """Makes calls of ``calls.CALLS`` by their names."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, directory: Path) -> None:
         self._access = access
+        self._tokens = directory / "tokens"
         self._turn = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
-        self._tokens: tempfile.TemporaryDirectory[str] | None = None
 
     async def call(self, name: str, **arguments: object) -> Any:
         """What the call gives. Raises CallFailed, and TimeoutError when it took too long."""
@@ -52,9 +51,6 @@ class Helper:
     async def close(self) -> None:
         """End the process; what it was doing is not done, or done and not told."""
         await self._end()
-        if self._tokens is not None:
-            self._tokens.cleanup()
-            self._tokens = None
 
     async def _started(self) -> asyncio.subprocess.Process:
         if self._process is None or self._process.returncode is not None:
@@ -113,9 +109,11 @@ class Helper:
         }
         if access.token_file:
             # HTCondor wants a directory of tokens: one of our own, that leads to this one only.
-            if self._tokens is None:
-                self._tokens = tempfile.TemporaryDirectory(prefix="federator-token-")
-                (Path(self._tokens.name) / "token").symlink_to(Path(access.token_file).resolve())
-            environment["_CONDOR_SEC_TOKEN_DIRECTORY"] = self._tokens.name
+            self._tokens.mkdir(parents=True, exist_ok=True, mode=0o700)
+            link, target = self._tokens / "token", Path(access.token_file).resolve()
+            if not link.is_symlink() or link.readlink() != target:
+                link.unlink(missing_ok=True)
+                link.symlink_to(target)
+            environment["_CONDOR_SEC_TOKEN_DIRECTORY"] = str(self._tokens)
             environment["_CONDOR_SCITOKENS_FILE"] = access.token_file
         return environment

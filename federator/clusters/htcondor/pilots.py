@@ -46,7 +46,7 @@ class HTCondorPilots(PilotsProvider):
         super().__init__(name, settings, store=store, clock=clock, count=count)
         self._jobs = jobs
         self._mark = f"{federation}/{name}"
-        self._helper = Helper(jobs.access)
+        self._helper = Helper(jobs.access, jobs.directory)
         self._sender: asyncio.Task[None] | None = None
         self._told = Decision()
         self._words = "the schedd has not answered yet"

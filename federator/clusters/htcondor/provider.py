@@ -30,7 +30,7 @@ class HTCondorProvider:
         self._settings = settings
         self._clock = clock
         self._mark = f"{federation}/{name}"
-        self._helper = Helper(settings.access)
+        self._helper = Helper(settings.access, settings.directory)
         self._slots = slots.Slots()
         self._news = asyncio.Event()
         self._orders = asyncio.Lock()
