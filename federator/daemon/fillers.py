@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+import structlog
+
 from federator.daemon import views
 from federator.daemon.decision import summary
 from federator.daemon.draft import Draft
@@ -20,6 +22,7 @@ from federator.model.records import WorkloadRecord
 from federator.ports import Store
 
 KIND = "Backfill"
+LOG = structlog.get_logger(__name__)
 
 
 class FillerKeeper:
@@ -52,7 +55,9 @@ class FillerKeeper:
     def _differs(self, wanted: Mapping[str, Mapping[str, Any]]) -> bool:
         known, over = self._state.workloads, self._over
         new = any(
-            known[name].record.document != document if name in known else over.get(name) != document
+            _is_ours(known[name].record) and known[name].record.document != document
+            if name in known
+            else over.get(name) != document
             for name, document in wanted.items()
         )
         return new or any(self._leftover(wanted))
@@ -63,6 +68,9 @@ class FillerKeeper:
                 yield live
 
     def _make(self, draft: Draft, name: str, document: Mapping[str, Any], record: WorkloadRecord | None) -> None:
+        if record is not None and not record.state.over and not _is_ours(record):
+            LOG.warning("a workload has the name of a filler, which waits for its end", workload=name)
+            return
         if record is not None and record.document == document:
             if record.state.over:
                 self._over[name] = document
@@ -76,6 +84,11 @@ class FillerKeeper:
             record = replace(record, document=document, generation=record.generation + 1)
             draft.tell(record, "changed", f"its Backfill document changed: generation {record.generation}")
         draft.put_record(record, stamped(spec, name, record.submitted_s))
+
+
+def _is_ours(record: WorkloadRecord) -> bool:
+    """Whether a workload was made from a Backfill document, not handed in by somebody under such a name."""
+    return record.document.get("kind") == KIND
 
 
 def names(state: State) -> list[str]:

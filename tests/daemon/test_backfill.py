@@ -129,3 +129,15 @@ async def test_why_there_is_no_more_of_it_and_what_the_federation_is_can_be_aske
     documents = await service.snapshot()
     seen = to_snapshot(read_objects(documents))
     assert {filled.workload: dict(filled.replicas) for filled in plan(seen).backfill} == {"backfill-lhc": {"cern": 4}}
+
+
+async def test_a_filler_takes_no_workload_over_that_has_its_name(federation: Federation) -> None:
+    federation.write(fake("cern", cpu=4))
+    await federation.start()
+    await federation.submit("backfill-lhc", 1, env={"FAKE_RUN_S": 20})
+    await federation.daemon.service.apply([backfill()], owner="me", permit=lambda queue: None)
+    await federation.run(5)
+    assert federation.store.workloads["backfill-lhc"].owner == "tester"
+    assert filling(federation) == 0
+    await federation.daemon.service.delete("workloads", "backfill-lhc", permit=lambda queue: None)
+    await federation.until(lambda: filling(federation) == 4)
