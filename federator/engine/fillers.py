@@ -19,6 +19,7 @@ from federator.engine.division import WEIGHT_MAX, divide
 from federator.engine.feasibility import Eligibility
 from federator.engine.federation import Federation
 from federator.engine.holes import Holes, at_share, kept_free
+from federator.engine.rows import FREE
 from federator.engine.shapes import Shape
 from federator.engine.verdicts import Amounts
 from federator.model.backfill import Filled, Filler
@@ -65,8 +66,10 @@ def fill_holes(
     ``began`` is what was free before it, by cluster and resource, on nodes that exist.
     """
     holes = Holes(federation, snapshot, reservations)
-    idle = federation.later(0, federation.nodes.with_rows(*federation.nodes.dense()), None, None)
-    settling = (federation.nodes.sums[0] < began).any(axis=1)
+    dense, lots = federation.nodes.dense()
+    now = dense[:, : FREE + began.shape[1]]  # reservations keep what will be free beside what is
+    idle = federation.later(0, federation.nodes.with_rows(np.ascontiguousarray(now), lots), None, None)
+    settling = (idle.nodes.sums[0] < began).any(axis=1)
     turns = [_turn(federation, holes, filler) for filler in snapshot.fillers]
     turns.sort(key=lambda turn: (-turn.filler.weight, turn.filler.name))
     weights = sum((turn.filler.weight * turn.open for turn in turns), np.zeros(len(federation.names), dtype=np.int64))

@@ -76,7 +76,8 @@ def _beside_production(facts: Facts, fillers: dict[str, Filler], cluster: Cluste
         for resource, asked in filler.workload.roles[0].requests.items_:
             whole = cluster.allocatable[resource]
             left = cluster.free[resource] - used[resource]
-            if left * FULL_PPM < whole * filler.kept_free(cluster.name, resource) - FULL_PPM:
+            alone = len(counted) == 1 and not production  # what one leaves free another may fill
+            if alone and left * FULL_PPM < whole * filler.kept_free(cluster.name, resource) - FULL_PPM:
                 yield f"{filler.name} leaves {left} {resource} of {whole} free on {cluster.name}"
             if asked * replicas * FULL_PPM > whole * filler.max_share:
                 yield f"{filler.name} has more than its share of {resource} on {cluster.name}"
