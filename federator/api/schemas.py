@@ -205,6 +205,8 @@ SCHEMAS: dict[str, Schema] = {
             "cohort": TEXT,
             "source": TEXT,
             "workloads": mapping(COUNT),
+            "budget": {**ANY_OBJECT, "description": "What it may spend in a period; absent: as much as it likes."},
+            "spent": {**ANY_OBJECT, "description": "What it has spent in the period that runs."},
             **LINE,
         },
     ),

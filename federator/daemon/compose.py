@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from federator.clock import SystemClock
-from federator.daemon import garbage, usage
+from federator.daemon import garbage, spending, usage
 from federator.daemon.cycle import Cycle, Pace
 from federator.daemon.desk import Desk
 from federator.daemon.dispatcher import Dispatcher
@@ -120,6 +120,7 @@ class Daemon:
         state.displaced = tuple((w, v, since, at, n) for w, v, since, at, n in stored.values.get("displaced") or ())
         state.clocks = {(p, t, s): since for p, t, s, since in stored.values.get("clocks") or ()}
         state.lately, state.lately_s = usage.of_value(stored.values.get(usage.VALUE))
+        state.spending, state.spending_s = spending.of_value(stored.values.get(spending.VALUE))
         LOG.info("state read", workloads=len(state.workloads), intents=len(state.intents))
 
     async def _hand_in(self, objects: ObjectSet, stored: Stored) -> None:

@@ -19,6 +19,7 @@ from federator.daemon.measure import measure
 from federator.daemon.recorder import Recorder
 from federator.daemon.settle import Rules, Settler
 from federator.daemon.snapshots import Picture, Snapshots
+from federator.daemon.spending import SpendingKeeper
 from federator.daemon.state import NOT_YET, State
 from federator.daemon.timing import Turns, within
 from federator.daemon.usage import UsageKeeper
@@ -46,7 +47,7 @@ class Pace:
     debounce_s: float = 0.05
     rules: Rules = field(default_factory=Rules)
     usage_s: float = 30.0
-    """How often what queues use is added to what they had lately."""
+    """How often what queues use is added to what they had lately, and what it costs to what they have spent."""
 
 
 class Cycle:
@@ -74,6 +75,7 @@ class Cycle:
         self._recorder = Recorder(state, store, clock, metrics, pace.rules, self._send)
         self._fillers = FillerKeeper(state, store, pace.rules)
         self._usage = UsageKeeper(state, snapshots, store, pace.usage_s)
+        self._spending = SpendingKeeper(state, store, planners, pace.usage_s)
         self._began_s = 0.0
 
     async def run(self) -> None:
@@ -122,6 +124,7 @@ class Cycle:
         await self._recorder.record(decided)
         # 7 explain and measure
         self._remember(decided)
+        await self._spending.keep_up(decided.seen)
         await self._snapshots.refresh(self._clock.now_s())
         await measure(self._state, self._snapshots, decided.counted, self._metrics)
         self._metrics.cycle_seconds.observe(time.perf_counter() - started)

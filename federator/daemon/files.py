@@ -304,7 +304,7 @@ def imagine(now: Snapshot, objects: Sequence[Mapping[str, Any]]) -> Snapshot:
 def as_documents(now: Snapshot, kept: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
     """The federation as ``federator plan`` reads it: what is, and the documents that are kept of it."""
     clusters, workloads = map(cluster_document, now.clusters), map(workload_document, now.workloads)
-    return [*clusters, *with_usage(kept, now.usage), *workloads, *map(placement_document, now.holdings)]
+    return [*clusters, *with_usage(kept, now.usage, now.spent), *workloads, *map(placement_document, now.holdings)]
 
 
 def _over(base: Sequence[N], extra: Sequence[N]) -> tuple[N, ...]:

@@ -10,6 +10,7 @@ from federator.daemon.sites import count_states
 from federator.daemon.snapshots import Snapshots
 from federator.daemon.state import Member, State
 from federator.daemon.timing import Turns
+from federator.model.budget import Cost
 from federator.model.cluster import Health
 from federator.model.resources import Resources, in_base_units
 from federator.telemetry.metrics import Metrics, replace
@@ -40,6 +41,7 @@ async def measure(state: State, snapshots: Snapshots, refused: Mapping[tuple[str
         (metrics.cluster_up, {(n,): float(m.health is Health.UP) for n, m in state.members.items()}),
         (metrics.queue_workloads, {key: float(count) for key, count in snapshots.states.items()}),
         (metrics.refused_replicas, {key: float(count) for key, count in refused.items()}),
+        (metrics.queue_spent, _spent(state)),
         (metrics.pilots, count_states(state)),
         (metrics.queue_share, {(queue,): share for queue, share in shares(state, snapshots, whole).items()}),
     ]
@@ -47,6 +49,16 @@ async def measure(state: State, snapshots: Snapshots, refused: Mapping[tuple[str
         replace(gauge, values)
         if turns.due:
             await turns.rest()
+
+
+def _spent(state: State) -> dict[tuple[str, ...], float]:
+    """What queues with a budget have spent: money, and grams of CO2."""
+    costs = {one.queue: one.cost for one in state.snapshot.spent}
+    bounded = [(queue.name, costs.get(queue.name, Cost())) for queue in state.queues if queue.budget is not None]
+    spent: dict[tuple[str, ...], float] = {}
+    for queue, cost in bounded:
+        spent[queue, "money"], spent[queue, "carbon"] = cost.money_micro / 1e6, cost.carbon_mg / 1000
+    return spent
 
 
 def shares(state: State, snapshots: Snapshots, capacity: Resources) -> dict[str, float]:

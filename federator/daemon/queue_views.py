@@ -9,7 +9,9 @@ from typing import Any
 from federator.daemon.snapshots import Snapshots
 from federator.daemon.state import State
 from federator.daemon.views import source_of
+from federator.documents.budget import write_budget, write_cost
 from federator.engine.answer import share_document
+from federator.model.budget import Cost
 from federator.model.plan import QueueShare
 from federator.model.policy import Cohort, Queue
 from federator.model.resources import Resources, in_base_units
@@ -20,6 +22,7 @@ Views = dict[str, dict[str, Any]]
 def queues(state: State, snapshots: Snapshots, shares: Mapping[str, QueueShare]) -> Views:
     """All queues by name, declared or merely used; ``shares`` are those of the last plan."""
     declared = {queue.name: queue for queue in state.queues}
+    spent = {one.queue: one.cost for one in state.snapshot.spent}
     by_state: dict[str, dict[str, int]] = defaultdict(dict)
     for (name, word), count in sorted(snapshots.states.items()):
         by_state[name][word] = count
@@ -37,6 +40,8 @@ def queues(state: State, snapshots: Snapshots, shares: Mapping[str, QueueShare])
             "quota": _amounts(queue.quota),
             **share_document(shares.get(name, QueueShare(name))),
         }
+        if queue.budget is not None:
+            views[name] |= {"budget": write_budget(queue.budget), "spent": write_cost(spent.get(name, Cost()))}
     return views
 
 

@@ -54,7 +54,8 @@ class Service(Protocol):
     a queue::
 
         {"name", "weight", "priority", "cohort", "source", "workloads": {"waiting": 3, "running": 2}, "used": {...},
-         "quota": {...}, "share", "dominant", "byWeight", "due", "lately", "borrowed", "left": {...}}
+         "quota": {...}, "share", "dominant", "byWeight", "due", "lately", "borrowed", "left": {...},
+         "budget": {"period", "money", "carbon"}, "spent": {"money", "carbon"}}    # where it has a budget
 
     with the shares of ``engine.answer.share_document``, as the last plan began with them; a cohort likewise, with
     ``parent`` and ``queues`` instead of ``priority``, ``cohort`` and ``workloads``; a policy ``{"name", "order",

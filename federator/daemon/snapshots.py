@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import TypeVar
 
 from federator.daemon.parts import NOTHING, Held, Part, as_holding, part_of
+from federator.daemon.spending import known
 from federator.daemon.state import Displaced, Member, State
 from federator.daemon.timing import Turns
 from federator.model.backfill import Filler
@@ -117,7 +118,7 @@ class Snapshots:
             queues=state.queues,
             cohorts=state.cohorts,
             limits=state.limits,
-            spent=state.spent,
+            spent=known(state, at_s),
             planning=state.planning,
             clocks=tuple(state.clocks.items()),
             exclusions=tuple(state.exclusions.items()),

@@ -31,6 +31,15 @@ NOT_YET = "has not answered yet"
 """What is said of a cluster of which nothing is known, not even that it does not answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What was spent since a period began, finely enough to be added up: nano-units of money, micrograms of CO2."""
+
+    began_s: float
+    money_nano: int = 0
+    carbon_ug: int = 0
+
+
 @dataclass(slots=True, eq=False)
 class Live:
     """One workload that is not over, or still has something at a cluster."""
@@ -139,6 +148,9 @@ class State:
         self.lately: dict[str, Resources] = {}
         """What each queue had lately, in billionths (``QueueUsage``), as of ``lately_s``."""
         self.lately_s: float | None = None
+        self.spending: dict[str, Spending] = {}
+        """What each queue with a budget has spent, as it was counted here, as of ``spending_s``."""
+        self.spending_s: float | None = None
         """None: nothing was counted yet."""
         self.answered: dict[str, int] = {}
         """Ticks at which a cluster answered the last call about an intent."""

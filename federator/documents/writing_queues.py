@@ -33,15 +33,18 @@ def queue_document(queue: Queue, usage: QueueUsage | None = None, spent: Spent |
     return document_of("Queue", queue.name, spec)
 
 
-def with_usage(documents: Iterable[Mapping[str, Any]], usage: Iterable[QueueUsage]) -> list[Mapping[str, Any]]:
+def with_usage(
+    documents: Iterable[Mapping[str, Any]], usage: Iterable[QueueUsage], spent: Iterable[Spent]
+) -> list[Mapping[str, Any]]:
     """The documents, those of queues with what was seen of them; queues that were seen and have none get one."""
     seen = {one.queue: _lately(one) for one in usage}
+    for one in spent:
+        seen[one.queue] = {"spent": write_cost(one.cost)} | seen.get(one.queue, {})
     written: list[Mapping[str, Any]] = []
     for document in documents:
         if document.get("kind") == "Queue":
             spec = document.get("spec") or {}
-            spent = {key: value for key, value in (spec.get("observed") or {}).items() if key == "spent"}
-            observed = spent | seen.pop(document["metadata"]["name"], {})
+            observed = seen.pop(document["metadata"]["name"], {})
             spec = {key: value for key, value in spec.items() if key != "observed"}
             document = {**document, "spec": {**spec, **({"observed": observed} if observed else {})}}
         written.append(document)

@@ -19,7 +19,7 @@ from federator.engine.purse import CARBON, MONEY, Purse
 from federator.engine.tiers import Filling
 from federator.engine.turn import Turn
 from federator.model.budget import Cost
-from federator.model.plan import Snapshot
+from federator.model.plan import Holding, Snapshot
 from federator.model.policy import Queue
 from federator.model.workload import Role, Workload
 
@@ -47,17 +47,22 @@ class Budgets:
             self._set_aside(snapshot)
 
     def _set_aside(self, snapshot: Snapshot) -> None:
-        """What runs has still to cost something. What a lost cluster held counts as gone."""
-        roles = {(w.name, role.name): (w, role) for w in snapshot.workloads for role in w.roles}
+        """What runs has still to cost something."""
+        for holding, workload, what, rates in self.running(snapshot):
+            duration_s = max(0.0, self._duration_s(workload) - holding.age_s)
+            self._left[workload.queue, what] -= int(_cost(rates, duration_s)[0]) * holding.replicas
+
+    def running(self, snapshot: Snapshot) -> Iterator[tuple[Holding, Workload, str, Array]]:
+        """What is held of queues with a budget, and what a replica costs there for an hour (one number), of each of
+        what there is a budget for. What a lost cluster held counts as gone."""
+        roles = {(w.name, role.name): (w, role) for w in snapshot.workloads if self.bounds(w.queue) for role in w.roles}
         for holding in snapshot.holdings:
             workload, role = roles.get((holding.workload, holding.role), (None, None))
             at = self._federation.index.get(holding.cluster)
             if workload is None or role is None or at is None or self._federation.lost[at]:
                 continue
-            duration_s = max(0.0, self._duration_s(workload) - holding.age_s)
             for what, rates in self._rates(workload, role):
-                each = int(_cost(rates[at : at + 1], duration_s)[0])
-                self._left[workload.queue, what] -= each * holding.replicas
+                yield holding, workload, what, rates[at : at + 1]
 
     def _duration_s(self, workload: Workload) -> float:
         return self._unknown_s if workload.duration_s is None else workload.duration_s
@@ -123,6 +128,16 @@ class Budgets:
     def restore(self, saved: Left) -> None:
         """Go back to it."""
         self._left = dict(saved)
+
+
+def running_costs(snapshot: Snapshot) -> dict[tuple[str, str], int]:
+    """What the work of queues with a budget that runs costs for an hour: by queue and by what is spent (``MONEY``,
+    ``CARBON``), in nano-units or micrograms. What has not begun yet costs nothing."""
+    costs: dict[tuple[str, str], int] = {}
+    for holding, workload, what, rates in Budgets(snapshot, Federation(snapshot)).running(snapshot):
+        each, runs = int(rates[0]), holding.replicas - holding.unbound
+        costs[workload.queue, what] = costs.get((workload.queue, what), 0) + each * runs
+    return costs
 
 
 def _left(queue: Queue, spent: Cost) -> Left:

@@ -52,6 +52,9 @@ class Metrics:
         self.queue_share = self._gauge(
             "queue_share", "The part of the federation that the queue uses, of its dominant resource, 0 to 1.", "queue"
         )
+        self.queue_spent = self._gauge(
+            "queue_spent", "What a queue with a budget has spent in its period: money, or g of CO2.", "queue", "what"
+        )
         self.refused_replicas = self._gauge(
             "refused_replicas", "Replicas that the latest plan gave no place, by the main reason.", "queue", "reason"
         )

@@ -104,6 +104,7 @@ def test_two_sets_of_policies_are_compared_seed_by_seed(run: Run, scenario: Path
     assert run(*command[:4]).status == 2
 
 
+@pytest.mark.thorough
 def test_a_report_is_written_at_once_or_later_from_what_was_kept(run: Run, scenario: Path, tmp_path: Path) -> None:
     page, record = tmp_path / "hour.html", tmp_path / "hour.json"
     answer = run("simulate", str(scenario), "--report", str(page), "--record", str(record), "-o", "json").json

@@ -108,6 +108,7 @@ async def test_a_backfill_that_is_deleted_leaves_and_a_poisoned_task_ends_no_bag
     await federation.until(lambda: filling(federation) == 0 and federation.state("backfill-lhc") == "forgotten")
 
 
+@pytest.mark.thorough
 async def test_what_backfill_used_and_lost_is_counted(federation: Federation) -> None:
     await fill(federation, checkpointEvery="10s", work={"replicas": 4}, run_s=100.0)
     await federation.run(25)

@@ -31,6 +31,7 @@ def start(store: Path, tracks: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, env={"FEDERATOR_REPLICA_INDEX": "3"})
 
 
+@pytest.mark.thorough
 def test_the_sums_are_the_same_however_often_it_was_stopped_or_killed(tmp_path: Path, detector: ModuleType) -> None:
     """Once in one go; once with SIGTERM (which it heeds) and SIGKILL (which leaves the last checkpoint) by turns."""
     tracks = 400_000

@@ -66,6 +66,7 @@ def test_of_many_jobs_every_one_starts_when_a_naive_simulator_starts_it(
     st.sampled_from(["none", "easy", "conservative", "once"]),
     st.booleans(),
 )
+@pytest.mark.thorough
 def test_leaving_out_needless_plans_changes_nothing(
     drawn: list[Job], blocked_head: str, backfilling: str, together: bool
 ) -> None:

@@ -80,6 +80,7 @@ def test_a_finite_bag_is_done_once_however_often_it_gave_way() -> None:
     assert sum(run.measures.backfill_useful_s.values()) == pytest.approx(20 * 600.0)
 
 
+@pytest.mark.thorough
 def test_production_waits_no_longer_than_the_grace_for_backfill() -> None:
     """Guarantee 6 in simulation: the same work with and without backfill, start by start."""
     jobs = [arrival(37.0 * at, 100.0 + 13 * at % 400, 1 + at % 5, cpu=1 + at % 2, name=f"w{at:02}") for at in range(40)]

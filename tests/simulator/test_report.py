@@ -114,6 +114,7 @@ def test_a_record_can_be_read_again_and_what_is_none_is_told(records: list[Recor
         read(tmp_path / "other.json")
 
 
+@pytest.mark.thorough
 def test_a_report_needs_nothing_else(records: list[Record], tmp_path: Path) -> None:
     """Two runs side by side: the page holds every chart and table, refers to nothing outside, and its parts are
     files that others can open."""

@@ -248,6 +248,7 @@ async def test_replicas_end_when_their_directory_is_deleted(machine: Machine) ->
     assert await vanish(pids)
 
 
+@pytest.mark.thorough
 async def test_a_supervisor_that_cannot_even_start_is_told_of(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
