@@ -45,7 +45,7 @@ def fillers(draw: st.DrawFn, name: str) -> Filler:
 
 @st.composite
 def backfilled(draw: st.DrawFn) -> Snapshot:
-    """A federation with one to three fillers; most of its clusters can run them."""
+    """A federation with one to three fillers; most of its clusters can run them. Nobody has given way in it."""
     base = draw(snapshots())
     members = tuple(
         replace(one, abilities=one.abilities | {"backfill"} if draw(st.integers(0, 5)) else one.abilities)
@@ -58,7 +58,7 @@ def backfilled(draw: st.DrawFn) -> Snapshot:
         for name in NAMES[: len(members)]
         if draw(st.booleans())
     ]
-    return replace(base, clusters=members, fillers=made, holdings=(*base.holdings, *held))
+    return replace(base, clusters=members, fillers=made, holdings=(*base.holdings, *held), displacements=())
 
 
 def without_fillers(snapshot: Snapshot) -> Snapshot:

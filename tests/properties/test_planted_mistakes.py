@@ -10,6 +10,7 @@ import pytest
 from federator.engine import allowance, filling, plain, plain_turns, planner, tiers
 from federator.engine import federation as laid_out
 from federator.engine.checks import violations
+from federator.engine.plain import Plain
 from federator.engine.planner import plan
 from federator.model.plan import Move, Plan, Snapshot
 from federator.model.policy import Bounds, Policy, Queue, Rebalance, Stay, Tier
@@ -157,6 +158,7 @@ def test_a_planner_that_opens_tiers_too_soon_is_seen(monkeypatch: pytest.MonkeyP
     federation = snapshot([cluster("a", cpu=2), cluster("b", cpu=8)], [workload("w", 5)], policies=(patient,))
     assert violations(federation, plan(federation)) == ()
     interpreted(monkeypatch, tiers, filling)
+    monkeypatch.setattr(Plain, "_entry", lambda self, workload: None)
     assert violations(federation, plan(federation)) == ()
     monkeypatch.setattr(filling, "_waits", lambda *_: filling.OPEN)
     assert violations(federation, plan(federation)) == ("w grew in tier 1; tier 0 has not been full for 300.0 s",)
