@@ -7,9 +7,8 @@ loop would hold up everything else.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 
 from federator.daemon.state import Displaced
 from federator.engine.giving_way import remembered
@@ -18,8 +17,6 @@ from federator.model.plan import Placement, Plan, Preemption, Refusal, Snapshot
 from federator.model.reasons import Verdict, by_reason
 from federator.model.workload import Lifetime
 
-BACKFILL = "backfill"
-"""What stands for the policy where a filler is placed, which none governs."""
 MOST_NAMED = 5
 """Clusters that a history entry names for one reason; of more it gives the number."""
 
@@ -69,7 +66,7 @@ def decision(seen: Snapshot, made: Plan, took_s: float) -> Decision:
 def _changes(seen: Snapshot, made: Plan, refused: Mapping[str, Sequence[Refusal]]) -> tuple[Change, ...]:
     """Workloads that are to have something else than they have; and services, whose spec may be another."""
     wanted: dict[str, list[Placement]] = defaultdict(list)
-    for placement in chain(made.placements, _filled(made)):
+    for placement in made.wanted:
         wanted[placement.workload].append(placement)
     held: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
     for holding in seen.holdings:
@@ -95,12 +92,6 @@ def _changes(seen: Snapshot, made: Plan, refused: Mapping[str, Sequence[Refusal]
         )
         for name in known
     )
-
-
-def _filled(made: Plan) -> Iterator[Placement]:
-    for filled in made.backfill:
-        for cluster, replicas in sorted(filled.replicas.items()):
-            yield Placement(filled.workload, "", cluster, replicas, "", BACKFILL)
 
 
 def _words(made: Plan) -> dict[str, str]:

@@ -12,7 +12,7 @@ from federator.daemon.draft import Draft
 from federator.daemon.state import Spending, State
 from federator.engine.budgets import running_costs
 from federator.engine.purse import CARBON, MONEY
-from federator.model.budget import Cost, Spent
+from federator.model.budget import Budget, Cost, Spent
 from federator.model.plan import Snapshot
 from federator.ports import Store
 
@@ -55,7 +55,7 @@ def counted_on(
     for queue in seen.queues:
         if queue.budget is None:
             continue
-        began_s = seen.at_s // queue.budget.period_s * queue.budget.period_s
+        began_s = _began_s(queue.budget, seen.at_s)
         had = before.get(queue.name)
         if had is None or had.began_s != began_s:
             had = Spending(began_s)
@@ -70,13 +70,18 @@ def known(state: State, at_s: float) -> tuple[Spent, ...]:
     found = {one.queue: one.cost for one in state.spent}
     for queue in state.queues:
         had = state.spending.get(queue.name)
-        if queue.budget is None or had is None or at_s // queue.budget.period_s * queue.budget.period_s != had.began_s:
+        if queue.budget is None or had is None or had.began_s != _began_s(queue.budget, at_s):
             continue
         said = found.get(queue.name, Cost())
         found[queue.name] = Cost(
             max(said.money_micro, had.money_nano // 1000), max(said.carbon_mg, had.carbon_ug // 1000)
         )
     return tuple(Spent(queue, cost) for queue, cost in sorted(found.items()))
+
+
+def _began_s(budget: Budget, at_s: float) -> float:
+    """When the period that runs began."""
+    return at_s // budget.period_s * budget.period_s
 
 
 def as_value(counted: Mapping[str, Spending], at_s: float) -> dict[str, Any]:

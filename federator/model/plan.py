@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -126,6 +126,10 @@ class Placement(NamedTuple):
     replicas: int
     tier: str
     policy: str
+
+
+BACKFILL = "backfill"
+"""What stands for the policy where a filler is placed, which none governs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +294,14 @@ class Plan:
     """Where heads stay: who they are, for the next snapshot."""
     backfill: tuple[Filled, ...] = ()
     """What fills the rest; not among ``placements``."""
+
+    @property
+    def wanted(self) -> Iterator[Placement]:
+        """All that should run, fillers too (of no tier; ``BACKFILL`` stands for their policy)."""
+        yield from self.placements
+        for filled in self.backfill:
+            for cluster, replicas in sorted(filled.replicas.items()):
+                yield Placement(filled.workload, "", cluster, replicas, "", BACKFILL)
 
 
 def shape_key(workload: Workload) -> str:

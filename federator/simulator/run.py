@@ -228,7 +228,7 @@ class _Teller:
     def _changes(self, seen: Snapshot, made: Plan) -> Iterator[tuple[Live, list[Placement]]]:
         """Workloads that are to have something else than they have, with all that they should have."""
         wanted: defaultdict[str, list[Placement]] = defaultdict(list)
-        for placement in chain(made.placements, _filled(made)):
+        for placement in made.wanted:
             wanted[placement.workload].append(placement)
         held: defaultdict[str, dict[tuple[str, str], int]] = defaultdict(dict)
         for one in seen.holdings:
@@ -271,9 +271,3 @@ class _Teller:
             member.site.submit(intent.id, live.workload, role, intent.indices, live.run_s, flavors, now_s)
         for rest_s in sorted(self._rests_s) if new else ():
             self._timeline.at(now_s + rest_s, OTHER, self._wake)
-
-
-def _filled(made: Plan) -> Iterator[Placement]:
-    for one in made.backfill:
-        for cluster, replicas in one.replicas.items():
-            yield Placement(one.workload, "", cluster, replicas, "", "")

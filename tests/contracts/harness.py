@@ -8,6 +8,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from federator.model.indexset import IndexSet
 from federator.model.intent import Container, Intent, Observation, ObservedIntent, Order
@@ -100,6 +101,24 @@ class Member(ABC):
             time_limit_s=time_limit_s,
             spec_hash=spec_hash,
         )
+
+
+class ShellMember(Member):
+    """One whose replicas are shells of this machine: each writes down in ``witness`` that it began."""
+
+    witness: Path
+
+    def container(self, behaviour: Behaviour) -> Container:
+        script = (
+            f'echo $FEDERATOR_REPLICA_INDEX >> "{self.witness}/$FEDERATOR_INTENT"; '
+            "echo begins; echo replica $FEDERATOR_REPLICA_INDEX; "
+            f"sleep {behaviour.runs_for_s or 600}; exit {behaviour.exit_code}"
+        )
+        return Container(command=("sh", "-c"), args=(script,))
+
+    def starts(self, intent_id: str) -> list[int]:
+        path = self.witness / intent_id
+        return [int(line) for line in path.read_text().split()] if path.exists() else []
 
 
 def scaled(order: Order, count: int) -> Order:

@@ -14,9 +14,8 @@ import pytest
 from federator.clock import SystemClock
 from federator.clusters.htcondor import HTCondorProvider, HTCondorSettings
 from federator.clusters.htcondor.settings import Access
-from federator.model.intent import Container
 from federator.processes import marked, marker_of
-from tests.contracts.harness import Behaviour, Member
+from tests.contracts.harness import Member, ShellMember
 from tests.contracts.provider_contract import ProviderContract
 from tests.servers.fixtures import htcondor_pool
 from tests.servers.htcondor import Pool
@@ -26,7 +25,7 @@ __all__ = ["htcondor_pool"]
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
 
-class HTCondorMember(Member):
+class HTCondorMember(ShellMember):
     """A federation of its own in a shared pool. Each replica adds its index to a file of its intent."""
 
     short_s = 0.5
@@ -43,18 +42,6 @@ class HTCondorMember(Member):
         access = Access(self.pool.collector, self.pool.name, str(self.pool.token_file), timeout_s=3.0)
         settings = HTCondorSettings(access, self.directory, grace_s=3.0, poll_s=0.2)
         return HTCondorProvider("member", settings, clock=SystemClock(), federation=self.federation)
-
-    def container(self, behaviour: Behaviour) -> Container:
-        script = (
-            f'echo $FEDERATOR_REPLICA_INDEX >> "{self.witness}/$FEDERATOR_INTENT"; '
-            "echo begins; echo replica $FEDERATOR_REPLICA_INDEX; "
-            f"sleep {behaviour.runs_for_s or 600}; exit {behaviour.exit_code}"
-        )
-        return Container(command=("sh", "-c"), args=(script,))
-
-    def starts(self, intent_id: str) -> list[int]:
-        path = self.witness / intent_id
-        return [int(line) for line in path.read_text().split()] if path.exists() else []
 
     def running(self, intent_id: str) -> list[int]:
         mine = marked("FEDERATOR_INTENT", intent_id)

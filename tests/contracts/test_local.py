@@ -12,17 +12,16 @@ from federator.clock import SystemClock
 from federator.clusters.local import LocalProvider, LocalSettings
 from federator.clusters.local.launch import stop_everything
 from federator.model.cluster import Flavor, NodeGroup
-from federator.model.intent import Container
 from federator.model.resources import CPU, MEMORY, Resources
 from federator.processes import birth, marked, marker_of
-from tests.contracts.harness import GIB, Behaviour, Member
+from tests.contracts.harness import GIB, Member, ShellMember
 from tests.contracts.provider_contract import ProviderContract
 from tests.patience import PATIENCE_S
 
 NODE = Resources.of({CPU: 4000, MEMORY: 8 * GIB})
 
 
-class LocalMember(Member):
+class LocalMember(ShellMember):
     """A local cluster of two pretended nodes. Each replica adds its index to a file of its intent."""
 
     def __init__(self, directory: Path) -> None:
@@ -37,18 +36,6 @@ class LocalMember(Member):
             self.directory, flavors, kill_grace_s=1.0, backoff_s=0.1, timeout_s=PATIENCE_S, ready_s=0.2
         )
         return LocalProvider("member", settings, clock=SystemClock())
-
-    def container(self, behaviour: Behaviour) -> Container:
-        script = (
-            f'echo $FEDERATOR_REPLICA_INDEX >> "{self.witness}/$FEDERATOR_INTENT"; '
-            "echo begins; echo replica $FEDERATOR_REPLICA_INDEX; "
-            f"sleep {behaviour.runs_for_s or 600}; exit {behaviour.exit_code}"
-        )
-        return Container(command=("sh", "-c"), args=(script,))
-
-    def starts(self, intent_id: str) -> list[int]:
-        path = self.witness / intent_id
-        return [int(line) for line in path.read_text().split()] if path.exists() else []
 
     def running(self, intent_id: str) -> list[int]:
         mine = marked("FEDERATOR_DIRECTORY", f"{os.path.realpath(self.directory)}/{intent_id}/")

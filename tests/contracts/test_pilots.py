@@ -14,13 +14,12 @@ import pytest
 
 from federator.clock import SystemClock
 from federator.clusters.pilots import PilotsProvider, PilotsSettings
-from federator.model.intent import Container
 from federator.model.pilots import LineChanges, StoredLine
 from federator.ports import StoreUnavailable
 from federator.processes import birth, marked, marker_of
 from federator.store import SqlStore
 from tests.api.conftest import Api, start
-from tests.contracts.harness import Behaviour, Member
+from tests.contracts.harness import Member, ShellMember
 from tests.contracts.provider_contract import ProviderContract
 from tests.patience import PATIENCE_S
 
@@ -47,7 +46,7 @@ class Cuttable:
             raise StoreUnavailable("the test has cut the way to the store")
 
 
-class PilotsMember(Member):
+class PilotsMember(ShellMember):
     """A cluster of one pilot. Each replica adds its index to a file of its intent."""
 
     def __init__(self, api: Api, store: SqlStore, folder: Path) -> None:
@@ -82,18 +81,6 @@ class PilotsMember(Member):
     def _start_pilot(self) -> None:
         with self.log.open("ab") as log:
             self.pilot = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-
-    def container(self, behaviour: Behaviour) -> Container:
-        script = (
-            f'echo $FEDERATOR_REPLICA_INDEX >> "{self.witness}/$FEDERATOR_INTENT"; '
-            "echo begins; echo replica $FEDERATOR_REPLICA_INDEX; "
-            f"sleep {behaviour.runs_for_s or 600}; exit {behaviour.exit_code}"
-        )
-        return Container(command=("sh", "-c"), args=(script,))
-
-    def starts(self, intent_id: str) -> list[int]:
-        path = self.witness / intent_id
-        return [int(line) for line in path.read_text().split()] if path.exists() else []
 
     def running(self, intent_id: str) -> list[int]:
         mine = marked("FEDERATOR_INTENT", intent_id)

@@ -13,9 +13,8 @@ import pytest
 
 from federator.clock import SystemClock
 from federator.clusters.slurm import SlurmProvider, SlurmSettings
-from federator.model.intent import Container
 from federator.processes import birth, marked, marker_of
-from tests.contracts.harness import Behaviour, Member
+from tests.contracts.harness import Member, ShellMember
 from tests.contracts.provider_contract import BatchContract
 from tests.servers.fixtures import slurm
 from tests.servers.slurm import Slurm
@@ -24,7 +23,7 @@ __all__ = ["slurm"]
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
 
-class SlurmMember(Member):
+class SlurmMember(ShellMember):
     """A federation of its own in a shared cluster. Each replica adds its index to a file of its intent."""
 
     short_s = 0.6
@@ -52,18 +51,6 @@ class SlurmMember(Member):
 
     def make_provider(self) -> SlurmProvider:
         return SlurmProvider("member", self.settings(), clock=SystemClock(), federation=self.federation)
-
-    def container(self, behaviour: Behaviour) -> Container:
-        script = (
-            f'echo $FEDERATOR_REPLICA_INDEX >> "{self.witness}/$FEDERATOR_INTENT"; '
-            "echo begins; echo replica $FEDERATOR_REPLICA_INDEX; "
-            f"sleep {behaviour.runs_for_s or 600}; exit {behaviour.exit_code}"
-        )
-        return Container(command=("sh", "-c"), args=(script,))
-
-    def starts(self, intent_id: str) -> list[int]:
-        path = self.witness / intent_id
-        return [int(line) for line in path.read_text().split()] if path.exists() else []
 
     def running(self, intent_id: str) -> list[int]:
         mine = [pid for pid in marked("FEDERATOR_INTENT", intent_id) if birth(pid)]
