@@ -23,6 +23,7 @@ from federator.daemon.spending import SpendingKeeper
 from federator.daemon.state import NOT_YET, State
 from federator.daemon.timing import Turns, within
 from federator.daemon.usage import UsageKeeper
+from federator.engine.ground import Ground
 from federator.engine.planner import plan
 from federator.model.cluster import Health
 from federator.ports import Clock, Store, StoreUnavailable
@@ -76,6 +77,7 @@ class Cycle:
         self._fillers = FillerKeeper(state, store, pace.rules)
         self._usage = UsageKeeper(state, snapshots, store, pace.usage_s)
         self._spending = SpendingKeeper(state, store, planners, pace.usage_s)
+        self._ground = Ground()
         self._began_s = 0.0
 
     async def run(self) -> None:
@@ -118,7 +120,7 @@ class Cycle:
         await self._usage.keep_up(self._clock.now_s())
         picture = await self._snapshots.take(self._clock.now_s())
         # 4 plan, off the loop
-        decided = await asyncio.get_running_loop().run_in_executor(self._planners, _decide, picture)
+        decided = await asyncio.get_running_loop().run_in_executor(self._planners, _decide, picture, self._ground)
         self._metrics.plan_seconds.observe(decided.took_s)
         # 5 record the intents, 6 dispatch
         await self._recorder.record(decided)
@@ -195,9 +197,9 @@ class Cycle:
         state.cycles += 1
 
 
-def _decide(picture: Picture) -> Decision:
+def _decide(picture: Picture, ground: Ground) -> Decision:
     """Runs in the planner's thread."""
     seen = picture.snapshot()
     began = time.perf_counter()
-    made = plan(seen)
+    made = plan(seen, ground=ground)
     return decision(seen, made, time.perf_counter() - began)

@@ -1,4 +1,4 @@
-"""Families of plain workloads: alike but for how much they ask for and how many they are. Laid out once for each plan.
+"""Families of plain workloads: alike but for how much they ask for and how many they are. Laid out once.
 
 Whatever depends on amounts is left to compiled code (``engine/plain_turns.py``, which names the tables' columns).
 """
@@ -6,6 +6,7 @@ Whatever depends on amounts is left to compiled code (``engine/plain_turns.py``,
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -69,13 +70,24 @@ class _Family:
 
 
 class Families:
-    """The families met so far in one plan."""
+    """The families met so far."""
 
     def __init__(self, federation: Federation, kinds: Kinds) -> None:
         self._federation, self._kinds = federation, kinds
         self._numbers: dict[Hashable, int] = {}
         self._families: list[_Family] = []
         self._tables: Tables | None = None
+
+    def again(self, federation: Federation, kinds: Kinds) -> Families:
+        """The same families in the same federation at another moment."""
+        other = copy(self)
+        other._federation, other._kinds = federation, kinds
+        return other
+
+    @property
+    def many(self) -> bool:
+        """Whether there are nearly as many as there may be."""
+        return 2 * len(self._families) > _MOST
 
     def of(self, workload: Workload, role: Role, rule: Rule, names: tuple[str, ...]) -> int:
         """The number of a workload's family; ``NONE`` where more than amounts must be looked at. ``names`` are the

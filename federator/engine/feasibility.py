@@ -134,10 +134,15 @@ class Feasibility:
         """Where the role may run under the rule; ``excluded`` are the clusters that refused the workload (or empty)."""
         gate_key = self._gate_key(workload, rule)
         lots_key = self._lots_key(workload, role)
-        key = (gate_key, lots_key, role.requests, workload.name if excluded else "")
+        key = (gate_key, lots_key, role.requests, tuple(one and one.facts["detail"] for one in excluded))
         if key not in self._shapes:
             self._shapes[key] = self.lay_out(workload, role, rule, excluded)
         return self._shapes[key]
+
+    @property
+    def known(self) -> int:
+        """How many are kept."""
+        return len(self._shapes)
 
     def lay_out(self, workload: Workload, role: Role, rule: Rule, excluded: Verdicts) -> Eligibility:
         """The same, not kept."""

@@ -34,17 +34,25 @@ class State(NamedTuple):
     promises: Mark | None
 
 
+def by_name(snapshot: Snapshot) -> tuple[Cluster, ...]:
+    """The clusters in the order of planning."""
+    return tuple(sorted(snapshot.clusters, key=lambda cluster: cluster.name))
+
+
+def asked_for(snapshot: Snapshot) -> frozenset[str]:
+    """The resources that anybody asks for."""
+    everybody = (*snapshot.workloads, *(filler.workload for filler in snapshot.fillers))
+    return frozenset({name for workload in everybody for role in workload.roles for name in role.requests})
+
+
 class Federation:
     """Arrays by cluster, in the order of names. Only ``nodes`` and ``limits`` change while a plan is made."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self.at_s = snapshot.at_s
-        self.clusters = tuple(sorted(snapshot.clusters, key=lambda cluster: cluster.name))
+        self.clusters = by_name(snapshot)
         self.names = tuple(cluster.name for cluster in self.clusters)
         self.index = {name: at for at, name in enumerate(self.names)}
-        everybody = (*snapshot.workloads, *(filler.workload for filler in snapshot.fillers))
-        asked = {name for workload in everybody for role in workload.roles for name in role.requests}
-        self.nodes = Nodes(self.clusters, asked)
+        self.nodes = Nodes(self.clusters, asked_for(snapshot))
         self.constraints = Constraints(self.clusters)
         self.governing = Governing(snapshot.policies, self.clusters, self.constraints)
         self.prices = Prices(self.clusters, self.nodes.lots)
@@ -63,12 +71,25 @@ class Federation:
         self._numbers: dict[Hashable, Array] = {}
         self.offered: dict[int, tuple[list[list[int]], list[list[int]]]] = {}
         """What ``fill`` has found that the tiers of each rule offer."""
+        self._reports = [at for at, cluster in enumerate(self.clusters) if cluster.unschedulable]
+        self._stand(snapshot)
+
+    def again(self, snapshot: Snapshot) -> Federation:
+        """The same federation in a later snapshot, from which its clusters differ only in what is free on them."""
+        other = copy(self)
+        other.clusters = by_name(snapshot)
+        other.nodes = self.nodes.again(other.clusters)
+        other._stand(snapshot)
+        return other
+
+    def _stand(self, snapshot: Snapshot) -> None:
+        """How everything stands at the moment of the snapshot."""
+        self.at_s = snapshot.at_s
         self.limits = self._limits()
         self.promises: Promises | None = None
         """What is reserved; None where nothing may be."""
         self.changes = 0
         """Grows whenever room is taken or given back: while it stands still, alike questions have alike answers."""
-        self._reports = [at for at, cluster in enumerate(self.clusters) if cluster.unschedulable]
         self._holdings: dict[tuple[str, str], list[Holding]] = {}
         for holding in snapshot.holdings:
             if holding.cluster in self.index:

@@ -1,8 +1,9 @@
-"""What is the same for all alike roles under one rule, laid out for compiled code once for each plan."""
+"""What is the same for all alike roles under one rule, laid out for compiled code once."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
+from copy import copy
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -64,12 +65,18 @@ class Kind:
 
 
 class Kinds:
-    """The kinds met so far in one plan."""
+    """The kinds met so far."""
 
     def __init__(self, federation: Federation) -> None:
         self._federation = federation
         self._kinds: dict[Hashable, Kind] = {}
         self._asking: dict[int, tuple[str, ...]] = {}
+
+    def again(self, federation: Federation) -> Kinds:
+        """The same kinds in the same federation at another moment."""
+        other = copy(self)
+        other._federation = federation
+        return other
 
     def of(self, workload: Workload, rule: Rule, eligibility: Eligibility) -> Kind:
         """The kind of a role with this eligibility under this rule (both are made once for each kind)."""

@@ -24,6 +24,8 @@ WHOLE_NODE = 2**30
 
 SPARE = 6
 """Spare rows of a block at the start of every binding, which splits off at most so many (or has one row a node)."""
+_NOTHING = object()
+_NOBODY = Cluster("")
 _GROWTH = 8
 """A block has so many times the rows that it begins with, or one for every node."""
 
@@ -45,6 +47,10 @@ class Nodes:
     and ties go to the lower number.
     """
 
+    rows: Array
+    blocks: Array
+    sums: Array
+
     def __init__(self, clusters: Sequence[Cluster], resources: Iterable[str]) -> None:
         """``clusters`` sorted by name; ``resources`` are those that anybody asks for."""
         self.resources = tuple(sorted(resources))
@@ -61,7 +67,16 @@ class Nodes:
         self.first_lots = np.searchsorted(self.home, np.arange(len(clusters) + 1))
         """The first lot of each cluster, and, at the end, the number of lots."""
         self._everywhere = np.arange(len(clusters))
-        self._build()
+        self._told: list[tuple[object, Array]] = [(_NOTHING, self.population)] * len(clusters)
+        """By cluster, the flavors that it had when its rows were made last, and those rows."""
+        self._build(clusters)
+
+    def again(self, clusters: Sequence[Cluster]) -> Nodes:
+        """The nodes of the same clusters at another moment: only what is free on them differs."""
+        other = copy(self)
+        other.lots = lots_of(clusters)
+        other._build(clusters)
+        return other
 
     def _size(self, at: int, name: str) -> tuple[Array, Array, Array]:
         column = np.full(len(self.lots), self.at.get(name, -1))
@@ -69,16 +84,24 @@ class Nodes:
             column[self.allocatable[self.at[name]] == 0] = -1
         return column, self._shift[at], self._whole[at]
 
-    def _build(self) -> None:
-        rows = rows_of(self.lots, self.resources)
-        counts = np.array([row.count for row in rows], dtype=np.int64)
-        dense = np.zeros((len(rows), FREE + len(self.resources)), dtype=np.int64)
-        dense[:, COUNT] = counts
-        dense[:, FIRST] = np.cumsum(counts) - counts
-        dense[:, USE] = [row.use(self.lots, self.resources, WHOLE_NODE) for row in rows]
-        if rows and self.resources:
-            dense[:, FREE:] = [row.free for row in rows]
-        self.put(dense, np.array([row.lot for row in rows], dtype=np.int64))
+    def _build(self, clusters: Sequence[Cluster]) -> None:
+        for at, cluster in enumerate(clusters):
+            if self._told[at][0] is not cluster.flavors:
+                self._told[at] = cluster.flavors, self._rows_of(cluster, int(self.first_lots[at]))
+        lines = np.concatenate([self._rows_of(_NOBODY, 0), *(made for _, made in self._told)])
+        dense, lots = np.ascontiguousarray(lines[:, :-1]), lines[:, -1]
+        dense[:, FIRST] = np.cumsum(dense[:, COUNT]) - dense[:, COUNT]
+        self.put(dense, lots)
+
+    def _rows_of(self, cluster: Cluster, first_lot: int) -> Array:
+        """The rows of one cluster, not numbered yet, each with its lot behind it."""
+        lots = lots_of((cluster,))
+        found = rows_of(lots, self.resources)
+        lines = np.zeros((len(found), FREE + len(self.resources) + 1), dtype=np.int64)
+        for line, row in zip(lines, found, strict=True):
+            line[COUNT], line[USE] = row.count, row.use(lots, self.resources, WHOLE_NODE)
+            line[FREE:] = (*row.free, first_lot + row.lot)
+        return lines
 
     def put(self, dense: Array, lots: Array) -> None:
         """Have just these rows, which are those of these lots."""

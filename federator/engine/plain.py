@@ -18,7 +18,6 @@ from federator.engine.families import NONE, Families
 from federator.engine.federation import Federation
 from federator.engine.filling import OPEN, Times
 from federator.engine.governing import Rule
-from federator.engine.kinds import Kinds
 from federator.engine.opening import Clocks
 from federator.engine.plain_refusals import PlainReasons, Refused, Setting, standing
 from federator.engine.plain_turns import (
@@ -96,7 +95,7 @@ class Plain:
     def __init__(
         self,
         federation: Federation,
-        kinds: Kinds,
+        families: Families,
         allowance: Allowance,
         clocks: Clocks,
         grace_s: float,
@@ -107,7 +106,7 @@ class Plain:
         """``grace_s`` is the outage grace; workloads ``apart`` take their own turns, and so (``ask``) do those that are
         refused some, where others might give way to them."""
         self._federation, self._allowance, self._grace_s = federation, allowance, grace_s
-        self._families, self._setting = Families(federation, kinds), Setting(federation, grace_s)
+        self._families, self._setting = families, Setting(federation, grace_s)
         self._clocks, self._clocked = clocks, {(policy, shape) for policy, _, shape in clocks}
         self._apart, self._found, self._ask = apart, found, ask
         self._at_refusal = STOP_BEFORE if ask is not None else STOP_AFTER if allowance.counts else GO_ON

@@ -18,6 +18,7 @@ from federator.engine.filling import (
     AT_FILL,
     DESK,
     EXTRA,
+    FIRST,
     FULL,
     FULL_S,
     LAST,
@@ -37,7 +38,7 @@ from federator.engine.filling import (
     look,
 )  # fmt: skip
 from federator.engine.nodes import SPARE, WHOLE_NODE
-from federator.engine.rows import LENGTH, SIZE
+from federator.engine.rows import FREE, LENGTH, SIZE, START
 from federator.engine.shapes import ALLOWED, RANK, STEP
 
 Marks = NDArray[np.int8]
@@ -108,6 +109,7 @@ def take_turns(
     desk, terms = np.zeros((clusters, DESK), dtype=np.int64), np.zeros((len(lot_classes), 3), dtype=np.int64)
     asks, fitting = np.empty((resources.shape[1], 2), dtype=np.int64), np.empty((len(classes), 2), dtype=np.int64)
     replicas, depths = np.empty(clusters, dtype=np.int64), np.ones(len(sizes), dtype=np.int64)
+    tops = np.full((len(lot_classes), sums.shape[2]), np.iinfo(np.int64).max)
     for turn in range(len(turns)):
         family, like, short = turns[turn, FAMILY], turns[turn, LIKE], turns[turn, SHORT] > 0
         answers[turn, END], answers[turn, MOMENT], answers[turn, REPEATS] = written, NO_MOMENT, 0
@@ -132,6 +134,7 @@ def take_turns(
             _set_terms(those, lots[family], first_lots, lot_classes, fitting, terms)
             _set_desk(those, desks[family], first_lots, terms, desk)
             _set_goals(asked, offers[family], of_tiers)
+            _pass_over_full(those, first_lots, asked, tops, terms)
             legal = fill_tiers(
                 rows, blocks, sums, first_lots, asked, terms, members[family], desk, of_tiers, of_times,
                 turns[turn, WANTED], False, grace_s,
@@ -142,6 +145,7 @@ def take_turns(
                 left -= replicas[cluster]
             for place in range(depth if depth < places else 0):
                 left += of_tiers[place, AT_FILL]  # what comes back to a tier up to 100% goes to the next ones first
+            _note_full(rows, blocks, first_lots, members[family], of_tiers, desk, terms, tops)
             depth = places if left > 0 and depth < places else places + 1
         if not legal:
             return turn, ILLEGAL, now
@@ -275,6 +279,38 @@ def _set_desk(clusters: Array, of_family: Array, first_lots: Array, terms: Array
             for lot in range(first_lots[cluster], first_lots[cluster + 1]):
                 takes |= terms[lot, ALLOWED]
             desk[cluster, TAKES] = takes
+
+
+@compiled
+def _pass_over_full(clusters: Array, first_lots: Array, asked: Array, tops: Array, terms: Array) -> None:
+    """Close the lots on whose nodes less is free than one replica asks for: their rows need not be looked at.
+
+    ``tops``, by lot and resource, is what may be free on a node at most.
+    """
+    for cluster in clusters:
+        for lot in range(first_lots[cluster], first_lots[cluster + 1]):
+            for term in range(len(asked)):
+                if tops[lot, asked[term, 0]] < asked[term, 1]:
+                    terms[lot, ALLOWED] = 0
+
+
+@compiled
+def _note_full(
+    rows: Array, blocks: Array, first_lots: Array, members: Array, tiers: Array, desk: Array, terms: Array, tops: Array
+) -> None:
+    """Where a cluster was found without any room, see how much is free on its nodes at most. What is placed later only
+    makes it less."""
+    for place in range(len(tiers)):
+        for at in range(tiers[place, FIRST], tiers[place, LAST] if tiers[place, LOOKED] else 0):
+            cluster = members[at]
+            if desk[cluster, TAKES] and desk[cluster, MORE] + desk[cluster, EXTRA] == 0:
+                for lot in range(first_lots[cluster], first_lots[cluster + 1]):
+                    if terms[lot, ALLOWED]:
+                        for resource in range(tops.shape[1]):
+                            tops[lot, resource] = 0
+                        for row in range(blocks[lot, START], blocks[lot, START] + blocks[lot, LENGTH]):
+                            for resource in range(tops.shape[1]):
+                                tops[lot, resource] = max(tops[lot, resource], rows[row, FREE + resource])
 
 
 @compiled

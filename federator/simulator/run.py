@@ -11,6 +11,7 @@ from time import perf_counter
 
 from federator.engine.assign import Holder, assign
 from federator.engine.giving_way import remembered
+from federator.engine.ground import Ground
 from federator.engine.lifecycle import IntentEvent, next_intent_state
 from federator.engine.order import in_order
 from federator.engine.planner import plan as make_plan
@@ -51,10 +52,11 @@ class Run:
     wall_s: float = 0.0
 
 
-def simulate(story: Story, *, planner: Planner = make_plan, skips: bool = True, watch: Watch | None = None) -> Run:
-    """Tell the story. ``skips``: whether plans are left out where nothing can start; ``watch`` sees every plan."""
+def simulate(story: Story, *, planner: Planner | None = None, skips: bool = True, watch: Watch | None = None) -> Run:
+    """Tell the story, by the real planner where no other is given. ``skips``: whether plans are left out where nothing
+    can start; ``watch`` sees every plan."""
     begun = perf_counter()
-    run = _Teller(story, planner, skips, watch).tell()
+    run = _Teller(story, planner or partial(make_plan, ground=Ground()), skips, watch).tell()
     run.wall_s = perf_counter() - begun
     return run
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from federator.daemon import cycle
+from federator.engine.ground import Ground
 from federator.model.plan import Plan, Snapshot
 from tests.daemon.federation import Federation
 
@@ -15,7 +16,7 @@ async def test_a_daemon_whose_cycles_fail_says_that_it_is_not_ready(
     await federation.start()
     assert federation.daemon.service.ready()["ready"]
 
-    def broken(snapshot: Snapshot) -> Plan:
+    def broken(snapshot: Snapshot, *, ground: Ground) -> Plan:
         raise AttributeError("a mistake of ours")
 
     with monkeypatch.context() as patch:

@@ -14,6 +14,7 @@ from federator.engine.arrays import Array
 from federator.engine.checks import violations
 from federator.engine.division import WEIGHT_MAX, divide
 from federator.engine.foresight import aimed, drawn, served
+from federator.engine.ground import Ground
 from federator.engine.outlook import outlook
 from federator.engine.planner import plan
 from federator.model.plan import Holding, Plan, Snapshot
@@ -83,7 +84,7 @@ def test_an_explanation_changes_nothing() -> None:
 
 
 def test_when_all_have_had_their_turn_nothing_is_aimed_at() -> None:
-    made = planner._Planner(two_sites(), frozenset())
+    made = planner._Planner(two_sites(), Ground(), frozenset())
     ahead = outlook(two_sites(), made.federation, made.kinds, made.queue)
     assert ahead is not None
     assert ahead.aims.sum(axis=1).tolist() == [16, 16]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from federator.engine import fillers, planner
 from federator.engine.answer import plan_document
 from federator.engine.checks import violations
+from federator.engine.ground import Ground
 from federator.engine.planner import plan
 from federator.model.backfill import Filled, Filler
 from federator.model.plan import Plan, Snapshot
@@ -93,7 +94,7 @@ def test_a_planner_that_fills_before_production_is_seen(monkeypatch: pytest.Monk
 
     def too_early(federation: object, seen: Snapshot, *rest: object) -> tuple[Filled, ...]:
         empty = replace(seen, workloads=())
-        fresh = planner._Planner(empty, frozenset())
+        fresh = planner._Planner(empty, Ground(), frozenset())
         return fillers.fill_holes(fresh.federation, empty, fresh.began, ())
 
     monkeypatch.setattr(planner, "fill_holes", too_early)
