@@ -260,9 +260,11 @@ class Plain:
                     Column(one.name, one.roles[0].name, entry.rule, names, at[first:end], counts[first:end])
                 )
                 first = end
-        for turn, place in zip(*(where.tolist() for where in full[: len(entries)].nonzero()), strict=True):
-            policy = entries[turn].rule.policy
-            self._found.full_tiers.add((policy.name, policy.tiers[place].name, shape_key(entries[turn].workload)))
+        turned_away = full[: len(entries)]
+        for turn in turned_away.any(axis=1).nonzero()[0].tolist():
+            policy, key = entries[turn].rule.policy, shape_key(entries[turn].workload)
+            tiers = (policy.tiers[place].name for place in turned_away[turn].nonzero()[0].tolist())
+            self._found.full_tiers.update((policy.name, tier, key) for tier in tiers)
         told = answers[: len(entries), MOMENT].max(initial=NO_MOMENT) + 1
         moments = [self._setting.past.add(seen) for seen in frees[:told]]
         refused = ((answers[: len(entries), MOMENT] != NO_MOMENT) | (answers[: len(entries), REPEATS] > 0)).nonzero()[0]
