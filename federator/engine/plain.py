@@ -261,9 +261,9 @@ class Plain:
                 )
                 first = end
         turned_away = full[: len(entries)]
-        for turn in turned_away.any(axis=1).nonzero()[0].tolist():
+        for turn in np.flatnonzero(turned_away.any(axis=1)).tolist():
             policy, key = entries[turn].rule.policy, shape_key(entries[turn].workload)
-            tiers = (policy.tiers[place].name for place in turned_away[turn].nonzero()[0].tolist())
+            tiers = (policy.tiers[place].name for place in np.flatnonzero(turned_away[turn]).tolist())
             self._found.full_tiers.update((policy.name, tier, key) for tier in tiers)
         told = answers[: len(entries), MOMENT].max(initial=NO_MOMENT) + 1
         moments = [self._setting.past.add(seen) for seen in frees[:told]]
