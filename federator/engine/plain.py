@@ -6,8 +6,7 @@ that are refused some (see ``engine/plain_refusals.py``). ``tests/properties`` e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -16,77 +15,35 @@ from federator.engine.arrays import Array
 from federator.engine.division import REPLICAS_MAX, WEIGHT_MAX
 from federator.engine.families import NONE, Families
 from federator.engine.federation import Federation
-from federator.engine.filling import OPEN, Times
-from federator.engine.governing import Rule
+from federator.engine.filling import Times
 from federator.engine.opening import Clocks
-from federator.engine.plain_refusals import PlainReasons, Refused, Setting, standing
+from federator.engine.plain_answers import Entry, Found, Writer, blank
 from federator.engine.plain_turns import (
     AMOUNTS,
-    CLUSTER,
     DONE,
-    END,
     FAMILY,
     GO_ON,
     ILLEGAL,
     LEAST,
     LIKE,
-    MOMENT,
     NO_LIKE,
-    NO_MOMENT,
-    REPEATS,
-    REPLICAS,
     SHORT,
     STOP_AFTER,
     STOP_BEFORE,
     TIGHT,
     WANTED,
-    Marks,
     take_turns,
 )
 from federator.engine.rows import NO_JOURNAL
 from federator.engine.tiers import full_for
-from federator.engine.wanted import Column
-from federator.model.plan import Refusal, shape_key
-from federator.model.reasons import Reason, Verdict
-from federator.model.resources import Resources
+from federator.model.plan import shape_key
+from federator.model.reasons import Verdict
 from federator.model.workload import Workload
 
 _AT_ONCE = 1024
 """So many turns are handed to compiled code together at most."""
 _AT_FIRST = 32
 """With quotas, which are counted beforehand, so many at first."""
-
-
-class Entry(NamedTuple):
-    """A plain workload: its family, its rule, how many replicas it wants, and what one asks for (in amounts, as a line
-    of turns has them)."""
-
-    workload: Workload
-    family: int
-    rule: Rule
-    wanted: int
-    requests: Resources
-    amounts: tuple[int, ...]
-    clocked: bool
-    """Whether clocks of tiers run for such."""
-
-    @property
-    def least(self) -> int:
-        """With how many replicas it starts at least."""
-        return min(self.workload.min_replicas, self.wanted)
-
-    @property
-    def likeness(self) -> Hashable:
-        """What its answer depends on, beside the federation."""
-        return self.family, self.workload.queue, self.requests, self.wanted, self.least
-
-
-class Found(NamedTuple):
-    """What came of plain turns."""
-
-    placements: list[Column]
-    refusals: list[Refusal]
-    full_tiers: set[tuple[str, str, str]]
 
 
 class Plain:
@@ -106,14 +63,14 @@ class Plain:
         """``grace_s`` is the outage grace; workloads ``apart`` take their own turns, and so (``ask``) do those that are
         refused some, where others might give way to them."""
         self._federation, self._allowance, self._grace_s = federation, allowance, grace_s
-        self._families, self._setting = families, Setting(federation, grace_s)
+        self._families = families
         self._clocks, self._clocked = clocks, {(policy, shape) for policy, _, shape in clocks}
-        self._apart, self._found, self._ask = apart, found, ask
+        self._apart, self._ask = apart, ask
+        self._writer = Writer(federation, families, allowance, grace_s, found)
         self._at_refusal = STOP_BEFORE if ask is not None else STOP_AFTER if allowance.counts else GO_ON
         self._likes: dict[Hashable, int] = {}
         self._stamps = np.full(_AT_ONCE, -1, dtype=np.int64)
-        self._told: dict[int, PlainReasons] = {}
-        """By likeness, after which change of the federation one was refused whole, and for which reasons."""
+        """By likeness, after which change of the federation one was refused whole."""
         self._busy = False
         """Whether any was refused of late: then alike ones are sought."""
         self._none = federation.limits is not None or federation.any_silent
@@ -208,27 +165,23 @@ class Plain:
     def _take(self, entries: Sequence[Entry], turns: Array, why: dict[int, Verdict | None]) -> tuple[int, bool]:
         """Take turns; returns how many, and whether a refusal stopped them."""
         federation, tables, done = self._federation, self._families.tables, 0
-        nodes, clusters, places = federation.nodes, len(federation.names), tables.tiers.shape[1]
+        nodes, places = federation.nodes, tables.tiers.shape[1]
         full_s = self._full_s(entries, places)
         while done < len(entries):
             left = turns[done:]
-            size = len(left)
-            lines = np.empty((int(np.clip(left[:, WANTED], 0, clusters).sum()), 2), dtype=np.int64)
-            answers, full = np.zeros((size, 4), dtype=np.int64), np.zeros((size, places), dtype=np.int64)
-            marks, waits = np.zeros((size, clusters), dtype=np.int8), np.full((size, places), OPEN)
-            stopped, frees = np.zeros_like(full), np.empty((size, *nodes.sums.shape[1:]), dtype=np.int64)
+            answers = blank(left, len(federation.names), places, nodes.sums)
             taken, end, federation.changes = take_turns(
                 nodes.rows, nodes.blocks, nodes.sums, nodes.first_lots, nodes.population, nodes.sizes,
                 federation.habits, NO_JOURNAL,
                 tables.lot_classes, tables.classes, tables.scaled,
                 tables.sizes, tables.resources, tables.lots, tables.members, tables.desks, tables.tiers, tables.times,
                 tables.offers, tables.closed, left, full_s[done:], self._grace_s, self._at_refusal, self._stamps,
-                federation.changes, lines, answers, full, marks, waits, stopped, frees,
+                federation.changes, *answers,
             )  # fmt: skip
             if end == ILLEGAL:
                 raise ValueError(f"weights go up to {WEIGHT_MAX}, replicas up to {REPLICAS_MAX}")
             short = {at - done: verdict for at, verdict in why.items() if at >= done}
-            self._write(entries[done : done + taken], left, short, lines, answers, full, marks, waits, stopped, frees)
+            self._busy = self._writer.write(entries[done : done + taken], left, short, answers)
             done += taken
             if end == TIGHT:
                 nodes.tidy()
@@ -244,64 +197,3 @@ class Plain:
                 known = full_for(self._clocks, self._federation, entry.workload, entry.rule)
                 full_s[at, : len(known)] = known
         return full_s
-
-    def _write(
-        self, entries: Sequence[Entry], turns: Array, why: Mapping[int, Verdict | None], lines: Array, answers: Array,
-        full: Array, marks: Marks, waits: Times, stopped: Array, frees: Array,
-    ) -> None:  # fmt: skip
-        """Record what came of turns."""
-        names, ends = self._federation.names, answers[: len(entries), END].tolist()
-        written = ends[-1] if ends else 0
-        at, counts, first = lines[:written, CLUSTER].copy(), lines[:written, REPLICAS].copy(), 0
-        for entry, end in zip(entries, ends, strict=True):
-            if end > first:
-                one = entry.workload
-                self._found.placements.append(
-                    Column(one.name, one.roles[0].name, entry.rule, names, at[first:end], counts[first:end])
-                )
-                first = end
-        turned_away = full[: len(entries)]
-        for turn in np.flatnonzero(turned_away.any(axis=1)).tolist():
-            policy, key = entries[turn].rule.policy, shape_key(entries[turn].workload)
-            tiers = (policy.tiers[place].name for place in np.flatnonzero(turned_away[turn]).tolist())
-            self._found.full_tiers.update((policy.name, tier, key) for tier in tiers)
-        told = answers[: len(entries), MOMENT].max(initial=NO_MOMENT) + 1
-        moments = [self._setting.past.add(seen) for seen in frees[:told]]
-        refused = ((answers[: len(entries), MOMENT] != NO_MOMENT) | (answers[: len(entries), REPEATS] > 0)).nonzero()[0]
-        self._busy = len(refused) > 0
-        kept = marks[refused]
-        for turn, mark in zip(refused.tolist(), kept, strict=True):
-            entry, (_, wanted, least, _, like, *_), (end, found, moment, repeats) = (
-                entries[turn], turns[turn].tolist(), answers[turn].tolist(),
-            )  # fmt: skip
-            begin = ends[turn - 1] if turn else 0
-            placed = int(counts[begin:end].sum())
-            self._allowance.count(entry.workload.queue, entry.requests, placed - max(0, wanted))
-            if repeats:
-                reasons = self._told[like]
-            else:
-                short = why.get(turn)
-                below = Verdict(Reason.BELOW_MIN_REPLICAS, {"needed": least, "room": found})
-                reasons = PlainReasons(
-                    self._setting,
-                    Refused(
-                        entry.workload,
-                        entry.rule,
-                        self._families.hard(entry.family),
-                        mark,
-                        at[begin:end],
-                        counts[begin:end],
-                        moments[moment],
-                        *standing(waits[turn], stopped[turn]),
-                        held_back=short if placed >= wanted else None,
-                        whole=None if found >= least else short if wanted < least else below,
-                    ),
-                )
-                if like != NO_LIKE and not placed:
-                    self._told[like] = reasons
-            self._found.refusals.append(self._refusal(entry, entry.wanted - placed, reasons))
-
-    @staticmethod
-    def _refusal(entry: Entry, replicas: int, reasons: PlainReasons) -> Refusal:
-        name, role = entry.workload.name, entry.workload.roles[0].name
-        return Refusal(name, role, replicas, reasons, entry.rule.policy.name)

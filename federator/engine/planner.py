@@ -28,7 +28,8 @@ from federator.engine.order import FAIR, in_order
 from federator.engine.outcome import Outcome
 from federator.engine.outlook import outlook
 from federator.engine.placing import Placing
-from federator.engine.plain import Entry, Found, Plain
+from federator.engine.plain import Plain
+from federator.engine.plain_answers import Entry, Found
 from federator.engine.preempting import Preempting, may_preempt
 from federator.engine.queue_shares import when_read, with_queues
 from federator.engine.reserving import Reserving

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from federator.engine import allowance, filling, plain, plain_turns, planner, tiers
+from federator.engine import allowance, filling, placing, plain, plain_turns, tiers
 from federator.engine import federation as laid_out
 from federator.engine.checks import violations
 from federator.engine.plain import Plain
@@ -168,7 +168,7 @@ def test_a_planner_that_ignores_stay_is_seen(monkeypatch: pytest.MonkeyPatch) ->
     rules = (Policy("p", stay=Stay(Rebalance.NEVER)),)
     federation = snapshot([cluster("a"), cluster("b")], [workload("w", 5)], policies=rules, held={("w", "a"): 4})
     assert violations(federation, plan(federation)) == ()
-    real = planner.settle
+    real = placing.settle
     always = replace(rules[0], stay=Stay(Rebalance.ALWAYS, 0.0))
 
     def restless(federation_: object, turn: object, fill: object) -> object:
@@ -176,7 +176,7 @@ def test_a_planner_that_ignores_stay_is_seen(monkeypatch: pytest.MonkeyPatch) ->
             federation_, replace(turn, rule=replace(turn.rule, policy=always)), lambda firm, _: fill(firm, True)
         )  # type: ignore
 
-    monkeypatch.setattr(planner, "settle", restless)
+    monkeypatch.setattr(placing, "settle", restless)
     assert "w: 1 replicas leave a, 0 may" in violations(federation, plan(federation))
 
 

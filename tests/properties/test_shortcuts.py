@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from federator.engine.answer import plan_document
 from federator.engine.federation import Federation
-from federator.engine.plain import Entry, Plain
+from federator.engine.plain import Plain
+from federator.engine.plain_answers import Entry
 from federator.engine.plain_turns import SHORT, WANTED
 from federator.engine.planner import plan
 from federator.engine.resting import Resting
