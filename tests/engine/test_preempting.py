@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -195,3 +196,19 @@ def test_who_has_given_way_in_vain_does_not_again_while_the_other_waits() -> Non
     again = replace(after, clusters=(full,), holdings=(*held, Holding("low", "", "a", 2, age_s=0.0)))
     assert planned(again).preemptions == ()
     assert gave_way(planned(replace(again, displacements=()))) == {("low", "high"): (2, "LowerPriority")}
+
+
+@pytest.mark.parametrize("more", [{"min_replicas": 4}, {"gang": Gang()}], ids=["minReplicas", "gang"])
+def test_room_for_fewer_than_must_start_at_once_is_kept_for_nobody(more: dict[str, Any]) -> None:
+    """Two replicas gave way to ``w``, which then wanted four at once: what comes is of no use to it, so it waits like
+    everybody, and starts when all four find room."""
+    leaving = Holding("r", "", "a", 2, leaving=2, age_s=60.0)
+    served = [workload("w", 4, priority=5, **more), workload("r", 4)]
+    displaced = (Displacement("w", "r", 10.0, 1, gains=2),)
+    kept = Policy("kept", preempt="never")
+    tight = snapshot([cluster("a", flavors=(flavor("f", 1, amounts(6), free=[(amounts(2), 1)]),))], served,
+                     holdings=(leaving,), policies=[kept], displacements=displaced)  # fmt: skip
+    made = planned(tight)
+    assert (made.reservations, placed(made, "w"), placed(made, "r")) == ((), {}, {"a": 4})
+    ample = replace(tight, clusters=(*tight.clusters, cluster("b", cpu=4)))
+    assert sum(placed(planned(ample), "w").values()) == 4
