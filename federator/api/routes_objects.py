@@ -26,6 +26,7 @@ KINDS = {
     "clusters": "Cluster",
     "queues": "Queue",
     "cohorts": "Cohort",
+    "limits": "Limit",
     "policies": "Policy",
     "backfills": "Backfill",
     "placements": "Placement",

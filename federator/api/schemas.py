@@ -211,6 +211,17 @@ SCHEMAS: dict[str, Schema] = {
         },
     ),
     "Cohort": obj({"name": TEXT}, {"parent": TEXT, "weight": COUNT, "source": TEXT, "queues": many(TEXT), **LINE}),
+    "Limit": obj(
+        {"name": TEXT},
+        {
+            "scope": {"enum": ["federation", "clusters", "federation, clusters"]},
+            "limit": {"type": ["integer", "null"], "description": "How much there is in all; null: no end."},
+            "used": {**COUNT, "description": "What replicas take that run, are on their way or are being removed."},
+            "waiting": {**COUNT, "description": "What replicas would take that wait, for this or for something else."},
+            "clusters": mapping(obj({"used": COUNT}, {"limit": {"type": ["integer", "null"]}})),
+            "source": TEXT,
+        },
+    ),
     "Policy": obj(
         {"name": TEXT},
         {"order": {"type": "integer"}, "source": TEXT, "document": ANY_OBJECT, "governs": COUNT, "message": TEXT},
@@ -242,7 +253,18 @@ SCHEMAS: dict[str, Schema] = {
     **pilot_schemas(),
     **{
         f"{name}List": page_of(name)
-        for name in ("Workload", "Cluster", "Queue", "Cohort", "Policy", "Backfill", "Placement", "Pilot", "Event")
+        for name in (
+            "Workload",
+            "Cluster",
+            "Queue",
+            "Cohort",
+            "Limit",
+            "Policy",
+            "Backfill",
+            "Placement",
+            "Pilot",
+            "Event",
+        )
     },
     "Explanation": {**ANY_OBJECT, "description": "The policy, and for each cluster room, share, result or reason."},
     "Plan": PLAN,

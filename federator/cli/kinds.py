@@ -12,6 +12,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "clusters": ("cluster", "cl"),
     "queues": ("queue", "q"),
     "cohorts": ("cohort", "co"),
+    "limits": ("limit", "li"),
     "policies": ("policy", "pol", "placementpolicy", "placementpolicies", "replicaschedulingpreference", "rsp"),
     "backfills": ("backfill", "bf"),
     "placements": ("placement", "pl"),

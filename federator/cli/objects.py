@@ -18,7 +18,7 @@ from federator.cli.running import at, name_of, show, with_client
 QUIET_S = 0.2
 """Events that come closer together than this are shown as one change."""
 KindArgument = Annotated[
-    str, typer.Argument(help="workloads, clusters, queues, cohorts, policies, backfills, placements or pilots.")
+    str, typer.Argument(help="workloads, clusters, queues, cohorts, limits, policies, backfills, placements or pilots.")
 ]
 
 

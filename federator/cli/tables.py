@@ -68,6 +68,15 @@ def amounts(key: str) -> Callable[[Json], str]:
     return lambda one: ", ".join(f"{name} {amount(name, n)}" for name, n in (one.get(key) or {}).items())
 
 
+def limits_on(limit: Json) -> str:
+    """In use on each cluster, of its own limit where it has one: ``cern 5/5, desy 3``."""
+    own = {name: one.get("limit") for name, one in (limit.get("clusters") or {}).items()}
+    used = {name: one["used"] for name, one in (limit.get("clusters") or {}).items()}
+    return ", ".join(
+        f"{name} {used[name]}" + ("" if most is None else f"/{most}") for name, most in sorted(own.items())
+    )
+
+
 def percent(key: str) -> Callable[[Json], str]:
     """A part of the whole: ``12.5%``."""
     return lambda one: "" if one.get(key) is None else _percent(float(one[key]))
@@ -140,6 +149,15 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("WEIGHT", field("weight")),
         Column("QUEUES", lambda one: ", ".join(one.get("queues") or ())),
         *SHARES,
+        Column("SOURCE", field("source"), wide=True),
+    ),
+    "limits": (
+        Column("NAME", field("name")),
+        Column("SCOPE", field("scope")),
+        Column("LIMIT", field("limit")),
+        Column("IN USE", field("used")),
+        Column("WAITING", field("waiting")),
+        Column("ON CLUSTERS", limits_on),
         Column("SOURCE", field("source"), wide=True),
     ),
     "policies": (

@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from difflib import get_close_matches
 from typing import Any
 
-from federator.daemon import fillers, queue_views, sites, views
+from federator.daemon import fillers, limit_views, queue_views, sites, views
 from federator.daemon.dispatcher import Dispatcher, needs_action
 from federator.daemon.draft import Draft
 from federator.daemon.files import Registry, as_documents, imagine
@@ -29,9 +29,12 @@ KINDS = {
     "clusters": "Cluster",
     "queues": "Queue",
     "cohorts": "Cohort",
+    "limits": "Limit",
     "policies": "PlacementPolicy",
     "backfills": "Backfill",
 }
+LINES = ("queues", "cohorts", "limits")
+"""Kinds of which all are made at once."""
 
 
 class Desk:
@@ -166,7 +169,7 @@ class Desk:
             return _ended(record)
         if kind == "clusters" and name in self._state.members:
             return views.cluster(self._state, self._state.members[name])
-        if kind in ("queues", "cohorts"):
+        if kind in LINES:
             found = await self._lines(kind)
             if name in found:
                 return found[name]
@@ -182,8 +185,12 @@ class Desk:
         raise self._not_found(kind.removesuffix("s"), name, self._names(kind))
 
     async def _lines(self, kind: str) -> Mapping[str, Json]:
-        """All queues or cohorts by name. Their shares are computed in the planner's thread, once for each plan."""
+        """All queues, cohorts or limits by name. What is summed up for them is so in the planner's thread."""
         made, of_queues = self._state.plan, kind == "queues"
+        if kind == "limits":
+            return await asyncio.get_running_loop().run_in_executor(
+                self._planners, limit_views.limits, self._state, self._state.snapshot, made
+            )
         shares = await asyncio.get_running_loop().run_in_executor(
             self._planners, lambda: dict(made.queues if of_queues else made.cohorts)
         )
@@ -197,6 +204,8 @@ class Desk:
             return sorted(self._state.members)
         if kind == "policies":
             return sorted(p.name for p in self._state.policies)
+        if kind == "limits":
+            return sorted(limit.name for limit in self._state.limits)
         if kind == "backfills":
             return fillers.names(self._state)
         return [str(row["name"]) for row in self._rows(kind)]
@@ -225,8 +234,8 @@ class Desk:
         """See Service."""
         if kind == "workloads":
             return await self._list_workloads(after, limit, queue, state, labels or {})
-        if kind in ("queues", "cohorts", "placements", "pilots"):
-            all_ = (await self._lines(kind)).values() if kind in ("queues", "cohorts") else self._rows(kind)
+        if kind in (*LINES, "placements", "pilots"):
+            all_ = (await self._lines(kind)).values() if kind in LINES else self._rows(kind)
             rows = [row for row in all_ if row["name"] > after]
             return Page(tuple(rows[:limit]), rows[limit - 1]["name"] if len(rows) > limit else "")
         names = [name for name in self._names(kind) if name > after]

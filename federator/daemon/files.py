@@ -37,6 +37,7 @@ from federator.documents import (
     to_queue,
     to_snapshot,
     to_spent,
+    with_displacements,
     with_usage,
     workload_document,
     workload_spec,
@@ -304,7 +305,8 @@ def imagine(now: Snapshot, objects: Sequence[Mapping[str, Any]]) -> Snapshot:
 def as_documents(now: Snapshot, kept: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
     """The federation as ``federator plan`` reads it: what is, and the documents that are kept of it."""
     clusters, workloads = map(cluster_document, now.clusters), map(workload_document, now.workloads)
-    return [*clusters, *with_usage(kept, now.usage, now.spent), *workloads, *map(placement_document, now.holdings)]
+    kept = with_displacements(with_usage(kept, now.usage, now.spent), now.displacements)
+    return [*clusters, *kept, *workloads, *map(placement_document, now.holdings)]
 
 
 def _over(base: Sequence[N], extra: Sequence[N]) -> tuple[N, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import Gauge
 
@@ -12,8 +12,13 @@ from federator.daemon.state import Member, State
 from federator.daemon.timing import Turns
 from federator.model.budget import Cost
 from federator.model.cluster import Health
+from federator.model.limits import Limit
+from federator.model.plan import Snapshot
 from federator.model.resources import Resources, in_base_units
 from federator.telemetry.metrics import Metrics, replace
+
+Takers = Mapping[tuple[str, str], Resources]
+"""What one replica takes of limits by name, by workload and role; of those that take any."""
 
 
 async def measure(state: State, snapshots: Snapshots, refused: Mapping[tuple[str, str], int], metrics: Metrics) -> None:
@@ -42,6 +47,8 @@ async def measure(state: State, snapshots: Snapshots, refused: Mapping[tuple[str
         (metrics.queue_workloads, {key: float(count) for key, count in snapshots.states.items()}),
         (metrics.refused_replicas, {key: float(count) for key, count in refused.items()}),
         (metrics.queue_spent, _spent(state)),
+        (metrics.limit_capacity, _limits(state)),
+        (metrics.limit_used, await _limits_used(state, turns)),
         (metrics.pilots, count_states(state)),
         (metrics.queue_share, {(queue,): share for queue, share in shares(state, snapshots, whole).items()}),
     ]
@@ -49,6 +56,24 @@ async def measure(state: State, snapshots: Snapshots, refused: Mapping[tuple[str
         replace(gauge, values)
         if turns.due:
             await turns.rest()
+
+
+def _limits(state: State) -> dict[tuple[str, ...], float]:
+    """How much there is of each limit by name that has an end."""
+    found = {(one.name,): capacity_of_limit(one, state.members) for one in state.limits}
+    return {key: float(count) for key, count in found.items() if count is not None}
+
+
+async def _limits_used(state: State, turns: Turns) -> dict[tuple[str, ...], float]:
+    """How much of each limit by name is in use."""
+    snapshot = state.snapshot
+    used: dict[tuple[str, ...], float] = {(one.name,): 0.0 for one in state.limits}
+    for name, _, amount in in_use(snapshot, takers(snapshot)) if used else ():
+        if (name,) in used:
+            used[(name,)] += amount
+        if turns.due:
+            await turns.rest()
+    return used
 
 
 def _spent(state: State) -> dict[tuple[str, ...], float]:
@@ -69,6 +94,32 @@ def shares(state: State, snapshots: Snapshots, capacity: Resources) -> dict[str,
         queue: max((n / capacity[name] for name, n in used.get(queue, {}).items() if capacity[name]), default=0.0)
         for queue in queues
     }
+
+
+def takers(snapshot: Snapshot) -> Takers:
+    """Who takes any of a limit."""
+    return {
+        (one.name, role.name): role.limits for one in snapshot.workloads for role in one.roles if role.limits.items_
+    }
+
+
+def in_use(snapshot: Snapshot, roles: Takers) -> Iterator[tuple[str, str, int]]:
+    """(limit, cluster, how much), as planning counts it: what runs, is on its way there, or is being removed. What a
+    lost cluster held counts as gone."""
+    there = {cluster.name for cluster in snapshot.clusters if cluster.health is not Health.LOST}
+    for holding in snapshot.holdings if roles else ():
+        each = roles.get((holding.workload, holding.role))
+        if each is not None and holding.cluster in there:
+            for name, amount in each.items_:
+                yield name, holding.cluster, amount * (holding.replicas + holding.leaving)
+
+
+def capacity_of_limit(limit: Limit, clusters: Iterable[str]) -> int | None:
+    """How much there is of it in all; where the federation has no limit, on its clusters together. None: no end."""
+    if limit.count is not None:
+        return limit.count
+    here = [limit.on(cluster) for cluster in clusters]
+    return None if None in here else sum(one or 0 for one in here)
 
 
 def capacity_of(member: Member) -> Resources:

@@ -38,7 +38,7 @@ class Service(Protocol):
     """Implemented by ``daemon/desk.py``. Any method that writes may raise ``ports.StoreUnavailable``.
 
     Kinds of ``get``, ``list`` and ``delete`` are the plural words of the API: workloads, clusters, queues, cohorts,
-    policies, backfills, placements, pilots. A workload looks like this::
+    limits, policies, backfills, placements, pilots. A workload looks like this::
 
         {"name", "uid", "queue", "owner", "labels", "priority", "lifetime", "state", "replicas", "running",
          "pending", "finished", "failed", "waiting", "placements": {"cern": 6}, "policy", "message", "generation",
@@ -57,11 +57,16 @@ class Service(Protocol):
          "quota": {...}, "share", "dominant", "byWeight", "due", "lately", "borrowed", "left": {...},
          "budget": {"period", "money", "carbon"}, "spent": {"money", "carbon"}}    # where it has a budget
 
-    with the shares of ``engine.answer.share_document``, as the last plan began with them; a cohort likewise, with
-    ``parent`` and ``queues`` instead of ``priority``, ``cohort`` and ``workloads``; a policy ``{"name", "order",
-    "source", "document", "governs": 12, "message"}``, a placement ``{"workload", "role", "cluster", "replicas",
-    "running", "pending", "tier", "policy", "intents": [...]}``. Amounts of cpu are in cores (floats), memory in bytes.
-    ``source`` is "file:line" or "api".
+    a limit::
+
+        {"name", "scope": "federation", "limit": 20, "used": 12, "waiting": 4, "source",    # limit None: without end
+         "clusters": {"cern": {"limit": 5, "used": 5}}}
+
+    A queue comes with the shares of ``engine.answer.share_document``, as the last plan began with them; a cohort
+    likewise, with ``parent`` and ``queues`` instead of ``priority``, ``cohort`` and ``workloads``; a policy ``{"name",
+    "order", "source", "document", "governs": 12, "message"}``, a placement ``{"workload", "role", "cluster",
+    "replicas", "running", "pending", "tier", "policy", "intents": [...]}``. Amounts of cpu are in cores (floats),
+    memory in bytes. ``source`` is "file:line" or "api".
     """
 
     def ready(self) -> Json:

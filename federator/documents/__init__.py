@@ -28,6 +28,7 @@ from federator.documents.writing import (
     placement_document,
     planning_document,
     policy_document,
+    with_displacements,
     workload_document,
 )
 from federator.documents.writing_queues import cohort_document, queue_document, with_usage
@@ -74,6 +75,7 @@ __all__ = [
     "to_spent",
     "to_usage",
     "to_workload",
+    "with_displacements",
     "with_usage",
     "workload_document",
     "workload_spec",

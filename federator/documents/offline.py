@@ -10,7 +10,16 @@ from federator.documents.limit import to_limit
 from federator.documents.problems import DocumentErrors, Problem, did_you_mean
 from federator.documents.queue import PlacementSpec
 from federator.documents.stored import to_workload
-from federator.documents.translate import to_cluster, to_cohort, to_planning, to_policy, to_queue, to_spent, to_usage
+from federator.documents.translate import (
+    to_cluster,
+    to_cohort,
+    to_displacements,
+    to_planning,
+    to_policy,
+    to_queue,
+    to_spent,
+    to_usage,
+)
 from federator.model.cluster import Cluster
 from federator.model.plan import Holding, Snapshot
 from federator.model.policy import Planning
@@ -40,6 +49,7 @@ def to_snapshot(documents: Documents, at_s: float | None = None) -> Snapshot:
         limits=tuple(sorted(map(to_limit, documents.limits), key=lambda one: one.name)),
         spent=tuple(sorted(filter(None, map(to_spent, documents.queues)), key=lambda one: one.queue)),
         usage=tuple(sorted(filter(None, map(to_usage, documents.queues)), key=lambda one: one.queue)),
+        displacements=to_displacements(planning[0]) if planning else (),
         fillers=tuple(sorted(map(to_filler, documents.backfills), key=lambda one: one.name)),
     )
 
@@ -73,10 +83,12 @@ def _holdings(documents: tuple[Document, ...], workloads: tuple[Workload, ...]) 
         unbound = (spec.replicas if spec.unbound is None else spec.unbound) + (other.unbound if other else 0)
         moved = spec.moved + (other.moved if other else 0)
         waves = tuple(sorted((*_waves(other), (spec.age, spec.replicas)))) if other else ()
-        found[key] = Holding(*key, replicas=replicas, unbound=unbound, age_s=age_s, moved=moved, waves=waves)
+        leaving = spec.leaving + (other.leaving if other else 0)
+        unseen = (spec.leaving if spec.unbound is None else 0) + (other.leaving_unbound if other else 0)
+        found[key] = Holding(*key, replicas, unbound, age_s, moved, leaving, unseen, waves)
     if problems:
         raise DocumentErrors(problems)
-    return tuple(found[key] for key in sorted(found) if found[key].replicas)
+    return tuple(found[key] for key in sorted(found) if found[key].replicas or found[key].leaving)
 
 
 def _waves(holding: Holding) -> tuple[tuple[float, int], ...]:

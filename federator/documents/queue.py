@@ -131,6 +131,27 @@ class GangSearchPart(Part):
     """At most so many clusters of each tier are looked at for each of them: those with the least room to spare."""
 
 
+class GaveWayPart(Part):
+    """A workload that had to give way to another. It never displaces that one in its turn."""
+
+    workload: Name
+    """Which gave way."""
+    to: Name
+    """For which it did."""
+    age: Duration = 0.0
+    """How long ago."""
+    gains: Replicas = 0
+    """How many replicas in all the other one is to have for it: until it has, it is served before all others, up to so
+    many. 0: it has, or waits for that no longer."""
+
+
+class ObservedPlanningPart(Part):
+    """What plans before this one decided, as far as the next must know it."""
+
+    gave_way: tuple[GaveWayPart, ...] = ()
+    """Who had to give way to whom, the first first."""
+
+
 class PlanningSpec(Part):
     """What the daemon, `plan` and `simulate` all read."""
 
@@ -152,6 +173,8 @@ class PlanningSpec(Part):
     """Under `conservative`, for how many at most."""
     gang_search: GangSearchPart = GangSearchPart()
     """How hard to look for places for gangs that compete for the same clusters."""
+    observed: ObservedPlanningPart | None = None
+    """What plans before decided, in documents written by `federator snapshot`, for offline plans."""
 
 
 class PlanningDocument(Envelope):
@@ -185,6 +208,9 @@ class PlacementSpec(Part):
     out: all."""
     moved: Replicas = 0
     """How many of them were moved there within the policy's budget period."""
+    leaving: Replicas = 0
+    """How many more there are that are being removed, and still use their nodes: they do not count as `replicas`, and
+    what they use will be free soon. Where `unbound` is left out, they do not show in what is free on the nodes."""
 
     @model_validator(mode="after")
     def _no_more_are_unbound_than_there_are(self) -> PlacementSpec:

@@ -14,6 +14,7 @@ from federator.documents.quantities import limits_of, price_unit, resources_of
 from federator.documents.queue import CohortSpec, PlanningSpec, QueueSpec
 from federator.model.budget import Cost, Spent
 from federator.model.cluster import Binding, Cluster, Flavor, Health, NodeGroup, Unschedulable
+from federator.model.plan import Displacement
 from federator.model.policy import (
     BILLIONTHS,
     Bounds,
@@ -230,6 +231,14 @@ def to_planning(document: Document) -> Planning:
     """The settings of planning."""
     spec: PlanningSpec = document.spec
     return planning_of(spec)
+
+
+def to_displacements(document: Document) -> tuple[Displacement, ...]:
+    """Who displaced whom, as a Planning document that `federator snapshot` wrote tells; by taker and victim."""
+    spec: PlanningSpec = document.spec
+    told = spec.observed.gave_way if spec.observed is not None else ()
+    found = [Displacement(one.to, one.workload, one.age, place, one.gains) for place, one in enumerate(told, 1)]
+    return tuple(sorted(found, key=lambda one: (one.workload, one.victim)))
 
 
 def planning_of(spec: PlanningSpec) -> Planning:

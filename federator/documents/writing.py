@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from typing import Any
 
 from federator.documents.documents import Document
 from federator.documents.fields import Part
@@ -22,7 +23,7 @@ from federator.documents.translate import ABILITIES
 from federator.documents.workload import WorkloadBody
 from federator.documents.written import Raw, document_of, said
 from federator.model.cluster import Cluster, Flavor, Health, NodeGroup
-from federator.model.plan import Holding
+from federator.model.plan import Displacement, Holding
 from federator.model.policy import FULL_PPM, Bounds, Planning, Policy, Tier
 from federator.model.selectors import Constraint, Requirement, Selector, Taint, Toleration
 from federator.model.workload import Role, Workload
@@ -175,10 +176,33 @@ def placement_document(holding: Holding) -> Raw:
         "cluster": holding.cluster,
         "age": format_duration(holding.age_s) if holding.age_s > 0 else None,
         "moved": holding.moved or None,
+        "leaving": holding.leaving or None,
     }
     document = document_of("Placement", name[:253], spec)
     document["spec"] |= {"replicas": holding.replicas, "unbound": holding.unbound}
     return document
+
+
+def with_displacements(documents: Iterable[Mapping[str, Any]], told: Iterable[Displacement]) -> list[Mapping[str, Any]]:
+    """The documents, the Planning document with who displaced whom; where that is to be told and there is none, with
+    one."""
+    gave_way = [
+        {
+            "workload": one.victim,
+            "to": one.workload,
+            "age": format_duration(one.age_s) if one.age_s > 0 else None,
+            "gains": one.gains or None,
+        }
+        for one in sorted(told, key=lambda one: (-one.age_s, one.place, one.workload, one.victim))
+    ]
+    observed: Raw = {"observed": {"gaveWay": list(map(said, gave_way))}} if gave_way else {}
+    written, found = list[Mapping[str, Any]](), False
+    for document in documents:
+        if document.get("kind") == "Planning":
+            spec = {key: value for key, value in (document.get("spec") or {}).items() if key != "observed"}
+            document, found = {**document, "spec": {**spec, **observed}}, True
+        written.append(document)
+    return written if found or not gave_way else [*written, document_of("Planning", "default", observed)]
 
 
 def planning_document(planning: Planning, name: str = "default") -> Raw:

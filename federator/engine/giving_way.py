@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
 from federator.model.plan import Displacement, Holding, Plan, Preemption, Snapshot
+from federator.model.workload import Workload
 
 PATIENCE_S = 600.0
 """What has to give way should be gone by then."""
@@ -61,9 +62,10 @@ def _without(holding: Holding, replicas: int) -> Holding:
     )
 
 
-def waiting(snapshot: Snapshot) -> Mapping[str, int]:
+def waiting(snapshot: Snapshot, at_once: Callable[[Workload], int]) -> Mapping[str, int]:
     """The workloads for which room is on its way, in the order in which others gave way to them; and how many replicas
-    each then has in all. One that has had to give way itself since then waits like everybody."""
+    each then has in all. One that has had to give way itself since then waits like everybody, and so does one to which
+    that is of no use any more, because more than that must start ``at_once``."""
     held: Counter[str] = Counter()
     if snapshot.displacements:
         for holding in snapshot.holdings:
@@ -74,8 +76,8 @@ def waiting(snapshot: Snapshot) -> Mapping[str, int]:
         since = lost.get(one.workload)
         if one.gains > held[one.workload] and (since is None or since < (-one.age_s, one.place)):
             found[one.workload] = max(one.gains, found.get(one.workload, 0))
-    names = {workload.name for workload in snapshot.workloads}
-    return {name: gains for name, gains in found.items() if name in names}
+    known = {workload.name: workload for workload in snapshot.workloads if workload.name in found}
+    return {name: gains for name, gains in found.items() if name in known and gains >= at_once(known[name])}
 
 
 def remembered(snapshot: Snapshot, plan: Plan) -> tuple[Displacement, ...]:

@@ -90,7 +90,7 @@ class _Planner:
         self.began = self.federation.nodes.sums[0].copy()
         """What is free before anything is placed, by cluster and resource, on nodes that exist."""
         self.queue = in_order(snapshot)
-        self.firsts = waiting(snapshot)
+        self.firsts = waiting(snapshot, self._at_once)
         self.clocks: Clocks = {(clock.policy, clock.tier, clock.shape): clock.since_s for clock in snapshot.clocks}
         self.answer = _Answer()
         self.shortcuts = Shortcuts(self.federation)
@@ -118,7 +118,13 @@ class _Planner:
         bind_what_is_on_its_way(self.snapshot, self.federation, self.queue)
         if self.preempts:
             self.preempting = Preempting(
-                self.snapshot, self.federation, self.allowance, self.clocks, self.placing.then, self.queue
+                self.snapshot,
+                self.federation,
+                self.allowance,
+                self.clocks,
+                self.placing.then,
+                self.queue,
+                self.firsts,
             )
         self.placing.outlook = outlook(self.snapshot, self.federation, self.kinds, self.queue)
         if self.fair is not None:
@@ -232,6 +238,12 @@ class _Planner:
         """How many replicas there should be of a workload of one role."""
         replaced = self.federation.governing.rule(workload).policy.replicas
         return workload.roles[0].replicas if replaced is None else replaced
+
+    def _at_once(self, workload: Workload) -> int:
+        """How many replicas it must have, where it has any."""
+        wanted = self.wanted(workload) if len(workload.roles) == 1 else workload.replicas
+        together = workload.gang is not None or len(workload.roles) > 1
+        return wanted if together else 1 if self.holds(workload) else min(workload.min_replicas, wanted)
 
     def keep(self, workload: Workload) -> Outcome | None:
         """Place what a workload holds and no more; None where that was all, or it starts together: it is recorded.

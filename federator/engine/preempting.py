@@ -12,7 +12,7 @@ Until this one is at its end it goes on as if that had happened already, so that
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -56,12 +56,14 @@ class Preempting:
         clocks: Clocks,
         place: Place,
         workloads: Sequence[Workload],
+        firsts: Collection[str],
     ) -> None:
+        """``firsts`` wait for room that others have given up for them."""
         self._federation, self._allowance = federation, allowance
         self._clocks, self._place = clocks, place
         self._fair = snapshot.planning.order == FAIR
         self._priorities = {queue.name: queue.priority for queue in snapshot.queues}
-        self._displaced = {(one.workload, one.victim) for one in snapshot.displacements}
+        self._spared = _spared(snapshot, firsts)
         self._running = _alike(snapshot, federation, workloads)
         self._pieces = Pieces(snapshot, federation, workloads)
         self._ran = allowance.quotas.copy()
@@ -99,7 +101,7 @@ class Preempting:
             cause = self._why(workload, allows, alike[0])
             if cause is not None:
                 pairs = ((one, (one.name, workload.name)) for one in alike if one.name != workload.name)
-                found.setdefault(cause, []).extend(one for one, pair in pairs if pair not in self._displaced)
+                found.setdefault(cause, []).extend(one for one, pair in pairs if pair not in self._spared)
         return {cause: these for cause, these in found.items() if these}
 
     def _why(self, workload: Workload, allows: str, one: Workload) -> Cause | None:
@@ -361,6 +363,19 @@ def may_preempt(snapshot: Snapshot) -> bool:
         or any(queue.quota is not None for queue in snapshot.queues)
         or any(cohort.quota is not None for cohort in snapshot.cohorts)
     )
+
+
+def _spared(snapshot: Snapshot, firsts: Collection[str]) -> set[tuple[str, str]]:
+    """Pairs (victim, taker) of which the one need not give way to the other.
+
+    Who displaced somebody does not give way to him in his turn. And who has given way, and is gone, does not again
+    while the other still waits for what that was to give him: clusters do not tell on which nodes replicas run, so the
+    hole that was left may be in pieces, and so may be the next.
+    """
+    on_the_way_out = {holding.workload for holding in snapshot.holdings if holding.leaving}
+    found = {(one.workload, one.victim) for one in snapshot.displacements}
+    in_vain = (one for one in snapshot.displacements if one.gains and one.workload in firsts)
+    return found | {(one.victim, one.workload) for one in in_vain if one.victim not in on_the_way_out}
 
 
 def _alike(snapshot: Snapshot, federation: Federation, workloads: Sequence[Workload]) -> list[list[Workload]]:

@@ -78,7 +78,8 @@ class Reserving:
                 self.gains[name] = self._keep_what_comes(outcomes, workloads, gains)
                 if self.gains[name] > sum(one.filling.total for one in outcomes):
                     return LEAVES / 1000
-        if self._left > 0 and any(one.blocked for one in outcomes) and not (begun and _together(outcomes)):
+        parting = _together(outcomes) and any(one.turn.holds for one in outcomes)  # what is left of a gang goes first
+        if self._left > 0 and any(one.blocked for one in outcomes) and not parting:
             alike = tuple((id(one.turn.kind), one.turn.wanted, least(outcomes, begun=False)) for one in outcomes)
             found = self._reserve(outcomes, workloads) if begun or alike not in self._impossible else None
             if found is None and not begun:

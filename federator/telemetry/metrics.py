@@ -55,6 +55,8 @@ class Metrics:
         self.queue_spent = self._gauge(
             "queue_spent", "What a queue with a budget has spent in its period: money, or g of CO2.", "queue", "what"
         )
+        self.limit_capacity = self._gauge("limit_capacity", "How much there is of a limit by name, in all.", "limit")
+        self.limit_used = self._gauge("limit_used", "How much of a limit by name is in use, in all.", "limit")
         self.refused_replicas = self._gauge(
             "refused_replicas", "Replicas that the latest plan gave no place, by the main reason.", "queue", "reason"
         )

@@ -19,6 +19,7 @@ PLURALS = {
     "Cluster": "clusters",
     "Queue": "queues",
     "Cohort": "cohorts",
+    "Limit": "limits",
     "PlacementPolicy": "policies",
     "ReplicaSchedulingPreference": "policies",
     "Backfill": "backfills",
@@ -57,6 +58,17 @@ class FakeService:
                 "atlas": {"name": "atlas", "weight": 2, "priority": 0, "cohort": "lhc", "workloads": {}, **line("api")}
             },
             "cohorts": {"lhc": {"name": "lhc", "parent": "", "weight": 1, "queues": ["atlas"], **line("api")}},
+            "limits": {
+                "matlab": {
+                    "name": "matlab",
+                    "scope": "federation, clusters",
+                    "limit": 20,
+                    "used": 8,
+                    "waiting": 4,
+                    "clusters": {"cern": {"limit": 5, "used": 5}, "desy": {"limit": None, "used": 3}},
+                    "source": "api",
+                }
+            },
             "policies": {},
             "backfills": {},
             "placements": {},

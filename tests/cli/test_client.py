@@ -54,7 +54,8 @@ async def test_work_is_handed_in_seen_explained_and_cancelled(client: Client, wo
 @pytest.mark.parametrize(
     ("kind", "words"),
     [("clusters", ["cern", "up", "4/8"]), ("cl", ["exoscale"]), ("queues", ["atlas", "12.5%", "cpu 3"]),
-     ("cohorts", ["lhc", "37.5%"]), ("policies", ["ORDER"]), ("placements", ["CLUSTER"])],
+     ("cohorts", ["lhc", "37.5%"]), ("limits", ["matlab", "20", "cern 5/5, desy 3"]),
+     ("policies", ["ORDER"]), ("placements", ["CLUSTER"])],
 )  # fmt: skip
 async def test_every_kind_has_a_table(client: Client, kind: str, words: list[str]) -> None:
     result = await client("get", kind)

@@ -24,12 +24,13 @@ from federator.documents import (
     to_policy,
     to_queue,
     to_snapshot,
+    with_displacements,
     workload_document,
     workload_spec,
 )
 from federator.model.budget import Budget, Cost, Spent
 from federator.model.cluster import Binding, Cluster, Flavor, Health, NodeGroup, Unschedulable
-from federator.model.plan import Holding, Snapshot
+from federator.model.plan import Displacement, Holding, Snapshot
 from federator.model.policy import (
     Bounds,
     Cohort,
@@ -200,7 +201,7 @@ def test_a_whole_snapshot_is_read_back_as_it_was_written() -> None:
         at_s=1000.0,
         clusters=(Cluster("cern", flavors=(Flavor("standard", 2, node, (NodeGroup(node, 2),), max_count=2),)),),
         workloads=(Workload("w", (Role("", 6, Resources.of({"cpu": 500})),), submitted_at_s=900.0),),
-        holdings=(Holding("w", "", "cern", 4, unbound=1, age_s=60.0, moved=1),),
+        holdings=(Holding("w", "", "cern", 4, unbound=1, age_s=60.0, moved=1, leaving=2),),
         queues=(
             Queue("atlas", 2, 1, "lhc", Resources.of({"cpu": 10}), half_life_s=60.0, namespace="n", budget=BUDGET),
             Queue("idle", 0, cluster_quota={"ce*": NOTHING, "cern": Resources.of({"cpu": 5})}),
@@ -208,6 +209,7 @@ def test_a_whole_snapshot_is_read_back_as_it_was_written() -> None:
         planning=Planning(blocked_head="wait", outage_grace_s=30.0, gang_search=GangSearch(0.5, 8, 20)),
         cohorts=(Cohort("all", "", 3, NOTHING, lending_limit=NOTHING), Cohort("lhc", "all", borrowing_limit=NOTHING)),
         spent=(Spent("atlas", Cost(12_345_678, 999)),),
+        displacements=(Displacement("v", "w", 60.0, 2), Displacement("w", "u", 90.0, 1, gains=6)),
         usage=(QueueUsage("atlas", Resources.of({"cpu": 1, "memory": 2**70 + 1, "nvidia.com/gpu": 10**9})),),
     )
     written = [
@@ -217,9 +219,26 @@ def test_a_whole_snapshot_is_read_back_as_it_was_written() -> None:
         queue_document(snapshot.queues[0], snapshot.usage[0], snapshot.spent[0]),
         queue_document(snapshot.queues[1]),
         *map(cohort_document, snapshot.cohorts),
-        planning_document(snapshot.planning),
+        *with_displacements([planning_document(snapshot.planning)], snapshot.displacements),
     ]
     assert to_snapshot(read_objects(json.loads(json.dumps(written))), at_s=1000.0) == snapshot
+
+
+def test_what_is_told_of_displacements_is_that_of_now() -> None:
+    """What a Planning document told before is gone; without one, one is made for it."""
+    told = (Displacement("high", "low", 30.0, 1, gains=4),)
+    (made,) = with_displacements([], told)
+    seen = to_snapshot(read_objects([made]))
+    assert (seen.displacements, seen.planning) == (told, Planning())
+    (later,) = with_displacements([made], ())
+    assert to_snapshot(read_objects([later])).displacements == ()
+    assert with_displacements([], ()) == []
+
+
+def test_what_is_leaving_may_be_all_that_a_placement_tells() -> None:
+    text = HEAD + "kind: Workload\nmetadata: {name: w}\n---\n" + HEAD
+    text += "kind: Placement\nmetadata: {name: p}\nspec: {workload: w, cluster: cern, replicas: 0, leaving: 2}\n"
+    assert to_snapshot(read_text(text)).holdings == (Holding("w", "", "cern", 0, leaving=2, leaving_unbound=2),)
 
 
 def test_offline_time_is_the_latest_submission_and_no_clock_is_read() -> None:

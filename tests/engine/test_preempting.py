@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from federator.engine.checks import violations
 from federator.engine.giving_way import giving_way
 from federator.engine.planner import plan
-from federator.model.plan import Holding, Plan, Snapshot
+from federator.model.plan import Displacement, Holding, Plan, Snapshot
 from federator.model.policy import Planning, Policy, Queue, Stay
 from federator.model.workload import Gang, Workload
-from tests.engine.build import amounts, cluster, placed, reasons, snapshot, workload
+from tests.engine.build import amounts, cluster, flavor, placed, reasons, snapshot, workload
 
 URGENT = Policy("urgent", preempt="lowerPriority")
 
@@ -180,3 +181,34 @@ def test_what_gave_way_does_not_take_its_room_back() -> None:
     assert made.preemptions == ()
     rest = planned(settled(after, made))
     assert (placed(rest, "back"), placed(rest, "lent"), rest.preemptions) == ({"a": 3}, {"a": 5}, ())
+
+
+def test_who_has_given_way_in_vain_does_not_again_while_the_other_waits() -> None:
+    """Nodes of two cores. The plan takes both replicas of ``low`` for neighbours on one node; they were on two, so what
+    they leave is in pieces, and ``high``, of two cores, still waits. ``low`` starts again, and stays."""
+    pieces = cluster("a", flavors=(flavor("f", 3, amounts(2), free=[(amounts(), 1), (amounts(1), 2)]),))
+    served = [workload("other", 1, 2, priority=9), workload("low", 2), workload("high", 1, 2, priority=5)]
+    held = (Holding("other", "", "a", 1, age_s=60.0),)
+    displaced = (Displacement("high", "low", 60.0, 1, gains=1),)
+    after = snapshot([pieces], served, holdings=held, policies=[URGENT], displacements=displaced)
+    assert placed(planned(after), "low") == {"a": 2}
+    full = cluster("a", flavors=(flavor("f", 3, amounts(2), free=[(amounts(), 3)]),))
+    again = replace(after, clusters=(full,), holdings=(*held, Holding("low", "", "a", 2, age_s=0.0)))
+    assert planned(again).preemptions == ()
+    assert gave_way(planned(replace(again, displacements=()))) == {("low", "high"): (2, "LowerPriority")}
+
+
+@pytest.mark.parametrize("more", [{"min_replicas": 4}, {"gang": Gang()}], ids=["minReplicas", "gang"])
+def test_room_for_fewer_than_must_start_at_once_is_kept_for_nobody(more: dict[str, Any]) -> None:
+    """Two replicas gave way to ``w``, which then wanted four at once: what comes is of no use to it, so it waits like
+    everybody, and starts when all four find room."""
+    leaving = Holding("r", "", "a", 2, leaving=2, age_s=60.0)
+    served = [workload("w", 4, priority=5, **more), workload("r", 4)]
+    displaced = (Displacement("w", "r", 10.0, 1, gains=2),)
+    kept = Policy("kept", preempt="never")
+    tight = snapshot([cluster("a", flavors=(flavor("f", 1, amounts(6), free=[(amounts(2), 1)]),))], served,
+                     holdings=(leaving,), policies=[kept], displacements=displaced)  # fmt: skip
+    made = planned(tight)
+    assert (made.reservations, placed(made, "w"), placed(made, "r")) == ((), {}, {"a": 4})
+    ample = replace(tight, clusters=(*tight.clusters, cluster("b", cpu=4)))
+    assert sum(placed(planned(ample), "w").values()) == 4

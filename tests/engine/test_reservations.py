@@ -228,3 +228,10 @@ def test_nothing_waits_behind_a_blocked_head_but_for_a_reservation() -> None:
     passing = [workload("short", 1, 8, duration_s=90.0)]
     held = {("r", "a"): (1, 0.0)}
     assert placed(plan(federation([used("a", 0, 8)], held, [*served, *passing], planning=patient)), "short") == {"a": 1}
+
+
+def test_what_a_lost_node_left_of_a_gang_goes_before_anything_is_reserved_for_it() -> None:
+    """Three of five still run, and five fit no more: those three stop. To keep room for two would be in vain."""
+    gang = workload("gang", 5, 2, gang=Gang(), duration_s=60.0)
+    made = plan(federation([used("a", 0, 2, cpu=4)], {("gang", "a"): (3, 0.0)}, [gang]))
+    assert (placed(made, "gang"), reserved(made)) == ({}, [])

@@ -136,7 +136,7 @@ def gives_nothing_back(self: Any, chosen: Any, target: int) -> Any:
     return chosen
 
 
-def forgets_who_waits(snapshot: Snapshot) -> Mapping[str, int]:
+def forgets_who_waits(snapshot: Snapshot, at_once: object) -> Mapping[str, int]:
     return {}
 
 

@@ -15,6 +15,8 @@ LABELS = {
     "cluster_up": ("cluster",),
     "queue_workloads": ("queue", "state"),
     "queue_share": ("queue",),
+    "limit_capacity": ("limit",),
+    "limit_used": ("limit",),
     "refused_replicas": ("queue", "reason"),
     "placements_total": ("cluster", "policy"),
     "moves_total": (),
