@@ -39,6 +39,8 @@ class Surroundings:
     """Keeps what pilots pull, and what they hold."""
     leased: Callable[[str, str], None] = lambda cluster, outcome: None
     """Counts one lease of a cluster by its outcome."""
+    spent: Callable[[str, str, float], None] = lambda cluster, use, core_seconds: None
+    """Counts core seconds of a cluster's pilots by use."""
 
 
 def make_provider(document: Document, around: Surroundings) -> ClusterProvider:
@@ -101,6 +103,7 @@ def _pilots(document: Document, around: Surroundings) -> ClusterProvider:
         store=around.lines,
         clock=around.clock,
         count=lambda outcome: around.leased(document.name, outcome),
+        spend=lambda use, core_seconds: around.spent(document.name, use, core_seconds),
     )
 
 
@@ -189,6 +192,7 @@ def _sent_pilots(
         store=around.lines,
         clock=around.clock,
         count=lambda outcome: around.leased(document.name, outcome),
+        spend=lambda use, core_seconds: around.spent(document.name, use, core_seconds),
     )
 
 

@@ -10,7 +10,7 @@ import structlog
 from federator.clusters.pilots.agents import flavor_name
 from federator.clusters.pilots.provider import PilotsProvider
 from federator.clusters.pilots.settings import PilotsSettings
-from federator.clusters.pilots.site import Count
+from federator.clusters.pilots.site import Count, Spend
 from federator.clusters.sent.missing import Missing
 from federator.clusters.sent.queue import PilotQueue, QueueAway, Queued
 from federator.clusters.sent.settings import PilotJobs
@@ -40,8 +40,9 @@ class SentPilots(PilotsProvider):
         store: LineStore,
         clock: Clock,
         count: Count,
+        spend: Spend = lambda use, core_seconds: None,
     ) -> None:
-        super().__init__(name, settings, store=store, clock=clock, count=count)
+        super().__init__(name, settings, store=store, clock=clock, count=count, spend=spend)
         self._jobs = jobs
         self._queue = queue
         self._sender: asyncio.Task[None] | None = None
