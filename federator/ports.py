@@ -186,6 +186,8 @@ class PilotSite(Protocol):
     """
 
     name: str
+    used: Mapping[str, float]
+    """Core seconds of pilots since the daemon began, by use: ``payload`` (leases held them), ``idle``."""
 
     async def register(self, pilot: Pilot) -> Mail:
         """A pilot is there (or is there again, as it is now). The mail says how long a lease is good for."""
@@ -221,6 +223,14 @@ class PilotSite(Protocol):
 
     def pilots(self) -> Sequence[Mapping[str, Any]]:
         """All pilots as people see them: ``{"name", "cluster", "state", "host", "leases", "free", ...}``."""
+        ...
+
+    def states(self) -> Mapping[str, int]:
+        """How many pilots there are, by state."""
+        ...
+
+    def has(self, pilot: str) -> bool:
+        """Whether a pilot of that name is registered."""
         ...
 
 

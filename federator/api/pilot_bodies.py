@@ -200,6 +200,7 @@ def _grant(grant: Grant) -> Json:
         "lease": grant.lease,
         "intent": grant.intent,
         "workload": order["workload"],
+        "cluster": grant.cluster,
         "index": grant.index,
         "runtime": order["runtime"],
         "image": order["image"],

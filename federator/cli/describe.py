@@ -141,8 +141,12 @@ def _line(one: Json) -> None:
 
 
 def _cluster(one: Json) -> None:
-    amounts = ("capacity", "used", "free", "flavors")
+    amounts = ("capacity", "used", "free", "flavors", "pilotCpuSeconds")
     _fields(one, skip=amounts)
+    if spent := one.get("pilotCpuSeconds"):
+        total = sum(spent.values())
+        share = f"{spent['payload'] / total:.0%} of the cores that pilots held" if total else "no pilot has lived yet"
+        say(f"{'Pilots busy:':<14} {share}, since the daemon began")
     capacity = one.get("capacity") or {}
     used = one.get("used") or {}
     kinds = [*(used.get(kind) or {} for kind in ("production", "backfill", "foreign")), one.get("free") or {}, capacity]

@@ -9,17 +9,20 @@ from pathlib import Path
 from random import Random
 
 from federator.clusters.fake import FakeProvider, FakeSettings
-from federator.clusters.htcondor import HTCondorPilots, HTCondorProvider, HTCondorSettings
-from federator.clusters.htcondor.settings import Access, PilotJobs
+from federator.clusters.htcondor import HTCondorProvider, HTCondorSettings, ScheddQueue
+from federator.clusters.htcondor.settings import Access
 from federator.clusters.kubernetes.provider import KubernetesProvider
 from federator.clusters.kubernetes.settings import KubernetesSettings
 from federator.clusters.local.provider import LocalProvider
 from federator.clusters.local.settings import LocalSettings
 from federator.clusters.pilots import PilotsProvider, PilotsSettings
+from federator.clusters.sent import PilotJobs, PilotQueue, SentPilots
 from federator.clusters.sizing import Limits
-from federator.clusters.slurm import SlurmProvider, SlurmSettings
+from federator.clusters.slurm import SlurmProvider, SlurmQueue, SlurmSettings
 from federator.documents import Document, DocumentErrors, Problem, to_cluster
+from federator.documents.pilot_jobs import PilotJobsPart
 from federator.documents.quantities import resources_of
+from federator.model.resources import GPU
 from federator.ports import Clock, ClusterProvider, LineStore
 
 
@@ -36,6 +39,8 @@ class Surroundings:
     """Keeps what pilots pull, and what they hold."""
     leased: Callable[[str, str], None] = lambda cluster, outcome: None
     """Counts one lease of a cluster by its outcome."""
+    spent: Callable[[str, str, float], None] = lambda cluster, use, core_seconds: None
+    """Counts core seconds of a cluster's pilots by use."""
 
 
 def make_provider(document: Document, around: Surroundings) -> ClusterProvider:
@@ -98,13 +103,12 @@ def _pilots(document: Document, around: Surroundings) -> ClusterProvider:
         store=around.lines,
         clock=around.clock,
         count=lambda outcome: around.leased(document.name, outcome),
+        spend=lambda use, core_seconds: around.spent(document.name, use, core_seconds),
     )
 
 
 def _slurm(document: Document, around: Surroundings) -> ClusterProvider:
     block = document.spec.slurm
-    if block.submit == "pilots":
-        raise _wrong(document, "slurm.submit", "this version sends no pilots to Slurm", "write submit: jobs")
     if not block.url and block.command is None:
         cure = "give url (of slurmrestd), or command"
         raise _wrong(document, "slurm.url", "there is no way to Slurm", cure)
@@ -123,8 +127,13 @@ def _slurm(document: Document, around: Surroundings) -> ClusterProvider:
         gpu_resource=block.gpu_resource,
         images_as_processes=block.images_as_processes,
         array_size=block.array_size,
+        poll_s=block.poll,
         timeout_s=block.timeout,
     )
+    if block.submit == "pilots":
+        jobs = _pilot_jobs(document, "slurm", block.pilots, block.poll, block.gpu_resource)
+        queue = SlurmQueue(document.name, jobs, settings, around.federation, around.clock)
+        return _sent_pilots(document, around, block.pilots, jobs, queue)
     return SlurmProvider(document.name, settings, clock=around.clock, federation=around.federation)
 
 
@@ -135,20 +144,20 @@ def _htcondor(document: Document, around: Surroundings) -> ClusterProvider:
     access = Access(block.collector, block.schedd, _path(document, block.token_file), block.timeout)
     directory = around.directory / "htcondor" / document.name
     if block.submit == "pilots":
-        return _htcondor_pilots(document, around, access, directory)
+        jobs = _pilot_jobs(document, "htcondor", block.pilots, block.poll, GPU)
+        queue = ScheddQueue(document.name, jobs, access, directory, around.federation)
+        return _sent_pilots(document, around, block.pilots, jobs, queue)
     settings = HTCondorSettings(access, directory, block.grace, block.poll)
     return HTCondorProvider(document.name, settings, clock=around.clock, federation=around.federation)
 
 
-def _htcondor_pilots(document: Document, around: Surroundings, access: Access, directory: Path) -> ClusterProvider:
-    block = document.spec.htcondor
-    part = block.pilots
+def _pilot_jobs(document: Document, block: str, part: PilotJobsPart, poll_s: float, gpu: str) -> PilotJobs:
     if not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]_/-]+", part.url):
         message = f"pilots could not find the federator: {part.url!r} is no address" if part.url else "not given"
-        raise _wrong(document, "htcondor.pilots.url", message, "write https://HOST:PORT, or submit: jobs")
+        raise _wrong(document, f"{block}.pilots.url", message, "write https://HOST:PORT, or submit: jobs")
     if not part.token_file:
         cure = f"federator token new NAME --role pilot --site {document.name} --to-file FILE, and write FILE"
-        raise _wrong(document, "htcondor.pilots.tokenFile", "pilots could not register", cure)
+        raise _wrong(document, f"{block}.pilots.tokenFile", "pilots could not register", cure)
     limits = Limits(
         size=resources_of(part.requests),
         most=part.most,
@@ -158,9 +167,7 @@ def _htcondor_pilots(document: Document, around: Surroundings, access: Access, d
         keep_waiting_s=part.keep_waiting,
         patience_s=part.patience,
     )
-    jobs = PilotJobs(
-        access,
-        directory,
+    return PilotJobs(
         part.url,
         _path(document, part.token_file),
         limits,
@@ -169,16 +176,23 @@ def _htcondor_pilots(document: Document, around: Surroundings, access: Access, d
         lifetime_s=part.lifetime,
         idle_s=part.idle,
         silent_s=part.silent,
-        poll_s=block.poll,
+        poll_s=poll_s,
+        gpu_resource=gpu,
     )
-    return HTCondorPilots(
+
+
+def _sent_pilots(
+    document: Document, around: Surroundings, part: PilotJobsPart, jobs: PilotJobs, queue: PilotQueue
+) -> ClusterProvider:
+    return SentPilots(
         document.name,
         PilotsSettings(lease_s=part.lease, images_as_processes=part.images_as_processes, margin_s=part.margin),
         jobs,
+        queue,
         store=around.lines,
         clock=around.clock,
         count=lambda outcome: around.leased(document.name, outcome),
-        federation=around.federation,
+        spend=lambda use, core_seconds: around.spent(document.name, use, core_seconds),
     )
 
 

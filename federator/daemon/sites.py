@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,7 +31,7 @@ async def register(state: State, pilot: Pilot) -> Mail:
     """A pilot joins its cluster. Raises NotFound; Conflict where another cluster has a pilot of that name."""
     wanted = site(state, pilot.cluster)
     for other in sites(state):
-        if other is not wanted and any(one["name"] == pilot.name for one in other.pilots()):
+        if other is not wanted and other.has(pilot.name):
             raise Conflict(f"a pilot called {pilot.name!r} belongs to {other.name}; names are unique for all clusters")
     return await wanted.register(pilot)
 
@@ -52,11 +51,5 @@ def site_of(state: State, pilot: str, cluster: str) -> PilotSite:
 
 def count_states(state: State) -> dict[tuple[str, ...], float]:
     """How many pilots are in which state, by (cluster, state)."""
-    return {
-        (one.name, name): float(count)
-        for one in sites(state)
-        for name, count in {
-            **dict.fromkeys(("active", "draining", "lost"), 0),
-            **Counter(str(row["state"]) for row in one.pilots()),
-        }.items()
-    }
+    none = dict.fromkeys(("active", "draining", "lost"), 0)
+    return {(one.name, name): float(n) for one in sites(state) for name, n in {**none, **one.states()}.items()}

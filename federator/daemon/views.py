@@ -12,6 +12,7 @@ from federator.model.intent import Intent
 from federator.model.plan import Refusal
 from federator.model.records import HistoryEntry, WorkloadRecord
 from federator.model.resources import Resources, in_base_units
+from federator.ports import PilotSite
 
 
 def workload(state: State, live: Live, *, whole: bool = False) -> dict[str, Any]:
@@ -128,7 +129,16 @@ def cluster(state: State, member: Member) -> dict[str, Any]:
         "running": running,
         "pending": sum(len(i.live) for i in intents) - running,
         "lastSeen": seen.at_s if seen else None,
+        **_pilots(member),
     }
+
+
+def _pilots(member: Member) -> dict[str, Any]:
+    """How many pilots it has, by state, and what they were used for since the daemon began; of no others."""
+    site = member.provider
+    if not isinstance(site, PilotSite):
+        return {}
+    return {"pilots": dict(site.states()), "pilotCpuSeconds": {use: round(s, 1) for use, s in site.used.items()}}
 
 
 def policy(state: State, name: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from federator.documents.fields import Duration, Flag, Part, ResourceName, wrong
+from federator.documents.pilot_jobs import PilotJobsPart
 
 
 def _url_of_slurmrestd(value: str) -> str:
@@ -57,7 +58,11 @@ class SlurmSettings(Part):
     array_size: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 1000
     """The most replicas of one job array; less than the site's `MaxArraySize`."""
     submit: Literal["jobs", "pilots"] = "jobs"
-    """Send each replica as a job, or pilots that pull work. (Pilots are later work.)"""
+    """Send each replica as a job, or pilots that pull work."""
+    pilots: PilotJobsPart = PilotJobsPart()
+    """The pilots that are sent."""
+    poll: Annotated[Duration, Field(gt=0)] = 2.0
+    """How often Slurm is asked for news."""
     timeout: Annotated[Duration, Field(gt=0, le=60)] = 30.0
     """How long one call may take."""
 

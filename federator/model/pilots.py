@@ -102,6 +102,7 @@ class Grant:
 
     lease: str
     intent: str
+    cluster: str
     index: int
     order: Mapping[str, Any]
     """As the line keeps it: workload, image, command, args, env, working_dir, runtime, requests, time_limit_s ..."""

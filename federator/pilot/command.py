@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from federator.expansion import environment, expand
 from federator.pilot.resources import GPU
 
 Json = Mapping[str, Any]
@@ -19,7 +20,6 @@ MARKER = "FEDERATOR_PILOT_SPOOL"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 INSIDE = "/work"
 """Where a payload's own folder is in a container."""
-_REFERENCE = re.compile(r"\$(\$|\(([A-Za-z_.-][A-Za-z0-9_.-]*)\))")
 
 
 class CannotRun(Exception):
@@ -44,7 +44,7 @@ def command_for(
 
     Raises CannotRun.
     """
-    env = {**grant["env"], **_own(grant, spool, gpus)}
+    env = environment(_own(grant, spool, gpus), grant["env"])
     if grant["runtime"] == "process":
         return _process(grant, env, work)
     on_disk = grant["image"].startswith("/")
@@ -62,20 +62,12 @@ def _for_runtimes(outside: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in outside.items() if name in names or name.startswith(prefixes)}
 
 
-def expand(text: str, env: Mapping[str, str]) -> str:
-    """Replace ``$(NAME)`` as Kubernetes does in commands: unknown names stay as written, ``$$`` is one dollar."""
-
-    def value(found: re.Match[str]) -> str:
-        return "$" if found[1] == "$" else env.get(found[2], found[0])
-
-    return _REFERENCE.sub(value, text)
-
-
 def _own(grant: Json, spool: Path, gpus: Sequence[str]) -> dict[str, str]:
     """The variables that are ours: no user's variable can stand in their place."""
     return {
         "FEDERATOR_WORKLOAD": grant["workload"],
         "FEDERATOR_INTENT": grant["intent"],
+        "FEDERATOR_CLUSTER": grant.get("cluster", ""),
         "FEDERATOR_REPLICA_INDEX": str(grant["index"]),
         MARKER: str(spool),
         "CUDA_VISIBLE_DEVICES": ",".join(gpus),

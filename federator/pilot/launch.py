@@ -29,6 +29,7 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (spec["data_limit"], spec["data_limit"]))
     if spec["cpus"]:
         os.sched_setaffinity(0, spec["cpus"])
+    os.umask(0o022)  # not the pilot's, which hides its spool: what a payload writes is as on any cluster
     os.set_inheritable(spec["status"], False)
     try:
         os.chdir(spec["cwd"])

@@ -18,7 +18,8 @@ WHEN = (1980, 1, 1, 0, 0, 0)
 def pack(target: Path) -> None:
     """Write the file. Raises OSError."""
     root = Path(federator.__file__).parent
-    sources = [root / "__init__.py", root / "processes.py", *sorted((root / "pilot").glob("*.py"))]
+    shared = [root / name for name in ("__init__.py", "expansion.py", "processes.py")]
+    sources = [*shared, *sorted((root / "pilot").glob("*.py"))]
     target.parent.mkdir(parents=True, exist_ok=True)
     with open(target, "wb") as file:
         file.write(SHEBANG)

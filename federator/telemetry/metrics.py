@@ -83,6 +83,9 @@ class Metrics:
             "wait_seconds", "Time from submission until the first replica ran.", WAIT_S, "queue"
         )
         self.pilots = self._gauge("pilots", "Pilots by state: active, draining, lost.", "cluster", "state")
+        self.pilot_cpu_seconds_total = self._counter(
+            "pilot_cpu_seconds_total", "Core seconds of pilots that live, by use: payload, idle.", "cluster", "use"
+        )
         self.leases_total = self._counter(
             "leases_total",
             "Leases by outcome: granted, succeeded, failed, void, stopped, returned, refused.",

@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from federator.clock import VirtualClock
-from federator.clusters.htcondor import HTCondorPilots, HTCondorProvider
+from federator.clusters.htcondor import HTCondorProvider
+from federator.clusters.sent import SentPilots
+from federator.clusters.slurm import SlurmProvider
 from federator.daemon.providers import Surroundings, make_provider
 from federator.documents import DocumentErrors, read_files
 from federator.ports import ClusterProvider
@@ -18,10 +20,10 @@ from tests.fake_lines import FakeLines
 PILOTS = {"url": "https://fed.example.org:8443", "tokenFile": "pilots.token"}
 
 
-def made(folder: Path, **block: Any) -> ClusterProvider:
-    """The provider of an HTCondor cluster whose document has this block of settings."""
+def made(folder: Path, kind: str = "htcondor", **block: Any) -> ClusterProvider:
+    """The provider of an HTCondor cluster (or one of another kind) whose document has this block of settings."""
     file = folder / "cern.yaml"
-    spec = {"provider": "htcondor", "htcondor": block}
+    spec = {"provider": kind, kind: block}
     head = {"apiVersion": "federator.dev/v1alpha1", "kind": "Cluster", "metadata": {"name": "cern"}}
     file.write_text(yaml.safe_dump({**head, "spec": spec}))
     [document] = read_files([file]).clusters
@@ -30,9 +32,17 @@ def made(folder: Path, **block: Any) -> ClusterProvider:
 
 async def test_a_pool_takes_pilots_or_jobs(tmp_path: Path) -> None:
     pilots = made(tmp_path, collector="head:9618", pilots=PILOTS)
-    assert isinstance(pilots, HTCondorPilots), "the default"
+    assert isinstance(pilots, SentPilots), "the default"
     assert pilots._jobs.token_file == str(tmp_path / "pilots.token"), "relative paths start at the document's folder"
     assert isinstance(made(tmp_path, collector="head:9618", submit="jobs"), HTCondorProvider)
+
+
+async def test_a_slurm_takes_jobs_or_pilots(tmp_path: Path) -> None:
+    way = {"command": [], "directory": "/scratch/fed"}
+    assert isinstance(made(tmp_path, "slurm", **way), SlurmProvider), "the default"
+    assert isinstance(made(tmp_path, "slurm", submit="pilots", pilots=PILOTS, **way), SentPilots)
+    with pytest.raises(DocumentErrors, match=r"spec\.slurm\.pilots\.url"):
+        made(tmp_path, "slurm", submit="pilots", **way)
 
 
 @pytest.mark.parametrize(

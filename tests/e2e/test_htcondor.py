@@ -110,7 +110,8 @@ def test_pilots_come_as_they_are_needed_and_go_and_a_killed_daemon_sends_none_ag
     assert leases(federator, "cern").get("void", 0) == 0
     running = "FederatorPilots =!= undefined && JobStatus == 2"
     until(lambda: not queue(htcondor_pool, running), "pilots without work to end", federator.tail)
-    assert "0 run at the schedd, 0 wait" in federator.http("/api/v1/clusters/cern")["version"]
+    told_of = "0 run at the schedd, 0 wait"
+    until(lambda: told_of in federator.http("/api/v1/clusters/cern")["version"], "people to be told", federator.tail)
 
 
 def test_a_site_where_pilots_die_is_closed_and_not_flooded(

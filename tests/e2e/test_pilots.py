@@ -57,6 +57,10 @@ def test_work_runs_on_pilots_and_people_see_it(federator: Federator, start: Star
     table = federator.cli("get", "pilots")
     assert "one" in table
     assert "active" in table
+    assert "BUSY" in table
+    assert "Pilots busy:" in federator.cli("describe", "cluster", "grid")
+    metrics = federator.http("/metrics", accept="text/plain")
+    assert 'federator_pilot_cpu_seconds_total{cluster="grid",use="payload"}' in metrics
     federator.let_go()
     federator.wait_for("reco", lambda w: w["state"] == "finished")
     assert indices([out]) == ALL

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import Any
 import pytest
 
 from tests.e2e.federator_process import Federator, batch, local, named, until
+from tests.e2e.pilot_process import leases, pilot_token
 from tests.servers.fixtures import slurm
+from tests.servers.processes import free_port
 from tests.servers.slurm import Slurm
 
 __all__ = ["slurm"]
@@ -89,6 +92,79 @@ def test_a_site_without_rest_and_a_controller_that_goes_away(
     assert federator.wait_for("mc", lambda w: w["state"] == "finished")["finished"] == 5
     assert sorted(map(int, out.read_text().split())) == [0, 1, 2, 3, 4]
     assert federator.cli("logs", "mc", "--replica", "4").strip() == "done"
+
+
+def with_pilots(federator: Federator, slurm: Slurm, shared: Path, **more: Any) -> None:
+    """A daemon at a port that pilots know, and the Slurm as a place for pilots of two cores."""
+    port = free_port()
+    pilots = {"url": f"http://127.0.0.1:{port}", "tokenFile": "token-hpc", "requests": {"cpu": 2, "memory": "1Gi"}}
+    pilots |= {"idle": "4s", "lease": "5s", "margin": "0s", "most": 4, **more}
+    document = hpc(slurm, shared, submit="pilots", pilots=pilots, poll="500ms")
+    del document["spec"]["slurm"]["imagesAsProcesses"], document["spec"]["slurm"]["mountedAt"]
+    federator.write([document], listen={"port": port}, federation=f"e2e-{port}")
+    federator.start()
+    pilot_token(federator, "hpc")
+
+
+def queued(slurm: Slurm, shared: Path, *states: str) -> int:
+    """How many pilots of the test's own folder are in these states."""
+    told = slurm.run("squeue", "-r", "-h", "-n", "pilots-hpc", "-t", ",".join(states), "-o", "%Z")
+    return told.split().count(str(shared))
+
+
+def test_pilots_come_as_they_are_needed_and_go_and_a_killed_daemon_sends_none_again(
+    federator: Federator, slurm: Slurm, shared: Path
+) -> None:
+    with_pilots(federator, slurm, shared)
+    assert not queued(slurm, shared, "all"), "nobody asked for one"
+    federator.submit(held_reco(20, shared))
+    federator.wait_for("reco", lambda w: w["running"] == 8)
+    assert len(federator.items("pilots")) == 4
+    assert {pilot["cluster"] for pilot in federator.items("pilots")} == {"hpc"}
+    told = federator.http("/api/v1/clusters/hpc")["version"]
+    assert "4 pilots; 4 run at Slurm" in told
+    federator.kill()
+    federator.start()
+    federator.wait_for("reco", lambda w: w["running"] == 8)
+    time.sleep(2)
+    assert queued(slurm, shared, "all") == 4, "the limit, over a restart"
+    (shared / "gate").touch()
+    done = federator.wait_for("reco", lambda w: w["state"] == "finished")
+    assert done["failed"] == 0
+    assert Counter(map(int, (shared / "begun").read_text().split())) == Counter(range(20))
+    assert leases(federator, "hpc").get("void", 0) == 0
+    until(lambda: not queued(slurm, shared, "running", "pending"), "pilots without work to end", federator.tail)
+    told = "0 run at Slurm, 0 wait"
+    until(lambda: federator.http("/api/v1/clusters/hpc")["version"].endswith(told), "people to be told", federator.tail)
+    assert not list((shared / "pilots").iterdir()), "pilots that end well leave nothing"
+
+
+def test_a_site_where_pilots_die_is_closed_and_not_flooded_and_a_controller_that_restarts_changes_nothing(
+    federator: Federator, slurm: Slurm, shared: Path
+) -> None:
+    """Their token is one that the daemon does not know."""
+    with_pilots(federator, slurm, shared, first=3, most=50, backoff="5m")
+    (federator.folder / "token-hpc").write_text("nobody knows this")
+    federator.submit(held_reco(40, shared))
+
+    def closed() -> bool:
+        return "the site is closed: 3 in a row ended badly" in federator.http("/api/v1/clusters/hpc")["version"]
+
+    until(closed, "the site to be closed", federator.tail)
+    slurm.controller.stop(signal.SIGTERM)
+    until(lambda: "takes no pilots now" in federator.http("/api/v1/clusters/hpc")["version"], "silence", federator.tail)
+    slurm.start_controller()
+    until(closed, "the site to be closed still", federator.tail)
+    assert queued(slurm, shared, "all") == 3
+    assert "ended with exit status" in federator.http("/api/v1/clusters/hpc")["version"]
+    assert len(list((shared / "pilots").iterdir())) == 3, "what they wrote is there to be read"
+    assert federator.workload("reco")["running"] == 0
+
+
+def held_reco(replicas: int, folder: Path) -> dict[str, Any]:
+    """Replicas that write that they began, and wait for the test."""
+    script = f"echo $FEDERATOR_REPLICA_INDEX >> {folder}/begun; until [ -e {folder}/gate ]; do sleep 0.2; done"
+    return batch("reco", replicas, ["sh", "-c", script], container={"image": ""})
 
 
 def health(federator: Federator) -> str:

@@ -20,6 +20,8 @@ class FakeNode:
     capacity: Mapping[str, str] = field(default_factory=lambda: dict(SMALL))
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: Sequence[Mapping[str, str]] = ()
+    executes: bool = False
+    """Whether the commands of its pods truly run, as processes of this machine."""
 
 
 def fake_nodes(
@@ -28,10 +30,12 @@ def fake_nodes(
     capacity: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
     taints: Sequence[Mapping[str, str]] = (),
+    *,
+    executes: bool = False,
 ) -> list[FakeNode]:
     """``count`` nodes alike, named ``prefix-0``, ``prefix-1`` and so on."""
     full = {"pods": "110", **(capacity or SMALL)}
-    return [FakeNode(f"{prefix}-{number}", full, labels or {}, taints) for number in range(count)]
+    return [FakeNode(f"{prefix}-{number}", full, labels or {}, taints, executes) for number in range(count)]
 
 
 def node_object(node: FakeNode) -> Json:

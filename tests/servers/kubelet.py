@@ -1,8 +1,9 @@
 """A small kubelet for any number of nodes that do not exist.
 
 The real scheduler binds pods to its nodes and the real controllers count them;
-only the running of containers is pretended. See ``pod_facts`` for what a pod
-may ask, and ``runs`` for what tests can find out afterwards.
+only the running of containers is pretended, except on nodes that execute
+(``pod_process``). See ``pod_facts`` for what a pod may ask, and ``runs`` for
+what tests can find out afterwards.
 """
 
 from __future__ import annotations
@@ -220,7 +221,8 @@ class Kubelet:
             number = next(self._addresses)
             address = f"10.{64 + (number >> 16) % 128}.{number >> 8 & 255}.{number & 255}"
             lost = uid in self._lost
-            life = PodLife(pod, self._kube, self._runs, online, self.runs_for_s, address, lost)
+            executes = self.nodes[pod["spec"]["nodeName"]].executes
+            life = PodLife(pod, self._kube, self._runs, online, self.runs_for_s, address, lost, executes=executes)
             name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
             entry = self._lives[uid] = _Life(life, asyncio.create_task(life.lead(), name=name))
             entry.task.add_done_callback(_complain)

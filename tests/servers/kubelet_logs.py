@@ -56,6 +56,8 @@ class LogServer:
         run = self._find(request.match_info["namespace"], request.match_info["pod"])
         if run is None:
             return web.Response(status=404, text="this pod has not started here")
+        if run.output is not None:
+            return web.Response(body=run.output.read_bytes() if run.output.exists() else b"")
         there = lines_so_far(run)
         tail = request.query.get("tailLines")
         first = max(0, there - int(tail)) if tail is not None else 0

@@ -14,6 +14,7 @@ from tests.servers import pod_facts
 from tests.servers.fake_node import now
 from tests.servers.kube_http import STRATEGIC, KubeHttp
 from tests.servers.pod_facts import Behaviour, Json
+from tests.servers.pod_process import PodProcess
 from tests.servers.runs import Run, Runs
 
 # Real kubelets wait 10 s and double it; tests have no time for that.
@@ -25,7 +26,16 @@ class PodLife:
     """``deleted`` is set when the pod is to go; cancel the task when it is gone already."""
 
     def __init__(
-        self, pod: Json, kube: KubeHttp, runs: Runs, online: asyncio.Event, default_s: float, ip: str, lost: bool
+        self,
+        pod: Json,
+        kube: KubeHttp,
+        runs: Runs,
+        online: asyncio.Event,
+        default_s: float,
+        ip: str,
+        lost: bool,
+        *,
+        executes: bool = False,
     ) -> None:
         self.node: str = pod["spec"]["nodeName"]
         self.deleted = asyncio.Event()
@@ -36,6 +46,7 @@ class PodLife:
         self._online = online
         self._behaviour: Behaviour = pod_facts.behaviour(pod, default_s)
         self._lost = lost
+        self._process = PodProcess(pod) if executes else None
         # A kubelet that comes back finds what it said before; an address once given stays.
         before = pod.get("status") or {}
         self._ip: str = before.get("podIP") or ip
@@ -55,12 +66,31 @@ class PodLife:
             elif self._behaviour.waiting:
                 await self._report("Pending", {"waiting": _waiting(self._behaviour.waiting)}, 0)
             else:
-                await self._run_containers()
+                await (self._execute(self._process) if self._process else self._run_containers())
             await self.deleted.wait()
             await self._remove()
         finally:
             if self.run is not None:
                 self._runs.end(self.run, None)
+            if self._process is not None:
+                self._process.end()
+
+    async def _execute(self, process: PodProcess) -> None:
+        """Its command runs once, to its end or until the pod is to go."""
+        self.run = self._runs.begin(self._pod, 0)
+        self.run.output, started = process.log, now()
+        await self._report("Running", {"running": {"startedAt": started}}, 0)
+        running, leaving = asyncio.create_task(process.run()), asyncio.create_task(self.deleted.wait())
+        await asyncio.wait({running, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        leaving.cancel()
+        if not running.done():
+            running.cancel()
+            self._runs.end(self.run, None)
+            return
+        code = running.result()
+        self._runs.end(self.run, code)
+        ended = _terminated(code, "Completed" if code == 0 else "Error", started)
+        await self._report("Succeeded" if code == 0 else "Failed", ended, 0)
 
     async def _run_containers(self) -> None:
         plan, restart = self._behaviour, 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.servers import pod_facts
 from tests.servers.pod_facts import Json
@@ -31,6 +32,8 @@ class Run:
     ended_at: float | None = None
     exit_code: int | None = None
     """None while it runs, and when it was deleted or its node went away."""
+    output: Path | None = None
+    """What it writes, where it truly runs."""
 
     @property
     def replica(self) -> str:

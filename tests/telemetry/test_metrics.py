@@ -25,6 +25,7 @@ LABELS = {
     "cycle_seconds": (),
     "dispatch_seconds": ("cluster", "outcome"),
     "wait_seconds": ("queue",),
+    "pilot_cpu_seconds_total": ("cluster", "use"),
     "event_loop_lag_seconds": (),
     "store_seconds": (),
     "stale_policies": (),

@@ -4,8 +4,8 @@
 ``calls`` alone touches the bindings, in a process of its own that ``helper`` starts, asks and ends.
 """
 
-from federator.clusters.htcondor.pilots import HTCondorPilots
+from federator.clusters.htcondor.pilot_queue import ScheddQueue
 from federator.clusters.htcondor.provider import HTCondorProvider
 from federator.clusters.htcondor.settings import HTCondorSettings
 
-__all__ = ["HTCondorPilots", "HTCondorProvider", "HTCondorSettings"]
+__all__ = ["HTCondorProvider", "HTCondorSettings", "ScheddQueue"]

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping
 
 from federator.clusters.htcondor.settings import HTCondorSettings
+from federator.expansion import shell_environment, shell_word
 from federator.model.intent import Container, Order
 from federator.model.resources import CPU, GPU, MEMORY, STORAGE, Resources
 from federator.model.workload import Lifetime, Role
@@ -17,6 +18,7 @@ KEPT_S = 30 * 86400
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-./:=,+@%&|;<>()[]{}*?!#~^")
 """What stands for itself wherever it passes through: the submit language, the ClassAd, the shell's ``printf %b``."""
 UNPACK = 'eval "$(DOLLAR)(printf %b "$(DOLLAR)0")"'.replace('"', '\\"')
+INDEX = "FEDERATOR_REPLICA_INDEX"
 RUNS = ("FEDERATOR_WORKLOAD", "FEDERATOR_INTENT", "FEDERATOR_CLUSTER")
 
 
@@ -72,11 +74,15 @@ def description(order: Order, federation: str, settings: HTCondorSettings, requi
 
 
 def script(container: Container) -> str:
-    """What the shell of the worker node does: the payload takes its place."""
-    settings = [f"{name}={value}" for name, value in container.env.items()]
-    words = [*(["env", *settings] if settings else []), *container.command, *container.args]
-    where = f"cd {shlex.quote(container.working_dir)} && " if container.working_dir else ""
-    return f"{where}exec {shlex.join(words)}"
+    """What the shell of the worker node does: the payload takes its place. Our variables are in its environment."""
+    ours = {name: f'"${name}"' for name in (INDEX, *RUNS)}
+    env = shell_environment(ours, container.env)
+    settings = [f"{shlex.quote(name)}={env[name]}" for name in container.env if name not in ours]
+    words = [shell_word(word, env) for word in (*container.command, *container.args)]
+    where = shlex.quote(container.working_dir)
+    make = "" if container.working_dir.startswith("/") else f"mkdir -p {where} && "
+    place = f"{make}cd {where} && " if container.working_dir else ""
+    return f"{place}exec {' '.join((*(['env', *settings] if settings else []), *words))}"
 
 
 def packed(text: str) -> str:
@@ -95,7 +101,7 @@ def role_of(order: Order) -> Role:
 def _environment(order: Order) -> str:
     intent = order.intent
     own = zip(RUNS, (intent.workload, intent.id, intent.cluster), strict=True)
-    return " ".join(["FEDERATOR_REPLICA_INDEX=$(index)", *(f"{name}={value}" for name, value in own)])
+    return " ".join([f"{INDEX}=$(index)", *(f"{name}={value}" for name, value in own)])
 
 
 def _image(container: Container) -> Mapping[str, str]:

@@ -3,49 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from federator.clusters.htcondor.jobs import requested
 from federator.clusters.htcondor.seen import COMPLETED, HELD, IDLE, RUNNING, TRANSFERRING, WAITS
-from federator.clusters.htcondor.settings import PilotJobs
+from federator.clusters.sent.queue import KEPT_S, Queued
+from federator.clusters.sent.settings import PilotJobs
 from federator.clusters.sizing import End
-from federator.model.resources import CPU, GPU, MEMORY
 
 Json = Mapping[str, Any]
-KEPT_S = 3600
-"""How long the queue keeps pilots that ended: it is the memory of how they did."""
 AGAIN = "JobStatus == 1 && NumJobStarts > 0"
 """A pilot whose slot was taken away is not started again: another one is sent where one is needed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pilots:
-    """What a queue says of our pilots. Times are those of the schedd's clock."""
-
-    waiting: Mapping[str, float]
-    """Job ids of those that wait for a slot, and for how long."""
-    running: Mapping[str, tuple[str, float]]
-    """By pilot's name: the job's id, and for how long it has run."""
-    ended: frozenset[str]
-    """Job ids of those that ended."""
-    ends: tuple[End, ...]
-    words: str
-    """Why the last of those that ended badly did."""
 
 
 def description(cluster: str, mark: str, settings: PilotJobs, program: Path, directory: Path) -> dict[str, str]:
     """The submit description of pilots of a cluster. ``program``: the pilot as one file."""
     files = [settings.token_file, *([settings.ca_file] if settings.ca_file else ())]
-    size = settings.limits.size
-    words = ["--url", settings.url, "--token-file", Path(settings.token_file).name]
-    words += ["--name", pilot_name(cluster, "$(ClusterId)", "$(ProcId)"), "--cluster", cluster]
-    words += ["--cpu", f"{size[CPU] / 1000:g}", "--memory", str(size[MEMORY]), "--gpus", str(size[GPU])]
-    words += ["--lifetime", f"{settings.lifetime_s:g}", "--idle", f"{settings.idle_s:g}"]
-    words += [word for runtime in sorted(settings.runtimes) for word in ("--runtime", runtime)]
-    words += ["--ca-file", Path(settings.ca_file).name] if settings.ca_file else []
+    words = settings.words(cluster, pilot_name(cluster, "$(ClusterId)", "$(ProcId)"))
     return {
         "universe": "vanilla",
         "executable": str(program),
@@ -66,7 +42,7 @@ def description(cluster: str, mark: str, settings: PilotJobs, program: Path, dir
         "leave_in_queue": f"JobStatus == 4 && time() - CompletionDate < {KEPT_S}",
         "My.FederatorName": json.dumps(mark),
         "My.FederatorPilots": json.dumps(cluster),
-        **requested(size),
+        **requested(settings.limits.size),
     }
 
 
@@ -75,12 +51,11 @@ def pilot_name(cluster: str, job_cluster: object, proc: object) -> str:
     return f"{cluster}-{job_cluster}-{proc}"
 
 
-def read(cluster: str, jobs: Iterable[Json]) -> Pilots:
+def read(cluster: str, jobs: Iterable[Json], now_s: float) -> Queued:
     """What the queue tells."""
     waiting: dict[str, float] = {}
     running: dict[str, tuple[str, float]] = {}
-    ended: list[str] = []
-    ends: list[End] = []
+    ended: dict[str, End] = {}
     latest = (0.0, "")
     for job in jobs:
         number = f"{job['ClusterId']}.{job['ProcId']}"
@@ -92,15 +67,9 @@ def read(cluster: str, jobs: Iterable[Json]) -> Pilots:
             running[pilot_name(cluster, job["ClusterId"], job["ProcId"])] = (number, age_s)
         elif status in (COMPLETED, HELD):
             words = _why(job)
-            ended.append(number)
-            ends.append(End(since_s, not words))
+            ended[number] = End(since_s, not words)
             latest = max(latest, (since_s, words)) if words else latest
-    return Pilots(waiting, running, frozenset(ended), tuple(ends), latest[1])
-
-
-def unheard(found: Pilots, known: Collection[str]) -> dict[str, tuple[str, float]]:
-    """Pilots that run and have not registered: their jobs and for how long."""
-    return {name: told for name, told in found.running.items() if name not in known}
+    return Queued(now_s, waiting, running, ended=ended, words=latest[1])
 
 
 def _why(job: Json) -> str:

@@ -137,7 +137,7 @@ def _template(order: Order, facts: Facts) -> tuple[Json, Json]:
     role = order.roles[0]
     kept: dict[str, Any] = {}
     if order.container is not None:
-        template = container_template(order.container, role)
+        template = container_template(order.container, role, order)
     else:
         manifest = thaw(order.manifest or {})
         if manifest.get("kind") == "Pod":

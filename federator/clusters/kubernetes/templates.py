@@ -85,7 +85,7 @@ def our_metadata(order: Order, facts: Facts, name: str, indices: IndexSet, templ
     }
 
 
-def container_template(container: Container, role: Role) -> Json:
+def container_template(container: Container, role: Role, order: Order) -> Json:
     """The pod template of an order that says no more than what to run."""
     image = container.image
     for scheme in IMAGE_SCHEMES:
@@ -99,8 +99,11 @@ def container_template(container: Container, role: Role) -> Json:
         body["command"] = list(container.command)
     if container.args:
         body["args"] = list(container.args)
-    if container.env:
-        body["env"] = [{"name": name, "value": value} for name, value in container.env.items()]
+    intent = order.intent
+    own = dict(zip(names.OWN_VARIABLES, (intent.workload, intent.id, intent.cluster), strict=True))
+    # Ours come first, so that the user's may refer to them, and hold.
+    env = {**own, **container.env, **own}
+    body["env"] = [{"name": name, "value": value} for name, value in env.items()]
     if container.working_dir:
         body["workingDir"] = container.working_dir
     spec: Json = {

@@ -82,7 +82,7 @@ def deployment(order: Order, facts: Facts) -> Json:
     role = order.roles[0]
     spec: Json = {}
     if order.container is not None:
-        template = container_template(order.container, role)
+        template = container_template(order.container, role, order)
     else:
         spec = child(thaw(order.manifest), "spec", "Deployment")
         template = child(spec, "template", "Deployment.spec")

@@ -5,24 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import resource
 import signal
 from collections.abc import Mapping, Sequence
 
 from federator import processes
 
-_REFERENCE = re.compile(r"\$(\$|\(([A-Za-z_.-][A-Za-z0-9_.-]*)\))")
 _GO = b"g"
-
-
-def expand(text: str, env: Mapping[str, str]) -> str:
-    """Replace ``$(NAME)`` as Kubernetes does in commands: unknown names stay as written, ``$$`` is one dollar."""
-
-    def value(found: re.Match[str]) -> str:
-        return "$" if found[1] == "$" else env.get(found[2], found[0])
-
-    return _REFERENCE.sub(value, text)
 
 
 class Held:

@@ -11,7 +11,8 @@ from typing import Any
 
 from federator import processes
 from federator.clusters.local import layout
-from federator.clusters.local.payload import Held, expand
+from federator.clusters.local.payload import Held
+from federator.expansion import environment, expand
 
 LEFT = "Left"
 """The reason of an end that was asked for: not a failure."""
@@ -119,12 +120,13 @@ def hold(intent_directory: str, order: dict[str, Any], index: int) -> tuple[Runn
     os.makedirs(os.path.dirname(log), mode=0o700, exist_ok=True)
     if not os.path.isabs(order["working_dir"]):
         os.makedirs(cwd, exist_ok=True)
-    env = {"PATH": PATH, "HOME": directory, "LANG": "C.UTF-8", **order["env"], **order["own_env"]}
-    env |= {
+    own = {
+        **order["own_env"],
         layout.MARKER: directory,
         "FEDERATOR_REPLICA_INDEX": str(index),
         "FEDERATOR_NODE": order["nodes"][str(index)],
     }
+    env = {"PATH": PATH, "HOME": directory, "LANG": "C.UTF-8", **environment(own, order["env"])}
     command = [expand(word, env) for word in order["command"]]
     process = Held(command, env, cwd, log, order["data_limit"], idle=bool(order.get("backfill")))
     return Running(index, process.pid, order["time_limit_s"], order["memory_bytes"] or UNLIMITED), process

@@ -39,6 +39,8 @@ class Agent:
         """Whether there is a stop or a wish for output that no answer to ``lease`` has told."""
         self.lost = False
         self.seen_s = now_s
+        self.busy_s = self.idle_s = 0.0
+        """Core seconds that leases held and that nobody did, since it registered or the daemon began."""
         self.poll = 0
         """Which call of ``lease`` is its latest: those before it were given up."""
         self.waiter: asyncio.Future[None] | None = None
@@ -116,6 +118,14 @@ class Agent:
             logs=tuple(sorted(self.logs)),
         )
 
+    def count(self, seconds: float) -> tuple[float, float]:
+        """So much time has passed: the core seconds of it that leases held, and the others."""
+        idle = max(0, self.free.get(CPU, 0)) * seconds / 1000
+        busy = max(0.0, self.pilot.resources[CPU] * seconds / 1000 - idle)
+        self.busy_s += busy
+        self.idle_s += idle
+        return busy, idle
+
     def shown(self, now_s: float) -> dict[str, Any]:
         """As people see it."""
         pilot = self.pilot
@@ -131,6 +141,8 @@ class Agent:
             "resources": in_base_units(pilot.resources),
             "used": in_base_units(pilot.resources - Resources.of(self.free)),
             "leases": len(self.leases),
+            "busyCpuSeconds": round(self.busy_s, 3),
+            "idleCpuSeconds": round(self.idle_s, 3),
             "registeredAt": pilot.registered_s,
             "lastSeen": self.seen_s,
             "endsAt": pilot.ends_s,

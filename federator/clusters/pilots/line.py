@@ -169,7 +169,7 @@ class Line:
     def grant(self, seat: Seat) -> Grant:
         """What its pilot is told of a lease."""
         lease = seat.lease
-        return Grant(lease.id, lease.intent, lease.index, to_json(self.entries[lease.intent].order))
+        return Grant(lease.id, lease.intent, self.cluster, lease.index, to_json(self.entries[lease.intent].order))
 
     def flavors(self, now_s: float) -> tuple[Flavor, ...]:
         """The pilots that live, as flavors."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,19 +19,34 @@ from federator.clusters.pilots.settings import PilotsSettings
 from federator.model.pilots import LineChanges, Mail, Pilot, Progress, Result, Stop
 from federator.ports import Clock, LeaseRefused, LineStore, StoreUnavailable, UnknownPilot
 
+COUNT_EVERY_S = 1.0
+"""How often it is added up what pilots are used for."""
 Count = Callable[[str], None]
 """Counts one lease by its outcome: granted, succeeded, failed, void, stopped, returned, refused."""
+
+Spend = Callable[[str, float], None]
+"""Counts core seconds of pilots by use: payload, idle."""
 
 
 class Site:
     """The pilots' side of a cluster."""
 
-    def __init__(self, name: str, settings: PilotsSettings, *, store: LineStore, clock: Clock, count: Count) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: PilotsSettings,
+        *,
+        store: LineStore,
+        clock: Clock,
+        count: Count,
+        spend: Spend = lambda use, core_seconds: None,
+    ) -> None:
         self.name = name
         self._settings = settings
         self._store = store
         self._clock = clock
         self._count = count
+        self._spend = spend
         self._scribe = Scribe(store.commit_line)
         self._line = Line(name, settings)
         self._loaded = False
@@ -38,6 +54,8 @@ class Site:
         self._stirred = asyncio.Event()
         self._pollers: dict[str, Agent] = {}
         """Pilots that wait for work, those that wait longest first."""
+        self.used = {"payload": 0.0, "idle": 0.0}
+        self._counted_s = clock.now_s()
         self._endings = Endings(self._line, self._scribe, self._tails, settings, clock, count)
 
     async def register(self, pilot: Pilot) -> Mail:
@@ -131,6 +149,14 @@ class Site:
         now_s = self._clock.now_s()
         return [agent.shown(now_s) for _, agent in sorted(self._line.agents.items())]
 
+    def states(self) -> Mapping[str, int]:
+        """See PilotSite."""
+        return Counter(str(agent.state) for agent in self._line.agents.values())
+
+    def has(self, pilot: str) -> bool:
+        """See PilotSite."""
+        return pilot in self._line.agents
+
     # What both sides use
 
     async def _load(self) -> None:
@@ -212,9 +238,19 @@ class Site:
                 agent.wake()
                 waiting -= 1
 
+    def _count_time(self, now_s: float) -> None:
+        """Add up what pilots that live were used for since this was last done."""
+        passed_s, self._counted_s = max(0.0, now_s - self._counted_s), now_s
+        counted = [agent.count(passed_s) for agent in self._line.agents.values() if not agent.lost]
+        for use, core_seconds in (("payload", sum(b for b, _ in counted)), ("idle", sum(i for _, i in counted))):
+            self.used[use] += core_seconds
+            self._spend(use, core_seconds)
+
     async def _sweep(self) -> None:
         """Leases that were not renewed are void; pilots not heard of are lost; what rested waits again."""
         now_s = self._clock.now_s()
+        if now_s - self._counted_s >= COUNT_EVERY_S:
+            self._count_time(now_s)
         late: list[Seat] = []
         for agent in self._line.agents.values():
             if agent.oldest_s <= now_s:

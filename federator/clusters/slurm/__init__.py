@@ -2,10 +2,11 @@
 
 ``records`` and ``flavors`` read what Slurm says, ``jobs`` and ``script`` make what it is sent, ``merging`` tells what
 became of it: all pure. ``rest`` and ``commands`` talk to Slurm, ``files`` to the folder that jobs write to, ``ledger``
-to the daemon's disk.
+to the daemon's disk. ``pilot_jobs`` and ``pilot_queue`` send pilots instead.
 """
 
+from federator.clusters.slurm.pilot_queue import SlurmQueue
 from federator.clusters.slurm.provider import SlurmProvider
 from federator.clusters.slurm.settings import SlurmSettings
 
-__all__ = ["SlurmProvider", "SlurmSettings"]
+__all__ = ["SlurmProvider", "SlurmQueue", "SlurmSettings"]

@@ -47,7 +47,7 @@ class SlurmProvider:
         self._settings = settings
         self._clock = clock
         self._federation = federation
-        usual, self._files = _ways_in(settings)
+        usual, self._files = ways_in(settings)
         self._transport = transport or usual
         self._tracker = Tracker(settings, federation, self._transport, self._files, clock)
         self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -219,7 +219,7 @@ def _names(entry: Entry, indices: IndexSet | None) -> list[str]:
     return names
 
 
-def _ways_in(settings: SlurmSettings) -> tuple[Transport, Files | None]:
+def ways_in(settings: SlurmSettings) -> tuple[Transport, Files | None]:
     """How Slurm is reached, and where what replicas leave is seen."""
     mounted = Mounted(settings.mounted_at, settings.timeout_s) if settings.mounted_at else None
     if settings.command is None:

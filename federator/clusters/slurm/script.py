@@ -15,9 +15,9 @@ import re
 import shlex
 from collections.abc import Mapping
 
+from federator.expansion import shell_environment, shell_word
 from federator.model.intent import Container
 
-_REFERENCE = re.compile(r"\$(?:\$|\(([A-Za-z_.-][A-Za-z0-9_.-]*)\))")
 _SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INDEX = "FEDERATOR_REPLICA_INDEX"
 OVER_TIME = 124
@@ -79,8 +79,9 @@ def script(
     Everything of a user is quoted; a replica sees its index in FEDERATOR_REPLICA_INDEX.
     """
     # The index is only known where the script runs, also as $(FEDERATOR_REPLICA_INDEX) in a command.
-    env = {name: shlex.quote(value) for name, value in {**container.env, **own}.items()} | {_INDEX: '"$index"'}
-    words = [_expanded(word, env) for word in (*container.command, *container.args)]
+    ours = {name: shlex.quote(value) for name, value in own.items()} | {_INDEX: '"$index"'}
+    env = shell_environment(ours, container.env)
+    words = [shell_word(word, env) for word in (*container.command, *container.args)]
     parts = ["#!/bin/bash\n", _HEAD.format(base=base, folder=folder, not_ours=NOT_OURS, no_folder=NO_FOLDER)]
     parts += _apptainer(container, env, words, gpus) if apptainer else _process(container, env, words)
     parts.append(_RUN)
@@ -93,7 +94,9 @@ def _process(container: Container, env: Mapping[str, str], words: list[str]) -> 
     exports = [f"export {name}={value}\n" for name, value in env.items() if _SHELL_NAME.fullmatch(name)]
     # Names that no shell knows are still names of variables.
     odd = [f"{shlex.quote(name)}={value}" for name, value in env.items() if not _SHELL_NAME.fullmatch(name)]
-    place = f'cd "$work" && cd {shlex.quote(container.working_dir or ".")} || exit {NO_FOLDER}\n'
+    where = shlex.quote(container.working_dir or ".")
+    make = "" if container.working_dir.startswith("/") else f"mkdir -p {where} && "
+    place = f'cd "$work" && {make}cd {where} || exit {NO_FOLDER}\n'
     return [*exports, place, "set -- " + " ".join((*(["env", *odd] if odd else []), *words)) + "\n"]
 
 
@@ -109,13 +112,3 @@ def _apptainer(container: Container, env: Mapping[str, str], words: list[str], g
     verb = "exec" if container.command else "run"
     line = " ".join(("apptainer", "--quiet", verb, *options, shlex.quote(image), *words))
     return [*exports, f'cd "$work" || exit {NO_FOLDER}\n', f"set -- {line}\n"]
-
-
-def _expanded(word: str, env: Mapping[str, str]) -> str:
-    """The word, quoted; ``$(NAME)`` as Kubernetes has it: unknown names stay as written, ``$$`` is one dollar."""
-    parts, at = [], 0
-    for found in _REFERENCE.finditer(word):
-        known = "'$'" if found[0] == "$$" else env.get(found[1], shlex.quote(found[0]))
-        parts += [shlex.quote(word[at : found.start()]) if found.start() > at else "", known]
-        at = found.end()
-    return "".join(parts) + (shlex.quote(word[at:]) if at < len(word) or not word else "")

@@ -39,12 +39,22 @@ def described(container: Container, **amounts: int) -> dict[str, str]:
 @given(st.lists(TEXTS, max_size=3), TEXTS)
 def test_words_and_variables_arrive_as_they_were_written(words: list[str], value: str) -> None:
     """Through the shell of the worker node, as HTCondor hands it over: quotes, dollars, newlines, other alphabets."""
-    container = Container("", (sys.executable, "-c", TOLD), tuple(words), {"X": value}, "/")
+    dollars = [word.replace("$", "$$") for word in (*words, value)]
+    container = Container("", (sys.executable, "-c", TOLD), tuple(dollars[:-1]), {"X": dollars[-1]}, "/")
     packed = jobs.packed(jobs.script(container))
     assert not set(packed) & set("'\"$\n"), packed
     shell = jobs.UNPACK.replace('\\"', '"').replace("$(DOLLAR)", "$")
     done = subprocess.run(["/bin/sh", "-c", shell, packed], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ascii([list(words), value, "/"])
+
+
+def test_references_are_replaced_and_a_folder_of_its_own_is_made(tmp_path: Path) -> None:
+    words = ("sh", "-c", "echo $0 $1; pwd", "$(FEDERATOR_REPLICA_INDEX)", "$(X)")
+    container = Container("", words, (), {"X": "$(FEDERATOR_WORKLOAD)!", "FEDERATOR_REPLICA_INDEX": "mine"}, "a/b")
+    env = {"FEDERATOR_REPLICA_INDEX": "3", "FEDERATOR_WORKLOAD": "w"}
+    words = ("/bin/sh", "-c", jobs.script(container))
+    done = subprocess.run(words, env=env, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == f"3 w!\n{tmp_path}/a/b\n"
 
 
 def test_amounts_are_rounded_up_to_what_htcondor_gives() -> None:

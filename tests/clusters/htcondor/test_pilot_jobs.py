@@ -8,15 +8,13 @@ from typing import Any
 import pytest
 
 from federator.clusters.htcondor import pilot_jobs, seen
-from federator.clusters.htcondor.settings import Access, PilotJobs
+from federator.clusters.sent import PilotJobs
 from federator.clusters.sizing import End, Limits
 from federator.model.resources import CPU, MEMORY, Resources
 from federator.pilot.settings import read_arguments
 
 SIZE = Resources.of({CPU: 8000, MEMORY: 16 << 30})
-SETTINGS = PilotJobs(
-    Access("127.0.0.1:9618"), Path("/var/x"), "https://fed.example.org:8443", "/etc/fed/cern.token", Limits(SIZE)
-)
+SETTINGS = PilotJobs("https://fed.example.org:8443", "/etc/fed/cern.token", Limits(SIZE))
 
 
 def job(number: int, status: int, **more: Any) -> dict[str, Any]:
@@ -35,17 +33,17 @@ def test_a_queue_of_pilots_is_read_by_the_schedds_own_clock() -> None:
             job(4, seen.COMPLETED, ExitCode=2, EnteredCurrentStatus=110),
             job(5, seen.HELD, HoldReasonCode=6, HoldReason="no such file", EnteredCurrentStatus=120),
         ],
+        130.0,
     )
     assert dict(found.waiting) == {"7.0": 30.0, "7.1": 30.0}
     assert dict(found.running) == {"cern-7-2": ("7.2", 30.0)}
-    assert found.ended == {"7.3", "7.4", "7.5"}
-    assert found.ends == (End(100.0, True), End(110.0, False), End(120.0, False))
+    assert found.ended == {"7.3": End(100.0, True), "7.4": End(110.0, False), "7.5": End(120.0, False)}
     assert found.words == "job 7.5 was held: no such file"
 
 
 def test_pilots_that_run_and_have_not_registered_are_known_by_their_names() -> None:
-    found = pilot_jobs.read("cern", [job(2, seen.RUNNING), job(3, seen.RUNNING)])
-    assert pilot_jobs.unheard(found, {"cern-7-2"}) == {"cern-7-3": ("7.3", 30.0)}
+    found = pilot_jobs.read("cern", [job(2, seen.RUNNING), job(3, seen.RUNNING)], 130.0)
+    assert found.unheard({"cern-7-2"}) == {"cern-7-3": ("7.3", 30.0)}
 
 
 def test_a_pilot_understands_its_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -271,6 +271,13 @@ def test_a_supervisor_imports_nothing_beyond_the_standard_library(tmp_path: Path
         "*[m for m in sys.modules if m.startswith('federator')])"
     )
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
-    ours = {"federator", "federator.processes", "federator.clusters", "federator.clusters.local", "__main__"}
+    ours = {
+        "federator",
+        "federator.expansion",
+        "federator.processes",
+        "federator.clusters",
+        "federator.clusters.local",
+        "__main__",
+    }
     modules = {name for name in done.stdout.split() if not name.startswith("federator.clusters.local.")}
     assert modules - ours == set()

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federator.clusters.local import layout, logs
-from federator.clusters.local.payload import expand
 from federator.clusters.local.story import ENDED, RUNNING, Story
 from federator.ports import ClusterUnreachable
 from tests.clusters.local.machine import Machine, all_run, shell
@@ -112,14 +111,6 @@ def test_the_tail_of_a_log_is_its_last_lines(
     finally:
         logs.PIECE = small
     assert text.encode()[start:] == b"".join(whole[len(whole) - count :] if count < len(whole) else whole)
-
-
-@pytest.mark.parametrize(
-    ("text", "meant"),
-    [("$(A)", "1"), ("$$(A)", "$(A)"), ("$(B)", "$(B)"), ("$A ${A}", "$A ${A}"), ("$(A", "$(A"), ("a$$b", "a$b")],
-)
-def test_references_are_replaced_as_kubernetes_replaces_them(text: str, meant: str) -> None:
-    assert expand(text, {"A": "1"}) == meant
 
 
 def test_a_story_is_the_same_told_at_once_or_piece_by_piece() -> None:

@@ -25,14 +25,19 @@ class Place:
         self.lines = FakeLines()
         self.clock = VirtualClock(1000.0)
         self.counted: Counter[str] = Counter()
+        self.spent: dict[str, float] = {}
         self._settings = PilotsSettings(**{"lease_s": LEASE_S, "margin_s": 10.0, **settings})
         self.restart()
 
     def restart(self) -> None:
         """A new daemon over the same store."""
         self.provider = PilotsProvider(
-            "grid", self._settings, store=self.lines, clock=self.clock, count=lambda o: self.counted.update([o])
-        )
+            "grid", self._settings, store=self.lines, clock=self.clock, count=lambda o: self.counted.update([o]),
+            spend=self._spend,
+        )  # fmt: skip
+
+    def _spend(self, use: str, core_seconds: float) -> None:
+        self.spent[use] = self.spent.get(use, 0.0) + core_seconds
 
     async def pass_time(self, seconds: float) -> None:
         """Time goes by, and leases are watched over."""

@@ -92,6 +92,26 @@ async def test_alike_pilots_are_one_flavor_and_lost_ones_none() -> None:
     assert len(place.provider.pilots()) == 0 or {one["state"] for one in place.provider.pilots()} == {"lost"}
 
 
+async def test_what_pilots_are_used_for_is_added_up_while_they_live() -> None:
+    """Four cores, of which a lease holds one for 10 s. A pilot that is lost is not counted any more."""
+    place = Place()
+    await place.register()
+    await place.provider.submit(order())
+    (grant,) = await place.lease()
+    await place.pass_time(10.0)
+    assert place.provider.used == {"payload": 10.0, "idle": 30.0}
+    await place.provider.finish("p", grant.lease, done())
+    await place.pass_time(5.0)
+    assert place.provider.used == {"payload": 10.0, "idle": 50.0}
+    assert place.spent == place.provider.used, "what the metrics are told"
+    (pilot,) = place.provider.pilots()
+    assert (pilot["busyCpuSeconds"], pilot["idleCpuSeconds"]) == (10.0, 50.0)
+    await place.pass_time(60.0)
+    await place.pass_time(60.0)
+    assert place.provider.states() == {"lost": 1}
+    assert place.provider.used["idle"] <= 50.0 + 60.0 * 4
+
+
 async def test_a_draining_pilot_gets_nothing_and_may_end_what_it_has() -> None:
     place = Place()
     await place.register()

@@ -44,7 +44,6 @@ def made(block: str) -> Any:
         ("{command: [], directory: /d, partitions: ['a;b']}", "partitions[0]", "", ""),
         ("{url: 'http://x', directory: /d, tokenFile: t}", "user", "no user", "name the user"),
         ("{directory: /d}", "url", "no way to Slurm", "give url"),
-        ("{url: 'http://x', directory: /d, submit: pilots}", "submit", "no pilots", "submit: jobs"),
     ],
 )
 def test_a_slip_is_told_with_its_field_and_its_cure(block: str, field: str, message: str, cure: str) -> None:

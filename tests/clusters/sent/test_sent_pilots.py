@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 from federator.clock import VirtualClock
-from federator.clusters.htcondor import HTCondorPilots, seen
-from federator.clusters.htcondor.helper import CallFailed
-from federator.clusters.htcondor.settings import Access, PilotJobs
 from federator.clusters.pilots import PilotsSettings
-from federator.clusters.sizing import Limits
+from federator.clusters.sent import PilotJobs, QueueAway, Queued, SentPilots
+from federator.clusters.sent.missing import Missing
+from federator.clusters.sizing import End, Limits
 from federator.model.cluster import Flavor
 from federator.model.pilots import Pilot
 from federator.model.resources import CPU, MEMORY, Resources
@@ -21,35 +19,54 @@ SIZE = Resources.of({CPU: 4000, MEMORY: 8 * GIB})
 
 
 class FakeQueue:
-    """A schedd of which only the queue of pilots is real."""
+    """A batch system of which only the queue of pilots is real. Jobs are called 0, 1 ..., their pilots cern-0 ..."""
+
+    what = "the schedd"
 
     def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
-        self.jobs: list[dict[str, Any]] = []
+        self.waiting: dict[str, float] = {}
+        """Since when."""
+        self.running: dict[str, float] = {}
         self.away = False
         self.sent = 0
 
-    async def call(self, name: str, **arguments: Any) -> Any:
-        if self.away:
-            raise CallFailed("not today")
-        now_s = self.clock.now_s()
-        if name == "start":
-            first = len(self.jobs)
-            self.sent += arguments["count"]
-            for _ in range(arguments["count"]):
-                told = {"ClusterId": 1, "ProcId": len(self.jobs), "JobStatus": seen.IDLE, "EnteredCurrentStatus": now_s}
-                self.jobs.append(told)
-            return {"jobs": [f"1.{job['ProcId']}" for job in self.jobs[first:]]}
-        if name == "withdraw":
-            self.jobs = [job for job in self.jobs if f"1.{job['ProcId']}" not in arguments["jobs"]]
-        return {"jobs": [job | {"ServerTime": now_s} for job in self.jobs], "now_s": now_s}
+    @property
+    def jobs(self) -> list[str]:
+        return [*self.waiting, *self.running]
 
-    def all_become(self, status: int, **more: Any) -> None:
-        for job in self.jobs:
-            job.update({"JobStatus": status, "EnteredCurrentStatus": self.clock.now_s(), **more})
+    async def open(self) -> None:
+        """Nothing to make ready."""
 
     async def close(self) -> None:
         """Nothing to close."""
+
+    async def look(self) -> Queued:
+        if self.away:
+            raise QueueAway("not today")
+        now_s = self.clock.now_s()
+        running = {f"cern-{job}": (job, now_s - since) for job, since in self.running.items()}
+        return Queued(now_s, {job: now_s - since for job, since in self.waiting.items()}, running)
+
+    async def start(self, count: int) -> Sequence[str]:
+        jobs = [str(self.sent + number) for number in range(count)]
+        self.sent += count
+        self.waiting |= dict.fromkeys(jobs, self.clock.now_s())
+        return jobs
+
+    async def withdraw(self, jobs: Sequence[str]) -> None:
+        for job in jobs:
+            self.end(job)
+
+    def run(self, job: str) -> None:
+        """A job starts."""
+        del self.waiting[job]
+        self.running[job] = self.clock.now_s()
+
+    def end(self, job: str) -> None:
+        """A job is gone."""
+        self.waiting.pop(job, None)
+        self.running.pop(job, None)
 
 
 class Place:
@@ -58,13 +75,11 @@ class Place:
     def __init__(self) -> None:
         self.clock = VirtualClock(1000.0)
         limits = Limits(SIZE, most=5, waiting=5, first=3, keep_waiting_s=60.0)
-        jobs = PilotJobs(Access("h:1"), Path("/nowhere"), "https://f", "/t", limits)
-        self.provider = HTCondorPilots(
-            "cern", PilotsSettings(margin_s=10.0), jobs,
-            store=FakeLines(), clock=self.clock, count=lambda outcome: None, federation="fed",
-        )  # fmt: skip
         self.queue = FakeQueue(self.clock)
-        self.provider.__dict__["_helper"] = self.queue
+        self.provider = SentPilots(
+            "cern", PilotsSettings(margin_s=10.0), PilotJobs("https://f", "/t", limits), self.queue,
+            store=FakeLines(), clock=self.clock, count=lambda outcome: None,
+        )  # fmt: skip
 
     async def round(self) -> None:
         """One look at the queue, and what follows."""
@@ -74,8 +89,8 @@ class Place:
 
     async def register(self, number: int) -> None:
         """A pilot that was sent registers, as it was told to describe itself."""
-        self.queue.jobs[number].update({"JobStatus": seen.RUNNING, "EnteredCurrentStatus": self.clock.now_s()})
-        await self.provider.register(Pilot(f"cern-1-{number}", "cern", SIZE))
+        self.queue.run(str(number))
+        await self.provider.register(Pilot(f"cern-{number}", "cern", SIZE))
 
     async def flavor(self) -> Flavor:
         [flavor] = (await self.provider.observe()).flavors or ()
@@ -109,7 +124,7 @@ async def test_a_pilot_that_registers_is_of_the_flavor_that_was_promised_and_tak
     await place.round()
     flavor = await place.flavor()
     assert (flavor.count, flavor.max_count) == (1, 5)
-    assert len((await place.provider.lease("cern-1-0", (), 10, 0.0)).grants) == 4
+    assert len((await place.provider.lease("cern-0", (), 10, 0.0)).grants) == 4
     assert len(place.queue.jobs) == 2, "the other half has its pilot on its way"
 
 
@@ -121,12 +136,12 @@ async def test_a_schedd_that_does_not_answer_promises_nothing_and_what_lives_wor
     place.queue.away = True
     try:
         await place.round()
-    except CallFailed as error:
+    except QueueAway as error:
         place.provider._tell(type(place.provider._told)(), f"the schedd takes no pilots now: {error}")
     flavor = await place.flavor()
     assert (flavor.count, flavor.max_count) == (1, 1)
     assert "not today" in (await place.provider.observe()).version
-    assert (await place.provider.lease("cern-1-0", (), 10, 0.0)).grants
+    assert (await place.provider.lease("cern-0", (), 10, 0.0)).grants
 
 
 async def test_pilots_that_run_and_never_register_are_taken_away_and_close_the_site() -> None:
@@ -134,7 +149,8 @@ async def test_pilots_that_run_and_never_register_are_taken_away_and_close_the_s
     await place.provider.submit(order(count=20))
     await place.round()
     assert len(place.queue.jobs) == 3, "as many as are tried first"
-    place.queue.all_become(seen.RUNNING)
+    for job in place.queue.jobs:
+        place.queue.run(job)
     await place.clock.advance(601.0)
     await place.round()
     assert place.queue.jobs == []
@@ -143,6 +159,38 @@ async def test_pilots_that_run_and_never_register_are_taken_away_and_close_the_s
     await place.clock.advance(300.0)
     await place.round()
     assert len(place.queue.jobs) == 1, "one is tried"
+
+
+async def test_a_pilot_that_said_goodbye_before_its_job_ended_has_not_ended_badly() -> None:
+    """It lived for longer than a pilot may run without registering."""
+    place = Place()
+    await place.provider.submit(order(count=4))
+    await place.round()
+    await place.register(0)
+    await place.round()
+    await place.clock.advance(700.0)
+    await place.provider.heartbeat("cern-0", ())
+    await place.provider.goodbye("cern-0")
+    await place.round()
+    assert place.queue.running, "it was not taken away"
+    assert "badly" not in (await place.provider.observe()).version
+
+
+async def test_a_queue_that_forgets_ends_sooner_than_we_do_is_remembered_for() -> None:
+    missing = Missing()
+    missing.look(Queued(100.0, ended={"1": End(90.0, well=False)}), ())
+    missing.look(Queued(1000.0), ())
+    assert missing.ends == (End(90.0, well=False),)
+    missing.look(Queued(4000.0), ())
+    assert missing.ends == ()
+
+
+async def test_a_pilot_that_is_just_ending_has_neither_vanished_nor_ended_twice() -> None:
+    missing = Missing()
+    missing.sent(["1"])
+    assert missing.look(Queued(100.0, going=frozenset({"1"})), ()) == []
+    assert missing.look(Queued(101.0, ended={"1": End(101.0, well=True)}), ()) == []
+    assert missing.ends == (End(101.0, well=True),)
 
 
 async def test_pilots_that_nobody_needs_any_more_are_taken_back() -> None:
@@ -163,7 +211,7 @@ async def test_a_site_that_removes_our_pilots_is_not_sent_them_again_and_again()
     await place.provider.submit(order(count=20))
     for _ in range(30):
         await place.round()
-        place.queue.jobs.clear()
+        place.queue.waiting.clear()
     assert "the site is closed: 3 in a row ended badly" in (await place.provider.observe()).version
     assert place.queue.sent == 3
 

@@ -1,4 +1,4 @@
-"""A pool as a place for pilots: the line and its leases as for any pilots, and as many pilots as the line needs."""
+"""A batch system as a place for pilots: the line and its leases as for any pilots, and as many pilots as it needs."""
 
 from __future__ import annotations
 
@@ -7,29 +7,27 @@ from dataclasses import replace
 
 import structlog
 
-from federator.clusters.htcondor import pilot_jobs
-from federator.clusters.htcondor.helper import CallFailed, Helper
-from federator.clusters.htcondor.missing import Missing
-from federator.clusters.htcondor.settings import PilotJobs
 from federator.clusters.pilots.agents import flavor_name
 from federator.clusters.pilots.provider import PilotsProvider
 from federator.clusters.pilots.settings import PilotsSettings
-from federator.clusters.pilots.site import Count
+from federator.clusters.pilots.site import Count, Spend
+from federator.clusters.sent.missing import Missing
+from federator.clusters.sent.queue import PilotQueue, QueueAway, Queued
+from federator.clusters.sent.settings import PilotJobs
 from federator.clusters.sizing import Decision, Look, decide
 from federator.model.cluster import Flavor
 from federator.model.intent import Observation
 from federator.model.pilots import Pilot
-from federator.pilot.pack import pack
 from federator.ports import Clock, LineStore
 
 LOG = structlog.get_logger(__name__)
 
 
-class HTCondorPilots(PilotsProvider):
-    """Pilots that pull, sent to a schedd as the line needs them. ``sizing`` decides how many.
+class SentPilots(PilotsProvider):
+    """Pilots that pull, sent to a batch system as the line needs them. ``sizing`` decides how many.
 
-    Nothing of it is kept: what was sent, and how it ended, is in the schedd's queue, which is read before anything is
-    sent. A schedd that does not answer takes no pilots; those that live work on.
+    What was sent, and how it ended, is in the batch system's queue, which is read before anything is sent. One that
+    does not answer takes no pilots; those that live work on.
     """
 
     def __init__(
@@ -37,19 +35,19 @@ class HTCondorPilots(PilotsProvider):
         name: str,
         settings: PilotsSettings,
         jobs: PilotJobs,
+        queue: PilotQueue,
         *,
         store: LineStore,
         clock: Clock,
         count: Count,
-        federation: str,
+        spend: Spend = lambda use, core_seconds: None,
     ) -> None:
-        super().__init__(name, settings, store=store, clock=clock, count=count)
+        super().__init__(name, settings, store=store, clock=clock, count=count, spend=spend)
         self._jobs = jobs
-        self._mark = f"{federation}/{name}"
-        self._helper = Helper(jobs.access, jobs.directory)
+        self._queue = queue
         self._sender: asyncio.Task[None] | None = None
         self._told = Decision()
-        self._words = "the schedd has not answered yet"
+        self._words = f"{queue.what} has not answered yet"
         self._missing = Missing()
         self._heard_s = 0.0
         self._pilot = Pilot(name, name, jobs.limits.size, runtimes=jobs.runtimes)
@@ -65,7 +63,7 @@ class HTCondorPilots(PilotsProvider):
         if self._sender is not None:
             self._sender.cancel()
             await asyncio.gather(self._sender, return_exceptions=True)
-        await self._helper.close()
+        await self._queue.close()
         await super().close()
 
     async def observe(self) -> Observation:
@@ -88,70 +86,64 @@ class HTCondorPilots(PilotsProvider):
         return frozenset({"service", *(["container"] if container else ()), *({"process"} & self._jobs.runtimes)})
 
     async def _send_pilots(self) -> None:
-        await asyncio.to_thread(self._prepare)
+        await self._queue.open()
         while True:
             try:
                 if self._loaded:
                     await self._size()
-            except (CallFailed, TimeoutError, OSError) as error:
-                self._tell(Decision(), f"the schedd takes no pilots now: {error}")
+            except (QueueAway, OSError) as error:
+                self._tell(Decision(), f"{self._queue.what} takes no pilots now: {error}")
             except Exception:
                 # A mistake in one round must not leave the site without pilots for ever.
                 LOG.exception("sizing failed", cluster=self.name)
             await self._clock.sleep(self._jobs.poll_s)
 
-    def _prepare(self) -> None:
-        self._jobs.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        pack(self._jobs.directory / "pilot.pyz")
-
     async def _size(self) -> None:
         """Look at the queue, decide, and do it. What was sent and not answered is seen at the next look."""
-        found = await self._helper.call("pilots", federation=self._mark)
-        pilots = await self._without_silent(pilot_jobs.read(self.name, found["jobs"]), found["now_s"])
-        told = decide(self._look(pilots, found["now_s"]), self._jobs.limits)
-        self._tell(told, _words(told, pilots))
+        queued = await self._without_silent(await self._queue.look())
+        told = decide(self._look(queued), self._jobs.limits)
+        self._tell(told, self._in_words(told, queued))
         if told.submit:
-            described = pilot_jobs.description(
-                self.name, self._mark, self._jobs, self._jobs.directory / "pilot.pyz", self._jobs.directory
-            )
-            sent = await self._helper.call("start", description=described, count=told.submit)
-            self._missing.sent(sent["jobs"])
+            self._missing.sent(await self._queue.start(told.submit))
             LOG.info("pilots sent", cluster=self.name, pilots=told.submit, reasons=told.reasons)
         if told.withdraw:
-            old = [job for job, age in pilots.waiting.items() if age >= self._jobs.limits.keep_waiting_s]
-            self._missing.taken_back(old[-told.withdraw :])
-            await self._helper.call("withdraw", jobs=old[-told.withdraw :])
+            old = [job for job, age in queued.waiting.items() if age >= self._jobs.limits.keep_waiting_s]
+            await self._take_back(old[-told.withdraw :])
             LOG.info("pilots taken back", cluster=self.name, pilots=told.withdraw)
 
-    async def _without_silent(self, pilots: pilot_jobs.Pilots, now_s: float) -> pilot_jobs.Pilots:
+    async def _take_back(self, jobs: list[str]) -> None:
+        self._missing.taken_back(jobs)
+        await self._queue.withdraw(jobs)
+
+    async def _without_silent(self, queued: Queued) -> Queued:
         """Take away pilots that run and were not heard of for too long: they end badly, as do those that vanished."""
-        if vanished := self._missing.look(pilots, self._line.agents.keys(), now_s):
+        registered = self._line.agents.keys()
+        if vanished := self._missing.look(queued, registered):
             LOG.warning("pilots were removed by somebody else", cluster=self.name, jobs=vanished)
-        unheard = pilot_jobs.unheard(pilots, self._line.agents.keys())
+        unheard = self._missing.unheard(queued, registered)
         silent = {name: job for name, (job, age) in unheard.items() if age >= self._jobs.silent_s}
         if silent:
-            self._missing.taken_back(silent.values())
-            await self._helper.call("withdraw", jobs=list(silent.values()))
-            self._missing.bad(len(silent), now_s)
+            await self._take_back(list(silent.values()))
+            self._missing.bad(silent.values(), queued.now_s)
             LOG.warning("pilots ran and never registered", cluster=self.name, pilots=sorted(silent))
-        return replace(pilots, running={name: told for name, told in pilots.running.items() if name not in silent})
+        return replace(queued, running={name: told for name, told in queued.running.items() if name not in silent})
 
-    def _look(self, pilots: pilot_jobs.Pilots, now_s: float) -> Look:
+    def _look(self, queued: Queued) -> Look:
         agents, margin_s = self._line.agents, self._settings.margin_s
-        ahead_s = now_s - self._clock.now_s()
-        heard = [agents[name].pilot.registered_s + ahead_s for name in pilots.running if name in agents]
+        ahead_s = queued.now_s - self._clock.now_s()
+        heard = [agents[name].pilot.registered_s + ahead_s for name in queued.running if name in agents]
         self._heard_s = max([self._heard_s, *heard])
-        unheard = pilot_jobs.unheard(pilots, agents.keys())
+        unheard = self._missing.unheard(queued, agents.keys())
         here = self._clock.now_s()
         return Look(
-            now_s=now_s,
+            now_s=queued.now_s,
             demand=tuple(self._line.demand(self._pilot)),
             free=tuple(agent.room() for agent in agents.values() if agent.open(here, margin_s)),
-            live=len(pilots.running) - len(unheard),
+            live=len(queued.running) - len(unheard),
             starting=len(unheard),
-            waiting_s=tuple(pilots.waiting.values()),
+            waiting_s=tuple(queued.waiting.values()),
             heard_s=self._heard_s,
-            ends=(*pilots.ends, *self._missing.ends),
+            ends=self._missing.ends,
         )
 
     def _tell(self, told: Decision, words: str) -> None:
@@ -165,9 +157,8 @@ class HTCondorPilots(PilotsProvider):
         self._line.why_none = next((mark for holds, mark in marks if holds), "")
         self._line.coming = self._pilot if told.to_come else None
 
-
-def _words(told: Decision, pilots: pilot_jobs.Pilots) -> str:
-    """``3 run at the schedd, 2 wait; 9 wanted, 5 sent: ...``."""
-    count = f"{len(pilots.running)} run at the schedd, {len(pilots.waiting)} wait"
-    why = (pilots.words,) if told.again_s and pilots.words else ()
-    return "; ".join((count, *told.reasons, *why))
+    def _in_words(self, told: Decision, queued: Queued) -> str:
+        """``3 run at the schedd, 2 wait; 9 wanted, 5 sent: ...``."""
+        count = f"{len(queued.running)} run at {self._queue.what}, {len(queued.waiting)} wait"
+        why = (queued.words,) if told.again_s and queued.words else ()
+        return "; ".join((count, *told.reasons, *why))
