@@ -46,9 +46,10 @@ class TracePart(Part):
     """Workloads from a recorded log."""
 
     file: Annotated[str, Field(strict=True, min_length=1)]
-    """The log, relative to this file, or to the folder that `FEDERATOR_TRACES` names; gzip is unpacked."""
-    format: Literal["swf"] = "swf"
-    """How it is written."""
+    """The log, relative to this file, or to the folder that `FEDERATOR_TRACES` names; gzip and Zstandard are
+    unpacked."""
+    format: Literal["swf", "sacct", "condor", "philly", "openb", "federator"] | None = None
+    """How it is written; left out: its name or its first line tells."""
     name: Name = "job"
     """What the names of its workloads begin with."""
     skip: Annotated[Whole, Field(ge=0)] = 0
@@ -58,12 +59,16 @@ class TracePart(Part):
     start: Duration | None = None
     """When the first of them arrives; left out: all arrive when the log says."""
     queue_by: Literal["queue", "user", "group", "partition", "none"] = "queue"
-    """What of a job names its queue: `user-7`; `default` where the log does not tell. `none`: all are in `default`."""
+    """What of a job names its queue: `user-7` where the log has numbers, else the name, in small letters; `default`
+    where the log does not tell. `none`: all are in `default`."""
     processors: Literal["requested", "used", "larger"] = "requested"
-    """Which of its two numbers of processors a job takes; where that is not known, the other."""
+    """Which of its two numbers of processors a job takes (`swf`, `sacct`); where that is not known, the other."""
     jobs_are: Literal["replicas", "cores"] = "replicas"
     """`replicas`: each processor is a replica with one core, and all start together in one cluster. `cores`: a job is
-    one replica that asks for so many cores of a node."""
+    one replica that asks for so many cores of a node. The same of GPUs in `philly`, where the log does not tell how
+    many nodes a job had. Other formats say it themselves."""
+    gpu_parts: Literal["whole", "leaveOut"] = "whole"
+    """What becomes of pods that ask for a part of a GPU (`openb`): they take a whole one, or are left out."""
     estimates: Literal["requested", "exact"] = "requested"
     """What is expected of a job: the time that its user requested (where the log tells), or what it took."""
     unknown_run: Duration | None = None
