@@ -184,7 +184,8 @@ class SourcePart(Part):
 
 
 class FaultPart(Part):
-    """Something that goes wrong at a cluster: an outage, everything takes longer there, or replicas fail."""
+    """Something that goes wrong at a cluster: an outage, everything takes longer there, replicas fail, nodes break, or
+    what is free is told late."""
 
     outage: ShortName | None = None
     """The cluster that does not answer."""
@@ -192,8 +193,22 @@ class FaultPart(Part):
     """The cluster where everything takes longer."""
     crash: ShortName | None = None
     """The cluster where replicas fail that start meanwhile, by chance, and somewhere on their way."""
+    nodes: ShortName | None = None
+    """The cluster whose nodes break, with all that runs on them."""
+    stale: ShortName | None = None
+    """The cluster that tells only every `lag` what is free of its nodes."""
     share: Share = 1_000_000
     """How many of them, for `crash`."""
+    flavor: Name | None = None
+    """Only nodes of this flavor, for `nodes`."""
+    count: Annotated[Whole, Field(ge=1)] = 1
+    """So many break at once, for `nodes`; they are back when it is over."""
+    mean_time_between: Annotated[Duration, Field(gt=0)] | None = None
+    """Instead of `count`: each node breaks once in so long on average, by chance, for `nodes`."""
+    repair: Duration = 3600.0
+    """With `meanTimeBetween`: how long a node is away."""
+    lag: Annotated[Duration, Field(gt=0)] = 600.0
+    """How often, for `stale`."""
     at: Duration = 0.0
     """When it begins."""
     lasts: Duration | None = None
@@ -203,7 +218,7 @@ class FaultPart(Part):
 
     @model_validator(mode="after")
     def _one(self) -> FaultPart:
-        return _one_of(self, "outage", "slow", "crash")
+        return _one_of(self, "outage", "slow", "crash", "nodes", "stale")
 
 
 class ScenarioSpec(Part):

@@ -65,6 +65,8 @@ class Measures:
         self._history = History()
         self._noted: list[tuple[str, str, str, float, float, float, float, float]] = []
         """What is not in the history yet; many go there at once."""
+        self.nodes_lost = 0
+        """How often a node broke."""
         self.evictions = 0
         """Replicas of backfill that clusters ended because others needed their room."""
         self._clusters = clusters

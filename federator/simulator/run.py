@@ -19,11 +19,12 @@ from federator.model.indexset import IndexSet
 from federator.model.intent import Intent
 from federator.model.plan import Placement, Plan, Snapshot
 from federator.model.policy import Rebalance
+from federator.simulator.faults import Faults
 from federator.simulator.measures import Measures
 from federator.simulator.needless import nothing_can_start, stays_as_it_is
 from federator.simulator.pool import NotAPool, Pool, pool_of
 from federator.simulator.settling import Settler
-from federator.simulator.story import Arrival, Fault, Story
+from federator.simulator.story import Arrival, Story
 from federator.simulator.timeline import ARRIVAL, OTHER, Timeline
 from federator.simulator.world import Live, World, restricted
 
@@ -81,6 +82,7 @@ class _Teller:
         self._timeline = Timeline()
         self._world = World(story, self._timeline)
         self._settler = Settler(self._world)
+        self._faults = Faults(self._world, self._settler, self._timeline, self._stir)
         self._plan_s: list[float] = []
         self._skipped = 0
         self._stirred = False
@@ -99,8 +101,7 @@ class _Teller:
         if self._story.standing or self._story.federation.fillers:
             self._timeline.at(0.0, OTHER, self._wake)
         self._arrive_next(iter(self._story.arrivals()), 0.0)
-        for fault in self._story.faults:
-            self._timeline.at(fault.at_s, OTHER, partial(self._fault, fault))
+        self._faults.note()
         timeline, lasts_s, now_s = self._timeline, self._story.lasts_s, 0.0
         while (next_s := timeline.next_s) is not None and (lasts_s is None or next_s <= lasts_s):
             if next_s > now_s:
@@ -135,37 +136,10 @@ class _Teller:
         self._world.arrive(one.workload, one.run_s, now_s)
         self._arrive_next(coming, now_s)
 
-    def _fault(self, fault: Fault, now_s: float) -> None:
-        member, self._stirred = self._world.members[fault.cluster], True
-        if fault.slower is not None:
-            member.site.slow_down(fault.slower, now_s)
-        elif fault.crashing is not None:
-            member.site.crashing = fault.crashing
-        else:
-            member.shown(now_s)
-            member.health, member.away_since_s = Health.AWAY, now_s
-            grace_s = self._story.federation.planning.outage_grace_s
-            self._timeline.at(now_s + grace_s, OTHER, partial(self._lost, fault, now_s))
-        if fault.ends_s is not None:
-            self._timeline.at(fault.ends_s, OTHER, partial(self._mended, fault))
-
-    def _lost(self, fault: Fault, since_s: float, now_s: float) -> None:
-        member = self._world.members[fault.cluster]
-        if member.health is Health.AWAY and member.away_since_s == since_s:
-            member.health, self._stirred = Health.LOST, True
-
-    def _mended(self, fault: Fault, now_s: float) -> None:
-        member, self._stirred = self._world.members[fault.cluster], True
-        if fault.slower is not None:
-            member.site.slow_down(1.0, now_s)
-            return
-        if fault.crashing is not None:
-            member.site.crashing = 0.0
-            return
-        member.health = Health.UP
-        self._settler.back(member, now_s)
-
     def _wake(self, now_s: float) -> None:
+        self._stirred = True
+
+    def _stir(self) -> None:
         self._stirred = True
 
     # Planning

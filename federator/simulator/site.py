@@ -289,6 +289,35 @@ class Site:
             self._measures.grown(self.cluster, flavor, now_s)
             self._bind_waiting(now_s)
 
+    def lose_node(self, name: str, now_s: float) -> None:
+        """A node breaks with all on it: what is batch fails, not by its own fault; a service is bound anew."""
+        self._now_s = now_s
+        self.pool.set_down(name, True)
+        for intent_id, job in self.jobs.items():
+            for batch in job.batches:
+                here = IndexSet.join(r for node, seated in batch.seats if node == name for r in seated.ranges)
+                if not here:
+                    continue
+                self._stop(job, batch, here, now_s, useful=False)
+                self.news[intent_id] = None
+                if job.workload.lifetime is Lifetime.SERVICE:
+                    job.unbound |= here
+                    self._waiting[intent_id] = None
+                    continue
+                for index in here:
+                    if job.workload.backfill:
+                        self._fillers.keep(job.workload, index, now_s - batch.starts_s)
+                    job.failed[index] = Failure(index, "NodeLost", node=name, own_fault=False)
+            job.batches = [batch for batch in job.batches if batch.indices]
+        self.changed = True
+        self._bind_waiting(now_s)
+
+    def mend_node(self, name: str, now_s: float) -> None:
+        """A broken node is back, empty."""
+        self.pool.set_down(name, False)
+        self.changed = True
+        self._bind_waiting(now_s)
+
     # Ends
 
     def _end(self, intent_id: str, job: Job, batch: Batch, now_s: float) -> None:

@@ -86,11 +86,15 @@ class Member:
     away_since_s: float = 0.0
     intents: dict[str, Live] = field(default_factory=dict)
     flavors: tuple[Flavor, ...] = ()
+    lag_s: float = 0.0
+    """It tells only every so often what is free."""
+    told_s: float = 0.0
+    """When it told that last."""
 
     def shown(self, now_s: float) -> Cluster:
         """The cluster as the planner sees it."""
-        if self.health is Health.UP:
-            self.flavors = self.site.flavors(now_s)
+        if self.health is Health.UP and now_s - self.told_s >= self.lag_s:
+            self.flavors, self.told_s = self.site.flavors(now_s), now_s
         away_s = 0.0 if self.health is Health.UP else now_s - self.away_since_s
         return replace(self.site.cluster, health=self.health, away_s=away_s, flavors=self.flavors)
 
