@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from federator.documents.common import API_VERSION, Envelope, Metadata
 from federator.documents.fields import (
+    Bytes,
     Duration,
     Name,
     Number,
@@ -23,6 +24,7 @@ from federator.documents.fields import (
 )
 from federator.documents.quantities import format_period, parse_rate
 from federator.documents.queue import PlanningSpec
+from federator.documents.workload import InputPart
 
 P = TypeVar("P", bound=Part)
 
@@ -164,6 +166,8 @@ class GeneratePart(Part):
     """By how much the rate swings over a day: highest at 14:00, lowest at 2:00 (the clock begins at 0:00)."""
     requests: Quantities = Field(default_factory=dict)
     """What one replica needs."""
+    inputs: tuple[InputPart, ...] = ()
+    """Data that each reads, all the same."""
     queue: ShortName = "default"
     """The queue they wait in."""
     priority: Priority = 0
@@ -221,6 +225,28 @@ class FaultPart(Part):
         return _one_of(self, "outage", "slow", "crash", "nodes", "stale")
 
 
+Bandwidth = Annotated[Bytes, Field(gt=0)]
+"""Bytes a second."""
+
+
+class LinkPart(Part):
+    """How fast two clusters send each other data."""
+
+    between: tuple[ShortName, ShortName]
+    """The two, either way."""
+    bandwidth: Bandwidth
+    """Bytes a second: `100Mi`."""
+
+
+class TransfersPart(Part):
+    """How fast `inputs` come to clusters that do not have them; replicas sit on their nodes and wait for them."""
+
+    bandwidth: Bandwidth | None = None
+    """Bytes a second between any two clusters; left out: no time, but for what `links` says."""
+    links: tuple[LinkPart, ...] = ()
+    """Pairs of clusters with a bandwidth of their own."""
+
+
 class ScenarioSpec(Part):
     """What is simulated."""
 
@@ -242,6 +268,8 @@ class ScenarioSpec(Part):
     """Whether planning sees all that happens at one moment together, or arrivals and ends one after the other."""
     faults: tuple[FaultPart, ...] = ()
     """What goes wrong."""
+    transfers: TransfersPart | None = None
+    """How fast data moves; left out: whatever starts has its `inputs` at hand."""
 
 
 class ScenarioDocument(Envelope):

@@ -65,6 +65,7 @@ class Measures:
         self._history = History()
         self._noted: list[tuple[str, str, str, float, float, float, float, float]] = []
         """What is not in the history yet; many go there at once."""
+        self.transferred_bytes = 0
         self.nodes_lost = 0
         """How often a node broke."""
         self.evictions = 0

@@ -63,7 +63,7 @@ def simulate(story: Story, *, planner: Planner = make_plan, skips: bool = True, 
 def simulate_quickly(story: Story, *, watch: Watch | None = None) -> Run:
     """The same, without the planner where the story is one of rigid jobs on one pool of cores: nothing to watch."""
     begun, parts = perf_counter(), pool_of(story.federation)
-    if parts is None or story.faults or story.standing:
+    if parts is None or story.faults or story.standing or story.bandwidths:
         return simulate(story, watch=watch)
     pool = Pool(story, *parts)
     try:

@@ -19,6 +19,7 @@ from federator.simulator.fillers import Fillers
 from federator.simulator.measures import Measures
 from federator.simulator.standing import UsedRoom, as_seen
 from federator.simulator.timeline import END, OTHER, Timeline
+from federator.simulator.transfers import Transfers
 
 NONE = IndexSet()
 Seats = tuple[tuple[str, IndexSet], ...]
@@ -28,7 +29,7 @@ Seats = tuple[tuple[str, IndexSet], ...]
 class Batch:
     """Replicas of one intent that start together, and end together, ``badly`` or not; ``ends_s`` None: a service.
 
-    ``starts_s`` is still to come where others end first to make room.
+    ``starts_s`` is still to come where others end first to make room, or inputs are on their way.
     """
 
     seats: Seats
@@ -64,6 +65,7 @@ class Site:
         *,
         tells: bool,
         fillers: Fillers | None = None,
+        transfers: Transfers | None = None,
     ) -> None:
         """``tells``: whether it says of its nodes what runs on each."""
         self.crashing = 0.0
@@ -80,6 +82,7 @@ class Site:
         """Whether its nodes are not as they were when it was last asked for its flavors."""
         self._timeline, self._measures, self._tells = timeline, measures, tells
         self._fillers = fillers or Fillers(())
+        self._transfers = transfers or Transfers(None, measures)
         self._waiting: dict[str, None] = {}
         self._coming = Counter[str]()
         self._slower = 1.0
@@ -191,6 +194,7 @@ class Site:
         nodes = self.pool.bind(job.role.requests, len(job.unbound), job.flavors, job.role.tolerations, below=below)
         waits_s = 0.0 if below or not nodes else self._make_room(now_s)
         if nodes:
+            waits_s = max(waits_s, self._transfers.waits_s(job.workload, self.cluster.name, now_s))
             bound = job.unbound.first(len(nodes))
             job.unbound -= bound
             seats = tuple(_seated(bound, nodes))

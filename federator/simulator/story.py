@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from federator.documents.quantities import format_duration
@@ -98,6 +98,19 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Bandwidths:
+    """Bytes a second between two clusters, either way; ``default`` is that of pairs not named. None: in no time."""
+
+    default: int | None = None
+    pairs: Mapping[frozenset[str], int] = field(default_factory=dict)
+
+    def takes_s(self, place: str, to: str, size_bytes: int) -> float:
+        """How long so much takes from one to the other."""
+        bandwidth = self.pairs.get(frozenset((place, to)), self.default)
+        return 0.0 if bandwidth is None else size_bytes / bandwidth
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """One scenario with its seed. The same story is always told alike.
 
@@ -114,5 +127,7 @@ class Story:
     faults: tuple[Fault, ...] = ()
     standing: tuple[Standing, ...] = ()
     """What runs already when it begins, in the order of submission."""
+    bandwidths: Bandwidths | None = None
+    """How fast inputs are moved; None: whatever starts has them at hand."""
     name: str = ""
     """What it is called in reports."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from federator.documents import Documents, read_files, to_snapshot
 from federator.documents.documents import Document
 from federator.documents.problems import DocumentErrors, Problem
-from federator.documents.scenario import FaultPart, ScenarioSpec
+from federator.documents.scenario import FaultPart, ScenarioSpec, TransfersPart
 from federator.documents.translate import planning_of
 from federator.documents.yaml_reader import TextRefused, read_yaml
 from federator.model.plan import Snapshot
@@ -18,7 +18,7 @@ from federator.model.policy import FULL_PPM
 from federator.model.workload import Workload
 from federator.simulator.chance import generated
 from federator.simulator.standing import begun, present
-from federator.simulator.story import Arrival, Fault, NodesDown, Story
+from federator.simulator.story import Arrival, Bandwidths, Fault, NodesDown, Story
 from federator.simulator.traces.opening import find
 from federator.simulator.traces.workloads import arrivals
 
@@ -79,6 +79,7 @@ def told(scenario: Document, documents: Documents, traces: Path, seed: int | Non
         one_by_one=spec.same_second == "oneByOne",
         faults=tuple(map(_fault, spec.faults)),
         standing=standing,
+        bandwidths=_bandwidths(spec.transfers),
         name=scenario.name,
     )
 
@@ -130,6 +131,12 @@ def _sources(spec: ScenarioSpec, seed: int, logs: Mapping[str, Path]) -> Iterato
             yield arrivals(part.trace, logs[part.trace.file])
         elif part.generate is not None:
             yield generated(part.generate, seed, spec.lasts)
+
+
+def _bandwidths(part: TransfersPart | None) -> Bandwidths | None:
+    if part is None:
+        return None
+    return Bandwidths(part.bandwidth, {frozenset(link.between): link.bandwidth for link in part.links})
 
 
 def _fault(part: FaultPart) -> Fault:

@@ -22,6 +22,7 @@ from federator.simulator.measures import Measures, Told
 from federator.simulator.site import Site
 from federator.simulator.story import Standing, Story
 from federator.simulator.timeline import Timeline
+from federator.simulator.transfers import Transfers
 
 NONE = IndexSet()
 
@@ -107,6 +108,7 @@ class World:
         self.story, self.timeline = story, timeline
         self.measures = Measures(federation.clusters)
         self._bags = Fillers(federation.fillers)
+        self._transfers = Transfers(story.bandwidths, self.measures)
         self.members = {cluster.name: self._member(cluster) for cluster in federation.clusters}
         self.lives: dict[str, Live] = {}
         self.heads: tuple[Head, ...] = ()
@@ -122,7 +124,10 @@ class World:
     def _member(self, cluster: Cluster) -> Member:
         """A cluster that does not answer when the story begins never does."""
         tells = self.story.federation.planning.backfilling != "none"
-        site = Site(cluster, self.timeline, self.measures, self.story.seed, tells=tells, fillers=self._bags)
+        site = Site(
+            cluster, self.timeline, self.measures, self.story.seed,
+            tells=tells, fillers=self._bags, transfers=self._transfers,
+        )  # fmt: skip
         return Member(site, cluster.health, -cluster.away_s, flavors=cluster.flavors or ())
 
     def arrive(self, workload: Workload, run_s: float, now_s: float) -> None:
