@@ -89,6 +89,8 @@ class _Teller:
         """Whether something happened that planning must see, besides arrivals and ends."""
         self._coming = True
         """Whether more arrives."""
+        self._changed_s = self._period_s = 0.0
+        """When anything changed last; the beginning of a budget's period at which planning looks again."""
         stays = [policy.stay for policy in story.federation.policies if policy.stay.rebalance is not Rebalance.NEVER]
         self._rests_s = {stay.min_stay_s for stay in stays}
         self._rests_s |= {stay.move_budget.period_s for stay in stays if stay.move_budget is not None}
@@ -110,8 +112,10 @@ class _Teller:
             timeline.do_next()
             while not self._story.one_by_one and timeline.next_s == now_s:
                 timeline.do_next()
-            self._settler.settle(now_s)
+            if self._settler.settle(now_s):
+                self._changed_s = now_s
             self._plan_until_at_rest(now_s)
+            self._await_period(now_s)
             if lasts_s is None and not self._coming and not any(self._world.production):
                 break
         return self._end(now_s if lasts_s is None else lasts_s)
@@ -134,6 +138,7 @@ class _Teller:
 
     def _arrive(self, one: Arrival, coming: Iterator[Arrival], now_s: float) -> None:
         self._world.arrive(one.workload, one.run_s, now_s)
+        self._changed_s = now_s
         self._arrive_next(coming, now_s)
 
     def _wake(self, now_s: float) -> None:
@@ -162,7 +167,17 @@ class _Teller:
             changed = self._carry_out(seen, made, now_s)
             if not self._settler.settle(now_s) and not changed:
                 return
+            self._changed_s = now_s
         raise NeverAtRest(f"planned {MOST_AT_ONCE} times at {now_s:g} s, and things still change")
+
+    def _await_period(self, now_s: float) -> None:
+        """Where work waits, look again when a budget begins anew."""
+        if not self._world.spendings.needed or not any(self._world.waiting):
+            return
+        next_s = self._world.spendings.next_look_s(now_s, self._changed_s)
+        if next_s is not None and next_s > self._period_s:
+            self._period_s = next_s
+            self._timeline.at(next_s, OTHER, self._wake)
 
     def _keep_clocks(self, made: Plan, now_s: float) -> None:
         """Since when tiers have been full; and a look again when one that waits for that opens, or work may move."""

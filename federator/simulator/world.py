@@ -20,6 +20,7 @@ from federator.model.workload import Lifetime, Role, Workload
 from federator.simulator.fillers import Fillers
 from federator.simulator.measures import Measures, Told
 from federator.simulator.site import Site
+from federator.simulator.spending import Spendings
 from federator.simulator.story import Standing, Story
 from federator.simulator.timeline import Timeline
 from federator.simulator.transfers import Transfers
@@ -119,6 +120,7 @@ class World:
         self._lately = {one.queue: one.lately for one in federation.usage}
         self._half_lives = {queue.name: queue.half_life_s for queue in federation.queues}
         self._folded_s = 0.0
+        self.spendings = Spendings(federation)
         self._periods = {p.name: (p.stay.move_budget or MoveBudget()).period_s for p in federation.policies}
 
     def _member(self, cluster: Cluster) -> Member:
@@ -196,6 +198,7 @@ class World:
             heads=self.heads,
             displacements=tuple(replace(one, age_s=now_s - since_s) for since_s, one in self.displaced),
             usage=self._usage(now_s) if self.fair else (),
+            spent=self.spendings.spent(now_s),
         )
 
     def _fillers(self) -> Iterator[Filler]:
@@ -252,8 +255,12 @@ class World:
         return tuple(QueueUsage(queue, had) for queue, had in sorted(self._lately.items()) if had)
 
     def fold(self, now_s: float) -> None:
-        """Add what queues have used since the last time to what they had lately. To be called before that changes."""
-        elapsed_s, self._folded_s = now_s - self._folded_s, now_s
+        """Add what queues have used since the last time to what they had lately, and what that costs to what they have
+        spent. To be called before that changes."""
+        since_s, self._folded_s = self._folded_s, now_s
+        elapsed_s = now_s - since_s
+        if self.spendings.needed and elapsed_s > 0:
+            self.spendings.count(self.snapshot(now_s), since_s)
         if not self.fair or elapsed_s <= 0:
             return
         use: dict[str, Resources] = {}
