@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import yaml
 from zstandard import ZstdCompressor
 
+from federator.documents import read_files, read_text
 from federator.documents.scenario import TracePart
 from federator.model.resources import CPU, GPU, MEMORY, Resources
 from federator.simulator.traces import openb
@@ -140,6 +142,14 @@ def test_a_list_of_nodes_is_a_cluster(tmp_path: Path) -> None:
     assert [(one["name"], one["count"], one["allocatable"].get(GPU)) for one in flavors] == [
         ("p100-0", 2, "2"), ("none-1", 1, None),
     ]  # fmt: skip
+
+
+def test_the_clusters_of_the_gpu_scenario_are_what_its_list_of_nodes_gives() -> None:
+    folder = SAMPLES.parent / "gpu-cluster"
+    expected = read_text(yaml.safe_dump(openb.cluster(folder / "nodes.csv", "openb"))).all[0].spec.flavors
+    for name in ("pack", "spread", "fragmentation-aware"):
+        (made,) = read_files([str(folder / f"{name}.yaml")]).clusters
+        assert made.spec.flavors == expected
 
 
 def test_queues_have_the_names_of_the_log_in_small_letters(tmp_path: Path) -> None:
