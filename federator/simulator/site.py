@@ -85,6 +85,8 @@ class Site:
         self._transfers = transfers or Transfers(None, measures)
         self._waiting: dict[str, None] = {}
         self._coming = Counter[str]()
+        self._added: dict[str, float] = {}
+        """Nodes that an autoscaler added, and since when each has been empty, if it is."""
         self._slower = 1.0
         self._now_s = 0.0
         """The time of the last start, for what has not begun by then."""
@@ -288,10 +290,27 @@ class Site:
 
     def _booted(self, flavor: str, now_s: float) -> None:
         self._coming[flavor] -= 1
-        if self.pool.grow(flavor):
+        if name := self.pool.grow(flavor):
             self.changed = True
             self._measures.grown(self.cluster, flavor, now_s)
+            self._added[name] = now_s
             self._bind_waiting(now_s)
+            self._let_go_later(name, now_s)
+
+    def _let_go_later(self, name: str, now_s: float) -> None:
+        """An added node is empty: it goes when it has been for its idle time."""
+        node = self.pool.nodes.get(name)
+        if name in self._added and node is not None and node.flavor.idle_time_s is not None and node.empty:
+            self._added[name] = now_s
+            self._timeline.at(now_s + node.flavor.idle_time_s, OTHER, partial(self._let_go, name, now_s))
+
+    def _let_go(self, name: str, since_s: float, now_s: float) -> None:
+        node = self.pool.nodes.get(name)
+        if node is not None and not node.down and node.empty and self._added.get(name) == since_s:
+            self.pool.shrink(name)
+            del self._added[name]
+            self._measures.grown(self.cluster, node.flavor.name, now_s, -1)
+            self.changed = True
 
     def lose_node(self, name: str, now_s: float) -> None:
         """A node breaks with all on it: what is batch fails, not by its own fault; a service is bound anew."""
@@ -343,6 +362,8 @@ class Site:
         leaving = tuple((node, mine) for node, seated in batch.seats if (mine := seated & indices))
         for node, mine in leaving:
             self.pool.release(node, job.role.requests, len(mine), below=job.workload.backfill)
+            if self._added:
+                self._let_go_later(node, now_s)
         self._note(job, leaving, batch.starts_s, -1)
         lost_s = 0.0 if useful else self._fillers.lost_s(job.workload, now_s - batch.starts_s)
         self._measures.used(self.cluster, job.workload, job.role, self._places(leaving), batch.starts_s, now_s, lost_s)
