@@ -5,8 +5,6 @@ They are no part of this repository: ``FEDERATOR_TRACES`` names the folder that 
 
 from __future__ import annotations
 
-import csv
-import gzip
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -18,6 +16,7 @@ import numpy as np
 
 from federator.engine.arrays import Array
 from federator.engine.gpu_nodes import GPU, GPUS, PART, WHOLE, node
+from federator.simulator.traces import openb
 
 WIDTH = 8
 """The most GPUs of a node."""
@@ -47,14 +46,11 @@ class Trace:
     @classmethod
     def read(cls, name: str) -> Trace:
         """The nodes that have GPUs, and the pod list of this name."""
-        found = _rows(folder() / "openb_node_list_gpu_node.csv.gz")
-        models = tuple(sorted({row["model"] for row in found}))
+        found = list(openb.nodes(folder() / "openb_node_list_gpu_node.csv.gz"))
+        models = tuple(sorted({one.model for one in found}))
         bits = {model: 1 << at for at, model in enumerate(models)}
-        nodes = [
-            node(int(row["cpu_milli"]), int(row["memory_mib"]), [WHOLE] * int(row["gpu"]), bits[row["model"]], WIDTH)
-            for row in found
-        ]
-        listed = [_shape(row, bits) for row in _rows(folder() / f"openb_pod_list_{name}.csv.gz")]
+        nodes = [node(one.cpu_milli, one.memory_mib, [WHOLE] * one.gpus, bits[one.model], WIDTH) for one in found]
+        listed = [_shape(pod, bits) for pod in openb.pods(folder() / f"openb_pod_list_{name}.csv.gz")]
         shapes = sorted(set(listed))
         at = {shape: place for place, shape in enumerate(shapes)}
         pods = np.array([at[shape] for shape in listed], dtype=np.int64)
@@ -107,12 +103,5 @@ class Trace:
             arriving.append(drawn)
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def _shape(row: Mapping[str, str], bits: Mapping[str, int]) -> Shape:
-    gpus = int(row["num_gpu"])
-    models = sum(bits[model] for model in (row.get("gpu_spec") or "").split("|") if model)
-    return int(row["cpu_milli"]), int(row["memory_mib"]), gpus, int(row["gpu_milli"]) if gpus else 0, models
+def _shape(pod: openb.Pod, bits: Mapping[str, int]) -> Shape:
+    return pod.cpu_milli, pod.memory_mib, pod.gpus, pod.part, sum(bits[model] for model in pod.models)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -54,6 +54,13 @@ class Node:
         )
 
     @property
+    def empty(self) -> bool:
+        """Whether nothing is on it, backfill included."""
+        return not any(self.filled.values()) and all(
+            self.free.get(name, 0) == amount for name, amount in self.flavor.allocatable.items_
+        )
+
+    @property
     def overfull(self) -> bool:
         """Whether backfill has to give way here."""
         return any(amount > self.free.get(name, 0) for name, amount in self.filled.items())
@@ -82,6 +89,8 @@ class Pool:
         self._flavors = tuple(flavors)
         self._binding = binding
         self.nodes = {f"{f.name}-{i}": Node(f"{f.name}-{i}", f) for f in self._flavors for i in range(f.count)}
+        self._freed: defaultdict[str, list[str]] = defaultdict(list)
+        """By flavor, the names of nodes that were there."""
         self._shown: tuple[Flavor, ...] | None = None
         self._filled = 0
         """How many replicas are bound below all others."""
@@ -152,12 +161,23 @@ class Pool:
         known = self._flavors[place]
         if known.count >= known.max_count:
             return None
-        node = Node(f"{known.name}-{known.count}", known)
-        grown = replace(known, count=known.count + 1)
-        self._flavors = (*self._flavors[:place], grown, *self._flavors[place + 1 :])
+        freed = self._freed[flavor]
+        node = Node(freed.pop() if freed else f"{known.name}-{known.count}", known)
+        self._recount(place, 1)
         self.nodes[node.name] = node
-        self._shown = None
         return node.name
+
+    def shrink(self, name: str) -> None:
+        """Take an empty node away; ``grow`` may bring it back."""
+        flavor = self.nodes.pop(name).flavor.name
+        self._freed[flavor].append(name)
+        self._recount(next(i for i, known in enumerate(self._flavors) if known.name == flavor), -1)
+
+    def _recount(self, place: int, change: int) -> None:
+        known = self._flavors[place]
+        changed = replace(known, count=known.count + change)
+        self._flavors = (*self._flavors[:place], changed, *self._flavors[place + 1 :])
+        self._shown = None
 
     def open_flavors(self, only: Sequence[str], tolerations: Sequence[Toleration]) -> list[Flavor]:
         """The flavors that replicas may use: among those named (empty: all), with every taint tolerated."""

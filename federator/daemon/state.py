@@ -15,7 +15,7 @@ from typing import Any
 from federator.daemon.draft import Draft
 from federator.documents import WorkloadSpec
 from federator.model.backfill import Filler
-from federator.model.budget import Spent
+from federator.model.budget import Spending, Spent
 from federator.model.cluster import Cluster, Health, Unschedulable
 from federator.model.indexset import IndexSet
 from federator.model.intent import GRACE_S, WHOLE, Intent, IntentState, Observation, ObservedIntent
@@ -29,15 +29,6 @@ from federator.ports import ClusterProvider
 
 NOT_YET = "has not answered yet"
 """What is said of a cluster of which nothing is known, not even that it does not answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spending:
-    """What was spent since a period began, finely enough to be added up: nano-units of money, micrograms of CO2."""
-
-    began_s: float
-    money_nano: int = 0
-    carbon_ug: int = 0
 
 
 @dataclass(slots=True, eq=False)

@@ -49,6 +49,8 @@ class FlavorPart(Part):
     """How many an autoscaler may make of it; not below `count`. Left out: as many as there are."""
     boot_time: Duration = 0.0
     """How long the autoscaler takes for a new node."""
+    idle_time: Duration | None = None
+    """How long a node that it has added may be empty before it goes again; left out: it stays. For simulations."""
     allocatable: Quantities
     """What one node offers to replicas, by resource."""
     labels: Labels = Field(default_factory=dict)

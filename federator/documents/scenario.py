@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from federator.documents.common import API_VERSION, Envelope, Metadata
 from federator.documents.fields import (
+    Bytes,
     Duration,
     Name,
     Number,
@@ -23,6 +24,7 @@ from federator.documents.fields import (
 )
 from federator.documents.quantities import format_period, parse_rate
 from federator.documents.queue import PlanningSpec
+from federator.documents.workload import InputPart
 
 P = TypeVar("P", bound=Part)
 
@@ -46,9 +48,10 @@ class TracePart(Part):
     """Workloads from a recorded log."""
 
     file: Annotated[str, Field(strict=True, min_length=1)]
-    """The log, relative to this file, or to the folder that `FEDERATOR_TRACES` names; gzip is unpacked."""
-    format: Literal["swf"] = "swf"
-    """How it is written."""
+    """The log, relative to this file, or to the folder that `FEDERATOR_TRACES` names; gzip and Zstandard are
+    unpacked."""
+    format: Literal["swf", "sacct", "condor", "philly", "openb", "federator"] | None = None
+    """How it is written; left out: its name or its first line tells."""
     name: Name = "job"
     """What the names of its workloads begin with."""
     skip: Annotated[Whole, Field(ge=0)] = 0
@@ -58,12 +61,16 @@ class TracePart(Part):
     start: Duration | None = None
     """When the first of them arrives; left out: all arrive when the log says."""
     queue_by: Literal["queue", "user", "group", "partition", "none"] = "queue"
-    """What of a job names its queue: `user-7`; `default` where the log does not tell. `none`: all are in `default`."""
+    """What of a job names its queue: `user-7` where the log has numbers, else the name, in small letters; `default`
+    where the log does not tell. `none`: all are in `default`."""
     processors: Literal["requested", "used", "larger"] = "requested"
-    """Which of its two numbers of processors a job takes; where that is not known, the other."""
+    """Which of its two numbers of processors a job takes (`swf`, `sacct`); where that is not known, the other."""
     jobs_are: Literal["replicas", "cores"] = "replicas"
     """`replicas`: each processor is a replica with one core, and all start together in one cluster. `cores`: a job is
-    one replica that asks for so many cores of a node."""
+    one replica that asks for so many cores of a node. The same of GPUs in `philly`, where the log does not tell how
+    many nodes a job had. Other formats say it themselves."""
+    gpu_parts: Literal["whole", "leaveOut"] = "whole"
+    """What becomes of pods that ask for a part of a GPU (`openb`): they take a whole one, or are left out."""
     estimates: Literal["requested", "exact"] = "requested"
     """What is expected of a job: the time that its user requested (where the log tells), or what it took."""
     unknown_run: Duration | None = None
@@ -159,6 +166,8 @@ class GeneratePart(Part):
     """By how much the rate swings over a day: highest at 14:00, lowest at 2:00 (the clock begins at 0:00)."""
     requests: Quantities = Field(default_factory=dict)
     """What one replica needs."""
+    inputs: tuple[InputPart, ...] = ()
+    """Data that each reads, all the same."""
     queue: ShortName = "default"
     """The queue they wait in."""
     priority: Priority = 0
@@ -179,7 +188,8 @@ class SourcePart(Part):
 
 
 class FaultPart(Part):
-    """Something that goes wrong at a cluster: an outage, everything takes longer there, or replicas fail."""
+    """Something that goes wrong at a cluster: an outage, everything takes longer there, replicas fail, nodes break, or
+    what is free is told late."""
 
     outage: ShortName | None = None
     """The cluster that does not answer."""
@@ -187,8 +197,22 @@ class FaultPart(Part):
     """The cluster where everything takes longer."""
     crash: ShortName | None = None
     """The cluster where replicas fail that start meanwhile, by chance, and somewhere on their way."""
+    nodes: ShortName | None = None
+    """The cluster whose nodes break, with all that runs on them."""
+    stale: ShortName | None = None
+    """The cluster that tells only every `lag` what is free of its nodes."""
     share: Share = 1_000_000
     """How many of them, for `crash`."""
+    flavor: Name | None = None
+    """Only nodes of this flavor, for `nodes`."""
+    count: Annotated[Whole, Field(ge=1)] = 1
+    """So many break at once, for `nodes`; they are back when it is over."""
+    mean_time_between: Annotated[Duration, Field(gt=0)] | None = None
+    """Instead of `count`: each node breaks once in so long on average, by chance, for `nodes`."""
+    repair: Duration = 3600.0
+    """With `meanTimeBetween`: how long a node is away."""
+    lag: Annotated[Duration, Field(gt=0)] = 600.0
+    """How often, for `stale`."""
     at: Duration = 0.0
     """When it begins."""
     lasts: Duration | None = None
@@ -198,7 +222,29 @@ class FaultPart(Part):
 
     @model_validator(mode="after")
     def _one(self) -> FaultPart:
-        return _one_of(self, "outage", "slow", "crash")
+        return _one_of(self, "outage", "slow", "crash", "nodes", "stale")
+
+
+Bandwidth = Annotated[Bytes, Field(gt=0)]
+"""Bytes a second."""
+
+
+class LinkPart(Part):
+    """How fast two clusters send each other data."""
+
+    between: tuple[ShortName, ShortName]
+    """The two, either way."""
+    bandwidth: Bandwidth
+    """Bytes a second: `100Mi`."""
+
+
+class TransfersPart(Part):
+    """How fast `inputs` come to clusters that do not have them; replicas sit on their nodes and wait for them."""
+
+    bandwidth: Bandwidth | None = None
+    """Bytes a second between any two clusters; left out: no time, but for what `links` says."""
+    links: tuple[LinkPart, ...] = ()
+    """Pairs of clusters with a bandwidth of their own."""
 
 
 class ScenarioSpec(Part):
@@ -222,6 +268,8 @@ class ScenarioSpec(Part):
     """Whether planning sees all that happens at one moment together, or arrivals and ends one after the other."""
     faults: tuple[FaultPart, ...] = ()
     """What goes wrong."""
+    transfers: TransfersPart | None = None
+    """How fast data moves; left out: whatever starts has its `inputs` at hand."""
 
 
 class ScenarioDocument(Envelope):

@@ -109,6 +109,7 @@ def _flavor(part: FlavorPart) -> Flavor:
         taints=tuple(Taint(taint.key, taint.value, taint.effect) for taint in part.taints),
         max_count=max(part.count, part.max_count or 0),
         boot_time_s=part.boot_time,
+        idle_time_s=part.idle_time,
         price=_prices(part.price),
     )
 

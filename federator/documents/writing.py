@@ -87,6 +87,7 @@ def _flavor(flavor: Flavor) -> Raw:
         {
             "maxCount": flavor.max_count if flavor.max_count > flavor.count else None,
             "bootTime": format_duration(flavor.boot_time_s) if flavor.boot_time_s else None,
+            "idleTime": None if flavor.idle_time_s is None else format_duration(flavor.idle_time_s),
             "labels": dict(flavor.labels),
             "taints": [_taint(taint) for taint in flavor.taints],
             "price": _prices(flavor.price),

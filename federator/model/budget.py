@@ -23,6 +23,15 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class Spending:
+    """What was spent since a period began, finely enough to be added up: nano-units of money, micrograms of CO2."""
+
+    began_s: float
+    money_nano: int = 0
+    carbon_ug: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Spent:
     """What a queue has spent in the period that runs."""
 

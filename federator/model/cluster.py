@@ -72,6 +72,8 @@ class Flavor:
     boot_time_s: float = 0.0
     price: Mapping[str, float] = field(default_factory=dict)
     """Instead of the cluster's, for the resources named; in the same unit."""
+    idle_time_s: float | None = None
+    """How long an added node may be empty before it goes again; None: it stays."""
 
 
 @dataclass(frozen=True, slots=True)

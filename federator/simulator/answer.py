@@ -38,6 +38,8 @@ def run_document(run: Run) -> dict[str, Any]:
         },
         "preemptions": measures.preemptions,
         "moves": measures.moves,
+        "nodes_lost": measures.nodes_lost,
+        "transferred_bytes": measures.transferred_bytes,
         "cost": _round(sum(measures.cost.values())),
         "carbon_g": _round(sum(measures.carbon_g.values())),
         "clusters": {

@@ -9,7 +9,7 @@ from random import Random
 from federator.documents.quantities import resources_of
 from federator.documents.scenario import Counts, Durations, GeneratePart
 from federator.model.policy import FULL_PPM
-from federator.model.workload import Gang, Role, Workload
+from federator.model.workload import Gang, Input, Role, Workload
 from federator.simulator.story import Arrival
 
 DAY_S = 86400.0
@@ -46,6 +46,7 @@ def _arrival(part: GeneratePart, random: Random, at_s: float, number: int, role:
         priority=part.priority,
         submitted_at_s=at_s,
         gang=Gang() if part.together and role.replicas > 1 else None,
+        inputs=tuple(Input(one.name, one.size, one.at) for one in part.inputs),
         duration_s=round(run_s * random.uniform(*part.expected), 3),
     )
     return Arrival(at_s, workload, run_s)

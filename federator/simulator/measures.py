@@ -65,10 +65,13 @@ class Measures:
         self._history = History()
         self._noted: list[tuple[str, str, str, float, float, float, float, float]] = []
         """What is not in the history yet; many go there at once."""
+        self.transferred_bytes = 0
+        self.nodes_lost = 0
+        """How often a node broke."""
         self.evictions = 0
         """Replicas of backfill that clusters ended because others needed their room."""
         self._clusters = clusters
-        self._grown: list[tuple[str, Flavor, float]] = []
+        self._grown: list[tuple[str, Flavor, int, float]] = []
 
     def used(
         self, cluster: Cluster, workload: Workload, role: Role, places: Iterable[tuple[Flavor, int]],
@@ -146,18 +149,18 @@ class Measures:
         if replicas:
             self._history.changed("preemptions", "", at_s, replicas)
 
-    def grown(self, cluster: Cluster, flavor: str, at_s: float) -> None:
-        """A node of a flavor has been added."""
+    def grown(self, cluster: Cluster, flavor: str, at_s: float, nodes: int = 1) -> None:
+        """Nodes of a flavor have been added; below zero: taken away."""
         found = next(one for one in cluster.flavors or () if one.name == flavor)
-        self._grown.append((cluster.name, found, at_s))
-        self._history.changed("nodes", cluster.name, at_s, found.allocatable[CPU] / 1000)
+        self._grown.append((cluster.name, found, nodes, at_s))
+        self._history.changed("nodes", cluster.name, at_s, nodes * found.allocatable[CPU] / 1000)
 
     def utilization(self, lasted_s: float) -> dict[str, dict[str, float]]:
         """Of what the nodes of each cluster offered in that time, the part that was used; by cluster and resource."""
         found: dict[str, dict[str, float]] = {}
         for cluster in self._clusters:
             offered: defaultdict[str, float] = defaultdict(float)
-            added = [(flavor, 1, lasted_s - at_s) for name, flavor, at_s in self._grown if name == cluster.name]
+            added = [(f, nodes, lasted_s - at_s) for name, f, nodes, at_s in self._grown if name == cluster.name]
             for flavor, count, seconds in [*((f, f.count, lasted_s) for f in cluster.flavors or ()), *added]:
                 for name, amount in flavor.allocatable.items_:
                     offered[name] += amount * count * seconds

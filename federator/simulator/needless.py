@@ -35,6 +35,8 @@ def nothing_can_start(world: World, now_s: float) -> bool:
     world.look(now_s)
     if heads_stay(world.story.federation.planning) and not _heads_known(world):
         return False
+    if any(member.lag_s for member in world.members.values()):
+        return False  # what planning sees is not what there is
     rooms = [member.site.room() for member in world.members.values() if member.health is Health.UP]
     asked: set[tuple[Resources, int]] = set()
     for live in world.waiting:

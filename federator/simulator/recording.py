@@ -51,7 +51,7 @@ def recorded(run: Run, name: str, looks: Looks) -> Record:
         },
         reasons=_reasons(looks, until_s),
         faults=[
-            FaultRow(one.cluster, _what(one.slower, one.crashing), one.at_s, min(until_s, one.ends_s or until_s))
+            FaultRow(one.cluster, one.words, one.at_s, min(until_s, one.ends_s or until_s))
             for one in run.story.faults
             if one.at_s < until_s
         ],
@@ -69,12 +69,6 @@ def _plain(values: Array) -> list[float]:
 
 def _series(history: History, kind: str, until_s: float) -> dict[str, list[float]]:
     return {name: _plain(history.means(kind, name, until_s)) for name in history.names(kind)}
-
-
-def _what(slower: float | None, crashing: float | None) -> str:
-    if slower is not None:
-        return f"{slower:g} times as slow"
-    return "outage" if crashing is None else f"{crashing:.0%} of what starts crashes"
 
 
 def _waiting(run: Run) -> History:

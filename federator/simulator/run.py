@@ -20,11 +20,12 @@ from federator.model.indexset import IndexSet
 from federator.model.intent import Intent
 from federator.model.plan import Placement, Plan, Snapshot
 from federator.model.policy import Rebalance
+from federator.simulator.faults import Faults
 from federator.simulator.measures import Measures
 from federator.simulator.needless import nothing_can_start, stays_as_it_is
 from federator.simulator.pool import NotAPool, Pool, pool_of
 from federator.simulator.settling import Settler
-from federator.simulator.story import Arrival, Fault, Story
+from federator.simulator.story import Arrival, Story
 from federator.simulator.timeline import ARRIVAL, OTHER, Timeline
 from federator.simulator.world import Live, World, restricted
 
@@ -64,7 +65,7 @@ def simulate(story: Story, *, planner: Planner | None = None, skips: bool = True
 def simulate_quickly(story: Story, *, watch: Watch | None = None) -> Run:
     """The same, without the planner where the story is one of rigid jobs on one pool of cores: nothing to watch."""
     begun, parts = perf_counter(), pool_of(story.federation)
-    if parts is None or story.faults or story.standing:
+    if parts is None or story.faults or story.standing or story.bandwidths:
         return simulate(story, watch=watch)
     pool = Pool(story, *parts)
     try:
@@ -83,12 +84,15 @@ class _Teller:
         self._timeline = Timeline()
         self._world = World(story, self._timeline)
         self._settler = Settler(self._world)
+        self._faults = Faults(self._world, self._settler, self._timeline, self._stir)
         self._plan_s: list[float] = []
         self._skipped = 0
         self._stirred = False
         """Whether something happened that planning must see, besides arrivals and ends."""
         self._coming = True
         """Whether more arrives."""
+        self._changed_s = self._period_s = 0.0
+        """When anything changed last; the beginning of a budget's period at which planning looks again."""
         stays = [policy.stay for policy in story.federation.policies if policy.stay.rebalance is not Rebalance.NEVER]
         self._rests_s = {stay.min_stay_s for stay in stays}
         self._rests_s |= {stay.move_budget.period_s for stay in stays if stay.move_budget is not None}
@@ -101,8 +105,7 @@ class _Teller:
         if self._story.standing or self._story.federation.fillers:
             self._timeline.at(0.0, OTHER, self._wake)
         self._arrive_next(iter(self._story.arrivals()), 0.0)
-        for fault in self._story.faults:
-            self._timeline.at(fault.at_s, OTHER, partial(self._fault, fault))
+        self._faults.note()
         timeline, lasts_s, now_s = self._timeline, self._story.lasts_s, 0.0
         while (next_s := timeline.next_s) is not None and (lasts_s is None or next_s <= lasts_s):
             if next_s > now_s:
@@ -111,8 +114,10 @@ class _Teller:
             timeline.do_next()
             while not self._story.one_by_one and timeline.next_s == now_s:
                 timeline.do_next()
-            self._settler.settle(now_s)
+            if self._settler.settle(now_s):
+                self._changed_s = now_s
             self._plan_until_at_rest(now_s)
+            self._await_period(now_s)
             if lasts_s is None and not self._coming and not any(self._world.production):
                 break
         return self._end(now_s if lasts_s is None else lasts_s)
@@ -135,39 +140,13 @@ class _Teller:
 
     def _arrive(self, one: Arrival, coming: Iterator[Arrival], now_s: float) -> None:
         self._world.arrive(one.workload, one.run_s, now_s)
+        self._changed_s = now_s
         self._arrive_next(coming, now_s)
 
-    def _fault(self, fault: Fault, now_s: float) -> None:
-        member, self._stirred = self._world.members[fault.cluster], True
-        if fault.slower is not None:
-            member.site.slow_down(fault.slower, now_s)
-        elif fault.crashing is not None:
-            member.site.crashing = fault.crashing
-        else:
-            member.shown(now_s)
-            member.health, member.away_since_s = Health.AWAY, now_s
-            grace_s = self._story.federation.planning.outage_grace_s
-            self._timeline.at(now_s + grace_s, OTHER, partial(self._lost, fault, now_s))
-        if fault.ends_s is not None:
-            self._timeline.at(fault.ends_s, OTHER, partial(self._mended, fault))
-
-    def _lost(self, fault: Fault, since_s: float, now_s: float) -> None:
-        member = self._world.members[fault.cluster]
-        if member.health is Health.AWAY and member.away_since_s == since_s:
-            member.health, self._stirred = Health.LOST, True
-
-    def _mended(self, fault: Fault, now_s: float) -> None:
-        member, self._stirred = self._world.members[fault.cluster], True
-        if fault.slower is not None:
-            member.site.slow_down(1.0, now_s)
-            return
-        if fault.crashing is not None:
-            member.site.crashing = 0.0
-            return
-        member.health = Health.UP
-        self._settler.back(member, now_s)
-
     def _wake(self, now_s: float) -> None:
+        self._stirred = True
+
+    def _stir(self) -> None:
         self._stirred = True
 
     # Planning
@@ -190,7 +169,17 @@ class _Teller:
             changed = self._carry_out(seen, made, now_s)
             if not self._settler.settle(now_s) and not changed:
                 return
+            self._changed_s = now_s
         raise NeverAtRest(f"planned {MOST_AT_ONCE} times at {now_s:g} s, and things still change")
+
+    def _await_period(self, now_s: float) -> None:
+        """Where work waits, look again when a budget begins anew."""
+        if not self._world.spendings.needed or not any(self._world.waiting):
+            return
+        next_s = self._world.spendings.next_look_s(now_s, self._changed_s)
+        if next_s is not None and next_s > self._period_s:
+            self._period_s = next_s
+            self._timeline.at(next_s, OTHER, self._wake)
 
     def _keep_clocks(self, made: Plan, now_s: float) -> None:
         """Since when tiers have been full; and a look again when one that waits for that opens, or work may move."""

@@ -19,6 +19,7 @@ from federator.simulator.fillers import Fillers
 from federator.simulator.measures import Measures
 from federator.simulator.standing import UsedRoom, as_seen
 from federator.simulator.timeline import END, OTHER, Timeline
+from federator.simulator.transfers import Transfers
 
 NONE = IndexSet()
 Seats = tuple[tuple[str, IndexSet], ...]
@@ -28,7 +29,7 @@ Seats = tuple[tuple[str, IndexSet], ...]
 class Batch:
     """Replicas of one intent that start together, and end together, ``badly`` or not; ``ends_s`` None: a service.
 
-    ``starts_s`` is still to come where others end first to make room.
+    ``starts_s`` is still to come where others end first to make room, or inputs are on their way.
     """
 
     seats: Seats
@@ -64,6 +65,7 @@ class Site:
         *,
         tells: bool,
         fillers: Fillers | None = None,
+        transfers: Transfers | None = None,
     ) -> None:
         """``tells``: whether it says of its nodes what runs on each."""
         self.crashing = 0.0
@@ -80,8 +82,11 @@ class Site:
         """Whether its nodes are not as they were when it was last asked for its flavors."""
         self._timeline, self._measures, self._tells = timeline, measures, tells
         self._fillers = fillers or Fillers(())
+        self._transfers = transfers or Transfers(None, measures)
         self._waiting: dict[str, None] = {}
         self._coming = Counter[str]()
+        self._added: dict[str, float] = {}
+        """Nodes that an autoscaler added, and since when each has been empty, if it is."""
         self._slower = 1.0
         self._now_s = 0.0
         """The time of the last start, for what has not begun by then."""
@@ -191,6 +196,7 @@ class Site:
         nodes = self.pool.bind(job.role.requests, len(job.unbound), job.flavors, job.role.tolerations, below=below)
         waits_s = 0.0 if below or not nodes else self._make_room(now_s)
         if nodes:
+            waits_s = max(waits_s, self._transfers.waits_s(job.workload, self.cluster.name, now_s))
             bound = job.unbound.first(len(nodes))
             job.unbound -= bound
             seats = tuple(_seated(bound, nodes))
@@ -284,10 +290,56 @@ class Site:
 
     def _booted(self, flavor: str, now_s: float) -> None:
         self._coming[flavor] -= 1
-        if self.pool.grow(flavor):
+        if name := self.pool.grow(flavor):
             self.changed = True
             self._measures.grown(self.cluster, flavor, now_s)
+            self._added[name] = now_s
             self._bind_waiting(now_s)
+            self._let_go_later(name, now_s)
+
+    def _let_go_later(self, name: str, now_s: float) -> None:
+        """An added node is empty: it goes when it has been for its idle time."""
+        node = self.pool.nodes.get(name)
+        if name in self._added and node is not None and node.flavor.idle_time_s is not None and node.empty:
+            self._added[name] = now_s
+            self._timeline.at(now_s + node.flavor.idle_time_s, OTHER, partial(self._let_go, name, now_s))
+
+    def _let_go(self, name: str, since_s: float, now_s: float) -> None:
+        node = self.pool.nodes.get(name)
+        if node is not None and not node.down and node.empty and self._added.get(name) == since_s:
+            self.pool.shrink(name)
+            del self._added[name]
+            self._measures.grown(self.cluster, node.flavor.name, now_s, -1)
+            self.changed = True
+
+    def lose_node(self, name: str, now_s: float) -> None:
+        """A node breaks with all on it: what is batch fails, not by its own fault; a service is bound anew."""
+        self._now_s = now_s
+        self.pool.set_down(name, True)
+        for intent_id, job in self.jobs.items():
+            for batch in job.batches:
+                here = IndexSet.join(r for node, seated in batch.seats if node == name for r in seated.ranges)
+                if not here:
+                    continue
+                self._stop(job, batch, here, now_s, useful=False)
+                self.news[intent_id] = None
+                if job.workload.lifetime is Lifetime.SERVICE:
+                    job.unbound |= here
+                    self._waiting[intent_id] = None
+                    continue
+                for index in here:
+                    if job.workload.backfill:
+                        self._fillers.keep(job.workload, index, now_s - batch.starts_s)
+                    job.failed[index] = Failure(index, "NodeLost", node=name, own_fault=False)
+            job.batches = [batch for batch in job.batches if batch.indices]
+        self.changed = True
+        self._bind_waiting(now_s)
+
+    def mend_node(self, name: str, now_s: float) -> None:
+        """A broken node is back, empty."""
+        self.pool.set_down(name, False)
+        self.changed = True
+        self._bind_waiting(now_s)
 
     # Ends
 
@@ -310,6 +362,8 @@ class Site:
         leaving = tuple((node, mine) for node, seated in batch.seats if (mine := seated & indices))
         for node, mine in leaving:
             self.pool.release(node, job.role.requests, len(mine), below=job.workload.backfill)
+            if self._added:
+                self._let_go_later(node, now_s)
         self._note(job, leaving, batch.starts_s, -1)
         lost_s = 0.0 if useful else self._fillers.lost_s(job.workload, now_s - batch.starts_s)
         self._measures.used(self.cluster, job.workload, job.role, self._places(leaving), batch.starts_s, now_s, lost_s)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from federator.documents.quantities import format_duration
 from federator.engine.assign import intent_id
 from federator.model.indexset import IndexSet
 from federator.model.intent import Intent, IntentState
@@ -53,9 +54,22 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class NodesDown:
+    """So many nodes of a flavor (empty: of any) break; or, with ``every_s``, each of them once in so long on average,
+    and is back after ``repair_s``.
+    """
+
+    flavor: str = ""
+    count: int = 1
+    every_s: float | None = None
+    repair_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """A cluster does not answer; or everything takes ``slower`` times as long there; or of what starts there the part
-    ``crashing`` fails. ``ends_s`` None: to the end.
+    ``crashing`` fails; or it loses ``nodes``; or it tells only every ``lag_s`` what is free. ``ends_s`` None: to the
+    end.
     """
 
     cluster: str
@@ -63,6 +77,37 @@ class Fault:
     ends_s: float | None
     slower: float | None = None
     crashing: float | None = None
+    nodes: NodesDown | None = None
+    lag_s: float | None = None
+
+    @property
+    def words(self) -> str:
+        """What goes wrong, for people."""
+        if self.slower is not None:
+            return f"{self.slower:g} times as slow"
+        if self.crashing is not None:
+            return f"{self.crashing:.0%} of what starts crashes"
+        if self.lag_s is not None:
+            return f"what is free is told every {format_duration(self.lag_s)}"
+        if self.nodes is None:
+            return "outage"
+        of = f" of {self.nodes.flavor}" if self.nodes.flavor else ""
+        if self.nodes.every_s is None:
+            return f"{self.nodes.count} nodes{of} are down"
+        return f"each node{of} breaks every {format_duration(self.nodes.every_s)} on average"
+
+
+@dataclass(frozen=True, slots=True)
+class Bandwidths:
+    """Bytes a second between two clusters, either way; ``default`` is that of pairs not named. None: in no time."""
+
+    default: int | None = None
+    pairs: Mapping[frozenset[str], int] = field(default_factory=dict)
+
+    def takes_s(self, place: str, to: str, size_bytes: int) -> float:
+        """How long so much takes from one to the other."""
+        bandwidth = self.pairs.get(frozenset((place, to)), self.default)
+        return 0.0 if bandwidth is None else size_bytes / bandwidth
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,5 +127,7 @@ class Story:
     faults: tuple[Fault, ...] = ()
     standing: tuple[Standing, ...] = ()
     """What runs already when it begins, in the order of submission."""
+    bandwidths: Bandwidths | None = None
+    """How fast inputs are moved; None: whatever starts has them at hand."""
     name: str = ""
     """What it is called in reports."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from federator.documents import Documents, read_files, to_snapshot
 from federator.documents.documents import Document
 from federator.documents.problems import DocumentErrors, Problem
-from federator.documents.scenario import FaultPart, ScenarioSpec
+from federator.documents.scenario import FaultPart, ScenarioSpec, TransfersPart
 from federator.documents.translate import planning_of
 from federator.documents.yaml_reader import TextRefused, read_yaml
 from federator.model.plan import Snapshot
@@ -18,7 +18,7 @@ from federator.model.policy import FULL_PPM
 from federator.model.workload import Workload
 from federator.simulator.chance import generated
 from federator.simulator.standing import begun, present
-from federator.simulator.story import Arrival, Fault, Story
+from federator.simulator.story import Arrival, Bandwidths, Fault, NodesDown, Story
 from federator.simulator.traces.opening import find
 from federator.simulator.traces.workloads import arrivals
 
@@ -79,6 +79,7 @@ def told(scenario: Document, documents: Documents, traces: Path, seed: int | Non
         one_by_one=spec.same_second == "oneByOne",
         faults=tuple(map(_fault, spec.faults)),
         standing=standing,
+        bandwidths=_bandwidths(spec.transfers),
         name=scenario.name,
     )
 
@@ -132,10 +133,21 @@ def _sources(spec: ScenarioSpec, seed: int, logs: Mapping[str, Path]) -> Iterato
             yield generated(part.generate, seed, spec.lasts)
 
 
+def _bandwidths(part: TransfersPart | None) -> Bandwidths | None:
+    if part is None:
+        return None
+    return Bandwidths(part.bandwidth, {frozenset(link.between): link.bandwidth for link in part.links})
+
+
 def _fault(part: FaultPart) -> Fault:
     ends_s = None if part.lasts is None else part.at + part.lasts
     if part.outage is not None:
         return Fault(part.outage, part.at, ends_s)
     if part.crash is not None:
         return Fault(part.crash, part.at, ends_s, crashing=part.share / FULL_PPM)
+    if part.nodes is not None:
+        nodes = NodesDown(part.flavor or "", part.count, part.mean_time_between, part.repair)
+        return Fault(part.nodes, part.at, ends_s, nodes=nodes)
+    if part.stale is not None:
+        return Fault(part.stale, part.at, ends_s, lag_s=part.lag)
     return Fault(part.slow or "", part.at, ends_s, slower=part.by)

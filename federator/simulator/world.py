@@ -20,8 +20,10 @@ from federator.model.workload import Lifetime, Role, Workload
 from federator.simulator.fillers import Fillers
 from federator.simulator.measures import Measures, Told
 from federator.simulator.site import Site
+from federator.simulator.spending import Spendings
 from federator.simulator.story import Standing, Story
 from federator.simulator.timeline import Timeline
+from federator.simulator.transfers import Transfers
 
 NONE = IndexSet()
 
@@ -86,11 +88,15 @@ class Member:
     away_since_s: float = 0.0
     intents: dict[str, Live] = field(default_factory=dict)
     flavors: tuple[Flavor, ...] = ()
+    lag_s: float = 0.0
+    """It tells only every so often what is free."""
+    told_s: float = 0.0
+    """When it told that last."""
 
     def shown(self, now_s: float) -> Cluster:
         """The cluster as the planner sees it."""
-        if self.health is Health.UP:
-            self.flavors = self.site.flavors(now_s)
+        if self.health is Health.UP and now_s - self.told_s >= self.lag_s:
+            self.flavors, self.told_s = self.site.flavors(now_s), now_s
         away_s = 0.0 if self.health is Health.UP else now_s - self.away_since_s
         return replace(self.site.cluster, health=self.health, away_s=away_s, flavors=self.flavors)
 
@@ -103,6 +109,7 @@ class World:
         self.story, self.timeline = story, timeline
         self.measures = Measures(federation.clusters)
         self._bags = Fillers(federation.fillers)
+        self._transfers = Transfers(story.bandwidths, self.measures)
         self.members = {cluster.name: self._member(cluster) for cluster in federation.clusters}
         self.lives: dict[str, Live] = {}
         self.heads: tuple[Head, ...] = ()
@@ -113,12 +120,16 @@ class World:
         self._lately = {one.queue: one.lately for one in federation.usage}
         self._half_lives = {queue.name: queue.half_life_s for queue in federation.queues}
         self._folded_s = 0.0
+        self.spendings = Spendings(federation)
         self._periods = {p.name: (p.stay.move_budget or MoveBudget()).period_s for p in federation.policies}
 
     def _member(self, cluster: Cluster) -> Member:
         """A cluster that does not answer when the story begins never does."""
         tells = self.story.federation.planning.backfilling != "none"
-        site = Site(cluster, self.timeline, self.measures, self.story.seed, tells=tells, fillers=self._bags)
+        site = Site(
+            cluster, self.timeline, self.measures, self.story.seed,
+            tells=tells, fillers=self._bags, transfers=self._transfers,
+        )  # fmt: skip
         return Member(site, cluster.health, -cluster.away_s, flavors=cluster.flavors or ())
 
     def arrive(self, workload: Workload, run_s: float, now_s: float) -> None:
@@ -187,6 +198,7 @@ class World:
             heads=self.heads,
             displacements=tuple(replace(one, age_s=now_s - since_s) for since_s, one in self.displaced),
             usage=self._usage(now_s) if self.fair else (),
+            spent=self.spendings.spent(now_s),
         )
 
     def _fillers(self) -> Iterator[Filler]:
@@ -243,8 +255,12 @@ class World:
         return tuple(QueueUsage(queue, had) for queue, had in sorted(self._lately.items()) if had)
 
     def fold(self, now_s: float) -> None:
-        """Add what queues have used since the last time to what they had lately. To be called before that changes."""
-        elapsed_s, self._folded_s = now_s - self._folded_s, now_s
+        """Add what queues have used since the last time to what they had lately, and what that costs to what they have
+        spent. To be called before that changes."""
+        since_s, self._folded_s = self._folded_s, now_s
+        elapsed_s = now_s - since_s
+        if self.spendings.needed and elapsed_s > 0:
+            self.spendings.count(self.snapshot(now_s), since_s)
         if not self.fair or elapsed_s <= 0:
             return
         use: dict[str, Resources] = {}

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from federator.daemon import spending
-from federator.daemon.state import Spending
 from federator.documents import read_objects, to_snapshot
 from federator.engine.purse import CARBON, MONEY
-from federator.model.budget import Budget
+from federator.engine.spending import counted_on
+from federator.model.budget import Budget, Spending
 from federator.model.plan import Snapshot
 from federator.model.policy import Queue
 from tests.daemon.federation import Federation, fake, named
@@ -97,9 +97,9 @@ RATES = {("q", MONEY): 3600, ("q", CARBON): 7200}
 def test_a_new_period_begins_with_nothing_and_counts_from_its_beginning() -> None:
     seen = queue(HOUR_S)
     old = {"q": Spending(99 * HOUR_S, 5, 5)}
-    assert spending.counted_on(seen, old, RATES, seen.at_s - 1800) == {"q": Spending(100 * HOUR_S, 600, 1200)}
+    assert counted_on(seen, old, RATES, seen.at_s - 1800) == {"q": Spending(100 * HOUR_S, 600, 1200)}
     same = {"q": Spending(100 * HOUR_S, 5, 5)}
-    assert spending.counted_on(seen, same, RATES, seen.at_s - 60) == {"q": Spending(100 * HOUR_S, 65, 125)}
+    assert counted_on(seen, same, RATES, seen.at_s - 60) == {"q": Spending(100 * HOUR_S, 65, 125)}
 
 
 def test_what_is_stored_is_read_again() -> None:

@@ -101,6 +101,20 @@ def test_an_autoscaled_cluster_starts_work_when_its_node_has_booted() -> None:
     assert run_document(run)["utilization"]["cloud"]["cpu"] == pytest.approx(used, abs=1e-6)
 
 
+def test_an_added_node_goes_when_it_has_been_empty_for_its_idle_time_and_comes_again() -> None:
+    """The second node boots for b at 190 s, is empty from 290 s on, and goes at 350 s: c waits for another boot. What
+    comes within the idle time (d) finds it there, and it goes 60 s after that has ended."""
+    whole = amounts(4)
+    grows = Flavor("vm", 1, whole, (NodeGroup(whole, 1),), max_count=2, boot_time_s=180.0, idle_time_s=60.0)
+    coming = [arrival(*one, 4) for one in (("a", 0, 1000), ("b", 10, 100), ("c", 400, 100), ("d", 700, 100))]
+    stays = story([cluster("cloud", flavors=(replace(grows, idle_time_s=None),))], coming)
+    assert told(simulate(stays), "c").started_s == 400, "the node was not needed, so this test shows nothing"
+    run = simulate(story([cluster("cloud", flavors=(grows,))], coming))
+    assert [told(run, name).started_s for name in "abcd"] == [0, 190, 580, 700]
+    used = 4 * (1000 + 3 * 100) / (4 * (1000 + (350 - 190) + (860 - 580)))
+    assert run_document(run)["utilization"]["cloud"]["cpu"] == pytest.approx(used, abs=1e-6)
+
+
 def test_a_later_tier_opens_when_the_first_was_full_for_so_long() -> None:
     tiers = (Tier("home", ("north",)), Tier("cloud", ("south",), open_after_s=300.0))
     arrivals = [arrival("a", 0, 10_000, 16), arrival("b", 100, 50, 4)]

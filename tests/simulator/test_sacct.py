@@ -53,7 +53,7 @@ def test_the_sample_becomes_a_log_in_the_order_of_submission(tmp_path: Path) -> 
 def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "log").write_text(text)
     with pytest.raises(TraceError, match=told):
-        convert(tmp_path / "log", tmp_path / "log.swf")
+        convert(tmp_path / "log", tmp_path / "log.swf", "sacct")
     assert not (tmp_path / "log.swf").exists()
 
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import gzip
 import io
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, BinaryIO
+
+from zstandard import ZstdDecompressor, ZstdError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+READ_BYTES = 1 << 16
 
 
 class TraceError(Exception):
@@ -31,16 +38,58 @@ def find(file: str, beside: Path, traces: Path) -> Path:
     )
 
 
+def lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines with their numbers, from 1 on, as they are needed. Raises TraceError, also where a log is cut off."""
+    with _opened(path) as file:
+        try:
+            yield from enumerate(file, start=1)
+        except (EOFError, OSError, zlib.error, ZstdError) as error:
+            raise TraceError(str(path), 0, f"ends in the middle: {error}", "fetch it again") from None
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[IO[str]]:
-    """The log as text, unpacked where it is gzip (told by its first bytes, not its name)."""
+def _opened(path: Path) -> Iterator[IO[str]]:
+    """The log as text, unpacked where it is packed (told by its first bytes, not its name)."""
     try:
         file = path.open("rb")
     except OSError as error:
         raise TraceError(str(path), 0, f"cannot be read: {error.strerror or error}", "check its name") from None
     with file:
         begin = file.peek(4)[:4]
-        if begin == ZSTD:
-            raise TraceError(str(path), 0, "is packed with zstd, which is not unpacked here", "unpack it with unzstd")
-        raw = gzip.GzipFile(fileobj=file) if begin[:2] == GZIP else file
-        yield io.TextIOWrapper(raw, encoding="utf-8", errors="replace")
+        yield io.TextIOWrapper(_unpacked(file, begin), encoding="utf-8", errors="replace")
+
+
+def _unpacked(file: io.BufferedReader, begin: bytes) -> io.BufferedReader | gzip.GzipFile:
+    if begin == ZSTD:
+        return io.BufferedReader(_Unzstd(file), READ_BYTES)
+    return gzip.GzipFile(fileobj=file) if begin[:2] == GZIP else file
+
+
+class _Unzstd(io.RawIOBase):
+    """Frames of Zstandard unpacked, one after the other. Raises EOFError where the last is cut off.
+
+    The library's own stream says nothing of that.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._frame, self._begun = file, ZstdDecompressor().decompressobj(), False
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        into = memoryview(buffer).cast("B")
+        while not self._ready:
+            packed = (self._frame.unused_data if self._frame.eof else b"") or self._file.read(READ_BYTES)
+            if not packed:
+                if self._begun and not self._frame.eof:
+                    raise EOFError("the last frame of Zstandard is cut off")
+                return 0
+            if self._frame.eof:
+                self._frame = ZstdDecompressor().decompressobj()
+            self._begun = True
+            self._ready = self._frame.decompress(packed)
+        count = min(len(into), len(self._ready))
+        into[:count], self._ready = self._ready[:count], self._ready[count:]
+        return count

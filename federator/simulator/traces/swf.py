@@ -5,18 +5,22 @@ Lines that begin with ``;`` are a header of ``Key: value`` pairs (a key may come
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from federator.simulator.traces.opening import TraceError, opened
+from federator.documents.scenario import TracePart
+from federator.model.resources import CPU, Resources
+from federator.model.workload import Role
+from federator.simulator.traces.job import Job
+from federator.simulator.traces.opening import TraceError, lines
 
 FIELDS = (
     "number", "submit_s", "wait_s", "run_s", "used_processors", "cpu_s", "used_memory_kib", "processors",
     "requested_s", "memory_kib", "status", "user", "group", "executable", "queue", "partition", "preceding", "think_s",
 )  # fmt: skip
 MOST_NUMBER = 10**15
+CORE = Resources.of({CPU: 1000})
 
 
 class SwfJob(NamedTuple):
@@ -42,10 +46,15 @@ class SwfJob(NamedTuple):
     think_s: float
 
 
+def known(first: str) -> bool:
+    """Whether a log that begins with this line is one of these."""
+    return first.startswith(";") or len(first.split()) == len(FIELDS)
+
+
 def header(path: Path) -> list[tuple[str, str]]:
     """The pairs of the header, in their order. Raises TraceError."""
     found: list[tuple[str, str]] = []
-    for _, line in _lines(path):
+    for _, line in lines(path):
         if not line.startswith(";"):
             break
         key, colon, value = line.lstrip("; \t").partition(":")
@@ -56,7 +65,7 @@ def header(path: Path) -> list[tuple[str, str]]:
 
 def jobs(path: Path) -> Iterator[SwfJob]:
     """The jobs, one at a time. Raises TraceError, which names the line."""
-    for number, line in _lines(path):
+    for number, line in lines(path):
         if line.startswith(";") or not line.strip():
             continue
         words = line.split()
@@ -75,14 +84,6 @@ def jobs(path: Path) -> Iterator[SwfJob]:
         yield SwfJob(*values)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    with opened(path) as file:
-        try:
-            yield from enumerate(file, start=1)
-        except (EOFError, OSError, zlib.error) as error:
-            raise TraceError(str(path), 0, f"ends in the middle: {error}", "fetch it again") from None
-
-
 def _wrong(path: Path, number: int, words: list[str]) -> TraceError:
     for name, word in zip(FIELDS, words, strict=True):
         try:
@@ -92,3 +93,37 @@ def _wrong(path: Path, number: int, words: list[str]) -> TraceError:
         if not right:
             return TraceError(str(path), number, f"{name} is '{word[:40]}'", "write a number, -1 for what is not known")
     raise AssertionError(words)
+
+
+def read(path: Path, part: TracePart) -> Iterator[Job]:
+    """The jobs as jobs of any log; what was a number of a user or queue is called ``user-7``. Raises TraceError."""
+    for one in jobs(path):
+        count = chosen(part, int(one.processors), int(one.used_processors))
+        yield Job(
+            f"{int(one.number):08d}", one.submit_s, pieces(part, count, CORE) if count > 0 else (),
+            _told(one.run_s), _told(one.requested_s) or None, _told(one.wait_s),
+            together=part.jobs_are == "replicas" and count > 1, status=int(one.status),
+            user=_named("user", one.user), group=_named("group", one.group),
+            queue=_named("queue", one.queue), partition=_named("partition", one.partition),
+        )  # fmt: skip
+
+
+def pieces(part: TracePart, count: int, each: Resources) -> tuple[Role, ...]:
+    """The role of a job that takes so many pieces: a replica for each, or one with all of them."""
+    return (Role("", count, each) if part.jobs_are == "replicas" else Role("", 1, each * count),)
+
+
+def chosen(part: TracePart, asked: int, used: int) -> int:
+    """How many processors a job takes that asked for so many and used so many; 0 or less: not known."""
+    if part.processors == "larger":
+        return max(asked, used)
+    first, second = (asked, used) if part.processors == "requested" else (used, asked)
+    return first if first > 0 else second
+
+
+def _told(value_s: float) -> float | None:
+    return value_s if value_s >= 0 else None
+
+
+def _named(kind: str, number: float) -> str:
+    return "" if number < 0 else f"{kind}-{int(number)}"

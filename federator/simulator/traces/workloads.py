@@ -1,23 +1,24 @@
-"""From jobs of a log to workloads that arrive: which count, how large they are, what their users expected."""
+"""From jobs of a log to workloads that arrive: which count, what their queues are called, what their users expected."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 from federator.documents.scenario import TracePart
-from federator.model.resources import CPU, Resources
-from federator.model.workload import Gang, Role, Workload
+from federator.model.workload import Gang, Workload
 from federator.simulator.story import Arrival
-from federator.simulator.traces.swf import SwfJob, jobs
+from federator.simulator.traces.job import Job
+from federator.simulator.traces.readers import jobs
 
-CORE = Resources.of({CPU: 1000})
+MOST_LETTERS = 63
 
 
 def arrivals(part: TracePart, path: Path) -> Iterator[Arrival]:
-    """The jobs that count, as the log orders them. Raises TraceError."""
-    counted = (job for job in jobs(path) if counts(part, job))
+    """The jobs that count, in the order of submission. Raises TraceError."""
+    counted = (job for job in jobs(path, part) if counts(part, job))
     first_s: float | None = None
     for job in islice(counted, part.skip, None if part.first is None else part.skip + part.first):
         first_s = job.submit_s if first_s is None else first_s
@@ -25,43 +26,29 @@ def arrivals(part: TracePart, path: Path) -> Iterator[Arrival]:
         yield Arrival(at_s, _workload(part, job, at_s), _run_s(part, job) or 0.0)
 
 
-def counts(part: TracePart, job: SwfJob) -> bool:
-    """Whether a job takes part: one that says how long it ran, and on how many processors."""
+def counts(part: TracePart, job: Job) -> bool:
+    """Whether a job takes part: one that says how long it ran, and what it asks for."""
     run_s = _run_s(part, job)
-    return run_s is not None and (run_s > 0 or part.zero_run) and processors(part, job) > 0
+    return run_s is not None and (run_s > 0 or part.zero_run) and bool(job.roles)
 
 
-def _run_s(part: TracePart, job: SwfJob) -> float | None:
-    return job.run_s if job.run_s >= 0 else part.unknown_run
+def _run_s(part: TracePart, job: Job) -> float | None:
+    return part.unknown_run if job.run_s is None else job.run_s
 
 
-def processors(part: TracePart, job: SwfJob) -> int:
-    """How many processors it takes."""
-    asked, used = int(job.processors), int(job.used_processors)
-    if part.processors == "larger":
-        return max(asked, used)
-    first, second = (asked, used) if part.processors == "requested" else (used, asked)
-    return first if first > 0 else second
-
-
-def _workload(part: TracePart, job: SwfJob, at_s: float) -> Workload:
-    count = processors(part, job)
-    whole = part.jobs_are == "replicas"
-    role = Role("", count if whole else 1, CORE if whole else CORE * count)
-    run_s = _run_s(part, job)
-    expected = job.requested_s if job.requested_s > 0 and part.estimates == "requested" else run_s
+def _workload(part: TracePart, job: Job, at_s: float) -> Workload:
+    expected_s = job.expected_s if part.estimates == "requested" else None
     return Workload(
-        name=f"{part.name}-{int(job.number):08d}",
-        roles=(role,),
-        queue=_queue(part, job),
+        name=f"{part.name}-{job.name}",
+        roles=job.roles,
+        queue="default" if part.queue_by == "none" else queue_name(getattr(job, part.queue_by)),
+        priority=job.priority,
         submitted_at_s=at_s,
-        gang=Gang() if whole and count > 1 else None,
-        duration_s=expected,
+        gang=Gang() if job.together else None,
+        duration_s=_run_s(part, job) if expected_s is None else expected_s,
     )
 
 
-def _queue(part: TracePart, job: SwfJob) -> str:
-    if part.queue_by == "none":
-        return "default"
-    value = {"queue": job.queue, "user": job.user, "group": job.group, "partition": job.partition}[part.queue_by]
-    return "default" if value < 0 else f"{part.queue_by}-{int(value)}"
+def queue_name(name: str) -> str:
+    """What a queue is called that a log calls so: small letters, digits, dots, hyphens; ``default`` for nothing."""
+    return re.sub(r"[^a-z0-9.-]", "-", name.lower())[:MOST_LETTERS].strip("-.") or "default"

@@ -1,0 +1,95 @@
+"""Faults of clusters: nodes that break, capacity that is told late."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from federator.model.cluster import Binding, Cluster
+from federator.model.policy import Planning
+from federator.model.workload import Lifetime
+from federator.simulator.answer import run_document
+from federator.simulator.recording import FaultRow
+from federator.simulator.run import simulate
+from federator.simulator.story import Fault, NodesDown
+from tests.engine.build import cluster
+from tests.simulator.stories import arrival, journal, story, told
+
+FOUR = cluster("north", nodes=4, cpu=4)
+SPARE = cluster("south", nodes=4, cpu=4)
+HALF = Fault("north", 100.0, 500.0, nodes=NodesDown(count=2))
+
+
+def _spreading(one: Cluster) -> Cluster:
+    return replace(one, binding=Binding.SPREAD)
+
+
+def test_what_runs_on_a_broken_node_runs_again_elsewhere_and_pays_no_retry() -> None:
+    """Half of the nodes break while each has a replica: these two start again on the nodes that are left, all are
+    counted once, and none uses up a retry."""
+    north = _spreading(FOUR)
+    run = simulate(story([north], [arrival("w", 0, 300, 4, retries=0)], faults=(HALF,)))
+    w = told(run, "w")
+    assert run.measures.nodes_lost == 2
+    assert run.measures.lost_s["north"] == 2 * 100, "no broken node had a replica, so this test shows nothing"
+    assert (w.failed, w.ended_s) == (False, 400)
+    assert run.measures.use["north"]["cpu"] / 1000 == 4 * 300 + 2 * 100
+
+
+def test_work_waits_for_broken_nodes_and_starts_when_they_are_back() -> None:
+    all_of_them = Fault("north", 100.0, 500.0, nodes=NodesDown(count=4))
+    run = simulate(story([FOUR], [arrival("w", 150, 10)], faults=(all_of_them,)))
+    assert (told(run, "w").started_s, told(run, "w").ended_s) == (500, 510)
+    for_ever = replace(all_of_them, ends_s=None)
+    run = simulate(story([FOUR], [arrival("w", 150, 10)], faults=(for_ever,), lasts_s=900.0))
+    assert (run.waiting, told(run, "w").started_s) == (1, None)
+
+
+def test_only_nodes_of_the_flavor_break() -> None:
+    fault = Fault("north", 100.0, 500.0, nodes=NodesDown(flavor="none-such", count=4))
+    run = simulate(story([FOUR], [arrival("w", 0, 300, 16)], faults=(fault,)))
+    assert (run.measures.nodes_lost, told(run, "w").ended_s) == (0, 300)
+
+
+def test_a_service_is_bound_anew_by_its_cluster() -> None:
+    service = arrival("s", 0, 0, 4, lifetime=Lifetime.SERVICE)
+    run = simulate(story([_spreading(FOUR)], [service], faults=(HALF,), lasts_s=600.0))
+    assert run.measures.lost_s["north"] == 2 * 100
+    assert run.measures.use["north"]["cpu"] / 1000 == 4 * 600, "it did not run on"
+
+
+def test_nodes_break_by_chance_as_often_as_they_should_and_alike_for_one_seed() -> None:
+    """Each of four nodes breaks every 1,000 s in the mean, for 10 s: about 40 times in 10,000 s. Work goes on."""
+    chance = Fault("north", 0.0, None, nodes=NodesDown(every_s=1000.0, repair_s=10.0))
+    arrivals = [arrival(f"w{at}", at * 100.0, 90, 8) for at in range(100)]
+    one = story([FOUR], arrivals, Planning(), faults=(chance,), lasts_s=10_000.0)
+    run = simulate(one)
+    assert 20 <= run.measures.nodes_lost <= 65
+    assert run.measures.lost_s["north"] > 0, "nothing ran on them, so this test shows nothing"
+    assert journal(run) == journal(simulate(one))
+    assert journal(run) != journal(simulate(replace(one, seed=1)))
+    document = run_document(run)
+    assert document["nodes_lost"] == run.measures.nodes_lost
+    assert document["jobs"]["finished"] > 90
+    assert document["jobs"]["failed"] == 0
+
+
+def test_stale_capacity_sends_work_where_there_is_no_room_any_more() -> None:
+    """North tells only every ten minutes what is free. Work that it has taken since is not in that: it is sent four
+    times as much as it holds, which waits there although the south is empty. What it tells next ends that."""
+    arrivals = [arrival(f"w{at}", 10.0 + at, 400, 16) for at in range(3)]
+    prompt = simulate(story([FOUR, SPARE], arrivals, Planning(), lasts_s=3000.0))
+    stale = (Fault("north", 5.0, None, lag_s=600.0),)
+    late = simulate(story([FOUR, SPARE], arrivals, Planning(), faults=stale, lasts_s=3000.0))
+    begun = [told(prompt, f"w{at}").started_s for at in range(3)]
+    assert begun == [10, 11, 410]
+    assert sorted(one.ended_s or 0 for one in late.measures.workloads)[-1] > 810
+    assert late.measures.use["south"]["cpu"] < prompt.measures.use["south"]["cpu"], "it changed nothing"
+    assert all(one.ended_s is not None for one in late.measures.workloads)
+
+
+def test_faults_are_told_in_words() -> None:
+    rate = replace(HALF, nodes=NodesDown(flavor="big", every_s=864000.0))
+    assert [one.words for one in (HALF, rate, Fault("n", 0.0, None, lag_s=60.0))] == [
+        "2 nodes are down", "each node of big breaks every 10d on average", "what is free is told every 1m",
+    ]  # fmt: skip
+    assert FaultRow("north", HALF.words, 100.0, 500.0).what == "2 nodes are down"
