@@ -125,8 +125,10 @@ class KubernetesSettings(Part):
     """Requests under way at one time."""
     timeout: Duration = 30.0
     """How long one request may take."""
-    priority_class: Name = "federator-production"
+    priority_class: Name = "federator-work"
     """The PriorityClass of our pods; it is made if it does not exist."""
+    backfill_priority_class: Name = "federator-backfill"
+    """That of the pods of backfill; it is made if it does not exist."""
 
 
 class LocalSettings(Part):

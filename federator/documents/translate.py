@@ -38,7 +38,7 @@ RSP_ORDER = -(2**31)
 """A ReplicaSchedulingPreference comes before every PlacementPolicy."""
 
 ABILITIES: Mapping[str, frozenset[str]] = {
-    "kubernetes": frozenset({"container", "service", "manifest"}),
+    "kubernetes": frozenset({"container", "service", "manifest", "backfill"}),
     "local": frozenset({"container", "process", "service", "backfill"}),
     "fake": frozenset({"container", "process", "service", "manifest", "backfill"}),
     "htcondor": frozenset({"container", "process", "service"}),
