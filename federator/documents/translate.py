@@ -41,9 +41,9 @@ ABILITIES: Mapping[str, frozenset[str]] = {
     "kubernetes": frozenset({"container", "service", "manifest", "backfill"}),
     "local": frozenset({"container", "process", "service", "backfill"}),
     "fake": frozenset({"container", "process", "service", "manifest", "backfill"}),
-    "htcondor": frozenset({"container", "process", "service"}),
+    "htcondor": frozenset({"container", "process", "service", "backfill"}),
     "slurm": frozenset({"container", "process"}),
-    "pilots": frozenset({"container", "process", "service"}),
+    "pilots": frozenset({"container", "process", "service", "backfill"}),
 }
 """What clusters of a provider can run, as far as it is known before they are asked (see ``Workload.needs``)."""
 

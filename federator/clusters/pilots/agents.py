@@ -26,6 +26,8 @@ class Agent:
         self.flavor = flavor_name(pilot)
         self.free = dict(pilot.resources.items_)
         self.leases: dict[str, Replica] = {}
+        self.backfill: dict[str, Resources] = {}
+        """Leases of backfill, and what they use: that counts as free for everything else."""
         self.expires: dict[str, float] = {}
         self.oldest_s = float("inf")
         """No lease expires before; brought up to date by ``renew`` and ``sweep``."""
@@ -78,12 +80,20 @@ class Agent:
         """How many more such replicas it can hold now."""
         return min((self.free.get(name, 0) // amount for name, amount in requests.items_), default=1 << 30)
 
-    def room(self) -> Resources:
-        """What is free on it."""
-        return Resources.of(self.free).floor()
+    def could_hold(self, requests: Resources) -> bool:
+        """Whether one more such replica fits, now or as soon as backfill has yielded."""
+        return requests.fits_in(self.room()) if self.backfill else self.fits(requests) > 0
 
-    def take(self, lease: str, replica: Replica, requests: Resources, until_s: float) -> None:
+    def room(self) -> Resources:
+        """What is free on it for all but backfill."""
+        return sum(self.backfill.values(), Resources.of(self.free)).floor()
+
+    def take(
+        self, lease: str, replica: Replica, requests: Resources, until_s: float, *, backfill: bool = False
+    ) -> None:
         """Give it a lease."""
+        if backfill:
+            self.backfill[lease] = requests
         for name, amount in requests.items_:
             self.free[name] = self.free.get(name, 0) - amount
         self.leases[lease] = replica
@@ -96,6 +106,7 @@ class Agent:
             return
         for name, amount in requests.items_:
             self.free[name] = self.free.get(name, 0) + amount
+        self.backfill.pop(lease, None)
         self.expires.pop(lease, None)
         self.stops.pop(lease, None)
         self.logs.discard(lease)
