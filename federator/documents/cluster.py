@@ -83,6 +83,15 @@ class UnschedulablePart(Part):
     """The member's words."""
 
 
+class IdlePart(Part):
+    """What nobody but backfill used for a while."""
+
+    for_: Annotated[Duration, Field(alias="for")]
+    """How long until now."""
+    free: Quantities = Field(default_factory=dict)
+    """The least that was free of all its nodes together within that time; what backfill uses counts as free."""
+
+
 class ObservedPart(Part):
     """What was seen of a live cluster."""
 
@@ -103,6 +112,8 @@ class ObservedPart(Part):
     provider can."""
     unschedulable: tuple[UnschedulablePart, ...] = ()
     """Shapes that found no node."""
+    idle: tuple[IdlePart, ...] = ()
+    """What was free all the while; for fillers with `idleFor`."""
 
 
 class KubernetesSettings(Part):

@@ -88,6 +88,7 @@ def to_cluster(document: Document) -> Cluster:
         carbon_g_per_kwh=spec.carbon_intensity,
         power_w=spec.power,
         unschedulable=tuple(Unschedulable(resources_of(one.requests), one.message) for one in seen.unschedulable),
+        idle={one.for_: limits_of(one.free) for one in seen.idle},
     )
 
 

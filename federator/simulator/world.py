@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from federator.engine.decay import lately
 from federator.engine.feasibility import allowed_flavors
+from federator.engine.least_free import LeastFree
 from federator.engine.lifecycle import WorkloadEvent, next_workload_state
-from federator.model.backfill import Filler
+from federator.model.backfill import Filler, idle_times
 from federator.model.cluster import Cluster, Flavor, Health
 from federator.model.indexset import IndexSet
 from federator.model.intent import Intent
@@ -21,7 +23,7 @@ from federator.simulator.fillers import Fillers
 from federator.simulator.measures import Measures, Told
 from federator.simulator.site import Site
 from federator.simulator.story import Standing, Story
-from federator.simulator.timeline import Timeline
+from federator.simulator.timeline import OTHER, Timeline
 
 NONE = IndexSet()
 
@@ -86,13 +88,17 @@ class Member:
     away_since_s: float = 0.0
     intents: dict[str, Live] = field(default_factory=dict)
     flavors: tuple[Flavor, ...] = ()
+    least: tuple[LeastFree, ...] = ()
 
     def shown(self, now_s: float) -> Cluster:
         """The cluster as the planner sees it."""
         if self.health is Health.UP:
             self.flavors = self.site.flavors(now_s)
         away_s = 0.0 if self.health is Health.UP else now_s - self.away_since_s
-        return replace(self.site.cluster, health=self.health, away_s=away_s, flavors=self.flavors)
+        shown = replace(self.site.cluster, health=self.health, away_s=away_s, flavors=self.flavors)
+        free = shown.free if self.least else None
+        idle = {one.for_s: one.see(now_s, free) for one in self.least if free is not None}
+        return replace(shown, idle=idle) if idle else shown
 
 
 class World:
@@ -113,13 +119,15 @@ class World:
         self._lately = {one.queue: one.lately for one in federation.usage}
         self._half_lives = {queue.name: queue.half_life_s for queue in federation.queues}
         self._folded_s = 0.0
+        self._idle_s = 0.0
         self._periods = {p.name: (p.stay.move_budget or MoveBudget()).period_s for p in federation.policies}
 
     def _member(self, cluster: Cluster) -> Member:
         """A cluster that does not answer when the story begins never does."""
         tells = self.story.federation.planning.backfilling != "none"
         site = Site(cluster, self.timeline, self.measures, self.story.seed, tells=tells, fillers=self._bags)
-        return Member(site, cluster.health, -cluster.away_s, flavors=cluster.flavors or ())
+        least = tuple(LeastFree(for_s) for for_s in idle_times(self.story.federation.fillers))
+        return Member(site, cluster.health, -cluster.away_s, flavors=cluster.flavors or (), least=least)
 
     def arrive(self, workload: Workload, run_s: float, now_s: float) -> None:
         """Take a workload in."""
@@ -175,11 +183,13 @@ class World:
     def snapshot(self, now_s: float) -> Snapshot:
         """The federation as a value."""
         self.look(now_s)
+        clusters = tuple(member.shown(now_s) for member in self.members.values())
+        self._look_again_when_idle(now_s)
         parts = [(live.workload.name, live.part) for live in self.lives.values() if live.part is not None]
         return replace(
             self.story.federation,
             at_s=now_s,
-            clusters=tuple(member.shown(now_s) for member in self.members.values()),
+            clusters=clusters,
             workloads=tuple(p.workload for _, p in parts if p.workload is not None and not p.workload.backfill),
             fillers=tuple(self._fillers()),
             holdings=tuple(self._holding(name, held, now_s) for name, part in parts for held in part.held),
@@ -188,6 +198,13 @@ class World:
             displacements=tuple(replace(one, age_s=now_s - since_s) for since_s, one in self.displaced),
             usage=self._usage(now_s) if self.fair else (),
         )
+
+    def _look_again_when_idle(self, now_s: float) -> None:
+        """Time alone makes room for fillers that wait until it has been idle long enough."""
+        next_s = min((least.rises_s for m in self.members.values() for least in m.least), default=inf)
+        if now_s < next_s < inf and next_s != self._idle_s:
+            self._idle_s = next_s
+            self.timeline.at(next_s, OTHER, lambda at_s: None)
 
     def _fillers(self) -> Iterator[Filler]:
         """The fillers with what is left of their bags."""
