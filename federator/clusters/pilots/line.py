@@ -158,8 +158,7 @@ class Line:
 
     def _hand(self, agent: Agent, seat: Seat, order: Standing, now_s: float) -> None:
         lease = seat.lease
-        until_s = now_s + self._settings.lease_s
-        agent.take(lease.id, (lease.intent, lease.index), order.requests, until_s, backfill=order.backfill)
+        agent.take(lease, order, now_s + self._settings.lease_s)
 
     def give_back(self, seat: Seat, now_s: float) -> None:
         """A replica is in nobody's hands any more, and nothing is kept of that."""

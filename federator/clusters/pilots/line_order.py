@@ -38,6 +38,7 @@ class Standing:
     grace_s: float = GRACE_S
     backfill: bool = False
     """It runs below everything else, and yields to it."""
+    checkpoint_every_s: float | None = None
 
     @property
     def wanted(self) -> IndexSet:
@@ -82,6 +83,7 @@ def standing(order: Order, now_s: float, images_as_processes: bool) -> Standing:
         withdrawn=intent.withdrawn,
         grace_s=order.grace_s if order.backfill else GRACE_S,
         backfill=order.backfill,
+        checkpoint_every_s=order.checkpoint_every_s,
     )
 
 
@@ -108,6 +110,7 @@ def to_json(one: Standing) -> dict[str, Any]:
         "leaving": one.leaving,
         "grace_s": one.grace_s,
         "backfill": one.backfill,
+        "checkpoint_every_s": one.checkpoint_every_s,
     }
 
 
@@ -132,4 +135,5 @@ def from_json(intent: str, value: Json) -> Standing:
         leaving=value["leaving"],
         grace_s=value["grace_s"],
         backfill=value.get("backfill", False),  # orders of versions before have none
+        checkpoint_every_s=value.get("checkpoint_every_s"),
     )

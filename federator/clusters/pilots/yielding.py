@@ -14,10 +14,10 @@ Amounts = dict[str, int]
 def who_yields(agents: Iterable[Agent], waiting: Iterable[Entry], now_s: float, margin_s: float) -> list[str]:
     """The leases of backfill that should end, for what waits, the most urgent first.
 
-    What is free, and what is leaving already, is enough for as many as it holds. For the rest the youngest leases of a
-    pilot yield, of no more pilots than are needed, and none where even all of them would not be enough.
+    What is free, and what is leaving already, is enough for as many as it holds. For the rest those of a pilot yield
+    that lose least, of no more pilots than are needed, and none where even all of them would not be enough.
     """
-    open_ = [_Room(agent) for agent in agents if agent.open(now_s, margin_s)]
+    open_ = [_Room(agent, now_s) for agent in agents if agent.open(now_s, margin_s)]
     chosen: list[str] = []
     for entry in waiting:
         if not any(room.may_yield for room in open_):
@@ -37,14 +37,15 @@ def who_yields(agents: Iterable[Agent], waiting: Iterable[Entry], now_s: float, 
 class _Room:
     """What one pilot has free, now or as soon as what is leaving has gone."""
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, now_s: float) -> None:
         self.agent = agent
         self._free: Amounts = dict(agent.free)
-        for lease, requests in agent.backfill.items():
+        for lease, below in agent.backfill.items():
             if lease in agent.stops:
-                self._add(requests)
-        # Leases are kept in the order in which they were given.
-        self.may_yield = [lease for lease in reversed(agent.backfill) if lease not in agent.stops]
+                self._add(below.requests)
+        # Leases are kept in the order in which they were given: of those that lose as much the youngest go.
+        stays = [lease for lease in reversed(agent.backfill) if lease not in agent.stops]
+        self.may_yield = sorted(stays, key=lambda lease: agent.backfill[lease].lost_s(now_s))
 
     def _add(self, requests: Resources) -> None:
         for name, amount in requests.items_:
@@ -59,10 +60,10 @@ class _Room:
         return count
 
     def enough_for(self, requests: Resources) -> Sequence[str]:
-        """The youngest of which, with what is free, are enough for one more; none where all are not."""
+        """Those that lose least which, with what is free, are enough for one more; none where all are not."""
         missing = {name: amount - self._free.get(name, 0) for name, amount in requests.items_}
         for count, lease in enumerate(self.may_yield, start=1):
-            held = self.agent.backfill[lease]
+            held = self.agent.backfill[lease].requests
             missing = {name: amount - held[name] for name, amount in missing.items()}
             if all(amount <= 0 for amount in missing.values()):
                 return self.may_yield[:count]
@@ -72,5 +73,5 @@ class _Room:
         """They leave."""
         self.may_yield = self.may_yield[len(leases) :]
         for lease in leases:
-            self._add(self.agent.backfill[lease])
+            self._add(self.agent.backfill[lease].requests)
         return leases

@@ -123,3 +123,16 @@ async def test_backfill_that_is_withdrawn_is_not_counted_as_displaced() -> None:
         await place.provider.finish("p", grant.lease, done("Stopped", own_fault=False))
     assert "fill" not in (await place.provider.observe()).intents
     assert place.counted["stopped"] == 4
+
+
+async def test_those_yield_that_lose_least_since_their_last_checkpoint() -> None:
+    """They save every minute. Of the older pair 10 s are not saved yet, of the younger 50 s."""
+    place = Place(lease_s=600.0)
+    await place.provider.submit(order("fill", 4, backfill=True, grace_s=GRACE_S, checkpoint_every_s=60.0))
+    await place.register()
+    older = ids(await place.lease(limit=2))
+    await place.clock.advance(20.0)
+    younger = ids(await place.lease(held=older, limit=2))
+    await place.clock.advance(50.0)
+    await place.provider.submit(order("work"))
+    assert list(await stops(place, "p", (*older, *younger))) == [older[1]]
