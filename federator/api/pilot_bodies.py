@@ -211,6 +211,7 @@ def _grant(grant: Grant) -> Json:
         "requests": in_base_units(order["requests"]),
         "timeLimitSeconds": order["time_limit_s"],
         "graceSeconds": order["grace_s"],
+        "backfill": order["backfill"],
     }
 
 

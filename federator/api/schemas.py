@@ -181,6 +181,7 @@ GRANT = obj(
         "requests": AMOUNTS,
         "timeLimitSeconds": {"type": ["number", "null"], "description": "Stop the payload after so long."},
         "graceSeconds": {**NUMBER, "description": "From SIGTERM to SIGKILL."},
+        "backfill": {"type": "boolean", "description": "Run it at the lowest priority; it is no reason to stay."},
     },
     text="One replica for the pilot to run.",
 )

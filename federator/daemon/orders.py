@@ -42,6 +42,7 @@ class Orders:
             priority=workload.priority,
             backfill=workload.backfill,
             grace_s=self._state.grace_s(workload.name),
+            checkpoint_every_s=workload.checkpoint_every_s,
             spec_hash=spec_hash(live),
         )
 

@@ -65,6 +65,7 @@ def _kubernetes(document: Document, around: Surroundings) -> ClusterProvider:
         concurrency=block.concurrency,
         timeout_s=block.timeout,
         priority_class=block.priority_class,
+        backfill_priority_class=block.backfill_priority_class,
     )
     return KubernetesProvider(
         document.name, settings, clock=around.clock, random=Random(document.name), federation=around.federation

@@ -17,11 +17,14 @@ from federator.engine.reconcile import Finding, reconcile
 from federator.engine.retry import decide
 from federator.model.cluster import Unschedulable
 from federator.model.indexset import IndexSet
-from federator.model.intent import Failure, Intent, IntentState, Observation, ObservedIntent
+from federator.model.intent import PREEMPTED, Failure, Intent, IntentState, Observation, ObservedIntent
 from federator.model.records import WorkloadState
 from federator.model.resources import CPU, Resources
+from federator.model.workload import Workload
 
 UNSCHEDULABLE = "Unschedulable"
+WITHDRAWN = "Withdrawn"
+"""The cause of an eviction that the plan wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +182,7 @@ class Settler:
                 intent = self._failed(live, intent, failure)
         if finding.left or finding.gone:
             left = finding.left or intent.indices - intent.settled
-            self._spent(live, intent, left, "stopped", "Withdrawn")
+            self._spent(live, intent, left, "stopped", WITHDRAWN)
         if finding.left:
             intent = replace(intent, indices=intent.indices - finding.left, withdrawn=intent.withdrawn - finding.left)
         if not intent.indices - intent.settled and intent.state in (IntentState.SENT, IntentState.RECORDED):
@@ -259,10 +262,19 @@ class Settler:
         member = self._state.members.get(intent.cluster)
         seen = member.observed(intent.id) if member else None
         ran_s = max(0.0, self._draft.at_s - ((seen.started_s if seen else None) or intent.sent_s))
-        every_s = workload.checkpoint_every_s
-        lost_s = {"useful": 0.0, "lost": ran_s, "stopped": ran_s % every_s if every_s else ran_s}[outcome]
+        lost_s = {"useful": 0.0, "lost": ran_s}.get(outcome)
+        if lost_s is None:
+            lost_s = self._lost_s(workload, ran_s, saved=cause in (PREEMPTED, WITHDRAWN))
         cores = workload.roles[0].requests[CPU] / 1000 * count
         self.spent.append(Spent(intent.cluster, cores * (ran_s - lost_s), cores * lost_s, cause, count))
+
+    def _lost_s(self, workload: Workload, ran_s: float, *, saved: bool) -> float:
+        """What a replica that was stopped has lost; ``saved``: it was asked to end, and given its grace."""
+        filler = self._state.filler(workload.name)
+        if saved and filler is not None and filler.stops_s is not None:
+            return 0.0
+        every_s = workload.checkpoint_every_s
+        return ran_s % every_s if every_s else ran_s
 
     def _vanished(self, live: Live, intent: Intent) -> None:
         self._draft.drop(intent.id)

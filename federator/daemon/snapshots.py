@@ -18,7 +18,8 @@ from federator.daemon.parts import NOTHING, Held, Part, as_holding, part_of
 from federator.daemon.spending import known
 from federator.daemon.state import Displaced, Member, State
 from federator.daemon.timing import Turns
-from federator.model.backfill import Filler
+from federator.engine.least_free import LeastFree
+from federator.model.backfill import Filler, idle_times
 from federator.model.budget import Spent
 from federator.model.cluster import Cluster, Health
 from federator.model.intent import Observation, ObservedIntent
@@ -111,7 +112,7 @@ class Snapshots:
         state = self._state
         return Picture(
             at_s=at_s,
-            clusters=tuple(as_cluster(state, member, at_s) for _, member in sorted(state.members.items())),
+            clusters=tuple(with_idle(state, member, at_s) for _, member in sorted(state.members.items())),
             workloads=tuple(self._workloads.values()),
             held=tuple(self._held.values()),
             policies=state.policies,
@@ -196,6 +197,18 @@ def _keep(kept: dict[str, V], name: str, value: V | None) -> None:
         kept.pop(name, None)
     else:
         kept[name] = value
+
+
+def with_idle(state: State, member: Member, at_s: float) -> Cluster:
+    """A member as planning sees it, with what was free for as long as fillers ask for."""
+    cluster, times = as_cluster(state, member, at_s), idle_times(state.fillers)
+    if not times or cluster.flavors is None or cluster.health is not Health.UP:
+        return cluster
+    for for_s in member.least.keys() - times:
+        del member.least[for_s]
+    free = cluster.free
+    idle = {for_s: member.least.setdefault(for_s, LeastFree(for_s)).see(at_s, free) for for_s in times}
+    return replace(cluster, idle=idle)
 
 
 def as_cluster(state: State, member: Member, at_s: float) -> Cluster:

@@ -14,6 +14,7 @@ from typing import Any
 
 from federator.daemon.draft import Draft
 from federator.documents import WorkloadSpec
+from federator.engine.least_free import LeastFree
 from federator.model.backfill import Filler
 from federator.model.budget import Spending, Spent
 from federator.model.cluster import Cluster, Health, Unschedulable
@@ -91,6 +92,8 @@ class Member:
     looks: dict[str, Look] = field(default_factory=dict)
     """By intent, what was reconciled last and gave nothing: while all of it stays as it is there is nothing in it."""
     unschedulable: dict[str, Unschedulable] = field(default_factory=dict)
+    least: dict[float, LeastFree] = field(default_factory=dict)
+    """What was free of it lately, by how long the memory is."""
     intents: set[str] = field(default_factory=set)
     """What is meant to be there: the state's own set, see ``State.at``."""
     retired: bool = False
@@ -166,7 +169,12 @@ class State:
 
     def grace_s(self, workload: str) -> float:
         """How long a replica of a workload has to end when it is asked to."""
-        return next((filler.grace_s for filler in self.fillers if filler.name == workload), GRACE_S)
+        filler = self.filler(workload)
+        return GRACE_S if filler is None else filler.grace_s
+
+    def filler(self, workload: str) -> Filler | None:
+        """The filler that a workload was made from; None: it is none."""
+        return next((filler for filler in self.fillers if filler.name == workload), None)
 
     def tick(self) -> int:
         """A number that grows with every call: orders what was asked and what was answered."""

@@ -102,10 +102,19 @@ class BackfillSpec(Part):
     """Only clusters where a replica costs no more than this for an hour; 0: only what is paid for already."""
     max_carbon_intensity: Number | None = None
     """Only clusters whose `carbonIntensity` is no more than this, in gCO2e/kWh."""
+    idle_for: Duration = 0.0
+    """Only what nobody else has used for so long is filled. What others used within that time stays free, for who comes
+    next: a head room that follows how production comes and goes."""
+    idle_at_most: Share = 1_000_000
+    """`idleFor` leaves no more than this share of a resource of a cluster free."""
     grace: Duration = 30.0
     """How long a replica has to end when its room is needed."""
+    stops: Duration | None = None
+    """How long a replica takes to save what it has and to end when it gets SIGTERM. Left out: it saves nothing then,
+    and takes all of its `grace`."""
     checkpoint_every: Duration | None = None
-    """How often its replicas save what they have; left out: they lose all when they are stopped."""
+    """How often its replicas save what they have by themselves; left out, and without `stops`, they lose all when they
+    are stopped."""
     smallest_slice: Duration = 0.0
     """No replica is started in a hole that is known to last less than this, before quiet hours or a reservation."""
 
@@ -115,6 +124,8 @@ class BackfillSpec(Part):
             if name in self.workload.model_fields_set:
                 key = WorkloadBody.model_fields[name].alias or name
                 raise wrong(f"a filler has no '{key}'", cure, ("workload", key))
+        if self.stops is not None and self.stops > self.grace:
+            raise wrong(f"it is killed {self.grace:g} s after SIGTERM", "give a longer 'grace'", ("stops",))
         if self.workload.lifetime != "batch":
             raise wrong("a filler runs tasks, no service", "leave 'lifetime' out", ("workload", "lifetime"))
         if not any(self.workload.requests.values()):
@@ -157,6 +168,9 @@ def to_filler(document: Document) -> Filler:
         max_price=None if spec.max_price is None else round(spec.max_price * 1_000_000),
         max_carbon=spec.max_carbon_intensity,
         grace_s=spec.grace,
+        stops_s=spec.stops,
+        idle_for_s=spec.idle_for,
+        idle_at_most=spec.idle_at_most,
         smallest_slice_s=spec.smallest_slice,
     )
 

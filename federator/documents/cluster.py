@@ -85,6 +85,15 @@ class UnschedulablePart(Part):
     """The member's words."""
 
 
+class IdlePart(Part):
+    """What nobody but backfill used for a while."""
+
+    for_: Annotated[Duration, Field(alias="for")]
+    """How long until now."""
+    free: Quantities = Field(default_factory=dict)
+    """The least that was free of all its nodes together within that time; what backfill uses counts as free."""
+
+
 class ObservedPart(Part):
     """What was seen of a live cluster."""
 
@@ -105,6 +114,8 @@ class ObservedPart(Part):
     provider can."""
     unschedulable: tuple[UnschedulablePart, ...] = ()
     """Shapes that found no node."""
+    idle: tuple[IdlePart, ...] = ()
+    """What was free all the while; for fillers with `idleFor`."""
 
 
 class KubernetesSettings(Part):
@@ -127,8 +138,10 @@ class KubernetesSettings(Part):
     """Requests under way at one time."""
     timeout: Duration = 30.0
     """How long one request may take."""
-    priority_class: Name = "federator-production"
+    priority_class: Name = "federator-work"
     """The PriorityClass of our pods; it is made if it does not exist."""
+    backfill_priority_class: Name = "federator-backfill"
+    """That of the pods of backfill; it is made if it does not exist."""
 
 
 class LocalSettings(Part):

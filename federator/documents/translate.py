@@ -39,12 +39,12 @@ RSP_ORDER = -(2**31)
 """A ReplicaSchedulingPreference comes before every PlacementPolicy."""
 
 ABILITIES: Mapping[str, frozenset[str]] = {
-    "kubernetes": frozenset({"container", "service", "manifest"}),
+    "kubernetes": frozenset({"container", "service", "manifest", "backfill"}),
     "local": frozenset({"container", "process", "service", "backfill"}),
     "fake": frozenset({"container", "process", "service", "manifest", "backfill"}),
-    "htcondor": frozenset({"container", "process", "service"}),
+    "htcondor": frozenset({"container", "process", "service", "backfill"}),
     "slurm": frozenset({"container", "process"}),
-    "pilots": frozenset({"container", "process", "service"}),
+    "pilots": frozenset({"container", "process", "service", "backfill"}),
 }
 """What clusters of a provider can run, as far as it is known before they are asked (see ``Workload.needs``)."""
 
@@ -89,6 +89,7 @@ def to_cluster(document: Document) -> Cluster:
         carbon_g_per_kwh=spec.carbon_intensity,
         power_w=spec.power,
         unschedulable=tuple(Unschedulable(resources_of(one.requests), one.message) for one in seen.unschedulable),
+        idle={one.for_: limits_of(one.free) for one in seen.idle},
     )
 
 

@@ -56,6 +56,10 @@ def cluster_document(cluster: Cluster) -> Raw:
             "unschedulable": [
                 {"requests": format_resources(one.requests), "message": one.message} for one in cluster.unschedulable
             ],
+            "idle": [
+                {"for": format_duration(for_s), "free": format_resources(free)}
+                for for_s, free in sorted(cluster.idle.items())
+            ],
         }
     )
     if cluster.limits is not None:

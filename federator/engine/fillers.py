@@ -70,7 +70,7 @@ def fill_holes(
     now = dense[:, : FREE + began.shape[1]]  # reservations keep what will be free beside what is
     idle = federation.later(0, federation.nodes.with_rows(np.ascontiguousarray(now), lots), None, None)
     settling = (idle.nodes.sums[0] < began).any(axis=1)
-    turns = [_turn(federation, holes, filler) for filler in snapshot.fillers]
+    turns = [_turn(federation, idle, holes, filler) for filler in snapshot.fillers]
     turns.sort(key=lambda turn: (-turn.filler.weight, turn.filler.name))
     weights = sum((turn.filler.weight * turn.open for turn in turns), np.zeros(len(federation.names), dtype=np.int64))
     for turn in turns:
@@ -92,7 +92,7 @@ def unfilled(snapshot: Snapshot, detail: str) -> tuple[Filled, ...]:
     return tuple(Filled(filler.name, {}, why) for filler in sorted(snapshot.fillers, key=lambda one: one.name))
 
 
-def _turn(federation: Federation, holes: Holes, filler: Filler) -> _Turn:
+def _turn(federation: Federation, idle: Federation, holes: Holes, filler: Filler) -> _Turn:
     workload = filler.workload
     role = workload.roles[0]
     rule = federation.governing.ungoverned(workload)
@@ -104,7 +104,13 @@ def _turn(federation: Federation, holes: Holes, filler: Filler) -> _Turn:
     offered = federation.once("backfill: offered", lambda: federation.nodes.offered(potential=False))
     asked = shape.asked.tolist()
     most = [_share(offered[:, at], filler.max_share) // amount for at, amount in asked]
-    kept = [_share(offered[:, at], _shares_kept(federation, filler, at)) for at, _ in asked]
+    kept = [
+        np.maximum(
+            _share(offered[:, at], _shares_kept(federation, filler, at)),
+            np.minimum(_used_lately(idle, filler, at), _share(offered[:, at], filler.idle_at_most)),
+        )
+        for at, _ in asked
+    ]
     held = federation.held(workload.name, role.name)
     return _Turn(
         filler=filler,
@@ -124,6 +130,15 @@ def _turn(federation: Federation, holes: Holes, filler: Filler) -> _Turn:
 def _shares_kept(federation: Federation, filler: Filler, resource: int) -> Array:
     name = federation.nodes.resources[resource]
     return np.array([filler.kept_free(cluster, name) for cluster in federation.names], dtype=np.int64)
+
+
+def _used_lately(idle: Federation, filler: Filler, resource: int) -> Array:
+    """What others used of a resource not long ago, and do not use now nor are about to."""
+    name, free = idle.nodes.resources[resource], idle.nodes.sums[0, :, resource]
+    least = [cluster.idle.get(filler.idle_for_s) for cluster in idle.clusters]
+    return np.array(
+        [0 if one is None else max(0, now - one[name]) for now, one in zip(free.tolist(), least, strict=True)]
+    )
 
 
 def _share(amounts: Array, ppm: Array | int) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
@@ -48,6 +48,11 @@ class Filler:
     max_price: int | None = None
     max_carbon: float | None = None
     grace_s: float = 30.0
+    stops_s: float | None = None
+    """How long a replica takes to save what it has and to end when it is told to; None: it saves nothing then."""
+    idle_for_s: float = 0.0
+    """It leaves free what others used within so many seconds, up to ``idle_at_most`` of what is offered."""
+    idle_at_most: int = FULL_PPM
     smallest_slice_s: float = 0.0
 
     @property
@@ -59,6 +64,11 @@ class Filler:
         """The share of a resource of a cluster that it leaves free."""
         shares = self.keep_free.get(cluster, self.keep_free.get(ANY, {}))
         return shares.get(resource, shares.get(ANY, 0))
+
+
+def idle_times(fillers: Iterable[Filler]) -> list[float]:
+    """The times within which it has to be known what was free, in seconds."""
+    return sorted({filler.idle_for_s for filler in fillers} - {0.0})
 
 
 class Filled(NamedTuple):

@@ -113,6 +113,8 @@ class Cluster:
     power_w: Mapping[str, float] = field(default_factory=dict)
     """What a core, a GiB or a piece takes, in watts."""
     unschedulable: tuple[Unschedulable, ...] = ()
+    idle: Mapping[float, Resources] = field(default_factory=dict)
+    """The least that was free of it, backfill not counted, at any time within the last so many seconds."""
 
     @property
     def allocatable(self) -> Resources:

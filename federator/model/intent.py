@@ -109,6 +109,8 @@ class Order:
     """Run it below everything else: what it uses counts as free, and it ends when others need its room."""
     grace_s: float = GRACE_S
     """How long a replica has to end when it is asked to."""
+    checkpoint_every_s: float | None = None
+    """How often a replica saves what it has; None: never, or not known."""
 
 
 @dataclass(frozen=True, slots=True)

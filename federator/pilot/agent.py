@@ -164,7 +164,7 @@ class Agent(Holding):
         for known in (self._used_gpus, self.stops, self.logs):
             known.pop(lease, None)
         self.untold.discard(lease)
-        self.busy_at = time.monotonic()
+        self.busy_at = self.busy_at if payload.backfill else time.monotonic()
         if "podman" in self.node.runtimes and payload.grant["runtime"] == "container":
             self._remove_container(lease)
         result = payload.result(*self.spool.tail(lease))
@@ -190,9 +190,20 @@ class Agent(Holding):
                     self.stops.setdefault(lease, ("Drained", grace_s))
         idle_s = self.settings.idle_s
         with self.lock:
-            idle = not (self.new or self.running or self.results)
-        if idle and idle_s is not None and now - self.busy_at >= idle_s:
+            if any(not grant.get("backfill") for grant in self.new.values()) or any(
+                not payload.backfill for payload in self.running.values()
+            ):
+                self.busy_at = now
+            idle = not self.results and idle_s is not None and now - self.busy_at >= idle_s
+        if idle:
             self.drain(f"there was no work for {idle_s:g} s")
+            self._let_backfill_end()
+
+    def _let_backfill_end(self) -> None:
+        """Backfill alone is no reason to stay."""
+        with self.lock:
+            for lease, payload in self.running.items():
+                self.stops.setdefault(lease, ("Drained", float(payload.grant["graceSeconds"])))
 
     def _strays(self) -> dict[str, list[int]]:
         """Live orphans that came to the pilot, by the lease of their payload; dead ones are reaped."""

@@ -48,6 +48,7 @@ class Holding:
         self.news = threading.Event()
         """There is something to tell the server."""
         self.busy_at = time.monotonic()
+        """When it last had work; backfill is none."""
         self.ends_at = None if node.lifetime_s is None else time.monotonic() + node.lifetime_s
         self.gave_up = False
         """Told to end a second time: what is not acknowledged stays in the spool."""
@@ -73,7 +74,7 @@ class Holding:
                 if grant["lease"] not in known:
                     self.spool.add(grant)
                     self.new[grant["lease"]] = grant
-                    self.busy_at = time.monotonic()
+                    self.busy_at = self.busy_at if grant.get("backfill") else time.monotonic()
             for one in mail["stop"]:
                 if one["lease"] in self.new or one["lease"] in self.running:
                     self.stops.setdefault(one["lease"], ("Stopped", one["graceSeconds"]))

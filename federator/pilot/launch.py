@@ -15,7 +15,8 @@ SIGKILL = 9
 
 
 def main() -> None:
-    """SPEC is JSON: argv, env, cwd, parent, cpus, data_limit (bytes), new_privileges, status (an open file)."""
+    """SPEC is JSON: argv, env, cwd, parent, cpus, data_limit (bytes), new_privileges, backfill,
+    status (an open file)."""
     spec = json.loads(sys.argv[1])
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
@@ -30,6 +31,9 @@ def main() -> None:
     if spec["cpus"]:
         os.sched_setaffinity(0, spec["cpus"])
     os.umask(0o022)  # not the pilot's, which hides its spool: what a payload writes is as on any cluster
+    if spec["backfill"]:  # it runs on what is idle, and the kernel gives its input and output the idle class too
+        os.nice(19)
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     os.set_inheritable(spec["status"], False)
     try:
         os.chdir(spec["cwd"])

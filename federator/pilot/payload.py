@@ -38,6 +38,7 @@ class Payload:
         """Start it. Raises OSError."""
         self.grant = grant
         self.lease: str = grant["lease"]
+        self.backfill = bool(grant.get("backfill"))
         self.cpus = tuple(cpus)
         self.since = time.monotonic()
         self.peak_bytes = 0
@@ -60,6 +61,7 @@ class Payload:
             # Far above what is watched: runtimes ask for much that they never touch.
             "data_limit": 4 * memory + GIB if memory and not command.new_privileges else 0,
             "new_privileges": command.new_privileges,
+            "backfill": self.backfill,
             "status": write,
         }
         mark = {name: value for name, value in command.env.items() if name.startswith("FEDERATOR_PILOT")}

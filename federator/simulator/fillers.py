@@ -18,12 +18,14 @@ class Fillers:
         self._saved: defaultdict[str, dict[int, float]] = defaultdict(dict)
 
     def grace_s(self, workload: Workload) -> float:
-        """How long a replica takes to end when its room is needed, at the longest."""
-        return self.by_name[workload.name].grace_s
+        """How long a replica takes to end when its room is needed: as long as it may, unless it is told to be less."""
+        filler = self.by_name[workload.name]
+        return filler.grace_s if filler.stops_s is None else filler.stops_s
 
-    @staticmethod
-    def lost_s(workload: Workload, ran_s: float) -> float:
+    def lost_s(self, workload: Workload, ran_s: float) -> float:
         """How much of what a replica has run is lost when it is stopped."""
+        if workload.backfill and self.by_name[workload.name].stops_s is not None:
+            return 0.0  # it saves what it has; the time which that takes is used by nobody
         every = workload.checkpoint_every_s if workload.backfill else None
         return ran_s % every if every else max(0.0, ran_s)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from federator.engine.decay import lately
 from federator.engine.feasibility import allowed_flavors
+from federator.engine.least_free import LeastFree
 from federator.engine.lifecycle import WorkloadEvent, next_workload_state
-from federator.model.backfill import Filler
+from federator.model.backfill import Filler, idle_times
 from federator.model.cluster import Cluster, Flavor, Health
 from federator.model.indexset import IndexSet
 from federator.model.intent import Intent
@@ -22,7 +24,7 @@ from federator.simulator.measures import Measures, Told
 from federator.simulator.site import Site
 from federator.simulator.spending import Spendings
 from federator.simulator.story import Standing, Story
-from federator.simulator.timeline import Timeline
+from federator.simulator.timeline import OTHER, Timeline
 from federator.simulator.transfers import Transfers
 
 NONE = IndexSet()
@@ -92,13 +94,17 @@ class Member:
     """It tells only every so often what is free."""
     told_s: float = 0.0
     """When it told that last."""
+    least: tuple[LeastFree, ...] = ()
 
     def shown(self, now_s: float) -> Cluster:
         """The cluster as the planner sees it."""
         if self.health is Health.UP and now_s - self.told_s >= self.lag_s:
             self.flavors, self.told_s = self.site.flavors(now_s), now_s
         away_s = 0.0 if self.health is Health.UP else now_s - self.away_since_s
-        return replace(self.site.cluster, health=self.health, away_s=away_s, flavors=self.flavors)
+        shown = replace(self.site.cluster, health=self.health, away_s=away_s, flavors=self.flavors)
+        free = shown.free if self.least else None
+        idle = {one.for_s: one.see(now_s, free) for one in self.least if free is not None}
+        return replace(shown, idle=idle) if idle else shown
 
 
 class World:
@@ -121,6 +127,7 @@ class World:
         self._half_lives = {queue.name: queue.half_life_s for queue in federation.queues}
         self._folded_s = 0.0
         self.spendings = Spendings(federation)
+        self._idle_s = 0.0
         self._periods = {p.name: (p.stay.move_budget or MoveBudget()).period_s for p in federation.policies}
 
     def _member(self, cluster: Cluster) -> Member:
@@ -130,7 +137,8 @@ class World:
             cluster, self.timeline, self.measures, self.story.seed,
             tells=tells, fillers=self._bags, transfers=self._transfers,
         )  # fmt: skip
-        return Member(site, cluster.health, -cluster.away_s, flavors=cluster.flavors or ())
+        least = tuple(LeastFree(for_s) for for_s in idle_times(self.story.federation.fillers))
+        return Member(site, cluster.health, -cluster.away_s, flavors=cluster.flavors or (), least=least)
 
     def arrive(self, workload: Workload, run_s: float, now_s: float) -> None:
         """Take a workload in."""
@@ -186,11 +194,13 @@ class World:
     def snapshot(self, now_s: float) -> Snapshot:
         """The federation as a value."""
         self.look(now_s)
+        clusters = tuple(member.shown(now_s) for member in self.members.values())
+        self._look_again_when_idle(now_s)
         parts = [(live.workload.name, live.part) for live in self.lives.values() if live.part is not None]
         return replace(
             self.story.federation,
             at_s=now_s,
-            clusters=tuple(member.shown(now_s) for member in self.members.values()),
+            clusters=clusters,
             workloads=tuple(p.workload for _, p in parts if p.workload is not None and not p.workload.backfill),
             fillers=tuple(self._fillers()),
             holdings=tuple(self._holding(name, held, now_s) for name, part in parts for held in part.held),
@@ -200,6 +210,13 @@ class World:
             usage=self._usage(now_s) if self.fair else (),
             spent=self.spendings.spent(now_s),
         )
+
+    def _look_again_when_idle(self, now_s: float) -> None:
+        """Time alone makes room for fillers that wait until it has been idle long enough."""
+        next_s = min((least.rises_s for m in self.members.values() for least in m.least), default=inf)
+        if now_s < next_s < inf and next_s != self._idle_s:
+            self._idle_s = next_s
+            self.timeline.at(next_s, OTHER, lambda at_s: None)
 
     def _fillers(self) -> Iterator[Filler]:
         """The fillers with what is left of their bags."""

@@ -142,3 +142,31 @@ async def test_a_filler_takes_no_workload_over_that_has_its_name(federation: Fed
     assert filling(federation) == 0
     await federation.daemon.service.delete("workloads", "backfill-lhc", permit=lambda queue: None)
     await federation.until(lambda: filling(federation) == 4)
+
+
+async def test_what_production_used_lately_is_left_to_it(federation: Federation) -> None:
+    """Two of four cores have just become free: work that comes within the minute finds them, then they are filled."""
+    federation.write(fake("cern", cpu=4))
+    await federation.start()
+    await federation.submit("first", 2, env={"FAKE_RUN_S": 5})
+    await federation.until(lambda: federation.state("first") == "running")
+    await federation.daemon.service.apply([backfill(idleFor="60s")], owner="me", permit=lambda queue: None)
+    await federation.until(lambda: federation.state("first") == "finished" and filling(federation) == 2)
+    await federation.run(20)
+    assert filling(federation) == 2
+    await federation.until(lambda: filling(federation) == 4)
+    (cern,) = [one for one in await federation.daemon.service.snapshot() if one["metadata"]["name"] == "cern"]
+    assert cern["spec"]["observed"]["idle"] == [{"for": "1m", "free": {"cpu": "4"}}]
+
+
+async def test_of_a_filler_that_saves_when_it_is_told_to_end_nothing_is_lost(federation: Federation) -> None:
+    await fill(federation, stops="2s", work={"replicas": 4}, run_s=100.0)
+    await federation.run(25)
+    await federation.submit("analysis", 2, env={"FAKE_RUN_S": 10})
+    await federation.until(lambda: federation.state("analysis") == "finished")
+    text = federation.daemon.metrics.render()[0].decode()
+    assert 'federator_backfill_evictions_total{cause="Preempted",cluster="cern"} 2.0' in text
+    found = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("federator_backfill_cpu"))
+    counted = {key.split('outcome="')[1].split('"')[0]: float(value) for key, value in found.items()}
+    assert counted["lost"] == 0.0
+    assert counted["useful"] > 2 * 20.0

@@ -23,6 +23,7 @@ def test_a_backfill_says_how_much_of_which_clusters_it_fills() -> None:
     (document,) = read_text(
         CERN + "---\n" + backfill(
             "weight: 3\n  keepFree: 5%\n  clusterKeepFree: {cern: {cpu: 20%}}\n  maxShare: 60%\n  grace: 10s\n"
+            "  stops: 2s\n  idleFor: 5m\n  idleAtMost: 3%\n"
             "  checkpointEvery: 10m\n  smallestSlice: 5m\n  maxPrice: 0.02\n  maxCarbonIntensity: 100\n"
             "  clusters: {where: 'cluster.name != \"cloud\"'}\n"
             '  quietHours: [{days: [Mon], from: "22:00", to: "06:30", timezone: Europe/Zurich}]'
@@ -34,7 +35,8 @@ def test_a_backfill_says_how_much_of_which_clusters_it_fills() -> None:
     assert filler.kept_free("cern", "memory") == filler.kept_free("other", "cpu") == 50_000
     assert filler.quiet_hours == (QuietHours(22 * 3600, 30 * 3600 + 1800, frozenset({0}), "Europe/Zurich"),)
     assert (filler.max_price, filler.max_carbon) == (20_000, 100.0)
-    assert (filler.grace_s, filler.smallest_slice_s) == (10.0, 300.0)
+    assert (filler.grace_s, filler.stops_s, filler.smallest_slice_s) == (10.0, 2.0, 300.0)
+    assert (filler.idle_for_s, filler.idle_at_most) == (300.0, 30_000)
     workload = filler.workload
     assert workload.backfill
     assert workload.checkpoint_every_s == 600.0
@@ -72,6 +74,7 @@ def test_it_becomes_a_workload_that_runs_and_a_part_of_the_snapshot() -> None:
         (backfill("quietHours: [{from: '08:00', to: '18:00', timezone: Mars}]"), "10:55", "time zone", "there are"),
         (backfill("quietHours: [{from: '08:00'}]"), "10:16", "", ""),
         (backfill("grace: soon"), "10:10", "", ""),
+        (backfill("grace: 5s\n  stops: 6s"), "11:10", "killed 5 s after", "longer 'grace'"),
         (backfill("weight: 1", "workload: {requests: {cpu: 1}, gang: {}}"), "9:40", "no 'gang'", "one by one"),
         (backfill("weight: 1", "workload: {requests: {cpu: 1}, priority: 3}"), "9:44", "no 'priority'", "after"),
         (backfill("weight: 1", "workload: {roles: [{name: a}]}"), "9:21", "no 'roles'", "requests"),

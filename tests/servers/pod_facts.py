@@ -7,6 +7,7 @@ What it may ask::
     fake.kubelet/oom: "true"                  it ends OOMKilled, with code 137
     fake.kubelet/waiting: ImagePullBackOff    it never starts, for this reason
     fake.kubelet/stops-after: "3s"            how long it takes to stop when deleted
+    fake.kubelet/stops-with: "0"              with which code; left out: it is killed
 
 The environment of its container may ask the same: ``FAKE_KUBELET_RUNS_FOR=2s`` stands for ``fake.kubelet/runs-for``.
 """
@@ -41,6 +42,8 @@ class Behaviour:
     waiting: str | None
     """Set when it never starts."""
     stops_after_s: float
+    stops_with: int | None
+    """Its exit code when it is deleted; None: 137."""
     restarts: bool
     """Whether its container starts again when it has ended as it will."""
 
@@ -60,13 +63,14 @@ def behaviour(pod: Json, default_s: float) -> Behaviour:
         reason=reason,
         waiting=notes.get(PREFIX + "waiting"),
         stops_after_s=seconds(notes.get(PREFIX + "stops-after", "0")),
+        stops_with=int(notes[PREFIX + "stops-with"]) if PREFIX + "stops-with" in notes else None,
         restarts=policy == "Always" or (policy == "OnFailure" and exit_code != 0),
     )
 
 
 def _asked_by_environment(pod: Json) -> dict[str, str]:
     asked = {}
-    for key in ("runs-for", "exit-code", "oom", "waiting", "stops-after"):
+    for key in ("runs-for", "exit-code", "oom", "waiting", "stops-after", "stops-with"):
         value = environment(pod, "FAKE_KUBELET_" + key.replace("-", "_").upper())
         if value is not None:
             asked[PREFIX + key] = value

@@ -131,7 +131,9 @@ class PodLife:
     async def _remove(self) -> None:
         """Say how it ended, as kubelets do before they let go of a pod, then let go."""
         if self.run is not None and self.run.exit_code is None:
-            await self._report("Failed", _terminated(KILLED, "Error", self._since), self.run.restart)
+            code = KILLED if self._behaviour.stops_with is None else self._behaviour.stops_with
+            phase, reason = ("Succeeded", "Completed") if code == 0 else ("Failed", "Error")
+            await self._report(phase, _terminated(code, reason, self._since), self.run.restart)
         await self._online.wait()
         precondition = {"gracePeriodSeconds": 0, "preconditions": {"uid": self._uid}}
         await self._kube.persist("DELETE", self._path, precondition)

@@ -99,3 +99,23 @@ def test_a_run_with_backfill_is_told_alike_each_time() -> None:
     told = story([cluster("a", cpu=8)], [filler(700.0, 100.0)], *jobs)
     first, second = (run_document(simulate(told, watch=lambda *one: seen.append(one))) for _ in range(2))
     assert {**first, "engine": None} == {**second, "engine": None}
+
+
+def test_a_filler_that_saves_when_it_is_told_to_end_loses_nothing_and_makes_room_sooner() -> None:
+    told = story([cluster("a", cpu=8)], [filler(3600.0, 600.0, stops_s=5.0)], arrival(1500.0, 300.0, 3))
+    run = simulate(told)
+    assert run.measures.workloads[0].started_s == 1505.0
+    assert sum(run.measures.backfill_lost_s.values()) == 0.0
+    assert sum(run.measures.backfill_useful_s.values()) == 8 * 3600.0 - 3 * 305.0
+
+
+def test_what_production_used_within_the_time_is_left_to_it() -> None:
+    """Four cores are used until 600 s. Work that comes two minutes later finds them free; five minutes after the last
+    use they are filled, by time alone, and what comes then waits for the grace."""
+    idle = filler(3600.0, 600.0, idle_for_s=300.0)
+    waves = [arrival(0.0, 600.0, 4, name="a"), arrival(720.0, 60.0, 4, name="b"), arrival(1200.0, 60.0, 4, name="c")]
+    run = simulate(story([cluster("a", cpu=8)], [idle], *waves))
+    assert [one.wait_s for one in run.measures.workloads] == [0.0, 0.0, 30.0]
+    assert run.measures.evictions == 4
+    useful_s = sum(run.measures.backfill_useful_s.values()) + sum(run.measures.backfill_lost_s.values())
+    assert useful_s == 4 * 3600.0 + 4 * (1200.0 - 1080.0) + 4 * (3600.0 - 1590.0)

@@ -160,8 +160,8 @@ class Cache:
         self.changed.set()
 
     def _count(self, pod: PodRecord | None, sign: int) -> None:
-        """Add what the pod uses to its node, or take it away."""
-        if pod is None or pod.ended or not pod.node:
+        """Add what the pod uses to its node, or take it away. What backfill uses counts as free."""
+        if pod is None or pod.ended or not pod.node or (pod.ours is not None and pod.ours.backfill):
             return
         for amounts in (self._used[pod.node], *((self._foreign[pod.node],) if pod.ours is None else ())):
             for name, amount in (*pod.requests.items_, (PODS, 1)):
@@ -185,6 +185,6 @@ def _remember(known: Known, pod: PodRecord) -> None:
         known.memory[ours.index] = (None, pod.node)
     elif pod.phase == "Failed":
         known.memory[ours.index] = (ours.ending or Ending("Error"), pod.node)
-    elif known.memory.get(ours.index, (Ending(""), ""))[0] is not None:
+    else:
         message = "the pod was deleted before it ended"
-        known.memory[ours.index] = (Ending("Deleted", message, own_fault=False), pod.node)
+        known.memory.setdefault(ours.index, (Ending("Deleted", message, own_fault=False), pod.node))

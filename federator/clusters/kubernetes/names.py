@@ -14,6 +14,7 @@ FEDERATION = PREFIX + "federation"
 INTENT = PREFIX + "intent"
 WORKLOAD = PREFIX + "workload"
 INDEX = PREFIX + "index"
+BACKFILL = PREFIX + "backfill"
 # Annotations: what must survive in full.
 WORKLOAD_NAME = PREFIX + "workload-name"
 WORKLOAD_UID = PREFIX + "workload-uid"

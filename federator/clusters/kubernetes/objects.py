@@ -49,6 +49,7 @@ class ObjectRecord:
     indices: IndexSet
     index: int | None
     withdrawn: IndexSet
+    backfill: bool
     spec_hash: str
     template_hash: str
     workload_uid: str
@@ -87,6 +88,7 @@ def read_object(raw: Mapping[str, Any], kind: Kind, federation: str) -> ObjectRe
         indices=indices,
         index=next(iter(indices)) if kind == JOB and len(indices) == 1 else None,
         withdrawn=names.read_indices(notes.get(names.WITHDRAWN, "")),
+        backfill=names.BACKFILL in labels,
         spec_hash=intern(notes.get(names.SPEC_HASH, "")),
         template_hash=intern(notes.get(names.TEMPLATE_HASH, "")),
         workload_uid=intern(notes.get(names.WORKLOAD_UID, "")),

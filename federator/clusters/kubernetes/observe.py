@@ -11,6 +11,7 @@ from federator.model.indexset import IndexSet
 from federator.model.intent import Failure, Note, ObservedIntent
 
 VANISHED = "its pod is gone and its Job counts it as failed"
+UNPROVEN = "its pod is gone, and its Job cannot tell work that was done from work that was told to end and did so well"
 
 
 @dataclass(slots=True)
@@ -103,7 +104,7 @@ def _rank(pod: PodRecord) -> tuple[bool, bool, float, str]:
 def _see_jobs(tally: _Tally, jobs: Sequence[ObjectRecord], pods: Mapping[int, PodRecord], known: Known) -> None:
     """Batch: each index by its Job's count, else by its pod, else by what is remembered of a pod that is gone.
 
-    Pods whose Job somebody removed count until they are gone too.
+    Pods whose Job somebody removed count until they are gone too. Of backfill only pods tell that it has done its work.
     """
     for index in sorted(set(pods) - {index for job in jobs for index in job.indices}):
         tally.see(index, pods[index])
@@ -111,7 +112,8 @@ def _see_jobs(tally: _Tally, jobs: Sequence[ObjectRecord], pods: Mapping[int, Po
         for index in job.indices:
             pod = pods.get(index)
             ended, node = known.memory.get(index, (None, ""))
-            if index in job.succeeded or (job.verdict is True and not job.failed):
+            counted = index in job.succeeded or (job.verdict is True and not job.failed)
+            if counted and not job.backfill:
                 tally.succeeded.append(index)
             elif pod is not None and (pod.ended or not _failed(job, index)):
                 tally.see(index, pod)
@@ -119,7 +121,7 @@ def _see_jobs(tally: _Tally, jobs: Sequence[ObjectRecord], pods: Mapping[int, Po
                 continue  # asked to leave, and gone
             elif index in known.memory and ended is None:
                 tally.succeeded.append(index)
-            elif _failed(job, index):
+            elif _failed(job, index) or counted:
                 tally.failed.append(_failure(index, ended or _of_job(job), node))
             elif not job.deleting:
                 tally.pending.append(index)
@@ -136,7 +138,7 @@ def _of_job(job: ObjectRecord) -> Ending:
     """How a replica ended of which only the Job tells. A pod that somebody removed was not the payload's fault."""
     if job.verdict is False and job.reason in ("DeadlineExceeded", "PodFailurePolicy"):
         return Ending(job.reason, job.message)
-    return Ending("PodLost", job.message or VANISHED, own_fault=False)
+    return Ending("PodLost", UNPROVEN if job.verdict else job.message or VANISHED, own_fault=False)
 
 
 def _see_whole(tally: _Tally, one: ObjectRecord, pods: Sequence[PodRecord]) -> None:

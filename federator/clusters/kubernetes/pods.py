@@ -10,11 +10,16 @@ from typing import Any
 from federator.clusters.kubernetes import names
 from federator.clusters.kubernetes.quantities import interned, pod_requests
 from federator.clusters.kubernetes.timestamps import seconds
+from federator.model.intent import PREEMPTED
 from federator.model.resources import Resources
 
 ENDED = ("Succeeded", "Failed")
+# The scheduler gave the pod's room to others.
+BY_OTHERS = ("PreemptionByScheduler", "PreemptionByKubeScheduler")
 # Waiting for these is the ordinary way to start.
 STARTING = ("ContainerCreating", "PodInitializing")
+# A pod that waits for what it displaces; it has found its node.
+NOMINATED = "Nominated"
 # The kubelet, the scheduler or the controllers took the pod away: not what the payload did.
 TAKEN_AWAY = frozenset(
     {
@@ -48,7 +53,7 @@ class Waiting:
 class Ours:
     """What only our own pods need: ``index`` is None for pods whose replicas are interchangeable.
 
-    ``grace_s`` is from the polite signal to the kill, as last asked for.
+    ``grace_s`` is from the polite signal to the kill, as last asked for. ``backfill``: what it uses counts as free.
     """
 
     intent: str
@@ -58,6 +63,7 @@ class Ours:
     grace_s: float
     container: str
     owned: bool
+    backfill: bool
     waiting: Waiting | None
     ending: Ending | None
 
@@ -88,6 +94,9 @@ def read_pod(raw: Mapping[str, Any], federation: str) -> PodRecord | None:
     labels = metadata.get("labels") or {}
     phase, node = status.get("phase") or "Pending", spec.get("nodeName") or ""
     mine = labels.get(names.FEDERATION) == federation and names.INTENT in labels
+    ours = _ours(metadata, spec, status, labels) if mine else None
+    if ours is not None and ours.ending is not None:
+        phase = "Failed"
     if not mine and (not node or phase in ENDED):
         return None
     return PodRecord(
@@ -99,7 +108,7 @@ def read_pod(raw: Mapping[str, Any], federation: str) -> PodRecord | None:
         phase=intern(phase),
         requests=interned(pod_requests(spec)),
         deleting="deletionTimestamp" in metadata,
-        ours=_ours(metadata, spec, status, labels) if mine else None,
+        ours=ours,
     )
 
 
@@ -116,8 +125,9 @@ def _ours(
         grace_s=float(metadata.get("deletionGracePeriodSeconds", spec.get("terminationGracePeriodSeconds")) or 0),
         container=intern(str(containers[0].get("name", ""))),
         owned=bool(metadata.get("ownerReferences")),
+        backfill=names.BACKFILL in labels,
         waiting=_waiting(status, created_s),
-        ending=_ending(status, _asked_to_go_s(metadata)) if status.get("phase") == "Failed" else None,
+        ending=_how_it_ended(status, _asked_to_go_s(metadata), backfill=names.BACKFILL in labels),
     )
 
 
@@ -148,9 +158,10 @@ def _waiting(status: Mapping[str, Any], created_s: float) -> Waiting | None:
     for condition in status.get("conditions") or ():
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             since_s = seconds(condition.get("lastTransitionTime")) or created_s
-            return Waiting(
-                str(condition.get("reason") or "Unschedulable"), str(condition.get("message") or ""), since_s
-            )
+            node, message = status.get("nominatedNodeName"), str(condition.get("message") or "")
+            if node:
+                return Waiting(NOMINATED, f"waits for room that others leave on {node}: {message}", since_s)
+            return Waiting(str(condition.get("reason") or "Unschedulable"), message, since_s)
     return None
 
 
@@ -161,20 +172,50 @@ def _asked_to_go_s(metadata: Mapping[str, Any]) -> float:
     return seconds(metadata["deletionTimestamp"]) - float(metadata.get("deletionGracePeriodSeconds") or 0)
 
 
+def _how_it_ended(status: Mapping[str, Any], asked_to_go_s: float, *, backfill: bool) -> Ending | None:
+    """How a pod failed; None where it has not.
+
+    Backfill may end well when it is told to end, having saved what it has: it has not done its work then.
+    """
+    if status.get("phase") == "Failed":
+        return _ending(status, asked_to_go_s)
+    if status.get("phase") != "Succeeded" or not backfill:
+        return None
+    return _disruption(status) or _deleted(status, asked_to_go_s)
+
+
+def _disruption(status: Mapping[str, Any]) -> Ending | None:
+    """Who took the pod away, in the words of newer servers."""
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
+            words = str(condition.get("message") or status.get("message") or "")
+            reason = str(condition.get("reason") or "Disrupted")
+            return Ending(PREEMPTED if reason in BY_OTHERS else reason, words, _exit(status)[0], own_fault=False)
+    return None
+
+
+def _deleted(status: Mapping[str, Any], asked_to_go_s: float) -> Ending | None:
+    """That it ended only after somebody had asked for its deletion."""
+    if any(s["kind"] == "terminated" and seconds(s.get("finishedAt")) >= asked_to_go_s for s in _states(status)):
+        message = str(status.get("message") or "the pod was deleted while it ran")
+        return Ending("Deleted", message, _exit(status)[0], own_fault=False)
+    return None
+
+
 def _ending(status: Mapping[str, Any], asked_to_go_s: float) -> Ending:
     """What the cluster says of a failed pod: who took it away, else how its container ended."""
     reason, message = str(status.get("reason") or ""), str(status.get("message") or "")
     exit_code, ended_as, last_words = _exit(status)
-    for condition in status.get("conditions") or ():
-        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
-            words = str(condition.get("message") or message)
-            return Ending(str(condition.get("reason") or "Disrupted"), words, exit_code, own_fault=False)
+    disrupted = _disruption(status)
+    if disrupted is not None:
+        return disrupted
     if reason in TAKEN_AWAY:
         # An eviction because the payload broke its own limit would only happen again elsewhere.
         own = reason == "Evicted" and "exceed" in message and "limit" in message
         return Ending(reason, message, exit_code, own_fault=own)
-    if any(s["kind"] == "terminated" and seconds(s.get("finishedAt")) >= asked_to_go_s for s in _states(status)):
-        return Ending("Deleted", message or "the pod was deleted while it ran", exit_code, own_fault=False)
+    deleted = _deleted(status, asked_to_go_s)
+    if deleted is not None:
+        return deleted
     if reason:
         return Ending(reason, message or last_words, exit_code)
     return Ending(ended_as or "Error", last_words or message, exit_code, own_fault=ended_as not in TAKEN_AWAY)

@@ -12,12 +12,14 @@ from federator.clusters.kubernetes.client import KubernetesClient
 from federator.clusters.kubernetes.discovery import Capabilities, discover
 from federator.clusters.kubernetes.errors import ApiError
 from federator.clusters.kubernetes.logs import replica_logs
+from federator.clusters.kubernetes.priorities import Priorities
 from federator.clusters.kubernetes.removal import Removal
 from federator.clusters.kubernetes.settings import KubernetesSettings
 from federator.clusters.kubernetes.submission import Submission
 from federator.clusters.kubernetes.translate import kind_of
 from federator.clusters.kubernetes.watches import Watches
 from federator.clusters.kubernetes.writes import Writes
+from federator.model.backfill import ABILITY
 from federator.model.indexset import IndexSet
 from federator.model.intent import Observation, Order
 from federator.ports import Clock, ClusterUnreachable
@@ -45,7 +47,10 @@ class KubernetesProvider:
         self._client = KubernetesClient(name, settings, clock)
         self._writes = Writes(settings, self._client, clock)
         self._watches = Watches(name, settings, self._client, self._cache, clock, random, federation)
-        self._submission = Submission(name, settings, self._client, self._writes, self._cache, clock, federation)
+        self._priorities = Priorities(name, settings, self._client, self._writes)
+        self._submission = Submission(
+            name, settings, self._client, self._writes, self._priorities, self._cache, clock, federation
+        )
         self._removal = Removal(self._client, self._writes, self._cache)
         self._capabilities: Capabilities | None = None
         self._swept = False
@@ -77,7 +82,7 @@ class KubernetesProvider:
             foreign=self._cache.foreign(),
             limits=limits,
             intents=self._cache.observed(),
-            abilities=self._capabilities.abilities,
+            abilities=self._capabilities.abilities | ({ABILITY} if self._priorities.fills else set()),
             version=self._capabilities.version,
         )
 
@@ -142,6 +147,7 @@ class KubernetesProvider:
         """Ask the server what it has. Each request has its deadline; how many it takes is the server's affair."""
         try:
             found = await discover(self._client)
+            await self._priorities.ask()
             if not self._swept:
                 await self._watches.sweep(found)
                 self._swept = True

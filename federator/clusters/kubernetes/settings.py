@@ -34,5 +34,8 @@ class KubernetesSettings:
     timeout_s: float = 15.0
     """The deadline of every call, and how long the cluster may be silent before it counts as unreachable."""
 
-    priority_class: str = "federator-production"
+    priority_class: str = "federator-work"
     """The PriorityClass of our pods, made if it is missing; empty: none."""
+
+    backfill_priority_class: str = "federator-backfill"
+    """That of backfill."""

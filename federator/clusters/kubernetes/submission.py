@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable
 
 from federator.clusters.kubernetes import names
@@ -13,6 +12,7 @@ from federator.clusters.kubernetes.discovery import Capabilities, counts_failure
 from federator.clusters.kubernetes.errors import ApiError, refusal
 from federator.clusters.kubernetes.flavors import affinity_terms
 from federator.clusters.kubernetes.objects import DEPLOYMENT, JOB, Kind, ObjectRecord
+from federator.clusters.kubernetes.priorities import Priorities
 from federator.clusters.kubernetes.settings import KubernetesSettings
 from federator.clusters.kubernetes.templates import Facts
 from federator.clusters.kubernetes.translate import kind_of, manifests, template_hash
@@ -21,9 +21,6 @@ from federator.model.intent import Order
 from federator.model.workload import Lifetime
 from federator.ports import Clock, OrderRefused
 
-log = logging.getLogger(__name__)
-PRIORITY_CLASSES = "/apis/scheduling.k8s.io/v1/priorityclasses"
-PRIORITY = 1000
 ASK_AGAIN_S = 600.0
 
 
@@ -36,6 +33,7 @@ class Submission:
         settings: KubernetesSettings,
         client: KubernetesClient,
         writes: Writes,
+        priorities: Priorities,
         cache: Cache,
         clock: Clock,
         federation: str,
@@ -44,13 +42,13 @@ class Submission:
         self._settings = settings
         self._client = client
         self._writes = writes
+        self._priorities = priorities
         self._cache = cache
         self._federation = federation
         self._namespaces: set[str] = set()
         self._clock = clock
         self._per_index: bool | None = None
         self._ask_again_s = 0.0
-        self._priority_class: str | None = None
 
     async def submit(self, order: Order, capabilities: Capabilities) -> Kind:
         """Make the cluster run the order; returns the kind of its objects. Raises OrderRefused."""
@@ -146,7 +144,7 @@ class Submission:
             federation=self._federation,
             namespace=namespace,
             per_index=bool(self._per_index),
-            priority_class=await self._our_priority_class(),
+            priority_class=self._priorities.of(order),
             affinity=affinity,
         )
 
@@ -184,42 +182,6 @@ class Submission:
                 raise OrderRefused("NotFound", detail, permanent=True) from error
             if error.status != 409:
                 raise
-
-    async def _our_priority_class(self) -> str:
-        """The PriorityClass of our pods, made if it is missing; empty where the cluster does not let us."""
-        if self._priority_class is None:
-            self._priority_class = await self._find_priority_class(self._settings.priority_class)
-        return self._priority_class
-
-    async def _find_priority_class(self, name: str) -> str:
-        if not name:
-            return ""
-        manifest: Json = {
-            "apiVersion": "scheduling.k8s.io/v1",
-            "kind": "PriorityClass",
-            "metadata": {"name": name},
-            "value": PRIORITY,
-            # Before idle work in the line for nodes; but who has to make room is the federator's decision.
-            "preemptionPolicy": "Never",
-            "description": "Production work of the federator",
-        }
-        try:
-            try:
-                await self._client.call("GET", f"{PRIORITY_CLASSES}/{name}")
-            except ApiError as error:
-                if error.status not in (403, 404):
-                    raise
-                await self._writes.call("POST", PRIORITY_CLASSES, body=manifest)
-        except ApiError as error:
-            if error.status == 409:
-                return name  # somebody made it meanwhile
-            if error.status not in (400, 403, 404, 422):
-                raise
-            log.warning(
-                "cluster %s: PriorityClass %s cannot be made (%s); going without", self._cluster, name, error.message
-            )
-            return ""
-        return name
 
 
 def _lasting(error: BaseException) -> tuple[bool, bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
 
 from federator.clusters.kubernetes import names
@@ -64,6 +65,7 @@ def our_labels(order: Order, facts: Facts) -> dict[str, str]:
         names.FEDERATION: names.label_value(facts.federation),
         names.INTENT: order.intent.id,
         names.WORKLOAD: names.label_value(order.intent.workload),
+        **({names.BACKFILL: "true"} if order.backfill else {}),
     }
 
 
@@ -130,6 +132,8 @@ def finish_template(
     fill_requests(spec, requests)
     if facts.priority_class and not spec.get("priorityClassName") and "priority" not in spec:
         spec["priorityClassName"] = facts.priority_class
+    if order.backfill:
+        spec["terminationGracePeriodSeconds"] = max(1, ceil(order.grace_s))  # 0 would not wait for its end at all
     if facts.affinity:
         require_flavors(spec, facts.affinity, where)
 

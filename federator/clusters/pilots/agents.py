@@ -8,14 +8,27 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from federator.clusters.pilots.line_order import Standing
 from federator.model.cluster import Flavor, NodeGroup
-from federator.model.pilots import Mail, Pilot, PilotState, Replica
+from federator.model.pilots import Lease, Mail, Pilot, PilotState, Replica
 from federator.model.resources import CPU, MEMORY, Resources, in_base_units
 
 CONTAINER_RUNTIMES = frozenset({"apptainer", "podman"})
+
+
+class Below(NamedTuple):
+    """A lease of backfill: what it uses, since when, and how often it saves what it has (None: never)."""
+
+    requests: Resources
+    since_s: float
+    every_s: float | None
+
+    def lost_s(self, now_s: float) -> float:
+        """What of its work is lost if it ends now."""
+        ran_s = max(0.0, now_s - self.since_s)
+        return ran_s % self.every_s if self.every_s else ran_s
 
 
 class Agent:
@@ -26,6 +39,8 @@ class Agent:
         self.flavor = flavor_name(pilot)
         self.free = dict(pilot.resources.items_)
         self.leases: dict[str, Replica] = {}
+        self.backfill: dict[str, Below] = {}
+        """Leases of backfill: what they use counts as free for everything else."""
         self.expires: dict[str, float] = {}
         self.oldest_s = float("inf")
         """No lease expires before; brought up to date by ``renew`` and ``sweep``."""
@@ -80,17 +95,27 @@ class Agent:
         """How many more such replicas it can hold now."""
         return min((self.free.get(name, 0) // amount for name, amount in requests.items_), default=1 << 30)
 
-    def room(self) -> Resources:
-        """What is free on it."""
-        return Resources.of(self.free).floor()
+    def could_hold(self, requests: Resources) -> bool:
+        """Whether one more such replica fits, now or as soon as backfill has yielded."""
+        return requests.fits_in(self.room()) if self.backfill else self.fits(requests) > 0
 
-    def take(self, lease: str, replica: Replica, requests: Resources, until_s: float) -> None:
+    def room(self) -> Resources:
+        """What is free on it for all but backfill."""
+        free = dict(self.free)
+        for below in self.backfill.values():
+            for name, amount in below.requests.items_:
+                free[name] = free.get(name, 0) + amount
+        return Resources.of(free).floor()
+
+    def take(self, lease: Lease, order: Standing, until_s: float) -> None:
         """Give it a lease."""
-        for name, amount in requests.items_:
+        for name, amount in order.requests.items_:
             self.free[name] = self.free.get(name, 0) - amount
-        self.leases[lease] = replica
-        self.expires[lease] = until_s
+        self.leases[lease.id] = (lease.intent, lease.index)
+        self.expires[lease.id] = until_s
         self.oldest_s = min(self.oldest_s, until_s)
+        if order.backfill:
+            self.backfill[lease.id] = Below(order.requests, lease.granted_s, order.checkpoint_every_s)
 
     def release(self, lease: str, requests: Resources) -> None:
         """Take a lease from it."""
@@ -98,6 +123,7 @@ class Agent:
             return
         for name, amount in requests.items_:
             self.free[name] = self.free.get(name, 0) + amount
+        self.backfill.pop(lease, None)
         self.expires.pop(lease, None)
         self.stops.pop(lease, None)
         self.logs.discard(lease)

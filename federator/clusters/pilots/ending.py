@@ -12,11 +12,14 @@ from federator.clusters.pilots.line import Line
 from federator.clusters.pilots.output import KEPT_BYTES, Tails
 from federator.clusters.pilots.scribe import Scribe
 from federator.clusters.pilots.settings import PilotsSettings
+from federator.model.intent import PREEMPTED
 from federator.model.pilots import Lease, LeaseState, LineChanges, Replica, Result
 from federator.ports import Clock, LeaseRefused
 
 VOID = "PilotLost"
 """The reason of a lease that was not renewed."""
+STOPPED = "Stopped"
+"""The reason of a payload that ended because the line asked its pilot for it."""
 RETURNED = "Returned"
 """The reason of a pilot that gives back what it has not started: the replica waits again."""
 
@@ -51,10 +54,17 @@ class Endings:
         if seat is None or not seat.granted:
             self._check_repeat(agent, lease_id, result)
             return
+        if result.reason == STOPPED and self._yielded(agent, seat):
+            result = replace(result, reason=PREEMPTED, message="others needed its room", own_fault=False)
         ended = _ended(seat.lease, result, self._clock.now_s())
         await self._end([seat], {lease_id: ended})
         self._tails.finish(lease_id, result.log, result.log_from)
         self._count("succeeded" if ended.state is LeaseState.SUCCEEDED else _outcome(result.reason))
+
+    def _yielded(self, agent: Agent, seat: Seat) -> bool:
+        """Whether it was asked to end only because others needed its room."""
+        order = self._line.entries[seat.lease.intent].order
+        return order.backfill and seat.lease.id in agent.stops and seat.lease.index in order.wanted
 
     def _check_repeat(self, agent: Agent, lease_id: str, result: Result) -> None:
         """Return for what has been said before; raise LeaseRefused for anything else."""
@@ -144,4 +154,4 @@ def _ended(lease: Lease, result: Result, now_s: float) -> Lease:
 
 
 def _outcome(reason: str) -> str:
-    return {RETURNED: "returned", "Stopped": "stopped"}.get(reason, "failed")
+    return {RETURNED: "returned", STOPPED: "stopped", PREEMPTED: "stopped"}.get(reason, "failed")

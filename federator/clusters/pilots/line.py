@@ -10,12 +10,13 @@ from federator.clusters.pilots.agents import CONTAINER_RUNTIMES, Agent, flavor_n
 from federator.clusters.pilots.entry import Entry, Seat
 from federator.clusters.pilots.line_order import Standing, from_json, to_json
 from federator.clusters.pilots.settings import PilotsSettings
+from federator.clusters.pilots.yielding import who_yields
 from federator.model.cluster import Flavor
 from federator.model.pilots import Grant, Lease, LeaseState, Pilot, Replica, StoredLine
 from federator.model.resources import Resources
 
 NO_PILOT = "no pilot of this cluster has room for it now"
-Key = tuple[tuple[int, float, str], str]
+Key = tuple[tuple[bool, int, float, str], str]
 
 
 class Line:
@@ -91,20 +92,43 @@ class Line:
         return min(total, most)
 
     def demand(self, pilot: Pilot) -> list[tuple[Resources, int]]:
-        """What waits and such a pilot might run, by shape, the most urgent first."""
-        entries = (self.entries[intent] for _, intent in self._hungry)
+        """What waits and such a pilot might run, by shape, the most urgent first. Backfill needs no pilot more."""
+        entries = self.wanting()
         suits = ((e.order, e.waiting) for e in entries if _may(e.order, flavor_name(pilot), pilot.runtimes))
         return [(order.requests, len(waiting)) for order, waiting in suits]
 
+    def wanting(self) -> Iterator[Entry]:
+        """The orders of which something waits, the most urgent first, without backfill."""
+        for _, intent in self._hungry:
+            entry = self.entries[intent]
+            if entry.order.backfill:
+                return
+            yield entry
+
+    def who_yields(self, now_s: float) -> list[Seat]:
+        """What of backfill has to end so that everything else finds room."""
+        filled = [agent for agent in self.agents.values() if agent.backfill]
+        if not filled or next(self.wanting(), None) is None:
+            return []
+        leases = set(who_yields(self.agents.values(), self.wanting(), now_s, self._settings.margin_s))
+        return [seat for agent in filled for seat in self.seats_of(leases & agent.backfill.keys(), agent)]
+
     def for_agent(self, agent: Agent, now_s: float) -> Iterator[Entry]:
-        """The orders of which it may take something now, the most urgent first."""
+        """The orders of which it may take something now, the most urgent first. Room that something else waits for
+        is not for backfill."""
         margin_s = self._settings.margin_s
         if not agent.open(now_s, margin_s):
             return
+        awaited = False
         for _, intent in list(self._hungry):
             entry = self.entries[intent]
-            if entry.waiting and agent.suits(entry.order, now_s, margin_s) and agent.fits(entry.order.requests) > 0:
+            if entry.order.backfill and awaited:
+                return
+            if not entry.waiting or not agent.suits(entry.order, now_s, margin_s):
+                continue
+            if agent.fits(entry.order.requests) > 0:
                 yield entry
+            awaited = awaited or bool(entry.waiting and agent.could_hold(entry.order.requests))
 
     def take(self, agent: Agent, limit: int, now_s: float) -> list[Seat]:
         """Give a pilot up to so many replicas that fit it."""
@@ -134,7 +158,7 @@ class Line:
 
     def _hand(self, agent: Agent, seat: Seat, order: Standing, now_s: float) -> None:
         lease = seat.lease
-        agent.take(lease.id, (lease.intent, lease.index), order.requests, now_s + self._settings.lease_s)
+        agent.take(lease, order, now_s + self._settings.lease_s)
 
     def give_back(self, seat: Seat, now_s: float) -> None:
         """A replica is in nobody's hands any more, and nothing is kept of that."""

@@ -13,6 +13,7 @@ from federator.model.workload import Lifetime
 from federator.ports import OrderRefused
 
 Json = Mapping[str, Any]
+GRACE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,10 @@ class Standing:
     since_s: float
     withdrawn: IndexSet = IndexSet()
     leaving: bool = False
-    grace_s: float = 30.0
+    grace_s: float = GRACE_S
+    backfill: bool = False
+    """It runs below everything else, and yields to it."""
+    checkpoint_every_s: float | None = None
 
     @property
     def wanted(self) -> IndexSet:
@@ -42,9 +46,9 @@ class Standing:
         return IndexSet() if self.leaving else self.indices - self.withdrawn
 
     @property
-    def urgency(self) -> tuple[int, float, str]:
+    def urgency(self) -> tuple[bool, int, float, str]:
         """The least is served first: the planner gave a cluster what is most urgent first."""
-        return (-self.priority, self.since_s, self.intent)
+        return (self.backfill, -self.priority, self.since_s, self.intent)
 
 
 def standing(order: Order, now_s: float, images_as_processes: bool) -> Standing:
@@ -77,6 +81,9 @@ def standing(order: Order, now_s: float, images_as_processes: bool) -> Standing:
         spec_hash=order.spec_hash,
         since_s=now_s,
         withdrawn=intent.withdrawn,
+        grace_s=order.grace_s if order.backfill else GRACE_S,
+        backfill=order.backfill,
+        checkpoint_every_s=order.checkpoint_every_s,
     )
 
 
@@ -102,6 +109,8 @@ def to_json(one: Standing) -> dict[str, Any]:
         "since_s": one.since_s,
         "leaving": one.leaving,
         "grace_s": one.grace_s,
+        "backfill": one.backfill,
+        "checkpoint_every_s": one.checkpoint_every_s,
     }
 
 
@@ -125,4 +134,6 @@ def from_json(intent: str, value: Json) -> Standing:
         withdrawn=IndexSet.parse(value["withdrawn"]),
         leaving=value["leaving"],
         grace_s=value["grace_s"],
+        backfill=value.get("backfill", False),  # orders of versions before have none
+        checkpoint_every_s=value.get("checkpoint_every_s"),
     )

@@ -13,6 +13,7 @@ from federator.clusters.pilots.entry import Entry, Seat
 from federator.clusters.pilots.line_order import Standing, standing, to_json
 from federator.clusters.pilots.output import last_lines
 from federator.clusters.pilots.site import Site
+from federator.model.backfill import ABILITY
 from federator.model.indexset import IndexSet
 from federator.model.intent import Observation, Order
 from federator.model.pilots import LineChanges, LineOrder
@@ -73,7 +74,7 @@ class PilotsProvider(Site):
             at_s=now_s,
             flavors=flavors,
             intents={intent: entry.observed() for intent, entry in self._line.entries.items()},
-            abilities=self._abilities(),
+            abilities=self._abilities() | {ABILITY},
             version=f"{sum(not agent.lost for agent in self._line.agents.values())} pilots",
         )
 
@@ -107,6 +108,7 @@ class PilotsProvider(Site):
             self._line.add(Entry(wanted, now_s))
         elif entry.order.service:
             self._change(entry, wanted)
+        self._make_room()
         self._stir()
 
     async def cancel(self, intent_id: str, grace_s: float = 30.0, indices: IndexSet | None = None) -> None:

@@ -225,6 +225,11 @@ class Site:
                 agent.news = True
                 agent.wake()
 
+    def _make_room(self) -> None:
+        """Let backfill end where everything else needs its room."""
+        for seat in self._line.who_yields(self._clock.now_s()):
+            self._stop([seat], self._line.entries[seat.lease.intent].order.grace_s)
+
     def _stir(self) -> None:
         """Something changed: who observes should look, and pilots that wait may find something."""
         self._stirred.set()
@@ -274,6 +279,7 @@ class Site:
                 await self._endings.forget_if_over(intent)
                 self._stir()
         self._look_after_services(now_s)
+        self._make_room()
 
     async def _forget_lost(self, now_s: float) -> None:
         gone = [

@@ -137,9 +137,10 @@ def test_the_newer_of_two_pods_of_a_replica_speaks_for_it() -> None:
             True,
         ),
         ({"reason": "NodeLost"}, "NodeLost", False),
+        ({"conditions": [condition("DisruptionTarget", reason="PreemptionByScheduler")]}, "Preempted", False),
         (
-            {"conditions": [condition("DisruptionTarget", reason="PreemptionByScheduler")]},
-            "PreemptionByScheduler",
+            {"conditions": [condition("DisruptionTarget", reason="EvictionByEvictionAPI")]},
+            "EvictionByEvictionAPI",
             False,
         ),
         (containers("terminated", exitCode=128, reason="StartError", message="no such file"), "StartError", True),

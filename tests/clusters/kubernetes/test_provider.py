@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import pytest
@@ -41,7 +40,6 @@ async def test_an_order_shows_at_once_and_sending_it_twice_makes_it_once(
         assert (str(seen.pending), seen.bound) == ("0-2", 0)
         await provider.submit(order)
     assert len(api.all("jobs")) == (1 if modern else 3)
-    assert api.all("priorityclasses")[0]["preemptionPolicy"] == "Never"
     assert api.all("namespaces")[0]["metadata"]["name"] == "work"
 
     async with opened(api, tmp_path) as after_a_restart:
@@ -214,18 +212,6 @@ async def test_one_refused_job_of_a_wave_does_not_stop_the_others(api: FakeApi, 
             await provider.submit(orders.batch("w1", 4))
         await provider.submit(orders.batch("w1", 4))
     assert len(api.all("jobs")) == 5
-
-
-async def test_it_goes_without_a_priority_class_where_it_may_not_make_one_and_says_so_once(
-    api: FakeApi, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    api.troubles.append(Trouble("POST", "/priorityclasses", 403, "cannot create", times=9))
-    with caplog.at_level(logging.WARNING):
-        async with opened(api, tmp_path) as provider:
-            await provider.submit(orders.batch("w1", 1))
-            await provider.submit(orders.batch("w2", 1))
-    assert "priorityClassName" not in api.all("jobs")[0]["spec"]["template"]["spec"]
-    assert len([r for r in caplog.records if "PriorityClass" in r.getMessage()]) == 1
 
 
 async def test_each_queue_has_its_namespace_where_that_is_wanted(api: FakeApi, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from federator.ports import OrderRefused
 from tests.clusters.kubernetes import orders
 
 OLD = Facts("fed", "work")
-NEW = Facts("fed", "work", per_index=True, priority_class="federator-production")
+NEW = Facts("fed", "work", per_index=True, priority_class="federator-work")
 
 
 def env_of(container: dict[str, Any], name: str = names.INDEX_VARIABLE) -> dict[str, Any] | None:
@@ -129,7 +129,7 @@ def test_a_container_order_asks_for_its_role_s_requests_and_gets_no_credentials(
     assert pod["containers"][0]["image"] == "busybox"
     assert pod["automountServiceAccountToken"] is False
     assert pod["tolerations"] == [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}]
-    assert pod["priorityClassName"] == "federator-production"
+    assert pod["priorityClassName"] == "federator-work"
 
 
 def test_what_a_user_s_job_says_of_its_pods_passes_through() -> None:

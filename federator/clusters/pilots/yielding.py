@@ -1,0 +1,77 @@
+"""Who yields: what backfill has to end so that what waits finds room on the pilots that live. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from federator.clusters.pilots.agents import Agent
+from federator.clusters.pilots.entry import Entry
+from federator.model.resources import Resources
+
+Amounts = dict[str, int]
+
+
+def who_yields(agents: Iterable[Agent], waiting: Iterable[Entry], now_s: float, margin_s: float) -> list[str]:
+    """The leases of backfill that should end, for what waits, the most urgent first.
+
+    What is free, and what is leaving already, is enough for as many as it holds. For the rest those of a pilot yield
+    that lose least, of no more pilots than are needed, and none where even all of them would not be enough.
+    """
+    open_ = [_Room(agent, now_s) for agent in agents if agent.open(now_s, margin_s)]
+    chosen: list[str] = []
+    for entry in waiting:
+        if not any(room.may_yield for room in open_):
+            break
+        order = entry.order
+        suited = [room for room in open_ if room.agent.suits(order, now_s, margin_s)]
+        left = len(entry.waiting)
+        for room in suited:
+            left -= room.take(order.requests, left)
+        for room in suited:
+            while left and room.may_yield and (yielding := room.enough_for(order.requests)):
+                chosen += room.end(yielding)
+                left -= room.take(order.requests, left)
+    return chosen
+
+
+class _Room:
+    """What one pilot has free, now or as soon as what is leaving has gone."""
+
+    def __init__(self, agent: Agent, now_s: float) -> None:
+        self.agent = agent
+        self._free: Amounts = dict(agent.free)
+        for lease, below in agent.backfill.items():
+            if lease in agent.stops:
+                self._add(below.requests)
+        # Leases are kept in the order in which they were given: of those that lose as much the youngest go.
+        stays = [lease for lease in reversed(agent.backfill) if lease not in agent.stops]
+        self.may_yield = sorted(stays, key=lambda lease: agent.backfill[lease].lost_s(now_s))
+
+    def _add(self, requests: Resources) -> None:
+        for name, amount in requests.items_:
+            self._free[name] = self._free.get(name, 0) + amount
+
+    def take(self, requests: Resources, at_most: int) -> int:
+        """Give room to up to so many; how many it was enough for."""
+        count = min([at_most, *(self._free.get(name, 0) // amount for name, amount in requests.items_)])
+        count = max(0, count)
+        for name, amount in requests.items_ if count else ():
+            self._free[name] = self._free.get(name, 0) - amount * count
+        return count
+
+    def enough_for(self, requests: Resources) -> Sequence[str]:
+        """Those that lose least which, with what is free, are enough for one more; none where all are not."""
+        missing = {name: amount - self._free.get(name, 0) for name, amount in requests.items_}
+        for count, lease in enumerate(self.may_yield, start=1):
+            held = self.agent.backfill[lease].requests
+            missing = {name: amount - held[name] for name, amount in missing.items()}
+            if all(amount <= 0 for amount in missing.values()):
+                return self.may_yield[:count]
+        return ()
+
+    def end(self, leases: Sequence[str]) -> Sequence[str]:
+        """They leave."""
+        self.may_yield = self.may_yield[len(leases) :]
+        for lease in leases:
+            self._add(self.agent.backfill[lease].requests)
+        return leases
