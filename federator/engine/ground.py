@@ -13,6 +13,7 @@ from federator.engine.federation import Federation, asked_for
 from federator.engine.kinds import Kinds
 from federator.model.cluster import Cluster
 from federator.model.plan import Snapshot
+from federator.model.resources import Resources
 
 _PLANS = 1000
 """After so many plans everything is laid out anew, so that what is no longer asked for is forgotten."""
@@ -63,9 +64,10 @@ class Ground:
 
 
 def _face(cluster: Cluster) -> object:
-    """All of a cluster but what is free on its nodes."""
+    """All of a cluster but what is free or used there now."""
+    still = replace(cluster, limits=None, foreign=Resources(), idle={})
     flavors = cluster.flavors
     if flavors is None:
-        return cluster
+        return still
     numbers = tuple(sum(group.count for group in flavor.nodes) for flavor in flavors)
-    return replace(cluster, flavors=tuple(replace(flavor, nodes=()) for flavor in flavors)), numbers
+    return replace(still, flavors=tuple(replace(flavor, nodes=()) for flavor in flavors)), numbers

@@ -23,7 +23,8 @@ from tests.properties.snapshots import carried_out, snapshots
 
 
 def used(one: Cluster, share: int) -> Cluster:
-    """The cluster with so many eighths of what was free on its nodes still free."""
+    """The cluster with so many eighths of what was free on its nodes, and of what its quota left, still so."""
+    one = replace(one, limits=None if one.limits is None else _part(one.limits, share))
     flavors = tuple(
         replace(flavor, nodes=tuple(NodeGroup(_part(group.free, share), group.count) for group in flavor.nodes))
         for flavor in one.flavors or ()
