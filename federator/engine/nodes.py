@@ -6,6 +6,7 @@ spare rows for nodes that a placement makes different from their like. Built onc
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from federator.engine.arrays import Array, Mask
 from federator.engine.lots import Lot, amounts_by_lot, lots_of, rows_of, use_scale
 from federator.engine.rows import COUNT, FIRST, FREE, HOME, LENGTH, SIZE, START, USE, keep_remains, rooms
 from federator.engine.shapes import ALLOWED, RANK, STEP, Shape
-from federator.model.cluster import Cluster
+from federator.model.cluster import Cluster, Flavor
 from federator.model.resources import CPU, MEMORY, Resources
 
 WHOLE_NODE = 2**30
@@ -86,6 +87,41 @@ class Nodes:
         self.sums = np.zeros((2, len(self.first_lots) - 1, dense.shape[1] - FREE), dtype=np.int64)
         kinds = self.potential[lots].astype(np.int64)
         np.add.at(self.sums, (kinds, self.home[lots]), dense[:, FREE:] * dense[:, COUNT, None])
+
+    def renew(self, at: int, flavors: tuple[Flavor, ...]) -> bool:
+        """Have of a cluster what is free on its nodes now; whether that is not what was here. Lots are as they were."""
+        first, last = int(self.first_lots[at]), int(self.first_lots[at + 1])
+        rows = rows_of(lots_of((Cluster("", flavors=flavors),)), self.resources)
+        here: Counter[tuple[int, ...]] = Counter()
+        for lot, (start, length, *_) in enumerate(self.blocks[first:last].tolist()):
+            for count, _, _, _, *free in self.rows[start : start + length].tolist():
+                here[lot, *free] += count
+        if +here == {(row.lot, *row.free): row.count for row in rows}:
+            return False
+        dense = np.zeros((len(rows), self.rows.shape[1]), dtype=np.int64)
+        dense[:, COUNT] = [row.count for row in rows]
+        dense[:, FIRST] = self.population[:first].sum() + np.cumsum(dense[:, COUNT]) - dense[:, COUNT]
+        dense[:, USE] = [row.use(self.lots[first:last], self.resources, WHOLE_NODE) for row in rows]
+        dense[:, FREE:] = [row.free for row in rows]
+        self._replace(first, last, dense, np.array([row.lot for row in rows], dtype=np.int64))
+        return True
+
+    def _replace(self, first: int, last: int, dense: Array, lots: Array) -> None:
+        """Have just these rows in the lots from ``first`` to before ``last`` (counted from ``first``)."""
+        lengths = np.bincount(lots, minlength=last - first)
+        if (lengths > self.blocks[first:last, SIZE]).any():
+            self.blocks[first:last, LENGTH], before = 0, self.rows[self._used()]
+            others = np.repeat(np.arange(len(self.lots)), self.blocks[:, LENGTH])
+            order = np.argsort(np.concatenate([others, lots + first]), kind="stable")
+            self.put(np.concatenate([before, dense])[order], np.sort(np.concatenate([others, lots + first])))
+            return
+        self.blocks[first:last, LENGTH] = lengths
+        for lot in range(last - first):
+            start = self.blocks[first + lot, START]
+            self.rows[start : start + lengths[lot]] = dense[lots == lot]
+        free = self.sums[:, self.home[first]]
+        free[:] = 0
+        np.add.at(free, self.potential[first + lots].astype(np.int64), dense[:, FREE:] * dense[:, COUNT, None])
 
     def _lay_out(self, dense: Array, lengths: Array) -> None:
         """Give every lot a block with its rows first, and spare ones behind them."""

@@ -61,11 +61,12 @@ class Site:
         timeline: Timeline,
         measures: Measures,
         seed: int,
+        noisy: dict[str, None],
         *,
         tells: bool,
         fillers: Fillers | None = None,
     ) -> None:
-        """``tells``: whether it says of its nodes what runs on each."""
+        """``noisy`` are clusters that have news, ``tells``: whether it says of its nodes what runs on each."""
         self.crashing = 0.0
         """The part of what starts that fails."""
         self._random = Random(f"{seed}/crash/{cluster.name}")
@@ -76,6 +77,7 @@ class Site:
         self.jobs: dict[str, Job] = {}
         self.news: dict[str, None] = {}
         """Intents of which it has something new to say."""
+        self._noisy = noisy
         self.changed = True
         """Whether its nodes are not as they were when it was last asked for its flavors."""
         self._timeline, self._measures, self._tells = timeline, measures, tells
@@ -115,7 +117,7 @@ class Site:
                 self._timeline.at(batch.ends_s, END, partial(self._end, intent_id, job, batch))
         if job.unbound:
             self._waiting[intent_id] = None
-        self.news[intent_id] = None
+        self._say(intent_id)
         self.changed = True
 
     def remove(self, intent_id: str, indices: IndexSet | None, now_s: float) -> None:
@@ -133,7 +135,7 @@ class Site:
         if indices is None:
             del self.jobs[intent_id]
             self._waiting.pop(intent_id, None)
-        self.news[intent_id] = None
+        self._say(intent_id)
         self._bind_waiting(now_s)
 
     def slow_down(self, factor: float, now_s: float) -> None:
@@ -183,6 +185,9 @@ class Site:
                 places = self._places(batch.seats)
                 self._measures.used(self.cluster, job.workload, job.role, places, batch.starts_s, now_s)
 
+    def _say(self, intent_id: str) -> None:
+        self.news[intent_id] = self._noisy[self.cluster.name] = None
+
     # Nodes
 
     def _bind(self, intent_id: str, now_s: float) -> None:
@@ -204,7 +209,7 @@ class Site:
                 )
             if waits_s:
                 self._timeline.at(now_s + waits_s, OTHER, partial(self._begun, intent_id))
-        self.news[intent_id] = None
+        self._say(intent_id)
         self.changed = True
         if job.unbound:
             self._waiting[intent_id] = None
@@ -238,7 +243,7 @@ class Site:
         """What waited for others to end runs now."""
         self._now_s = now_s
         if intent_id in self.jobs:
-            self.news[intent_id] = None
+            self._say(intent_id)
 
     def _make_room(self, now_s: float) -> float:
         """Let backfill give way where others were bound in its place, what loses least first; how long that takes."""
@@ -261,7 +266,7 @@ class Site:
                 job.failed[index] = Failure(index, "Preempted", "others needed its room", own_fault=False)
                 self._stop(job, batch, IndexSet.of([index]), now_s, useful=False)
                 self._measures.evictions += 1
-                self.news[intent_id] = None
+                self._say(intent_id)
                 waits_s = max(waits_s, self._fillers.grace_s(job.workload))
         for job in self.jobs.values():
             job.batches = [batch for batch in job.batches if batch.indices]
@@ -303,7 +308,7 @@ class Site:
                 self._fillers.finished(job.workload, batch.indices)
         self._stop(job, batch, batch.indices, now_s, useful=not batch.badly)
         job.batches.remove(batch)
-        self.news[intent_id] = None
+        self._say(intent_id)
         self._bind_waiting(now_s)
 
     def _stop(self, job: Job, batch: Batch, indices: IndexSet, now_s: float, *, useful: bool) -> None:
