@@ -18,6 +18,8 @@ from federator.model.resources import CPU
 from federator.model.workload import Workload
 
 FAIR = "fair"
+Place = tuple[float | str, ...]
+"""By what workloads are sorted into the order of service."""
 _FINE = 10**9
 """Logarithms are compared as whole numbers of this fineness, so that every machine sees the same order."""
 
@@ -27,7 +29,7 @@ def in_order(snapshot: Snapshot) -> tuple[Workload, ...]:
     return tuple(sorted(snapshot.workloads, key=place_in_line(snapshot)))
 
 
-def place_in_line(snapshot: Snapshot) -> Callable[[Workload], tuple[float | str, ...]]:
+def place_in_line(snapshot: Snapshot) -> Callable[[Workload], Place]:
     """By what workloads are sorted, the first to be served first: no two are alike."""
     priority = {queue.name: queue.priority for queue in snapshot.queues}
     key = ORDERS.get(snapshot.planning.order, _by_expression)

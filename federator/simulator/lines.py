@@ -18,7 +18,7 @@ import numpy as np
 from federator.engine.allowance import Allowance
 from federator.engine.federation import Federation
 from federator.engine.kinds import Kinds
-from federator.engine.order import FAIR, place_in_line
+from federator.engine.order import FAIR, Place, place_in_line
 from federator.engine.plain import Entry, Found, Plain
 from federator.engine.rows import COUNT, FREE, LENGTH, START
 from federator.model.cluster import Cluster, Health
@@ -32,7 +32,6 @@ from federator.simulator.world import Live, World
 
 MOST_REFUSALS = 2000
 """After so many refusals the planner's turns begin anew, so that the reasons they keep are forgotten."""
-Place = tuple[float | str, ...]
 Starts = list[tuple[Live, list[Placement]]]
 
 
@@ -72,10 +71,8 @@ class Line:
     """Whether more than the room on those counts: what is free elsewhere, for tiers that are filled to a part."""
     waiting: list[tuple[Place, Live]] = field(default_factory=list)
     """A heap."""
-    refused: bool = False
-    """Whether one has been refused."""
     freed: int = 0
-    """Clusters that may take them on which something has come free since."""
+    """Clusters that may take them on which something has come free since one was refused."""
 
 
 class Lines:
@@ -85,11 +82,14 @@ class Lines:
         self._world, self._seen = world, world.story.federation
         world.begun_to_wait = []
         self._place = place_in_line(self._seen)
-        self._members = [world.members[name] for name in sorted(world.members)]
+        self._at = {name: at for at, name in enumerate(sorted(world.members))}
         self._names: set[str] = set()
         """The resources that anybody has asked for."""
         self._lines: dict[Hashable, Line | None] = {}
         """By likeness; None: such take no plain turns."""
+        self._refused: dict[Line, None] = {}
+        self._coming: dict[Line, None] = {}
+        """Those in which somebody stands who has had no turn."""
         self._others: set[str] = set()
         """Workloads that take no plain turns."""
         self.turns = 0
@@ -123,12 +123,12 @@ class Lines:
     def _lay_out(self, now_s: float) -> None:
         """Make the tables anew, with nobody in line."""
         everything = Workload("", (Role("", 1, Resources.of(dict.fromkeys(self._names, 1))),))
-        shown = tuple(member.shown(now_s) for member in self._members)
+        shown = tuple(member.shown(now_s) for member in map(self._world.members.__getitem__, self._at))
         self._whole = replace(self._seen, clusters=shown, workloads=(everything,))
         self._federation = Federation(self._whole)
         self._kinds = Kinds(self._federation)
-        self._lines.clear()
-        self._others.clear()
+        for kept in (self._lines, self._refused, self._coming, self._others, self._world.heard):
+            kept.clear()
         self._begin_turns()
 
     def _begin_turns(self) -> None:
@@ -151,6 +151,7 @@ class Lines:
             self._others.add(live.workload.name)
         else:
             heappush(line.waiting, (self._place(live.workload), live))
+            self._coming[line] = None
 
     def _line(self, workload: Workload) -> Line | None:
         role = workload.roles[0]
@@ -178,22 +179,20 @@ class Lines:
     def _serve(self, now_s: float) -> Starts:
         """Let the first of every line that may start have its turn, in the order of service."""
         freed = sum(1 << at for at in self._renewed(now_s))
-        asked = []
-        for line in self._lines.values():
-            if line is not None:
-                line.freed |= freed & line.takes if line.refused else 0
-                if line.waiting and (not line.refused or line.freed):
-                    asked.append((line.waiting[0], line))
+        for line in self._refused if freed else ():
+            line.freed |= freed & line.takes
+            if line.freed and line.waiting:
+                self._coming[line] = None
+        asked = [(line.waiting[0], line) for line in self._coming if line.freed or line not in self._refused]
+        self._coming.clear()
         heapify(asked)
         starts: Starts = []
         while asked:
             (_, live), line = heappop(asked)
-            if line.refused and not self._room_has_come(line):
-                line.freed = 0
-                continue
-            placed = self._turn(live)
+            may_start = line not in self._refused or self._room_has_come(line)
+            placed = self._turn(live) if may_start else []
             if not placed:
-                line.refused, line.freed = True, 0
+                self._refused[line], line.freed = None, 0
                 continue
             starts.append((live, placed))
             heappop(line.waiting)
@@ -205,8 +204,10 @@ class Lines:
 
     def _renewed(self, now_s: float) -> Iterator[int]:
         """The clusters on which not the same is free as the tables say, from now on as it is."""
-        for at, member in enumerate(self._members):
-            if member.site.changed and self._federation.nodes.renew(at, member.site.flavors(now_s)):
+        heard, self._world.heard = self._world.heard, {}
+        for name in heard:
+            at, site = self._at[name], self._world.members[name].site
+            if site.changed and self._federation.nodes.renew(at, site.flavors(now_s)):
                 self._federation.changes += 1  # what was refused before may find room
                 yield at
 

@@ -12,7 +12,7 @@ from time import perf_counter
 from federator.engine.assign import Holder, assign
 from federator.engine.giving_way import remembered
 from federator.engine.lifecycle import IntentEvent, next_intent_state
-from federator.engine.order import in_order
+from federator.engine.order import Place, place_in_line
 from federator.engine.planner import plan as make_plan
 from federator.model.cluster import Health
 from federator.model.indexset import IndexSet
@@ -83,6 +83,7 @@ class _Teller:
     def __init__(self, story: Story, planner: Planner, skips: bool, lines: bool, watch: Watch | None) -> None:
         self._story, self._planner, self._watch = story, planner, watch
         self._skips = skips and stays_as_it_is(story.federation)
+        self._place = place_in_line(story.federation)
         self._timeline = Timeline()
         self._world = World(story, self._timeline)
         self._settler = Settler(self._world)
@@ -282,17 +283,12 @@ class _Teller:
 
     def _send(self, new: list[tuple[Live, Intent]], now_s: float) -> None:
         """Hand new intents to their clusters, in the order of service; of one workload the larger replicas first."""
-        seen = self._story.federation
-        served = in_order(
-            replace(seen, workloads=tuple({live.workload.name: live.workload for live, _ in new}.values()))
-        )
-        places = {workload.name: at for at, workload in enumerate(served)}
         roles = {id(live): {role.name: role for role in live.workload.roles} for live, _ in new}
 
-        def turn(one: tuple[Live, Intent]) -> tuple[int, tuple[tuple[str, int], ...], str]:
+        def turn(one: tuple[Live, Intent]) -> tuple[Place, tuple[tuple[str, int], ...], str]:
             live, intent = one
             heft = tuple((name, -amount) for name, amount in roles[id(live)][intent.role].requests.items_)
-            return places[live.workload.name], heft, intent.id
+            return self._place(live.workload), heft, intent.id
 
         for live, intent in sorted(new, key=turn):
             member, role = self._world.members[intent.cluster], roles[id(live)][intent.role]

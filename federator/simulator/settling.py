@@ -28,6 +28,7 @@ class Settler:
         noisy, members, anything = self._world.noisy, self._world.members, False
         while noisy:
             news = [m for name in self._in_order(noisy) if (m := members[name]).health is Health.UP and m.site.news]
+            self._world.heard.update(noisy)
             noisy.clear()
             anything = anything or bool(news)
             for member in news:

@@ -247,8 +247,10 @@ class Site:
 
     def _make_room(self, now_s: float) -> float:
         """Let backfill give way where others were bound in its place, what loses least first; how long that takes."""
-        waits_s = 0.0
-        for node in self.pool.overfull():
+        waits_s, overfull = 0.0, self.pool.overfull()
+        if not overfull:
+            return waits_s
+        for node in overfull:
             here = [
                 (self._fillers.lost_s(job.workload, now_s - batch.starts_s), intent_id, index, batch)
                 for intent_id, job in self.jobs.items()

@@ -103,6 +103,8 @@ class World:
         self.story, self.timeline = story, timeline
         self.noisy: dict[str, None] = {}
         """Clusters that have something new to say."""
+        self.heard: dict[str, None] = {}
+        """Those that had, until somebody reads it."""
         self.measures = Measures(federation.clusters)
         self._bags = Fillers(federation.fillers)
         self.members = {cluster.name: self._member(cluster) for cluster in federation.clusters}
