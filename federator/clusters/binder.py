@@ -215,6 +215,12 @@ class Pool:
         self.nodes[name].down = down
         self._resort(self._places[name])
 
+    def free_nodes(self) -> Iterator[tuple[str, Mapping[str, int], int]]:
+        """Alike nodes: their flavor, what is free on each, how many they are."""
+        for (flavor, free, _, down), places in self._alike.items():
+            if not down:
+                yield flavor, dict(free), len(places)
+
     def flavors(self) -> tuple[Flavor, ...]:
         """The flavors with what is free on their nodes now, alike nodes grouped."""
         if self._shown is None:

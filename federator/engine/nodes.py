@@ -6,18 +6,17 @@ spare rows for nodes that a placement makes different from their like. Built onc
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 
 from federator.engine.arrays import Array, Mask
-from federator.engine.lots import Lot, amounts_by_lot, lots_of, rows_of, use_scale
+from federator.engine.lots import Lot, Row, amounts_by_lot, lots_of, rows_of, use_scale
 from federator.engine.rows import COUNT, FIRST, FREE, HOME, LENGTH, SIZE, START, USE, keep_remains, rooms
 from federator.engine.shapes import ALLOWED, RANK, STEP, Shape
-from federator.model.cluster import Cluster, Flavor
+from federator.model.cluster import Cluster
 from federator.model.resources import CPU, MEMORY, Resources
 
 WHOLE_NODE = 2**30
@@ -88,20 +87,28 @@ class Nodes:
         kinds = self.potential[lots].astype(np.int64)
         np.add.at(self.sums, (kinds, self.home[lots]), dense[:, FREE:] * dense[:, COUNT, None])
 
-    def renew(self, at: int, flavors: tuple[Flavor, ...]) -> bool:
-        """Have of a cluster what is free on its nodes now; whether that is not what was here. Lots are as they were."""
+    def renew(self, at: int, nodes: Iterable[tuple[str, Mapping[str, int], int]]) -> bool:
+        """Have of a cluster (to which none may be added) what is free on its nodes now: their flavor, what is free on
+        each, how many. Returns whether that is not what was here."""
         first, last = int(self.first_lots[at]), int(self.first_lots[at + 1])
-        rows = rows_of(lots_of((Cluster("", flavors=flavors),)), self.resources)
-        here: Counter[tuple[int, ...]] = Counter()
-        for lot, (start, length, *_) in enumerate(self.blocks[first:last].tolist()):
-            for count, _, _, _, *free in self.rows[start : start + length].tolist():
-                here[lot, *free] += count
-        if +here == {(row.lot, *row.free): row.count for row in rows}:
+        lots = self.lots[first:last]
+        places = {lot.flavor.name: place for place, lot in enumerate(lots)}
+        now: dict[tuple[int, ...], int] = {}
+        for flavor, free, count in nodes:
+            key = (places[flavor], *[-max(0, free.get(name, 0)) for name in self.resources])
+            now[key] = now.get(key, 0) + count
+        here: dict[tuple[int, ...], int] = {}
+        for place, (start, length, *_) in enumerate(self.blocks[first:last].tolist()):
+            for count, _, _, _, *left in self.rows[start : start + length].tolist():
+                key = (place, *[-amount for amount in left])
+                here[key] = here.get(key, 0) + count
+        if here == now:
             return False
+        rows = [Row(place, tuple(-amount for amount in free), count) for (place, *free), count in sorted(now.items())]
         dense = np.zeros((len(rows), self.rows.shape[1]), dtype=np.int64)
         dense[:, COUNT] = [row.count for row in rows]
         dense[:, FIRST] = self.population[:first].sum() + np.cumsum(dense[:, COUNT]) - dense[:, COUNT]
-        dense[:, USE] = [row.use(self.lots[first:last], self.resources, WHOLE_NODE) for row in rows]
+        dense[:, USE] = [row.use(lots, self.resources, WHOLE_NODE) for row in rows]
         dense[:, FREE:] = [row.free for row in rows]
         self._replace(first, last, dense, np.array([row.lot for row in rows], dtype=np.int64))
         return True

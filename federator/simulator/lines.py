@@ -111,7 +111,7 @@ class Lines:
             self._stand_in_line(live)
         self._others &= waiting.keys()
         self._afresh = bool(self._others)
-        return None if self._others else self._serve(now_s)
+        return None if self._others else self._serve()
 
     def _known(self, coming: Iterable[Live]) -> bool:
         """Whether the tables have all resources that these ask for."""
@@ -176,9 +176,9 @@ class Lines:
 
     # Turns
 
-    def _serve(self, now_s: float) -> Starts:
+    def _serve(self) -> Starts:
         """Let the first of every line that may start have its turn, in the order of service."""
-        freed = sum(1 << at for at in self._renewed(now_s))
+        freed = sum(1 << at for at in self._renewed())
         for line in self._refused if freed else ():
             line.freed |= freed & line.takes
             if line.freed and line.waiting:
@@ -202,12 +202,12 @@ class Lines:
                 heappush(asked, (line.waiting[0], line))
         return starts
 
-    def _renewed(self, now_s: float) -> Iterator[int]:
+    def _renewed(self) -> Iterator[int]:
         """The clusters on which not the same is free as the tables say, from now on as it is."""
         heard, self._world.heard = self._world.heard, {}
         for name in heard:
             at, site = self._at[name], self._world.members[name].site
-            if site.changed and self._federation.nodes.renew(at, site.flavors(now_s)):
+            if self._federation.nodes.renew(at, site.pool.free_nodes()):
                 self._federation.changes += 1  # what was refused before may find room
                 yield at
 
