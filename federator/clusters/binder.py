@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left, insort
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from federator.model.cluster import Binding, Flavor, NodeGroup
@@ -12,12 +13,14 @@ from federator.model.resources import CPU, MEMORY, Resources
 from federator.model.selectors import Toleration
 
 NOTHING = Resources()
+Alike = tuple[str, tuple[tuple[str, int], ...], tuple[tuple[str, int], ...], bool]
+"""In what nodes are alike: their flavor, what is free, what fills them, whether they are down."""
 
 
 class Node:
     """One node: its flavor, what is free on it now, and what backfill uses of that (changed in place)."""
 
-    __slots__ = ("down", "filled", "flavor", "free", "name")
+    __slots__ = ("alike", "down", "filled", "flavor", "free", "name")
 
     def __init__(self, name: str, flavor: Flavor) -> None:
         self.name = name
@@ -25,6 +28,7 @@ class Node:
         self.free = dict(flavor.allocatable.items_)
         self.filled: dict[str, int] = {}
         self.down = False
+        self.alike: Alike = (flavor.name, (), (), False)
 
     def use(self, requests: Resources = NOTHING) -> int:
         """How full the node is with one more such replica: the shares of its cpu and memory added, in 2**-30."""
@@ -91,9 +95,39 @@ class Pool:
         self.nodes = {f"{f.name}-{i}": Node(f"{f.name}-{i}", f) for f in self._flavors for i in range(f.count)}
         self._freed: defaultdict[str, list[str]] = defaultdict(list)
         """By flavor, the names of nodes that were there."""
+        self._listed = list(self.nodes.values())
+        self._places = {name: place for place, name in enumerate(self.nodes)}
+        self._alike: dict[Alike, list[int]] = {}
+        """The places of alike nodes, in their order, so that a thousand of them cost as much as one."""
+        for place in range(len(self._listed)):
+            self._sort_in(place)
         self._shown: tuple[Flavor, ...] | None = None
         self._filled = 0
         """How many replicas are bound below all others."""
+
+    def _sort_in(self, place: int) -> None:
+        node = self._listed[place]
+        node.alike = node.flavor.name, tuple(node.free.items()), tuple(node.filled.items()), node.down
+        insort(self._alike.setdefault(node.alike, []), place)
+
+    def _sort_out(self, place: int) -> None:
+        before = self._listed[place].alike
+        places = self._alike[before]
+        if len(places) == 1:
+            del self._alike[before]
+        else:
+            del places[bisect_left(places, place)]
+
+    def _resort(self, place: int) -> None:
+        """See that a node that has changed is among its like."""
+        self._sort_out(place)
+        self._sort_in(place)
+        self._shown = None
+
+    def set_free(self, name: str, free: Mapping[str, int]) -> None:
+        """Let a node have so much free."""
+        self.nodes[name].free = dict(free)
+        self._resort(self._places[name])
 
     def bind(
         self,
@@ -109,28 +143,42 @@ class Pool:
         ``flavors``: the only ones that may be used; empty: any. Taints that are not tolerated are respected.
         """
         open_to_it = {flavor.name for flavor in self.open_flavors(flavors, tolerations)}
-        usable = [node for node in self.nodes.values() if node.flavor.name in open_to_it]
         chosen = Counter[str]()
         for fits in (Node.holds_beside,) if below or not self._filled else (Node.holds_beside, Node.holds):
-            for node in self._choices([node for node in usable if fits(node, requests)], requests, fits):
+            for node in self._choices(open_to_it, requests, fits):
                 if chosen.total() >= count:
                     break
                 self.take(node.name, requests, below=below)
                 chosen[node.name] += 1
         return [name for name, times in chosen.items() for _ in range(times)]
 
-    def _choices(self, nodes: list[Node], requests: Resources, fits: Fits) -> Iterator[Node]:
+    def _choices(self, flavors: Collection[str], requests: Resources, fits: Fits) -> Iterator[Node]:
         """The node for the next replica, again and again; the caller takes its room before it asks again."""
-        key = KEYS[self._binding]
-        heap = [(key(node, requests), place) for place, node in enumerate(nodes)]
-        heapq.heapify(heap)
+        keys: dict[Alike, tuple[int, ...] | None] = {}
+        heap: list[tuple[tuple[int, ...], int, Alike]] = []
+
+        def offer(alike: Alike) -> None:
+            """The first of alike nodes, if they may be used."""
+            places = self._alike.get(alike)
+            if places is None or alike[0] not in flavors:
+                return
+            if alike not in keys:
+                node = self._listed[places[0]]
+                keys[alike] = KEYS[self._binding](node, requests) if fits(node, requests) else None
+            key = keys[alike]
+            if key is not None:
+                heapq.heappush(heap, (key, places[0], alike))
+
+        for alike in list(self._alike):
+            offer(alike)
         while heap:
-            place = heap[0][1]
-            yield nodes[place]
-            if fits(nodes[place], requests):
-                heapq.heapreplace(heap, (key(nodes[place], requests), place))
-            else:
-                heapq.heappop(heap)
+            _, place, alike = heapq.heappop(heap)
+            node = self._listed[place]
+            if node.alike == alike:  # else it was offered before it changed
+                yield node
+                offer(alike)
+                if node.alike != alike:
+                    offer(node.alike)
 
     def take(self, node: str, requests: Resources, count: int = 1, *, below: bool = False) -> None:
         """Use room on a node (one that is not there any more has none to use)."""
@@ -146,14 +194,13 @@ class Pool:
 
     def _change(self, name: str, requests: Resources, count: int, below: bool) -> None:
         node = self.nodes.get(name)
-        if node is not None and below:
-            self._filled -= count
-            for resource, amount in requests.items_:
-                node.filled[resource] = node.filled.get(resource, 0) - amount * count
-        elif node is not None:
-            for resource, amount in requests.items_:
-                node.free[resource] = node.free.get(resource, 0) + amount * count
-            self._shown = None
+        if node is None:
+            return
+        amounts, sign = (node.filled, -1) if below else (node.free, 1)
+        self._filled -= count if below else 0
+        for resource, amount in requests.items_:
+            amounts[resource] = amounts.get(resource, 0) + sign * amount * count
+        self._resort(self._places[name])
 
     def grow(self, flavor: str) -> str | None:
         """Add a node of the flavor, if it may have one more; returns its name."""
@@ -165,11 +212,15 @@ class Pool:
         node = Node(freed.pop() if freed else f"{known.name}-{known.count}", known)
         self._recount(place, 1)
         self.nodes[node.name] = node
+        self._places[node.name] = len(self._listed)
+        self._listed.append(node)
+        self._sort_in(self._places[node.name])
         return node.name
 
     def shrink(self, name: str) -> None:
         """Take an empty node away; ``grow`` may bring it back."""
         flavor = self.nodes.pop(name).flavor.name
+        self._sort_out(self._places.pop(name))
         self._freed[flavor].append(name)
         self._recount(next(i for i, known in enumerate(self._flavors) if known.name == flavor), -1)
 
@@ -186,15 +237,21 @@ class Pool:
     def set_down(self, name: str, down: bool) -> None:
         """Take a node out of the cluster, or bring it back; what was taken of it stays taken until released."""
         self.nodes[name].down = down
-        self._shown = None
+        self._resort(self._places[name])
+
+    def free_nodes(self) -> Iterator[tuple[str, Mapping[str, int], int]]:
+        """Alike nodes: their flavor, what is free on each, how many they are."""
+        for (flavor, free, _, down), places in self._alike.items():
+            if not down:
+                yield flavor, dict(free), len(places)
 
     def flavors(self) -> tuple[Flavor, ...]:
         """The flavors with what is free on their nodes now, alike nodes grouped."""
         if self._shown is None:
             groups: dict[str, Counter[tuple[tuple[str, int], ...]]] = {f.name: Counter() for f in self._flavors}
-            for node in self.nodes.values():
-                if not node.down:
-                    groups[node.flavor.name][tuple(node.free.items())] += 1
+            for (flavor, free, _, down), places in self._alike.items():
+                if not down:
+                    groups[flavor][free] += len(places)
             self._shown = tuple(_shown(flavor, groups[flavor.name]) for flavor in self._flavors)
         return self._shown
 

@@ -6,14 +6,14 @@ spare rows for nodes that a placement makes different from their like. Built onc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 
 from federator.engine.arrays import Array, Mask
-from federator.engine.lots import Lot, amounts_by_lot, lots_of, rows_of, use_scale
+from federator.engine.lots import Lot, Row, amounts_by_lot, lots_of, rows_of, use_scale
 from federator.engine.rows import COUNT, FIRST, FREE, HOME, LENGTH, SIZE, START, USE, keep_remains, rooms
 from federator.engine.shapes import ALLOWED, RANK, STEP, Shape
 from federator.model.cluster import Cluster
@@ -109,6 +109,49 @@ class Nodes:
         self.sums = np.zeros((2, len(self.first_lots) - 1, dense.shape[1] - FREE), dtype=np.int64)
         kinds = self.potential[lots].astype(np.int64)
         np.add.at(self.sums, (kinds, self.home[lots]), dense[:, FREE:] * dense[:, COUNT, None])
+
+    def renew(self, at: int, nodes: Iterable[tuple[str, Mapping[str, int], int]]) -> bool:
+        """Have of a cluster (to which none may be added) what is free on its nodes now: their flavor, what is free on
+        each, how many. Returns whether that is not what was here."""
+        first, last = int(self.first_lots[at]), int(self.first_lots[at + 1])
+        lots = self.lots[first:last]
+        places = {lot.flavor.name: place for place, lot in enumerate(lots)}
+        now: dict[tuple[int, ...], int] = {}
+        for flavor, free, count in nodes:
+            key = (places[flavor], *[-max(0, free.get(name, 0)) for name in self.resources])
+            now[key] = now.get(key, 0) + count
+        here: dict[tuple[int, ...], int] = {}
+        for place, (start, length, *_) in enumerate(self.blocks[first:last].tolist()):
+            for count, _, _, _, *left in self.rows[start : start + length].tolist():
+                key = (place, *[-amount for amount in left])
+                here[key] = here.get(key, 0) + count
+        if here == now:
+            return False
+        rows = [Row(place, tuple(-amount for amount in free), count) for (place, *free), count in sorted(now.items())]
+        dense = np.zeros((len(rows), self.rows.shape[1]), dtype=np.int64)
+        dense[:, COUNT] = [row.count for row in rows]
+        dense[:, FIRST] = self.population[:first].sum() + np.cumsum(dense[:, COUNT]) - dense[:, COUNT]
+        dense[:, USE] = [row.use(lots, self.resources, WHOLE_NODE) for row in rows]
+        dense[:, FREE:] = [row.free for row in rows]
+        self._replace(first, last, dense, np.array([row.lot for row in rows], dtype=np.int64))
+        return True
+
+    def _replace(self, first: int, last: int, dense: Array, lots: Array) -> None:
+        """Have just these rows in the lots from ``first`` to before ``last`` (counted from ``first``)."""
+        lengths = np.bincount(lots, minlength=last - first)
+        if (lengths > self.blocks[first:last, SIZE]).any():
+            self.blocks[first:last, LENGTH], before = 0, self.rows[self._used()]
+            others = np.repeat(np.arange(len(self.lots)), self.blocks[:, LENGTH])
+            order = np.argsort(np.concatenate([others, lots + first]), kind="stable")
+            self.put(np.concatenate([before, dense])[order], np.sort(np.concatenate([others, lots + first])))
+            return
+        self.blocks[first:last, LENGTH] = lengths
+        for lot in range(last - first):
+            start = self.blocks[first + lot, START]
+            self.rows[start : start + lengths[lot]] = dense[lots == lot]
+        free = self.sums[:, self.home[first]]
+        free[:] = 0
+        np.add.at(free, self.potential[first + lots].astype(np.int64), dense[:, FREE:] * dense[:, COUNT, None])
 
     def _lay_out(self, dense: Array, lengths: Array) -> None:
         """Give every lot a block with its rows first, and spare ones behind them."""

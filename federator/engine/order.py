@@ -18,28 +18,30 @@ from federator.model.resources import CPU
 from federator.model.workload import Workload
 
 FAIR = "fair"
+Place = tuple[float | str, ...]
+"""By what workloads are sorted into the order of service."""
 _FINE = 10**9
 """Logarithms are compared as whole numbers of this fineness, so that every machine sees the same order."""
 
 
 def in_order(snapshot: Snapshot) -> tuple[Workload, ...]:
     """All workloads in the order of service; under ``fair`` the order within each queue is that of ``fifo``."""
+    return tuple(sorted(snapshot.workloads, key=place_in_line(snapshot)))
+
+
+def place_in_line(snapshot: Snapshot) -> Callable[[Workload], Place]:
+    """By what workloads are sorted, the first to be served first: no two are alike."""
     priority = {queue.name: queue.priority for queue in snapshot.queues}
     key = ORDERS.get(snapshot.planning.order, _by_expression)
     heads = {head.workload for head in snapshot.heads}
-    return tuple(
-        sorted(
-            snapshot.workloads,
-            key=lambda workload: (
-                workload.backfill,
-                -priority.get(workload.queue, 0),
-                workload.name not in heads,
-                -workload.priority,
-                key(workload, snapshot.planning),
-                workload.submitted_at_s,
-                workload.name,
-            ),
-        )
+    return lambda workload: (
+        workload.backfill,
+        -priority.get(workload.queue, 0),
+        workload.name not in heads,
+        -workload.priority,
+        key(workload, snapshot.planning),
+        workload.submitted_at_s,
+        workload.name,
     )
 
 

@@ -39,7 +39,7 @@ def nothing_can_start(world: World, now_s: float) -> bool:
         return False  # what planning sees is not what there is
     rooms = [member.site.room() for member in world.members.values() if member.health is Health.UP]
     asked: set[tuple[Resources, int]] = set()
-    for live in world.waiting:
+    for live in world.waiting.values():
         if live.service or live.part is None:
             return False
         asked.update(_needs(live.part.workload))
@@ -49,7 +49,7 @@ def nothing_can_start(world: World, now_s: float) -> bool:
 def _heads_known(world: World) -> bool:
     """Whether each queue in which something waits has its head."""
     known = {world.lives[head.workload].workload.queue for head in world.heads if head.workload in world.lives}
-    return {live.workload.queue for live in world.waiting} <= known
+    return {live.workload.queue for live in world.waiting.values()} <= known
 
 
 def _needs(workload: Workload | None) -> list[tuple[Resources, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -13,7 +13,7 @@ from federator.engine.assign import Holder, assign
 from federator.engine.giving_way import remembered
 from federator.engine.ground import Ground
 from federator.engine.lifecycle import IntentEvent, next_intent_state
-from federator.engine.order import in_order
+from federator.engine.order import Place, place_in_line
 from federator.engine.planner import plan as make_plan
 from federator.model.cluster import Health
 from federator.model.indexset import IndexSet
@@ -21,6 +21,7 @@ from federator.model.intent import Intent
 from federator.model.plan import Placement, Plan, Snapshot
 from federator.model.policy import Rebalance
 from federator.simulator.faults import Faults
+from federator.simulator.lines import Lines, Starts, only_room_decides
 from federator.simulator.measures import Measures
 from federator.simulator.needless import nothing_can_start, stays_as_it_is
 from federator.simulator.pool import NotAPool, Pool, pool_of
@@ -53,38 +54,49 @@ class Run:
     wall_s: float = 0.0
 
 
-def simulate(story: Story, *, planner: Planner | None = None, skips: bool = True, watch: Watch | None = None) -> Run:
+def simulate(
+    story: Story,
+    *,
+    planner: Planner | None = None,
+    skips: bool = True,
+    lines: bool = False,
+    watch: Watch | None = None,
+) -> Run:
     """Tell the story, by the real planner where no other is given. ``skips``: whether plans are left out where nothing
-    can start; ``watch`` sees every plan."""
+    can start; ``lines``: whether those alone are planned that may start, where that is enough; ``watch`` sees every
+    plan."""
     begun = perf_counter()
-    run = _Teller(story, planner or partial(make_plan, ground=Ground()), skips, watch).tell()
+    run = _Teller(story, planner or partial(make_plan, ground=Ground()), skips, lines, watch).tell()
     run.wall_s = perf_counter() - begun
     return run
 
 
 def simulate_quickly(story: Story, *, watch: Watch | None = None) -> Run:
-    """The same, without the planner where the story is one of rigid jobs on one pool of cores: nothing to watch."""
+    """The same, without the planner where the story is one of rigid jobs on one pool of cores: nothing to watch. Else,
+    where nobody watches, with plans of those alone that may start, as far as that is enough."""
     begun, parts = perf_counter(), pool_of(story.federation)
     if parts is None or story.faults or story.standing or story.bandwidths:
-        return simulate(story, watch=watch)
+        return simulate(story, lines=watch is None, watch=watch)
     pool = Pool(story, *parts)
     try:
         ended_s = pool.tell()
     except NotAPool:
-        return simulate(story, watch=watch)
+        return simulate(story, lines=watch is None, watch=watch)
     run = Run(story, pool.measures, ended_s, pool.running, pool.waiting)
     run.wall_s = perf_counter() - begun
     return run
 
 
 class _Teller:
-    def __init__(self, story: Story, planner: Planner, skips: bool, watch: Watch | None) -> None:
+    def __init__(self, story: Story, planner: Planner, skips: bool, lines: bool, watch: Watch | None) -> None:
         self._story, self._planner, self._watch = story, planner, watch
         self._skips = skips and stays_as_it_is(story.federation)
+        self._place = place_in_line(story.federation)
         self._timeline = Timeline()
         self._world = World(story, self._timeline)
         self._settler = Settler(self._world)
         self._faults = Faults(self._world, self._settler, self._timeline, self._stir)
+        self._lines = Lines(self._world) if lines and only_room_decides(story) else None
         self._plan_s: list[float] = []
         self._skipped = 0
         self._stirred = False
@@ -153,6 +165,13 @@ class _Teller:
 
     def _plan_until_at_rest(self, now_s: float) -> None:
         for _ in range(MOST_AT_ONCE):
+            starts = self._starts(now_s) if self._lines is not None and not self._stirred else None
+            if starts is not None:
+                if not starts:
+                    return
+                self._give(starts, frozenset(), now_s)
+                self._settler.settle(now_s)
+                continue
             if self._skips and not self._stirred and nothing_can_start(self._world, now_s):
                 self._skipped += 1
                 return
@@ -174,12 +193,23 @@ class _Teller:
 
     def _await_period(self, now_s: float) -> None:
         """Where work waits, look again when a budget begins anew."""
-        if not self._world.spendings.needed or not any(self._world.waiting):
+        if not self._world.spendings.needed or not self._world.waiting:
             return
         next_s = self._world.spendings.next_look_s(now_s, self._changed_s)
         if next_s is not None and next_s > self._period_s:
             self._period_s = next_s
             self._timeline.at(next_s, OTHER, self._wake)
+
+    def _starts(self, now_s: float) -> Starts | None:
+        """What those are given who alone may start; None where the planner has to be asked."""
+        assert self._lines is not None
+        begun, asked = perf_counter(), self._lines.turns
+        starts = self._lines.plan(now_s)
+        if self._lines.turns > asked:
+            self._plan_s.append(perf_counter() - begun)
+        elif starts is not None:
+            self._skipped += 1
+        return starts
 
     def _keep_clocks(self, made: Plan, now_s: float) -> None:
         """Since when tiers have been full; and a look again when one that waits for that opens, or work may move."""
@@ -194,9 +224,18 @@ class _Teller:
     def _carry_out(self, seen: Snapshot, made: Plan, now_s: float) -> bool:
         """Make the intents match the plan; whether that changed anything."""
         world, lost = self._world, {n for n, m in self._world.members.items() if m.health is Health.LOST}
+        new, left = self._give(self._changes(seen, made), lost, now_s)
+        world.measures.moved(sum(move.replicas for move in made.moves if move.workload in left), now_s)
+        world.measures.preempted(sum(one.replicas for one in made.preemptions), now_s)
+        return bool(new or left)
+
+    def _give(
+        self, changes: Iterable[tuple[Live, list[Placement]]], lost: Collection[str], now_s: float
+    ) -> tuple[list[tuple[Live, Intent]], set[str]]:
+        """Have workloads run as they should; what is new (and was sent), and of which workloads something leaves."""
         new: list[tuple[Live, Intent]] = []
         left: set[str] = set()
-        for live, placements in self._changes(seen, made):
+        for live, placements in changes:
             for role in live.workload.roles:
                 wanted = live.wanted(role.name, role.replicas, now_s)
                 holder = Holder(
@@ -205,16 +244,15 @@ class _Teller:
                     self._pending(live), live.workload.gang is not None,
                 )  # fmt: skip
                 of_role = [one for one in placements if one.role == role.name]
-                made_of_it = assign(holder, of_role, lost=lost, at_s=now_s, plan_id="", next_wave=live.waves)
-                live.waves += len(made_of_it.new)
-                new.extend((live, intent) for intent in made_of_it.new)
-                for intent in made_of_it.changed:
+                made = assign(holder, of_role, lost=lost, at_s=now_s, plan_id="", next_wave=live.waves)
+                live.waves += len(made.new)
+                new.extend((live, intent) for intent in made.new)
+                for intent in made.changed:
                     left.add(live.workload.name)
                     self._settler.change(live, intent, now_s)
-        world.measures.moved(sum(move.replicas for move in made.moves if move.workload in left), now_s)
-        world.measures.preempted(sum(one.replicas for one in made.preemptions), now_s)
-        self._send(new, now_s)
-        return bool(new or left)
+        if new:
+            self._send(new, now_s)
+        return new, left
 
     def _changes(self, seen: Snapshot, made: Plan) -> Iterator[tuple[Live, list[Placement]]]:
         """Workloads that are to have something else than they have, with all that they should have."""
@@ -241,23 +279,19 @@ class _Teller:
 
     def _send(self, new: list[tuple[Live, Intent]], now_s: float) -> None:
         """Hand new intents to their clusters, in the order of service; of one workload the larger replicas first."""
-        seen = self._story.federation
-        served = in_order(
-            replace(seen, workloads=tuple({live.workload.name: live.workload for live, _ in new}.values()))
-        )
-        places = {workload.name: at for at, workload in enumerate(served)}
         roles = {id(live): {role.name: role for role in live.workload.roles} for live, _ in new}
 
-        def turn(one: tuple[Live, Intent]) -> tuple[int, tuple[tuple[str, int], ...], str]:
+        def turn(one: tuple[Live, Intent]) -> tuple[Place, tuple[tuple[str, int], ...], str]:
             live, intent = one
             heft = tuple((name, -amount) for name, amount in roles[id(live)][intent.role].requests.items_)
-            return places[live.workload.name], heft, intent.id
+            return self._place(live.workload), heft, intent.id
 
         for live, intent in sorted(new, key=turn):
             member, role = self._world.members[intent.cluster], roles[id(live)][intent.role]
             state = next_intent_state(intent.id, intent.state, IntentEvent.ACCEPTED)
             live.intents[intent.id] = replace(intent, state=state, sent_s=now_s)
-            live.part, member.intents[intent.id] = None, live
+            member.intents[intent.id] = live
+            self._world.changed(live)
             flavors = restricted(live.workload, role, member.site.cluster)
             member.site.submit(intent.id, live.workload, role, intent.indices, live.run_s, flavors, now_s)
         for rest_s in sorted(self._rests_s) if new else ():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from federator.engine.assign import recall, withdraw
@@ -20,17 +21,22 @@ class Settler:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._places = {name: at for at, name in enumerate(world.members)}
 
     def settle(self, now_s: float) -> bool:
         """Take in what all clusters that answer have to say; whether anything was new."""
-        anything = False
-        while True:
-            news = [m for m in self._world.members.values() if m.health is Health.UP and m.site.news]
-            if not news:
-                return anything
-            anything = True
+        noisy, members, anything = self._world.noisy, self._world.members, False
+        while noisy:
+            news = [m for name in self._in_order(noisy) if (m := members[name]).health is Health.UP and m.site.news]
+            self._world.heard.update(noisy)
+            noisy.clear()
+            anything = anything or bool(news)
             for member in news:
                 self._news(member, now_s)
+        return anything
+
+    def _in_order(self, names: Iterable[str]) -> list[str]:
+        return sorted(names, key=self._places.__getitem__)
 
     def _news(self, member: Member, now_s: float) -> None:
         told, member.site.news = member.site.news, {}
@@ -58,7 +64,7 @@ class Settler:
             intent = replace(intent, indices=intent.indices - finding.left, withdrawn=intent.withdrawn - finding.left)
         if not intent.indices - intent.settled and intent.state is IntentState.SENT:
             intent = replace(intent, state=next_intent_state(intent.id, intent.state, IntentEvent.SETTLED))
-        live.part = None
+        self._world.changed(live)
         if finding.vanished or finding.gone or intent.state is IntentState.ENDED:
             member.site.jobs.pop(intent.id, None)  # what has ended keeps its logs a while; nobody reads them here
             del live.intents[intent.id], member.intents[intent.id]
@@ -95,7 +101,8 @@ class Settler:
     def change(self, live: Live, intent: Intent, now_s: float) -> None:
         """An intent is to be otherwise: what is to leave is removed as soon as the cluster answers."""
         member = self._world.members[intent.cluster]
-        live.intents[intent.id], live.part = intent, None
+        live.intents[intent.id] = intent
+        self._world.changed(live)
         if member.health is Health.UP:
             leaving = intent.state is IntentState.LEAVING
             if leaving or intent.withdrawn:
@@ -117,7 +124,7 @@ class Settler:
                 if intent.state in (IntentState.RECORDED, IntentState.SENT):
                     self.change(live, withdraw(intent, f"the workload is {live.state}"), now_s)
             if not live.intents:
-                self._world.lives.pop(live.workload.name, None)
+                self._world.leave(live)
 
     def _event(self, live: Live) -> WorkloadEvent:
         roles = live.workload.roles

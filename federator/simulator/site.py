@@ -62,12 +62,13 @@ class Site:
         timeline: Timeline,
         measures: Measures,
         seed: int,
+        noisy: dict[str, None],
         *,
         tells: bool,
         fillers: Fillers | None = None,
         transfers: Transfers | None = None,
     ) -> None:
-        """``tells``: whether it says of its nodes what runs on each."""
+        """``noisy`` are clusters that have news, ``tells``: whether it says of its nodes what runs on each."""
         self.crashing = 0.0
         """The part of what starts that fails."""
         self._random = Random(f"{seed}/crash/{cluster.name}")
@@ -78,6 +79,7 @@ class Site:
         self.jobs: dict[str, Job] = {}
         self.news: dict[str, None] = {}
         """Intents of which it has something new to say."""
+        self._noisy = noisy
         self.changed = True
         """Whether its nodes are not as they were when it was last asked for its flavors."""
         self._timeline, self._measures, self._tells = timeline, measures, tells
@@ -120,7 +122,7 @@ class Site:
                 self._timeline.at(batch.ends_s, END, partial(self._end, intent_id, job, batch))
         if job.unbound:
             self._waiting[intent_id] = None
-        self.news[intent_id] = None
+        self._say(intent_id)
         self.changed = True
 
     def remove(self, intent_id: str, indices: IndexSet | None, now_s: float) -> None:
@@ -138,7 +140,7 @@ class Site:
         if indices is None:
             del self.jobs[intent_id]
             self._waiting.pop(intent_id, None)
-        self.news[intent_id] = None
+        self._say(intent_id)
         self._bind_waiting(now_s)
 
     def slow_down(self, factor: float, now_s: float) -> None:
@@ -188,6 +190,9 @@ class Site:
                 places = self._places(batch.seats)
                 self._measures.used(self.cluster, job.workload, job.role, places, batch.starts_s, now_s)
 
+    def _say(self, intent_id: str) -> None:
+        self.news[intent_id] = self._noisy[self.cluster.name] = None
+
     # Nodes
 
     def _bind(self, intent_id: str, now_s: float) -> None:
@@ -210,7 +215,7 @@ class Site:
                 )
             if waits_s:
                 self._timeline.at(now_s + waits_s, OTHER, partial(self._begun, intent_id))
-        self.news[intent_id] = None
+        self._say(intent_id)
         self.changed = True
         if job.unbound:
             self._waiting[intent_id] = None
@@ -244,12 +249,14 @@ class Site:
         """What waited for others to end runs now."""
         self._now_s = now_s
         if intent_id in self.jobs:
-            self.news[intent_id] = None
+            self._say(intent_id)
 
     def _make_room(self, now_s: float) -> float:
         """Let backfill give way where others were bound in its place, what loses least first; how long that takes."""
-        waits_s = 0.0
-        for node in self.pool.overfull():
+        waits_s, overfull = 0.0, self.pool.overfull()
+        if not overfull:
+            return waits_s
+        for node in overfull:
             here = [
                 (self._fillers.lost_s(job.workload, now_s - batch.starts_s), intent_id, index, batch)
                 for intent_id, job in self.jobs.items()
@@ -267,7 +274,7 @@ class Site:
                 job.failed[index] = Failure(index, "Preempted", "others needed its room", own_fault=False)
                 self._stop(job, batch, IndexSet.of([index]), now_s, useful=False)
                 self._measures.evictions += 1
-                self.news[intent_id] = None
+                self._say(intent_id)
                 waits_s = max(waits_s, self._fillers.grace_s(job.workload))
         for job in self.jobs.values():
             job.batches = [batch for batch in job.batches if batch.indices]
@@ -322,7 +329,7 @@ class Site:
                 if not here:
                     continue
                 self._stop(job, batch, here, now_s, useful=False)
-                self.news[intent_id] = None
+                self._say(intent_id)
                 if job.workload.lifetime is Lifetime.SERVICE:
                     job.unbound |= here
                     self._waiting[intent_id] = None
@@ -355,7 +362,7 @@ class Site:
                 self._fillers.finished(job.workload, batch.indices)
         self._stop(job, batch, batch.indices, now_s, useful=not batch.badly)
         job.batches.remove(batch)
-        self.news[intent_id] = None
+        self._say(intent_id)
         self._bind_waiting(now_s)
 
     def _stop(self, job: Job, batch: Batch, indices: IndexSet, now_s: float, *, useful: bool) -> None:

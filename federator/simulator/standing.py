@@ -35,8 +35,8 @@ def as_seen(pool: Pool, flavors: Sequence[Flavor]) -> None:
         free = [group.free for group in flavor.nodes for _ in range(group.count)]
         for at in range(flavor.count):
             amounts = free[at] if at < len(free) else Resources()
-            node = pool.nodes[f"{flavor.name}-{at}"]
-            node.free = {name: amounts[name] for name in node.free}
+            name = f"{flavor.name}-{at}"
+            pool.set_free(name, {resource: amounts[resource] for resource in pool.nodes[name].free})
 
 
 class UsedRoom:

@@ -113,11 +113,21 @@ class World:
     def __init__(self, story: Story, timeline: Timeline) -> None:
         federation = story.federation
         self.story, self.timeline = story, timeline
+        self.noisy: dict[str, None] = {}
+        """Clusters that have something new to say."""
+        self.heard: dict[str, None] = {}
+        """Those that had, until somebody reads it."""
         self.measures = Measures(federation.clusters)
         self._bags = Fillers(federation.fillers)
         self._transfers = Transfers(story.bandwidths, self.measures)
         self.members = {cluster.name: self._member(cluster) for cluster in federation.clusters}
         self.lives: dict[str, Live] = {}
+        self.waiting: dict[str, Live] = {}
+        """Workloads with replicas that may run and are nowhere, as of the last look."""
+        self.begun_to_wait: list[Live] | None = None
+        """Those that have come to wait lately, until somebody reads it; None: nobody does."""
+        self._stale: dict[str, Live] = {}
+        self._resting: dict[str, Live] = {}
         self.heads: tuple[Head, ...] = ()
         self.clocks: dict[tuple[str, str, str], float] = {}
         self.displaced: tuple[tuple[float, Displacement], ...] = ()
@@ -134,7 +144,7 @@ class World:
         """A cluster that does not answer when the story begins never does."""
         tells = self.story.federation.planning.backfilling != "none"
         site = Site(
-            cluster, self.timeline, self.measures, self.story.seed,
+            cluster, self.timeline, self.measures, self.story.seed, self.noisy,
             tells=tells, fillers=self._bags, transfers=self._transfers,
         )  # fmt: skip
         least = tuple(LeastFree(for_s) for for_s in idle_times(self.story.federation.fillers))
@@ -145,7 +155,19 @@ class World:
         told = Told(workload.name, workload.queue, workload.replicas, now_s, run_s)
         if not workload.backfill:  # it has no claim, so it does not wait
             self.measures.workloads.append(told)
-        self.lives[workload.name] = Live(workload, run_s, told, f"{len(self.lives):x}-{len(self.measures.workloads):x}")
+        live = Live(workload, run_s, told, f"{len(self.lives):x}-{len(self.measures.workloads):x}")
+        self.lives[workload.name] = live
+        self.changed(live)
+
+    def changed(self, live: Live) -> None:
+        """What planning reads of a workload is not what it was."""
+        live.part = None
+        self._stale[live.workload.name] = live
+
+    def leave(self, live: Live) -> None:
+        """Nothing of it is left anywhere, and it is over."""
+        for where in (self.lives, self.waiting, self._stale, self._resting):
+            where.pop(live.workload.name, None)
 
     def fill(self, now_s: float) -> None:
         """Take in the fillers, which are there from the beginning."""
@@ -180,16 +202,19 @@ class World:
         if live.state.over:
             live.told.ended_s, live.told.failed = now_s, live.state is WorkloadState.FAILED
 
-    @property
-    def waiting(self) -> Iterator[Live]:
-        """Workloads with replicas that may run and are nowhere."""
-        return (live for live in self.lives.values() if live.part is None or live.part.waiting)
-
     def look(self, now_s: float) -> None:
         """Look anew at what changed, and at what time changes."""
-        for live in self.lives.values():
-            if live.part is None or live.resting:
-                live.part = self._part(live, now_s)
+        stale, self._stale = {**self._resting, **self._stale} if self._resting else self._stale, {}
+        for name, live in stale.items():
+            live.part = self._part(live, now_s)
+            if live.resting:
+                self._resting[name] = live
+            if not live.part.waiting:
+                self.waiting.pop(name, None)
+            elif name not in self.waiting:
+                self.waiting[name] = live
+                if self.begun_to_wait is not None:
+                    self.begun_to_wait.append(live)
 
     def snapshot(self, now_s: float) -> Snapshot:
         """The federation as a value."""
