@@ -42,7 +42,8 @@ def running(federator: Federator) -> int:
 def evicted(federator: Federator) -> dict[str, float]:
     """``federator_backfill_evictions_total`` by cause."""
     text = federator.http("/metrics", accept="text/plain")
-    found = re.findall(r'^federator_backfill_evictions_total\{cause="(\w+)",cluster="\w+"\} (\S+)$', text, re.MULTILINE)
+    line = r'^federator_backfill_evictions_total\{cause="(\w+)",cluster="\w+",filler="fill"\} (\S+)$'
+    found = re.findall(line, text, re.MULTILINE)
     return {cause: float(count) for cause, count in found}
 
 
