@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -64,13 +65,22 @@ def pilot(federator: Federator, tmp_path: Path) -> Iterator[Callable[..., PilotP
         one.clean_up()
 
 
+def classes(pilot: PilotProcess) -> set[int]:
+    """How the processes of a pilot's payloads are scheduled. Some are on their way to it, others have just gone."""
+    found = set()
+    for pid in pilot.payloads():
+        with contextlib.suppress(ProcessLookupError):
+            found.add(os.sched_getscheduler(pid))
+    return found
+
+
 def test_a_pilot_drops_a_filler_that_ignores_sigterm_when_its_grace_is_over(
     federator: Federator, pilot: Callable[..., PilotProcess]
 ) -> None:
     one = pilot()
     apply(federator, filler(DEAF))
     until(lambda: running(federator) == 4, "the pilot to be full of backfill", federator.tail)
-    assert {os.sched_getscheduler(pid) for pid in one.payloads()} == {os.SCHED_IDLE}
+    until(lambda: classes(one) == {os.SCHED_IDLE}, "payloads to run on what is idle", lambda: f"{classes(one)}")
     began = time.monotonic()
     federator.submit(batch("work", 2, ["sh", "-c", federator.held]))
     federator.wait_for("work", lambda w: w["running"] == 2)
