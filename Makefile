@@ -48,7 +48,7 @@ servers: $(INSTALLED) ## get the servers that the tests on real servers use
 	@$(PY) -m tests.servers.obtain
 
 bench: $(INSTALLED) ## measure; prints medians beside their limits (with FEDERATOR_TRACES=DIR, on traces too)
-	@for b in plan curves quality dispatch start leases simulate $${FEDERATOR_TRACES:+gpu_packing}; do $(PY) -m benchmarks.$$b || exit 1; done
+	@for b in plan curves quality dispatch start leases simulate yielding filling $${FEDERATOR_TRACES:+gpu_packing}; do $(PY) -m benchmarks.$$b || exit 1; done
 
 pilot: $(INSTALLED) ## the pilot as one file, dist/pilot.pyz, for worker nodes that have only Python 3.9
 	@$(PY) -m federator.pilot.pack dist/pilot.pyz

@@ -28,6 +28,8 @@ from tests.servers.kubelet import KubeletThread
 
 TIMES, CORES, WANTED = 10, 8, 2
 GRACE = "5s"
+START_S = 300.0
+"""How long a daemon may take to be ready: what is measured comes afterwards."""
 FILL = ["sh", "-c", 'trap "sleep 0.2; exit 0" TERM; while :; do sleep 0.1; done']
 RUN = ["sh", "-c", "sleep 3600"]
 FAKE = {"FAKE_KUBELET_RUNS_FOR": "1h"}
@@ -38,7 +40,7 @@ SAVES = {**FAKE, "FAKE_KUBELET_STOPS_AFTER": "200ms", "FAKE_KUBELET_STOPS_WITH":
 def on_processes(federator: Federator) -> Iterator[None]:
     """Processes of this machine."""
     federator.write([local("member", CORES)])
-    federator.start()
+    federator.start(START_S)
     yield
 
 
@@ -46,7 +48,7 @@ def on_processes(federator: Federator) -> Iterator[None]:
 def on_a_pilot(federator: Federator) -> Iterator[None]:
     """One pilot."""
     federator.write([grid("member")])
-    federator.start()
+    federator.start(START_S)
     token = pilot_token(federator, "member")
     pilot = PilotProcess(federator.folder, "one", url_of(federator), token, cpu=CORES)
     pilot.start()
@@ -66,7 +68,7 @@ def on_kubernetes(federator: Federator) -> Iterator[None]:
         kubelet.start()
         try:
             federator.write([kubernetes("member", plane.kubeconfig, "work")])
-            federator.start()
+            federator.start(START_S)
             yield
             federator.stop()
         finally:

@@ -1,6 +1,6 @@
 """A filler that does physics: muons through a layered detector, task by task, saved as it goes.
 
-    python detector.py --store DIRECTORY [--tracks 1000000]
+    python detector.py --store WHERE [--tracks 1000000]
 
 Each track loses energy in every layer (the mean by Bethe and Bloch with a most simple density, fluctuations by Moyal's
 approximation of Landau's distribution) and is scattered (Highland's formula); a track that has lost its energy stops
@@ -8,16 +8,22 @@ there. The sums are whole numbers, and each batch of tracks has its own seed, ma
 a task's result is the same to the last digit however often it was stopped and wherever it ran. Needs numpy.
 
 ``FEDERATOR_REPLICA_INDEX`` is the task. After each batch whose time has come, and on SIGTERM, what is done is written
-to ``DIRECTORY/task-INDEX.json`` in one step; a task that begins looks there first. Exit status: 0 done, 75 stopped.
+to ``WHERE/task-INDEX.json`` in one step; a task that begins looks there first. WHERE is a folder that all nodes share,
+or the address of a web server that takes PUT and GET. While it is away, or full, the task says so and goes on, and ends
+only when its sums are saved. Exit status: 0 done and saved, 75 told to end.
 """
 
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
 import signal
+import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +47,8 @@ LAYERS = (
 BATCH = 2000
 """Tracks that are done together, between two looks at the clock."""
 STOPPED = 75
+TIMEOUT_S, AGAIN_S = 10.0, 5.0
+NOTHING: dict[str, Any] = {"batches": 0, "sums": {}}
 Floats = NDArray[np.float64]
 
 
@@ -92,47 +100,116 @@ def add(sums: dict[str, list[int]], more: dict[str, list[int]]) -> dict[str, lis
     return {key: [a + b for a, b in zip(sums[key], more[key], strict=True)] for key in more} if sums else more
 
 
-def load(file: Path) -> dict[str, Any]:
-    """What is saved of a task; an empty one where nothing is."""
-    try:
-        saved: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
-        return {"batches": 0, "sums": {}}
-    return saved
+class Away(Exception):
+    """The store does not answer, or takes nothing."""
 
 
-def save(file: Path, state: dict[str, Any]) -> None:
-    """Replace what is saved, in one step: a stop in between leaves the one before."""
-    draft = file.with_suffix(f".{os.getpid()}.new")
-    draft.write_text(json.dumps(state), "utf-8")
-    os.replace(draft, file)
+class Store:
+    """Where one task is saved."""
+
+    def __init__(self, where: str, task: int) -> None:
+        self._file = None if "://" in where else Path(where) / f"task-{task}.json"
+        self._address = f"{where.rstrip('/')}/task-{task}.json"
+
+    def load(self) -> dict[str, Any]:
+        """What is saved; an empty task where nothing is. Raises Away."""
+        try:
+            if self._file is not None:
+                text = self._file.read_text("utf-8")
+            else:
+                with urllib.request.urlopen(self._address, timeout=TIMEOUT_S) as answer:
+                    text = answer.read().decode()
+        except FileNotFoundError:
+            return dict(NOTHING)
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return dict(NOTHING)
+            raise Away(str(error)) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise Away(str(error)) from error
+        saved: dict[str, Any] = json.loads(text)
+        return saved
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace what is saved, in one step: a stop in between leaves the one before. Raises Away."""
+        text = json.dumps(state)
+        try:
+            if self._file is not None:
+                draft = self._file.with_suffix(f".{os.getpid()}.new")
+                draft.parent.mkdir(parents=True, exist_ok=True)
+                draft.write_text(text, "utf-8")
+                os.replace(draft, self._file)
+            else:
+                request = urllib.request.Request(self._address, text.encode(), method="PUT")
+                urllib.request.urlopen(request, timeout=TIMEOUT_S).close()
+        except (OSError, http.client.HTTPException) as error:
+            raise Away(str(error)) from error
 
 
-def run(task: int, batches: int, file: Path, every_s: float) -> int:
-    """Go on with a task until it is done, or until somebody wants the room; the exit status."""
+class Task:
+    """One task: what is done of it, and what is saved."""
+
+    def __init__(self, number: int, batches: int, store: Store) -> None:
+        self._number, self._batches, self._store = number, batches, store
+        self._state = dict(NOTHING)
+        self._looked = False
+
+    @property
+    def done(self) -> bool:
+        """Whether all of it is."""
+        return int(self._state["batches"]) >= self._batches
+
+    def step(self) -> None:
+        """One batch more."""
+        sums = add(self._state["sums"], batch_sums(self._number, self._state["batches"]))
+        self._state = {"batches": self._state["batches"] + 1, "sums": sums}
+
+    def sync(self) -> bool:
+        """Take over what is saved, if that was not possible before and it is more, and save what is done. Where the
+        store is away, say so: the task goes on."""
+        try:
+            if not self._looked:
+                self._state = max(self._store.load(), self._state, key=lambda state: int(state["batches"]))
+                self._looked = True
+            self._store.save(self._state)
+        except Away as error:
+            print(  # noqa: T201
+                f"task {self._number}: the store is away, {self._state['batches']} batches are not saved: {error}",
+                file=sys.stderr, flush=True,
+            )  # fmt: skip
+            return False
+        return True
+
+
+def run(task: Task, every_s: float) -> int:
+    """Go on with a task until it is done and saved, or until somebody wants the room; the exit status."""
     asked: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
-    state, saved_s = load(file), time.monotonic()
-    while state["batches"] < batches and not asked:
-        sums = add(state["sums"], batch_sums(task, state["batches"]))
-        state = {"batches": state["batches"] + 1, "sums": sums}
+    task.sync()
+    saved_s = time.monotonic()
+    while not task.done and not asked:
+        task.step()
         if time.monotonic() - saved_s >= every_s:
-            save(file, state)
+            task.sync()
             saved_s = time.monotonic()
-    save(file, state)
-    return 0 if state["batches"] >= batches else STOPPED
+    while not task.sync():
+        if asked:
+            return STOPPED
+        time.sleep(min(every_s, AGAIN_S))
+    return 0 if task.done else STOPPED
 
 
 def main() -> int:
     """Read the arguments and run."""
     arguments = argparse.ArgumentParser(description="Muons through a layered detector.")
-    arguments.add_argument("--store", type=Path, required=True, help="where tasks are saved, wherever they run")
+    arguments.add_argument(
+        "--store", required=True, help="where tasks are saved: a folder, or an address for PUT and GET"
+    )
     arguments.add_argument("--tracks", type=int, default=1_000_000, help="of one task")
     arguments.add_argument("--every", type=float, default=60.0, help="seconds between two checkpoints")
     given = arguments.parse_args()
-    given.store.mkdir(parents=True, exist_ok=True)
     task = int(os.environ.get("FEDERATOR_REPLICA_INDEX", "0"))
-    return run(task, -(-given.tracks // BATCH), given.store / f"task-{task}.json", given.every)
+    return run(Task(task, -(-given.tracks // BATCH), Store(given.store, task)), given.every)
 
 
 if __name__ == "__main__":

@@ -235,6 +235,7 @@ SCHEMAS: dict[str, Schema] = {
             "running": COUNT,
             "pending": COUNT,
             "finished": COUNT,
+            "setAside": {**COUNT, "description": "Tasks that failed too often and are not tried any more."},
             "placements": {**mapping(COUNT), "description": "Replicas by cluster."},
             "source": TEXT,
             "message": {**TEXT, "description": "Why there is no more of it, by cluster."},

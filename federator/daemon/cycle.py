@@ -173,9 +173,9 @@ class Cycle:
         del self._dispatcher.answers[:taken]
         for one in settler.spent:
             for outcome, seconds in (("useful", one.useful_s), ("lost", one.lost_s)):
-                self._metrics.backfill_cpu_seconds_total.labels(one.cluster, outcome).inc(seconds)
+                self._metrics.backfill_cpu_seconds_total.labels(one.cluster, one.filler, outcome).inc(seconds)
             if one.cause:
-                self._metrics.backfill_evictions_total.labels(one.cluster, one.cause).inc(one.replicas)
+                self._metrics.backfill_evictions_total.labels(one.cluster, one.filler, one.cause).inc(one.replicas)
         for queue, waited_s in settler.waits:
             self._metrics.wait_seconds.labels(queue).observe(waited_s)
         for cluster, intent_id in settler.orphans:

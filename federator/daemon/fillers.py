@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import structlog
@@ -110,6 +111,7 @@ def view(state: State, name: str) -> dict[str, Any]:
         "running": shown.get("running", 0),
         "pending": shown.get("pending", 0),
         "finished": shown.get("finished", 0),
+        "setAside": sum(until_s == inf for until_s in live.resting.values()) if live is not None else 0,
         "placements": shown.get("placements", {}),
         "source": views.source_of(state, KIND, name),
         "message": summary(filled.why) if filled is not None else shown.get("message", ""),

@@ -11,6 +11,7 @@ from federator.daemon.draft import Draft
 from federator.daemon.moves import Moves
 from federator.daemon.state import Live, Look, Member, State
 from federator.daemon.timing import Turns
+from federator.documents.backfill import PREFIX
 from federator.engine.assign import recall, withdraw
 from federator.engine.lifecycle import IntentEvent, WorkloadEvent, next_intent_state
 from federator.engine.reconcile import Finding, reconcile
@@ -50,6 +51,7 @@ class Spent(NamedTuple):
     """What replicas of a filler have used, in CPU seconds, when they ended; ``cause``: why, if not by themselves."""
 
     cluster: str
+    filler: str
     useful_s: float
     lost_s: float
     cause: str
@@ -266,7 +268,8 @@ class Settler:
         if lost_s is None:
             lost_s = self._lost_s(workload, ran_s, saved=cause in (PREEMPTED, WITHDRAWN))
         cores = workload.roles[0].requests[CPU] / 1000 * count
-        self.spent.append(Spent(intent.cluster, cores * (ran_s - lost_s), cores * lost_s, cause, count))
+        filler = workload.name.removeprefix(PREFIX)
+        self.spent.append(Spent(intent.cluster, filler, cores * (ran_s - lost_s), cores * lost_s, cause, count))
 
     def _lost_s(self, workload: Workload, ran_s: float, *, saved: bool) -> float:
         """What a replica that was stopped has lost; ``saved``: it was asked to end, and given its grace."""

@@ -66,12 +66,17 @@ class Metrics:
         self.moves_total = self._counter("moves_total", "Replicas moved from one cluster to another.")
         self.preemptions_total = self._counter("preemptions_total", "Replicas that had to give way.", "reason")
         self.backfill_cpu_seconds_total = self._counter(
-            "backfill_cpu_seconds_total", "CPU time of backfill by outcome: useful, lost.", "cluster", "outcome"
+            "backfill_cpu_seconds_total",
+            "CPU time of a filler by outcome: useful, lost.",
+            "cluster",
+            "filler",
+            "outcome",
         )
         self.backfill_evictions_total = self._counter(
             "backfill_evictions_total",
-            "Replicas of backfill that ended before their time, by cause.",
+            "Replicas of a filler that ended before their time, by cause.",
             "cluster",
+            "filler",
             "cause",
         )
         self.plan_seconds = self._histogram("plan_seconds", "Time to make one plan.", FAST_S)

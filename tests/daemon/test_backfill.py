@@ -104,6 +104,8 @@ async def test_a_backfill_that_is_deleted_leaves_and_a_poisoned_task_ends_no_bag
     provider.crash(intent.order.intent.id, intent.running.first(1))
     await federation.until(lambda: filling(federation) == 4)
     assert federation.state("backfill-lhc") == "running"
+    shown = await federation.daemon.service.get("backfills", "lhc")
+    assert (shown["setAside"], shown["running"]) == (1, 4)
     await federation.daemon.service.delete("backfills", "lhc", permit=lambda queue: None)
     await federation.until(lambda: filling(federation) == 0 and federation.state("backfill-lhc") == "forgotten")
 
@@ -115,9 +117,11 @@ async def test_what_backfill_used_and_lost_is_counted(federation: Federation) ->
     await federation.submit("analysis", 2, env={"FAKE_RUN_S": 10})
     await federation.until(lambda: federation.state("backfill-lhc") == "finished")
     text = federation.daemon.metrics.render()[0].decode()
-    evicted = 'federator_backfill_evictions_total{cause="Preempted",cluster="cern"} 2.0'
+    evicted = 'federator_backfill_evictions_total{cause="Preempted",cluster="cern",filler="lhc"} 2.0'
     assert evicted in text
-    lost = next(line for line in text.splitlines() if 'seconds_total{cluster="cern",outcome="lost"' in line)
+    lost = next(
+        line for line in text.splitlines() if 'seconds_total{cluster="cern",filler="lhc",outcome="lost"' in line
+    )
     assert 0 < float(lost.split()[-1]) < 2 * 10.0
 
 
@@ -165,7 +169,7 @@ async def test_of_a_filler_that_saves_when_it_is_told_to_end_nothing_is_lost(fed
     await federation.submit("analysis", 2, env={"FAKE_RUN_S": 10})
     await federation.until(lambda: federation.state("analysis") == "finished")
     text = federation.daemon.metrics.render()[0].decode()
-    assert 'federator_backfill_evictions_total{cause="Preempted",cluster="cern"} 2.0' in text
+    assert 'federator_backfill_evictions_total{cause="Preempted",cluster="cern",filler="lhc"} 2.0' in text
     found = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("federator_backfill_cpu"))
     counted = {key.split('outcome="')[1].split('"')[0]: float(value) for key, value in found.items()}
     assert counted["lost"] == 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from tests.e2e.federator_process import Federator, batch, kubernetes, named, until, with_version
-from tests.e2e.pilot_process import PilotProcess, grid, pilot_token, url_of
+from tests.e2e.pilot_process import PilotProcess, grid, leases, pilot_token, url_of
 from tests.servers.fixtures import KubernetesPair
 
 pytestmark = pytest.mark.real
@@ -42,7 +43,8 @@ def running(federator: Federator) -> int:
 def evicted(federator: Federator) -> dict[str, float]:
     """``federator_backfill_evictions_total`` by cause."""
     text = federator.http("/metrics", accept="text/plain")
-    found = re.findall(r'^federator_backfill_evictions_total\{cause="(\w+)",cluster="\w+"\} (\S+)$', text, re.MULTILINE)
+    line = r'^federator_backfill_evictions_total\{cause="(\w+)",cluster="\w+",filler="fill"\} (\S+)$'
+    found = re.findall(line, text, re.MULTILINE)
     return {cause: float(count) for cause, count in found}
 
 
@@ -63,13 +65,22 @@ def pilot(federator: Federator, tmp_path: Path) -> Iterator[Callable[..., PilotP
         one.clean_up()
 
 
+def classes(pilot: PilotProcess) -> set[int]:
+    """How the processes of a pilot's payloads are scheduled. Some are on their way to it, others have just gone."""
+    found = set()
+    for pid in pilot.payloads():
+        with contextlib.suppress(ProcessLookupError):
+            found.add(os.sched_getscheduler(pid))
+    return found
+
+
 def test_a_pilot_drops_a_filler_that_ignores_sigterm_when_its_grace_is_over(
     federator: Federator, pilot: Callable[..., PilotProcess]
 ) -> None:
     one = pilot()
     apply(federator, filler(DEAF))
     until(lambda: running(federator) == 4, "the pilot to be full of backfill", federator.tail)
-    assert {os.sched_getscheduler(pid) for pid in one.payloads()} == {os.SCHED_IDLE}
+    until(lambda: classes(one) == {os.SCHED_IDLE}, "payloads to run on what is idle", lambda: f"{classes(one)}")
     began = time.monotonic()
     federator.submit(batch("work", 2, ["sh", "-c", federator.held]))
     federator.wait_for("work", lambda w: w["running"] == 2)
@@ -85,12 +96,13 @@ def test_a_pilot_drops_a_filler_that_ignores_sigterm_when_its_grace_is_over(
 def test_a_pilot_with_nothing_but_backfill_has_no_work_and_leaves(
     federator: Federator, pilot: Callable[..., PilotProcess]
 ) -> None:
-    one = pilot("--idle", "10")
     apply(federator, filler(["sh", "-c", "while :; do sleep 1; done"]))
-    until(lambda: running(federator) == 4, "the pilot to be full of backfill", federator.tail)
-    assert one.process is not None
+    one = pilot("--idle", "10")
     until(lambda: one.process is not None and one.process.poll() == 0, "the pilot to leave", one.tail)
     assert "there was no work for 10 s" in one.log.read_text()
+    assert leases(federator)["granted"] == 4, "it had no backfill, so this test shows nothing"
+    until(lambda: sum(evicted(federator).values()) == 4, "four evictions", lambda: f"{evicted(federator)}")
+    assert set(evicted(federator)) <= {"Drained", "Withdrawn"}, "the plan may see it drain before it is done"
 
 
 def test_production_starts_on_an_api_server_that_is_full_of_backfill(

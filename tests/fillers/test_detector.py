@@ -8,10 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from types import ModuleType
 
 import pytest
+
+from tests.patience import PATIENCE_S
 
 SCRIPT = Path(__file__).parents[2] / "config" / "fillers" / "detector.py"
 
@@ -26,7 +31,7 @@ def detector() -> ModuleType:
     return module
 
 
-def start(store: Path, tracks: int) -> subprocess.Popen[bytes]:
+def start(store: Path | str, tracks: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, str(SCRIPT), "--store", str(store), "--tracks", str(tracks), "--every", "0.05"]
     return subprocess.Popen(command, env={"FEDERATOR_REPLICA_INDEX": "3"})
 
@@ -49,6 +54,87 @@ def test_the_sums_are_the_same_however_often_it_was_stopped_or_killed(tmp_path: 
     assert whole == parts
     assert whole["batches"] == tracks // detector.BATCH
     assert set(endings) - {0}, "it was never stopped, so this test shows nothing"
+
+
+class WebStore:
+    """A web server that keeps what is put; ``trouble`` is the status that it answers instead."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.trouble = 0
+        self.refused = 0
+        store = self
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self._answer(200 if self.path in store.kept else 404, store.kept.get(self.path, b""))
+
+            def do_PUT(self) -> None:
+                data = self.rfile.read(int(self.headers["Content-Length"]))
+                if not store.trouble:
+                    store.kept[self.path] = data
+                self._answer(201, b"")
+
+            def _answer(self, status: int, data: bytes) -> None:
+                store.refused += bool(store.trouble)
+                self.send_response(store.trouble or status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: object) -> None:
+                return
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/bag"
+
+
+@pytest.fixture
+def web() -> Iterator[WebStore]:
+    store = WebStore()
+    yield store
+    store.server.shutdown()
+    store.server.server_close()
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, f"in vain waited for {what}"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("status", [503, 507], ids=["away", "full"])
+def test_a_task_goes_on_while_its_store_is_away_or_full_and_is_resumed_by_its_address(
+    tmp_path: Path, web: WebStore, detector: ModuleType, status: int
+) -> None:
+    """It begins while the store is away, is stopped, begins again, and is done only when its sums are saved."""
+    tracks = 4 * detector.BATCH
+    assert start(tmp_path / "folder", tracks).wait(PATIENCE_S) == 0
+    whole = json.loads((tmp_path / "folder" / "task-3.json").read_text())
+    half = {"batches": 1, "sums": detector.add({}, detector.batch_sums(3, 0))}
+    web.kept["/bag/task-3.json"] = json.dumps(half).encode()
+    web.trouble = status
+    process = start(web.url, tracks)
+    until(lambda: web.refused >= 3, "the store to be asked in vain")
+    assert process.poll() is None, "it is not done as long as its sums are not saved"
+    assert json.loads(web.kept["/bag/task-3.json"]) == half
+    web.trouble = 0
+    assert process.wait(PATIENCE_S) == 0
+    assert json.loads(web.kept["/bag/task-3.json"]) == whole
+
+
+def test_a_task_that_is_told_to_end_while_its_store_is_away_is_not_done(web: WebStore, detector: ModuleType) -> None:
+    web.trouble = 503
+    process = start(web.url, detector.BATCH)
+    until(lambda: web.refused >= 2, "the store to be asked in vain")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_S) == detector.STOPPED
+    assert web.kept == {}
 
 
 def test_tasks_differ_and_each_is_the_same_again(detector: ModuleType) -> None:
