@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from federator.model.indexset import IndexSet
@@ -221,16 +221,16 @@ class PilotSite(Protocol):
         """The pilot ends. What it still holds is void."""
         ...
 
-    def pilots(self) -> Sequence[Mapping[str, Any]]:
-        """All pilots as people see them: ``{"name", "cluster", "state", "host", "leases", "free", ...}``."""
+    def names(self) -> Collection[str]:
+        """All pilots that are registered."""
+        ...
+
+    def pilots(self, names: Collection[str] | None = None) -> Sequence[Mapping[str, Any]]:
+        """Those of these names (or all), as people see them: ``{"name", "cluster", "state", "leases", ...}``."""
         ...
 
     def states(self) -> Mapping[str, int]:
         """How many pilots there are, by state."""
-        ...
-
-    def has(self, pilot: str) -> bool:
-        """Whether a pilot of that name is registered."""
         ...
 
 

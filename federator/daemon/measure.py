@@ -9,11 +9,11 @@ from prometheus_client import Gauge
 from federator.daemon.sites import count_states
 from federator.daemon.snapshots import Snapshots
 from federator.daemon.state import Member, State
-from federator.daemon.timing import Turns
 from federator.model.budget import Cost
 from federator.model.cluster import Health
 from federator.model.resources import Resources, in_base_units
 from federator.telemetry.metrics import Metrics, replace
+from federator.turns import Turns
 
 
 async def measure(state: State, snapshots: Snapshots, refused: Mapping[tuple[str, str], int], metrics: Metrics) -> None:

@@ -10,7 +10,6 @@ from typing import NamedTuple
 from federator.daemon.draft import Draft
 from federator.daemon.moves import Moves
 from federator.daemon.state import Live, Look, Member, State
-from federator.daemon.timing import Turns
 from federator.engine.assign import recall, withdraw
 from federator.engine.lifecycle import IntentEvent, WorkloadEvent, next_intent_state
 from federator.engine.reconcile import Finding, reconcile
@@ -20,6 +19,7 @@ from federator.model.indexset import IndexSet
 from federator.model.intent import Failure, Intent, IntentState, Observation, ObservedIntent
 from federator.model.records import WorkloadState
 from federator.model.resources import CPU, Resources
+from federator.turns import Turns
 
 UNSCHEDULABLE = "Unschedulable"
 

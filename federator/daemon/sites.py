@@ -31,14 +31,21 @@ async def register(state: State, pilot: Pilot) -> Mail:
     """A pilot joins its cluster. Raises NotFound; Conflict where another cluster has a pilot of that name."""
     wanted = site(state, pilot.cluster)
     for other in sites(state):
-        if other is not wanted and other.has(pilot.name):
+        if other is not wanted and pilot.name in other.names():
             raise Conflict(f"a pilot called {pilot.name!r} belongs to {other.name}; names are unique for all clusters")
     return await wanted.register(pilot)
 
 
-def pilot_rows(state: State) -> Sequence[Mapping[str, Any]]:
+def pilot_names(state: State) -> Sequence[str]:
     """All pilots, by name."""
-    return sorted((row for one in sites(state) for row in one.pilots()), key=lambda row: str(row["name"]))
+    return sorted(name for one in sites(state) for name in one.names())
+
+
+def pilot_rows(state: State, names: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+    """These pilots, by name; there may be thousands of others."""
+    wanted = set(names)
+    rows = (row for one in sites(state) for row in one.pilots(wanted & set(one.names())))
+    return sorted(rows, key=lambda row: str(row["name"]))
 
 
 def site_of(state: State, pilot: str, cluster: str) -> PilotSite:
