@@ -188,6 +188,9 @@ class PilotSite(Protocol):
     name: str
     used: Mapping[str, float]
     """Core seconds of pilots since the daemon began, by use: ``payload`` (leases held them), ``idle``."""
+    marks: Mapping[str, bool]
+    """Whether a site that is sent pilots takes none now: ``closed`` (they end badly), ``full`` (they wait too long),
+    ``away`` (its batch system does not answer). Of other sites nothing."""
 
     async def register(self, pilot: Pilot) -> Mail:
         """A pilot is there (or is there again, as it is now). The mail says how long a lease is good for."""

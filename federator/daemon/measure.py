@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from prometheus_client import Gauge
 
-from federator.daemon.sites import count_states
+from federator.daemon.sites import count_states, marks
 from federator.daemon.snapshots import Snapshots
 from federator.daemon.state import Member, State
 from federator.model.budget import Cost
@@ -43,6 +43,7 @@ async def measure(state: State, snapshots: Snapshots, refused: Mapping[tuple[str
         (metrics.refused_replicas, {key: float(count) for key, count in refused.items()}),
         (metrics.queue_spent, _spent(state)),
         (metrics.pilots, count_states(state)),
+        (metrics.pilot_site_marks, marks(state)),
         (metrics.queue_share, {(queue,): share for queue, share in shares(state, snapshots, whole).items()}),
     ]
     for gauge, values in gauges:

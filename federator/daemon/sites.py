@@ -60,3 +60,8 @@ def count_states(state: State) -> dict[tuple[str, ...], float]:
     """How many pilots are in which state, by (cluster, state)."""
     none = dict.fromkeys(("active", "draining", "lost"), 0)
     return {(one.name, name): float(n) for one in sites(state) for name, n in {**none, **one.states()}.items()}
+
+
+def marks(state: State) -> dict[tuple[str, ...], float]:
+    """1 where a site that is sent pilots takes none now, else 0, by (cluster, mark)."""
+    return {(one.name, mark): float(holds) for one in sites(state) for mark, holds in one.marks.items()}

@@ -56,6 +56,7 @@ class Site:
         self._pollers: dict[str, Agent] = {}
         """Pilots that wait for work, those that wait longest first."""
         self.used = {"payload": 0.0, "idle": 0.0}
+        self.marks: Mapping[str, bool] = {}
         self._counted_s = clock.now_s()
         self._endings = Endings(self._line, self._scribe, self._tails, settings, clock, count)
 
