@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from federator.model.indexset import IndexSet
@@ -188,6 +188,9 @@ class PilotSite(Protocol):
     name: str
     used: Mapping[str, float]
     """Core seconds of pilots since the daemon began, by use: ``payload`` (leases held them), ``idle``."""
+    marks: Mapping[str, bool]
+    """Whether a site that is sent pilots takes none now: ``closed`` (they end badly), ``full`` (they wait too long),
+    ``away`` (its batch system does not answer). Of other sites nothing."""
 
     async def register(self, pilot: Pilot) -> Mail:
         """A pilot is there (or is there again, as it is now). The mail says how long a lease is good for."""
@@ -221,16 +224,16 @@ class PilotSite(Protocol):
         """The pilot ends. What it still holds is void."""
         ...
 
-    def pilots(self) -> Sequence[Mapping[str, Any]]:
-        """All pilots as people see them: ``{"name", "cluster", "state", "host", "leases", "free", ...}``."""
+    def names(self) -> Collection[str]:
+        """All pilots that are registered."""
+        ...
+
+    def pilots(self, names: Collection[str] | None = None) -> Sequence[Mapping[str, Any]]:
+        """Those of these names (or all), as people see them: ``{"name", "cluster", "state", "leases", ...}``."""
         ...
 
     def states(self) -> Mapping[str, int]:
         """How many pilots there are, by state."""
-        ...
-
-    def has(self, pilot: str) -> bool:
-        """Whether a pilot of that name is registered."""
         ...
 
 

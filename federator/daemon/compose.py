@@ -23,12 +23,12 @@ from federator.daemon.providers import Surroundings, make_provider
 from federator.daemon.settle import Rules
 from federator.daemon.snapshots import Snapshots
 from federator.daemon.state import Member, State
-from federator.daemon.timing import Turns
 from federator.documents import Configuration, Document, DocumentErrors, read_files
 from federator.model.records import AuditEntry, Changes, Stored
 from federator.ports import Clock, ClusterProvider, Store, StoreUnavailable
 from federator.store import SqlStore
 from federator.telemetry.metrics import Metrics
+from federator.turns import Turns
 
 LOG = structlog.get_logger(__name__)
 PRUNE_EVERY_S = 3600.0

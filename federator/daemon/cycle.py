@@ -21,13 +21,14 @@ from federator.daemon.settle import Rules, Settler
 from federator.daemon.snapshots import Picture, Snapshots
 from federator.daemon.spending import SpendingKeeper
 from federator.daemon.state import NOT_YET, State
-from federator.daemon.timing import Turns, within
+from federator.daemon.timing import within
 from federator.daemon.usage import UsageKeeper
 from federator.engine.ground import Ground
 from federator.engine.planner import plan
 from federator.model.cluster import Health
 from federator.ports import Clock, Store, StoreUnavailable
 from federator.telemetry.metrics import Metrics
+from federator.turns import Turns
 
 LOG = structlog.get_logger(__name__)
 CHANGES_AT_ONCE = 1000

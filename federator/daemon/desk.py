@@ -178,8 +178,10 @@ class Desk:
             return views.policy(self._state, name)
         if kind == "backfills" and name in fillers.names(self._state):
             return fillers.view(self._state, name)
-        if kind in ("placements", "pilots"):
-            for row in self._rows(kind):
+        if kind == "pilots" and (rows := sites.pilot_rows(self._state, [name])):
+            return rows[0]
+        if kind == "placements":
+            for row in views.placements(self._state):
                 if row["name"] == name:
                     return row
         raise self._not_found(kind.removesuffix("s"), name, self._names(kind))
@@ -208,10 +210,9 @@ class Desk:
             return sorted(limit.name for limit in self._state.limits)
         if kind == "backfills":
             return fillers.names(self._state)
-        return [str(row["name"]) for row in self._rows(kind)]
-
-    def _rows(self, kind: str) -> Sequence[Json]:
-        return sites.pilot_rows(self._state) if kind == "pilots" else views.placements(self._state)
+        if kind == "pilots":
+            return sites.pilot_names(self._state)
+        return [str(row["name"]) for row in views.placements(self._state)]
 
     async def register_pilot(self, pilot: Pilot) -> Mail:
         """See Service."""
@@ -234,8 +235,13 @@ class Desk:
         """See Service."""
         if kind == "workloads":
             return await self._list_workloads(after, limit, queue, state, labels or {})
-        if kind in (*LINES, "placements", "pilots"):
-            all_ = (await self._lines(kind)).values() if kind in LINES else self._rows(kind)
+        if kind == "pilots":
+            names = [name for name in self._names(kind) if name > after]
+            rows = list(sites.pilot_rows(self._state, names[:limit]))
+            return Page(tuple(rows), names[limit - 1] if len(names) > limit else "")
+        if kind in (*LINES, "placements"):
+            own = kind == "placements"
+            all_ = views.placements(self._state) if own else (await self._lines(kind)).values()
             rows = [row for row in all_ if row["name"] > after]
             return Page(tuple(rows[:limit]), rows[limit - 1]["name"] if len(rows) > limit else "")
         names = [name for name in self._names(kind) if name > after]

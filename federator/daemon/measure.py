@@ -6,16 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import Gauge
 
-from federator.daemon.sites import count_states
+from federator.daemon.sites import count_states, marks
 from federator.daemon.snapshots import Snapshots
 from federator.daemon.state import Member, State
-from federator.daemon.timing import Turns
 from federator.model.budget import Cost
 from federator.model.cluster import Health
 from federator.model.limits import Limit
 from federator.model.plan import Snapshot
 from federator.model.resources import Resources, in_base_units
 from federator.telemetry.metrics import Metrics, replace
+from federator.turns import Turns
 
 Takers = Mapping[tuple[str, str], Resources]
 """What one replica takes of limits by name, by workload and role; of those that take any."""
@@ -50,6 +50,7 @@ async def measure(state: State, snapshots: Snapshots, refused: Mapping[tuple[str
         (metrics.limit_capacity, _limits(state)),
         (metrics.limit_used, await _limits_used(state, turns)),
         (metrics.pilots, count_states(state)),
+        (metrics.pilot_site_marks, marks(state)),
         (metrics.queue_share, {(queue,): share for queue, share in shares(state, snapshots, whole).items()}),
     ]
     for gauge, values in gauges:

@@ -17,7 +17,6 @@ from federator.daemon.decision import Change, Decision
 from federator.daemon.draft import Draft, spread
 from federator.daemon.settle import Rules, Settler
 from federator.daemon.state import Displaced, Live, State
-from federator.daemon.timing import Turns
 from federator.engine.assign import Holder, assign
 from federator.model.cluster import Health
 from federator.model.indexset import IndexSet
@@ -26,6 +25,7 @@ from federator.model.plan import Placement, Preemption
 from federator.model.records import WorkloadState
 from federator.ports import Clock, Store
 from federator.telemetry.metrics import Metrics
+from federator.turns import Turns
 
 T = TypeVar("T")
 Send = Callable[[Draft], Awaitable[None]]

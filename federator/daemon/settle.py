@@ -10,7 +10,6 @@ from typing import NamedTuple
 from federator.daemon.draft import Draft
 from federator.daemon.moves import Moves
 from federator.daemon.state import Live, Look, Member, State
-from federator.daemon.timing import Turns
 from federator.documents.backfill import PREFIX
 from federator.engine.assign import recall, withdraw
 from federator.engine.lifecycle import IntentEvent, WorkloadEvent, next_intent_state
@@ -22,6 +21,7 @@ from federator.model.intent import PREEMPTED, Failure, Intent, IntentState, Obse
 from federator.model.records import WorkloadState
 from federator.model.resources import CPU, Resources
 from federator.model.workload import Workload
+from federator.turns import Turns
 
 UNSCHEDULABLE = "Unschedulable"
 WITHDRAWN = "Withdrawn"

@@ -31,14 +31,21 @@ async def register(state: State, pilot: Pilot) -> Mail:
     """A pilot joins its cluster. Raises NotFound; Conflict where another cluster has a pilot of that name."""
     wanted = site(state, pilot.cluster)
     for other in sites(state):
-        if other is not wanted and other.has(pilot.name):
+        if other is not wanted and pilot.name in other.names():
             raise Conflict(f"a pilot called {pilot.name!r} belongs to {other.name}; names are unique for all clusters")
     return await wanted.register(pilot)
 
 
-def pilot_rows(state: State) -> Sequence[Mapping[str, Any]]:
+def pilot_names(state: State) -> Sequence[str]:
     """All pilots, by name."""
-    return sorted((row for one in sites(state) for row in one.pilots()), key=lambda row: str(row["name"]))
+    return sorted(name for one in sites(state) for name in one.names())
+
+
+def pilot_rows(state: State, names: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+    """These pilots, by name; there may be thousands of others."""
+    wanted = set(names)
+    rows = (row for one in sites(state) for row in one.pilots(wanted & set(one.names())))
+    return sorted(rows, key=lambda row: str(row["name"]))
 
 
 def site_of(state: State, pilot: str, cluster: str) -> PilotSite:
@@ -53,3 +60,8 @@ def count_states(state: State) -> dict[tuple[str, ...], float]:
     """How many pilots are in which state, by (cluster, state)."""
     none = dict.fromkeys(("active", "draining", "lost"), 0)
     return {(one.name, name): float(n) for one in sites(state) for name, n in {**none, **one.states()}.items()}
+
+
+def marks(state: State) -> dict[tuple[str, ...], float]:
+    """1 where a site that is sent pilots takes none now, else 0, by (cluster, mark)."""
+    return {(one.name, mark): float(holds) for one in sites(state) for mark, holds in one.marks.items()}

@@ -17,7 +17,6 @@ from typing import TypeVar
 from federator.daemon.parts import NOTHING, Held, Part, as_holding, part_of
 from federator.daemon.spending import known
 from federator.daemon.state import Displaced, Member, State
-from federator.daemon.timing import Turns
 from federator.engine.least_free import LeastFree
 from federator.model.backfill import Filler, idle_times
 from federator.model.budget import Spent
@@ -28,6 +27,7 @@ from federator.model.plan import Displacement, Exclusion, Holding, Snapshot, Tie
 from federator.model.policy import Cohort, MoveBudget, Planning, Policy, Queue, QueueUsage
 from federator.model.resources import Resources
 from federator.model.workload import Workload
+from federator.turns import Turns
 
 V = TypeVar("V")
 

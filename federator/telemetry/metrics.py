@@ -88,6 +88,9 @@ class Metrics:
             "wait_seconds", "Time from submission until the first replica ran.", WAIT_S, "queue"
         )
         self.pilots = self._gauge("pilots", "Pilots by state: active, draining, lost.", "cluster", "state")
+        self.pilot_site_marks = self._gauge(
+            "pilot_site_marks", "1 while a site is sent no pilots: closed, full or away.", "cluster", "mark"
+        )
         self.pilot_cpu_seconds_total = self._counter(
             "pilot_cpu_seconds_total", "Core seconds of pilots that live, by use: payload, idle.", "cluster", "use"
         )

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from federator import turns
 from federator.clusters.fake import FakeProvider
-from federator.daemon import cycle, recorder, settle, timing
+from federator.daemon import cycle, recorder, settle
 from federator.daemon.draft import Draft
 from federator.daemon.snapshots import Picture, Snapshots
 from federator.daemon.state import State
@@ -133,7 +134,7 @@ async def test_nothing_is_lost_when_others_have_their_turn_after_every_piece(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     """Every pause that may be made is made, every transaction holds as little as it may, and there is trouble."""
-    monkeypatch.setattr(timing, "PIECE_S", -1.0)
+    monkeypatch.setattr(turns, "PIECE_S", -1.0)
     monkeypatch.setattr(cycle, "CHANGES_AT_ONCE", 1)
     monkeypatch.setattr(cycle, "ORDERS_AT_ONCE", 1)
     monkeypatch.setattr(recorder, "WORKLOADS_AT_ONCE", 1)

@@ -82,7 +82,7 @@ def with_pilots(federator: Federator, given: Pool, **more: Any) -> None:
     port = free_port()
     pilots = {"url": f"http://127.0.0.1:{port}", "tokenFile": "token-cern", "requests": {"cpu": 2, "memory": "1Gi"}}
     pilots |= {"idle": "4s", "lease": "5s", "margin": "0s", "most": 4, **more}
-    federator.write([pool(given, submit="pilots", pilots=pilots)], listen={"port": port})
+    federator.write([pool(given, submit="pilots", pilots=pilots, timeout="3s")], listen={"port": port})
     federator.start()
     pilot_token(federator, "cern")
 
@@ -112,6 +112,32 @@ def test_pilots_come_as_they_are_needed_and_go_and_a_killed_daemon_sends_none_ag
     until(lambda: not queue(htcondor_pool, running), "pilots without work to end", federator.tail)
     told_of = "0 run at the schedd, 0 wait"
     until(lambda: told_of in federator.http("/api/v1/clusters/cern")["version"], "people to be told", federator.tail)
+
+
+def test_a_schedd_that_hangs_and_is_restarted_costs_what_its_pilots_run_nothing(
+    federator: Federator, htcondor_pool: Pool, shared: Path
+) -> None:
+    """Pilots end what they have and pull what waits while the schedd answers nobody."""
+    with_pilots(federator, htcondor_pool, idle="5m")
+    federator.submit(reco(20, shared))
+    federator.wait_for("reco", lambda w: w["running"] == 8)
+
+    def told(words: str) -> bool:
+        return words in federator.http("/api/v1/clusters/cern")["version"]
+
+    htcondor_pool.freeze()
+    try:
+        until(lambda: told("the schedd takes no pilots now"), "the silence to be noticed", federator.tail)
+        (shared / "gate").touch()
+        done = federator.wait_for("reco", lambda w: w["state"] == "finished")
+    finally:
+        htcondor_pool.thaw()
+    assert done["failed"] == 0
+    assert begun(shared) == Counter(range(20))
+    htcondor_pool.restart_schedd()
+    until(lambda: told("4 run at the schedd"), "its pilots to be known again", federator.tail)
+    assert leases(federator, "cern").get("void", 0) == 0
+    assert len(queue(htcondor_pool, "FederatorPilots =!= undefined")) == 4, "none was sent in place of those that live"
 
 
 def test_a_site_where_pilots_die_is_closed_and_not_flooded(

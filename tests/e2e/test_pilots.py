@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -104,6 +106,31 @@ def test_a_daemon_that_is_killed_under_leases_knows_them_again(
     assert counted["succeeded"] == 20
     assert counted["granted"] == 12, "the eight leases that were out were known again"
     assert "void" not in counted
+
+
+@pytest.mark.parametrize("off_s", [600, -600])
+def test_clocks_that_are_off_by_minutes_change_nothing(
+    federator: Federator, start: Start, tmp_path: Path, off_s: int
+) -> None:
+    """No message carries a time of day: what is left and how long a lease is good for are told in seconds."""
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import time\n_now = time.time\ntime.time = lambda: _now() + {off_s}\nprint('the clock is off', flush=True)\n"
+    )
+    out = tmp_path / "out"
+    wrong = PilotProcess(tmp_path, "wrong", url_of(federator), tmp_path / "token-grid", "--lifetime", "300")
+    wrong.command[:0] = ["env", f"PYTHONPATH={tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"]
+    wrong.start()
+    try:
+        federator.submit(batch("reco", 20, held(federator, out)))
+        federator.wait_for("reco", lambda w: w["running"] == 4)
+        assert "the clock is off" in wrong.tail(), "it was not, so this test shows nothing"
+        time.sleep(4)  # longer than a lease
+        federator.let_go()
+        federator.wait_for("reco", lambda w: w["state"] == "finished")
+    finally:
+        wrong.clean_up()
+    assert indices([out]) == ALL
+    assert leases(federator) == {"granted": 20, "succeeded": 20}
 
 
 def test_a_cut_shorter_than_the_lease_costs_nothing(

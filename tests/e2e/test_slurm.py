@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import signal
 import time
@@ -153,12 +154,22 @@ def test_a_site_where_pilots_die_is_closed_and_not_flooded_and_a_controller_that
     until(closed, "the site to be closed", federator.tail)
     slurm.controller.stop(signal.SIGTERM)
     until(lambda: "takes no pilots now" in federator.http("/api/v1/clusters/hpc")["version"], "silence", federator.tail)
+    until(lambda: mark(federator, "away") == 1, "dashboards to be told", federator.tail)
     slurm.start_controller()
     until(closed, "the site to be closed still", federator.tail)
+    until(lambda: mark(federator, "closed") == 1, "dashboards to be told", federator.tail)
+    assert mark(federator, "away") == 0
     assert queued(slurm, shared, "all") == 3
     assert "ended with exit status" in federator.http("/api/v1/clusters/hpc")["version"]
     assert len(list((shared / "pilots").iterdir())) == 3, "what they wrote is there to be read"
     assert federator.workload("reco")["running"] == 0
+
+
+def mark(federator: Federator, name: str) -> float | None:
+    """What the metric says of the site's mark."""
+    text = federator.http("/metrics", accept="text/plain")
+    found = re.search(rf'^federator_pilot_site_marks{{cluster="hpc",mark="{name}"}} (\S+)$', text, re.MULTILINE)
+    return float(found[1]) if found else None
 
 
 def held_reco(replicas: int, folder: Path) -> dict[str, Any]:

@@ -26,6 +26,7 @@ LABELS = {
     "dispatch_seconds": ("cluster", "outcome"),
     "wait_seconds": ("queue",),
     "pilot_cpu_seconds_total": ("cluster", "use"),
+    "pilot_site_marks": ("cluster", "mark"),
     "event_loop_lag_seconds": (),
     "store_seconds": (),
     "stale_policies": (),

@@ -14,7 +14,10 @@ from federator.clusters.pilots.line_order import Standing
 from federator.model.cluster import Flavor, NodeGroup
 from federator.model.pilots import Lease, Mail, Pilot, PilotState, Replica
 from federator.model.resources import CPU, MEMORY, Resources, in_base_units
+from federator.turns import Turns
 
+LOOK_EVERY = 100
+"""After so many pilots it is looked whether others on the event loop should have a turn."""
 CONTAINER_RUNTIMES = frozenset({"apptainer", "podman"})
 
 
@@ -38,6 +41,9 @@ class Agent:
         self.pilot = pilot
         self.flavor = flavor_name(pilot)
         self.free = dict(pilot.resources.items_)
+        """Changed by ``occupy`` alone."""
+        self._room: Resources | None = None
+        """What is free for all but backfill, until that changes: thousands of pilots are looked at every second."""
         self.leases: dict[str, Replica] = {}
         self.backfill: dict[str, Below] = {}
         """Leases of backfill: what they use counts as free for everything else."""
@@ -65,6 +71,13 @@ class Agent:
         used = self.pilot.resources - Resources.of(self.free)
         self.pilot, self.flavor = pilot, flavor_name(pilot)
         self.free = dict((pilot.resources - used).items_)
+        self._room = None
+
+    def occupy(self, requests: Resources, times: int = 1) -> None:
+        """So much is not free any more (or, with -1 times, is free again)."""
+        for name, amount in requests.items_:
+            self.free[name] = self.free.get(name, 0) - times * amount
+        self._room = None
 
     @property
     def state(self) -> PilotState:
@@ -79,7 +92,8 @@ class Agent:
 
     def open(self, now_s: float, margin_s: float) -> bool:
         """Whether it takes work."""
-        return self.state is PilotState.ACTIVE and self.left_s(now_s) >= margin_s
+        ends_s = self.pilot.ends_s
+        return not (self.lost or self.pilot.draining) and (ends_s is None or ends_s - now_s >= margin_s)
 
     def suits(self, order: Standing, now_s: float, margin_s: float) -> bool:
         """Whether it may run such replicas, however full it is now."""
@@ -101,16 +115,17 @@ class Agent:
 
     def room(self) -> Resources:
         """What is free on it for all but backfill."""
-        free = dict(self.free)
-        for below in self.backfill.values():
-            for name, amount in below.requests.items_:
-                free[name] = free.get(name, 0) + amount
-        return Resources.of(free).floor()
+        if self._room is None:
+            free = dict(self.free)
+            for below in self.backfill.values():
+                for name, amount in below.requests.items_:
+                    free[name] = free.get(name, 0) + amount
+            self._room = Resources.of(free).floor()
+        return self._room
 
     def take(self, lease: Lease, order: Standing, until_s: float) -> None:
         """Give it a lease."""
-        for name, amount in order.requests.items_:
-            self.free[name] = self.free.get(name, 0) - amount
+        self.occupy(order.requests)
         self.leases[lease.id] = (lease.intent, lease.index)
         self.expires[lease.id] = until_s
         self.oldest_s = min(self.oldest_s, until_s)
@@ -121,8 +136,7 @@ class Agent:
         """Take a lease from it."""
         if self.leases.pop(lease, None) is None:
             return
-        for name, amount in requests.items_:
-            self.free[name] = self.free.get(name, 0) + amount
+        self.occupy(requests, -1)
         self.backfill.pop(lease, None)
         self.expires.pop(lease, None)
         self.stops.pop(lease, None)
@@ -189,11 +203,13 @@ def flavor_name(pilot: Pilot) -> str:
     return f"{resources[CPU] // 1000}c-{resources[MEMORY] >> 30}g-{mark}"
 
 
-def flavors_of(agents: Iterable[Agent], now_s: float, margin_s: float) -> tuple[Flavor, ...]:
+async def flavors_of(agents: Iterable[Agent], now_s: float, margin_s: float, turns: Turns) -> tuple[Flavor, ...]:
     """The pilots that live, alike ones as one flavor; on those that take no more work nothing is free."""
     groups: dict[str, Counter[Resources]] = defaultdict(Counter)
     alike: dict[str, Pilot] = {}
-    for agent in agents:
+    for number, agent in enumerate(agents):
+        if number % LOOK_EVERY == 0 and turns.due:
+            await turns.rest()
         if agent.lost:
             continue
         free = agent.room() if agent.open(now_s, margin_s) else Resources()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
+from federator.clusters.pilots import board
+from federator.clusters.pilots.board import Board
 from federator.clusters.pilots.line_order import Standing
 from federator.model.indexset import IndexSet
 from federator.model.intent import Failure, Note, ObservedIntent
 from federator.model.pilots import Lease, LeaseState
+from federator.turns import Turns
 
 NOTES_SHOWN = 64
 STEADY_S = 10.0
@@ -35,6 +39,12 @@ class Entry:
     def __init__(self, order: Standing, now_s: float, seats: Iterable[Seat] = ()) -> None:
         self.order = order
         self.seats = {seat.lease.index: seat for seat in seats}
+        self._board = Board()
+        self._failed: dict[int, Failure] = {}
+        self._started_s: float | None = None
+        """When the first of them began to run."""
+        for seat in self.seats.values():
+            self._stand(seat)
         self.resting: dict[int, float] = {}
         """When replicas of a service that ended may run again."""
         self.streaks: dict[int, int] = {}
@@ -43,28 +53,60 @@ class Entry:
         self.stuck = ""
         """Why no pilot that lives can take what waits; empty: one can, or nobody has looked yet."""
         self.seen: ObservedIntent | None = None
+        self._changes = 0
 
     def change(self, order: Standing, now_s: float) -> None:
         """Another number of replicas, another spec, fewer wanted."""
         self.order = order
         self.resting = {index: at for index, at in self.resting.items() if index in order.wanted}
-        self.waiting = order.wanted - IndexSet.of((*self.seats, *self.resting))
+        self.waiting = order.wanted - IndexSet.of(self.resting)
+        if self.waiting:
+            self.waiting -= self._board.taken()
         self.waits_since_s = now_s
         self.touch()
 
     def touch(self) -> None:
         """Something changed that observers see."""
         self.seen = None
+        self._changes += 1
 
     def put(self, seat: Seat) -> None:
         """A replica is in a pilot's hands."""
         self.seats[seat.lease.index] = seat
+        self._stand(seat)
         self.waiting -= IndexSet.span(seat.lease.index, seat.lease.index + 1)
         self.touch()
+
+    def start(self, seat: Seat, now_s: float) -> None:
+        """Its pilot says that a replica runs."""
+        seat.started_s = now_s
+        self._stand(seat)
+        self.touch()
+
+    def end(self, seat: Seat, ended: Lease) -> None:
+        """A replica has ended, and how is kept."""
+        seat.lease = ended
+        self._stand(seat)
+        self.touch()
+
+    def _stand(self, seat: Seat) -> None:
+        lease = seat.lease
+        began_s = lease.granted_s if seat.started_s is None else seat.started_s
+        standing = board.Standing.HANDED if seat.started_s is None else board.Standing.RUNNING
+        if not seat.granted:
+            succeeded = lease.state is LeaseState.SUCCEEDED
+            standing = board.Standing.SUCCEEDED if succeeded else board.Standing.FAILED
+        if standing is board.Standing.FAILED:
+            self._failed[lease.index] = _failure(lease)
+        if standing is not board.Standing.HANDED:
+            self._started_s = began_s if self._started_s is None else min(self._started_s, began_s)
+        self._board.mark(lease.index, standing)
 
     def clear(self, index: int, now_s: float) -> None:
         """A replica is in nobody's hands; it waits again, if it is wanted."""
         self.seats.pop(index, None)
+        self._failed.pop(index, None)
+        self._board.mark(index, board.Standing.NOWHERE)
         one = IndexSet.span(index, index + 1)
         if index in self.order.wanted and index not in self.resting:
             if not self.waiting:
@@ -110,42 +152,37 @@ class Entry:
             return None
         return min(old, key=lambda seat: seat.lease.index)
 
-    def observed(self) -> ObservedIntent:
-        """What the federator is told of it; made once for every change."""
-        if self.seen is None:
-            self.seen = self._observed()
-        return self.seen
+    async def observed(self, turns: Turns) -> ObservedIntent:
+        """What the federator is told of it, as it was when this was asked; made once for every change."""
+        if self.seen is not None:
+            return self.seen
+        changes = self._changes
+        seen = await self._observed(self._board.copy(), turns)
+        if changes == self._changes:
+            self.seen = seen
+        return seen
 
-    def _observed(self) -> ObservedIntent:
-        running: list[int] = []
-        handed: list[int] = []
-        succeeded: list[int] = []
-        failed: list[Failure] = []
-        started: list[float] = []
-        for index, seat in self.seats.items():
-            lease = seat.lease
-            if seat.granted:
-                (handed if seat.started_s is None else running).append(index)
-                started.append(lease.granted_s if seat.started_s is None else seat.started_s)
-            else:
-                started.append(lease.granted_s)
-                if lease.state is LeaseState.SUCCEEDED:
-                    succeeded.append(index)
-                else:
-                    failed.append(_failure(lease))
-        pending = self.waiting | IndexSet.of((*handed, *self.resting))
-        return ObservedIntent(
+    async def _observed(self, now: Board, turns: Turns) -> ObservedIntent:
+        seen = ObservedIntent(
             id=self.order.intent,
-            pending=pending,
-            running=IndexSet.of(running),
-            succeeded=IndexSet.of(succeeded),
-            failed=tuple(sorted(failed, key=lambda failure: failure.index)),
-            bound=len(running) + len(handed),
+            pending=self.waiting | IndexSet.of(self.resting),
+            failed=tuple(self._failed[index] for index in sorted(self._failed)),
             notes=self._notes(),
             spec_hash=self.order.spec_hash,
             replicas=len(self.order.wanted),
             leaving=self.order.leaving,
-            started_s=min(started, default=None) if running or succeeded or failed else None,
+            started_s=self._started_s,
+        )
+        # From here on it may change.
+        handed, running = await now.all(board.Standing.HANDED, turns), await now.all(board.Standing.RUNNING, turns)
+        succeeded = await now.all(board.Standing.SUCCEEDED, turns)
+        return replace(
+            seen,
+            pending=seen.pending | handed,
+            running=running,
+            succeeded=succeeded,
+            bound=len(running) + len(handed),
+            started_s=seen.started_s if running or succeeded or seen.failed else None,
         )
 
     def _notes(self) -> tuple[Note, ...]:

@@ -14,6 +14,7 @@ from federator.clusters.pilots.yielding import who_yields
 from federator.model.cluster import Flavor
 from federator.model.pilots import Grant, Lease, LeaseState, Pilot, Replica, StoredLine
 from federator.model.resources import Resources
+from federator.turns import Turns
 
 NO_PILOT = "no pilot of this cluster has room for it now"
 Key = tuple[tuple[bool, int, float, str], str]
@@ -168,9 +169,7 @@ class Line:
 
     def end(self, seat: Seat, ended: Lease) -> None:
         """A replica has ended, and how is kept."""
-        entry = self.release(seat)
-        seat.lease = ended
-        entry.touch()
+        self.release(seat).end(seat, ended)
 
     def release(self, seat: Seat) -> Entry:
         """Take a seat's room back from its pilot."""
@@ -195,12 +194,14 @@ class Line:
         lease = seat.lease
         return Grant(lease.id, lease.intent, self.cluster, lease.index, to_json(self.entries[lease.intent].order))
 
-    def flavors(self, now_s: float) -> tuple[Flavor, ...]:
-        """The pilots that live, as flavors."""
-        return flavors_of(self.agents.values(), now_s, self._settings.margin_s)
+    async def flavors(self, now_s: float, turns: Turns) -> tuple[Flavor, ...]:
+        """The pilots that live, as flavors; each as it is when its turn comes."""
+        return await flavors_of(tuple(self.agents.values()), now_s, self._settings.margin_s, turns)
 
     def tell_who_is_stuck(self, flavors: tuple[Flavor, ...], now_s: float) -> None:
         """Note at every order of which something waits whether a pilot that lives could take one of it now."""
+        if not self._hungry:
+            return
         longest: dict[str, float] = {}
         runtimes: dict[str, frozenset[str]] = {}
         for agent in self.agents.values():

@@ -18,6 +18,7 @@ from federator.model.indexset import IndexSet
 from federator.model.intent import Observation, Order
 from federator.model.pilots import LineChanges, LineOrder
 from federator.ports import ClusterUnreachable, NoLogs, OrderRefused, StoreUnavailable
+from federator.turns import Turns
 
 LOG = structlog.get_logger(__name__)
 SWEEP_S = 0.2
@@ -67,13 +68,23 @@ class PilotsProvider(Site):
         self._stirred.clear()
         await self._see_store()
         now_s = self._clock.now_s()
-        flavors = self._line.flavors(now_s)
+        turns = Turns()
+        flavors = await self._line.flavors(now_s, turns)
         self._line.tell_who_is_stuck(flavors, now_s)
+        entries = list(self._line.entries.items())
+        intents = {}
+        for intent, entry in entries:
+            if turns.due:
+                await turns.rest()
+            intents[intent] = await entry.observed(turns)
+        if self._stirred.is_set():
+            # What is free is looked at last: a replica that was given away meanwhile counts twice then, and never not.
+            flavors = await self._line.flavors(now_s, turns)
         return Observation(
             cluster=self.name,
             at_s=now_s,
             flavors=flavors,
-            intents={intent: entry.observed() for intent, entry in self._line.entries.items()},
+            intents=intents,
             abilities=self._abilities() | {ABILITY},
             version=f"{sum(not agent.lost for agent in self._line.agents.values())} pilots",
         )
@@ -107,8 +118,8 @@ class PilotsProvider(Site):
         if entry is None:
             self._line.add(Entry(wanted, now_s))
         elif entry.order.service:
-            self._change(entry, wanted)
-        self._make_room()
+            await self._change(entry, wanted)
+        await self._make_room()
         self._stir()
 
     async def cancel(self, intent_id: str, grace_s: float = 30.0, indices: IndexSet | None = None) -> None:
@@ -120,7 +131,7 @@ class PilotsProvider(Site):
         gone = entry.order.withdrawn | (indices or IndexSet())
         leaving = entry.order.leaving or indices is None
         # In memory first: from now on nothing of it is leased. The daemon asks again for what is not written.
-        self._change(entry, replace(entry.order, leaving=leaving, withdrawn=gone, grace_s=grace_s))
+        await self._change(entry, replace(entry.order, leaving=leaving, withdrawn=gone, grace_s=grace_s))
         await self._write_order(entry.order)
         try:
             await self._endings.forget_if_over(intent_id)
@@ -128,12 +139,12 @@ class PilotsProvider(Site):
             raise self._unreachable(error) from error
         self._stir()
 
-    def _change(self, entry: Entry, order: Standing) -> None:
+    async def _change(self, entry: Entry, order: Standing) -> None:
         if entry.order.requests != order.requests:
             self._resize(entry, order)
         entry.change(order, self._clock.now_s())
         self._line.sort(entry)
-        self._stop(entry.to_stop(), order.grace_s)
+        await self._stop(entry.to_stop(), order.grace_s)
         self._stir()
 
     def _resize(self, entry: Entry, order: Standing) -> None:
@@ -141,9 +152,7 @@ class PilotsProvider(Site):
         for seat in entry.granted():
             agent = self._line.agents.get(seat.lease.pilot)
             if agent is not None:
-                more = order.requests - entry.order.requests
-                for name, amount in more.items_:
-                    agent.free[name] = agent.free.get(name, 0) - amount
+                agent.occupy(order.requests - entry.order.requests)
 
     async def logs(
         self, intent_id: str, index: int, *, follow: bool = False, tail_lines: int | None = None

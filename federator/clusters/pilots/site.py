@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from federator.clusters.pilots.scribe import Scribe
 from federator.clusters.pilots.settings import PilotsSettings
 from federator.model.pilots import LineChanges, Mail, Pilot, Progress, Result, Stop
 from federator.ports import Clock, LeaseRefused, LineStore, StoreUnavailable, UnknownPilot
+from federator.turns import Turns
 
 COUNT_EVERY_S = 1.0
 """How often it is added up what pilots are used for."""
@@ -55,6 +56,7 @@ class Site:
         self._pollers: dict[str, Agent] = {}
         """Pilots that wait for work, those that wait longest first."""
         self.used = {"payload": 0.0, "idle": 0.0}
+        self.marks: Mapping[str, bool] = {}
         self._counted_s = clock.now_s()
         self._endings = Endings(self._line, self._scribe, self._tails, settings, clock, count)
 
@@ -108,8 +110,7 @@ class Site:
             for seat in self._line.seats_of((one.lease,), agent):
                 self._tails.add(one.lease, one.log, one.log_from)
                 if seat.started_s is None:
-                    seat.started_s = now_s
-                    self._line.entries[seat.lease.intent].touch()
+                    self._line.entries[seat.lease.intent].start(seat, now_s)
         self._stir()
         return replace(self._mail(agent, held), grants=())
 
@@ -144,18 +145,18 @@ class Site:
         agent.wake()
         self._stir()
 
-    def pilots(self) -> Sequence[Mapping[str, Any]]:
+    def names(self) -> Collection[str]:
         """See PilotSite."""
-        now_s = self._clock.now_s()
-        return [agent.shown(now_s) for _, agent in sorted(self._line.agents.items())]
+        return self._line.agents.keys()
+
+    def pilots(self, names: Collection[str] | None = None) -> Sequence[Mapping[str, Any]]:
+        """See PilotSite."""
+        now_s, agents = self._clock.now_s(), self._line.agents
+        return [agents[name].shown(now_s) for name in sorted(agents if names is None else names)]
 
     def states(self) -> Mapping[str, int]:
         """See PilotSite."""
         return Counter(str(agent.state) for agent in self._line.agents.values())
-
-    def has(self, pilot: str) -> bool:
-        """See PilotSite."""
-        return pilot in self._line.agents
 
     # What both sides use
 
@@ -216,19 +217,23 @@ class Site:
             lease_s=self._settings.lease_s,
         )
 
-    def _stop(self, seats: Sequence[Seat], grace_s: float) -> None:
-        """Let pilots end payloads."""
+    async def _stop(self, seats: Sequence[Seat], grace_s: float) -> None:
+        """Let pilots end payloads, of those that they still hold."""
+        turns = Turns()
         for seat in seats:
+            if turns.due:
+                await turns.rest()
+            lease = seat.lease.id
             agent = self._line.agents.get(seat.lease.pilot)
-            if agent is not None and agent.stops.get(seat.lease.id, float("inf")) > grace_s:
-                agent.stops[seat.lease.id] = grace_s
+            if agent is not None and lease in agent.leases and agent.stops.get(lease, float("inf")) > grace_s:
+                agent.stops[lease] = grace_s
                 agent.news = True
                 agent.wake()
 
-    def _make_room(self) -> None:
+    async def _make_room(self) -> None:
         """Let backfill end where everything else needs its room."""
         for seat in self._line.who_yields(self._clock.now_s()):
-            self._stop([seat], self._line.entries[seat.lease.intent].order.grace_s)
+            await self._stop([seat], self._line.entries[seat.lease.intent].order.grace_s)
 
     def _stir(self) -> None:
         """Something changed: who observes should look, and pilots that wait may find something."""
@@ -278,8 +283,8 @@ class Site:
             for intent in over:
                 await self._endings.forget_if_over(intent)
                 self._stir()
-        self._look_after_services(now_s)
-        self._make_room()
+        await self._look_after_services(now_s)
+        await self._make_room()
 
     async def _forget_lost(self, now_s: float) -> None:
         gone = [
@@ -294,12 +299,12 @@ class Site:
                     if self._line.agents[name].lost:
                         del self._line.agents[name]
 
-    def _look_after_services(self, now_s: float) -> None:
-        for entry in self._line.entries.values():
+    async def _look_after_services(self, now_s: float) -> None:
+        for entry in list(self._line.entries.values()):
             if not entry.order.service:
                 continue
             if entry.resting and entry.rested(now_s):
                 self._line.sort(entry)
                 self._stir()
             if (seat := entry.to_exchange(now_s, self._settings.ready_s)) is not None:
-                self._stop([seat], entry.order.grace_s)
+                await self._stop([seat], entry.order.grace_s)

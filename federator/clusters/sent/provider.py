@@ -92,7 +92,7 @@ class SentPilots(PilotsProvider):
                 if self._loaded:
                     await self._size()
             except (QueueAway, OSError) as error:
-                self._tell(Decision(), f"{self._queue.what} takes no pilots now: {error}")
+                self._tell(Decision(), f"{self._queue.what} takes no pilots now: {error}", away=True)
             except Exception:
                 # A mistake in one round must not leave the site without pilots for ever.
                 LOG.exception("sizing failed", cluster=self.name)
@@ -146,13 +146,14 @@ class SentPilots(PilotsProvider):
             ends=self._missing.ends,
         )
 
-    def _tell(self, told: Decision, words: str) -> None:
+    def _tell(self, told: Decision, words: str, *, away: bool = False) -> None:
         """What the planner may count on, and what people read."""
         if told.to_come != self._told.to_come or words != self._words:
             self._stirred.set()
         if told.closed != self._told.closed:
             LOG.warning("site closed" if told.closed else "site open again", cluster=self.name, words=words)
         self._told, self._words = told, words
+        self.marks = {"closed": told.closed, "full": told.full, "away": away}
         marks = ((told.closed, "pilots end badly here"), (told.full, "pilots wait too long here"))
         self._line.why_none = next((mark for holds, mark in marks if holds), "")
         self._line.coming = self._pilot if told.to_come else None

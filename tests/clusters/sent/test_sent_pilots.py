@@ -156,6 +156,7 @@ async def test_pilots_that_run_and_never_register_are_taken_away_and_close_the_s
     assert place.queue.jobs == []
     assert "the site is closed: 3 in a row ended badly" in (await place.provider.observe()).version
     assert (await place.flavor()).max_count == 0, "what waits is placed elsewhere"
+    assert place.provider.marks == {"closed": True, "full": False, "away": False}
     await place.clock.advance(300.0)
     await place.round()
     assert len(place.queue.jobs) == 1, "one is tried"
@@ -223,6 +224,7 @@ async def test_a_site_where_pilots_wait_too_long_is_not_counted_on() -> None:
     await place.clock.advance(601.0)
     await place.round()
     assert (await place.flavor()).max_count == 0
+    assert place.provider.marks == {"closed": False, "full": True, "away": False}
     told = (await place.provider.observe()).intents["w"].notes
     assert {note.message.partition("; ")[2] for note in told} == {"pilots wait too long here"}
     assert "the site is full: 2 have waited longer than 600 s" in (await place.provider.observe()).version
