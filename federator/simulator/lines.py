@@ -113,6 +113,10 @@ class Lines:
         self._afresh = bool(self._others)
         return None if self._others else self._serve()
 
+    def begin_afresh(self) -> None:
+        """The planner is asked for a whole plan, so that who waits will not be as it was."""
+        self._afresh = True
+
     def _known(self, coming: Iterable[Live]) -> bool:
         """Whether the tables have all resources that these ask for."""
         asked = {name for live in coming for role in live.workload.roles for name, _ in role.requests.items_}

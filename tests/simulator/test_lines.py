@@ -15,6 +15,7 @@ from federator.model.selectors import Constraint, Requirement, Selector
 from federator.model.workload import Gang
 from federator.simulator import lines
 from federator.simulator import run as running
+from federator.simulator.looks import Looks
 from federator.simulator.run import simulate, simulate_quickly
 from federator.simulator.story import Arrival, Fault, Story
 from federator.simulator.world import Live
@@ -125,6 +126,14 @@ def test_only_those_that_may_start_are_asked() -> None:
     assert max(one.wait_s for one in run.measures.workloads) > 10, "nobody waited, so this test shows nothing"
     assert 60 <= turns < 120
     assert journal(run) == journal(simulate(_crowd(), skips=False))
+
+
+def test_whole_plans_are_made_where_somebody_looks_for_reasons() -> None:
+    looks, all_looks = Looks(every_s=10.0), Looks(every_s=10.0)
+    run = simulate_quickly(_crowd(), watch=looks)
+    assert journal(run) == journal(simulate(_crowd(), skips=False, watch=all_looks))
+    assert {reason for look in looks.looks for reason in look.by_reason} == {"NoRoom"}
+    assert len(run.plan_s) > len(looks.looks), "all plans were whole, so this test shows nothing"
 
 
 @pytest.mark.parametrize(
