@@ -59,6 +59,8 @@ class TracePart(Part):
     """When the first of them arrives; left out: all arrive when the log says."""
     queue_by: Literal["queue", "user", "group", "partition", "none"] = "queue"
     """What of a job names its queue: `user-7`; `default` where the log does not tell. `none`: all are in `default`."""
+    runs_at: Literal["anywhere", "partition"] = "anywhere"
+    """`partition`: a job may only run on clusters whose label `partition` is the number of the one that it ran in."""
     processors: Literal["requested", "used", "larger"] = "requested"
     """Which of its two numbers of processors a job takes; where that is not known, the other."""
     jobs_are: Literal["replicas", "cores"] = "replicas"

@@ -94,7 +94,7 @@ def test_plans_of_those_that_may_start_tell_what_whole_plans_tell(one: Story) ->
 
 
 @pytest.mark.thorough
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(stories(most=40))
 def test_of_many_jobs_plans_of_those_that_may_start_tell_what_whole_plans_tell(one: Story) -> None:
     _compare(one)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
 from federator.documents.scenario import TracePart
 from federator.model.resources import CPU, Resources
+from federator.model.selectors import Constraint, Requirement, Selector
 from federator.model.workload import Gang, Role, Workload
 from federator.simulator.story import Arrival
 from federator.simulator.traces.swf import SwfJob, jobs
 
+ANYWHERE = Constraint()
 CORE = Resources.of({CPU: 1000})
 
 
@@ -57,7 +60,18 @@ def _workload(part: TracePart, job: SwfJob, at_s: float) -> Workload:
         submitted_at_s=at_s,
         gang=Gang() if whole and count > 1 else None,
         duration_s=expected,
+        clusters=_where(part, job),
     )
+
+
+def _where(part: TracePart, job: SwfJob) -> Constraint:
+    """The clusters that it may run on."""
+    return ANYWHERE if part.runs_at == "anywhere" or job.partition < 0 else _in_partition(int(job.partition))
+
+
+@cache
+def _in_partition(number: int) -> Constraint:
+    return Constraint(Selector((Requirement("partition", "In", (str(number),)),)))
 
 
 def _queue(part: TracePart, job: SwfJob) -> str:
