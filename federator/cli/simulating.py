@@ -123,10 +123,11 @@ def _used(answer: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     used, told = answer["utilization"], answer["clusters"]
     names = list(used)
     if len(names) > MOST_CLUSTERS:
-        names = sorted(used, key=lambda name: (-used[name].get(CPU, 0.0), name))
-    for name in names[:MOST_CLUSTERS]:
+        most = sorted(used, key=lambda name: (-used[name].get(CPU, 0.0), name))[:MOST_CLUSTERS]
+        names = [name for name in most if told[name]["first_start_s"] is not None]
+    for name in names:
         yield f"used of {name}", _parts(used[name], told[name])
-    others = sorted(used[name].get(CPU, 0.0) for name in names[MOST_CLUSTERS:])
+    others = sorted(used[name].get(CPU, 0.0) for name in used.keys() - set(names))
     if others:
         middle = others[len(others) // 2]
         yield (
