@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from federator.cli.dask_cluster import on_dask
 from federator.cli.failures import WRONG_INPUT, Failure
 from federator.cli.output import Format, FormatOption, document, say, table
 from federator.cli.reporting import PartsOption, ReportOption, save
@@ -28,6 +30,16 @@ from federator.simulator.run import simulate_quickly
 from federator.simulator.story import Story
 
 Json = dict[str, Any]
+Task = tuple[Path, Path, int]
+"""A scenario, policies, a seed."""
+DaskOption = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Run on the workers of this Dask cluster instead, say tcp://10.0.0.5:8786. They need the federator, and "
+        "the files at the same places. Needs federator[dask].",
+    ),
+]
 
 
 def compare(
@@ -39,6 +51,7 @@ def compare(
     report: ReportOption = None,
     parts: PartsOption = None,
     workers: Annotated[int, typer.Option(min=0, help="Runs at a time; 0: one for each core.")] = 0,
+    dask: DaskOption = "",
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Run a scenario under two sets of policies with common random numbers, and tell what differs, how surely."""
@@ -47,7 +60,8 @@ def compare(
     stories = [story_of(scenario, one, None) for one in policies]  # what is wrong is told before anything runs
     first = stories[0].seed
     tasks = [(scenario, one, seed) for seed in range(first, first + seeds) for one in policies]
-    told = list(_all(tasks, workers or len(os.sched_getaffinity(0))))
+    runs_of = partial(on_dask, dask) if dask else partial(_on_cores, workers or len(os.sched_getaffinity(0)))
+    told = list(_watched(runs_of(_run, tasks), len(tasks)))
     runs = list(zip(told[::2], told[1::2], strict=True))
     differences = compared(runs)
     if report is not None or parts is not None:
@@ -66,7 +80,7 @@ def compare(
     table(["FIGURE", "A", "B", "B - A", "BETTER"], [_row(one) for one in differences])
 
 
-def _run(task: tuple[Path, Path, int]) -> Json:
+def _run(task: Task) -> Json:
     """One run, in a process of its own."""
     return run_document(simulate_quickly(story_of(*task)))
 
@@ -77,12 +91,16 @@ def _record(story: Story, policies: Path) -> Record:
     return recorded(simulate_quickly(story, watch=looks), told_as(story, policies), looks)
 
 
-def _all(tasks: Sequence[tuple[Path, Path, int]], workers: int) -> Iterator[Json]:
-    """The documents of all runs, in the order of the tasks; a bar on standard error where somebody looks."""
-    bar = Console(stderr=True)
+def _on_cores(workers: int, run: Callable[[Task], Json], tasks: Sequence[Task]) -> Iterator[Json]:
+    """The documents of all runs, in the order of the tasks, so many at a time in processes of their own."""
     with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=get_context("spawn")) as pool:
-        runs = pool.map(_run, tasks)
-        yield from track(runs, "simulating", total=len(tasks), console=bar, disable=not sys.stderr.isatty())
+        yield from pool.map(run, tasks)
+
+
+def _watched(runs: Iterator[Json], count: int) -> Iterator[Json]:
+    """The same, with a bar on standard error where somebody looks."""
+    bar = Console(stderr=True)
+    yield from track(runs, "simulating", total=count, console=bar, disable=not sys.stderr.isatty())
 
 
 def _without_engine(run: Json) -> Json:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from federator.cli.failures import WRONG_INPUT, Failure
 from federator.cli.output import Format, FormatOption, complain, document, table
+from federator.cli.progress import shown
 from federator.cli.reporting import PartsOption, ReportOption, save
+from federator.model.resources import CPU
 from federator.simulator.answer import run_document
 from federator.simulator.looks import Looks
 from federator.simulator.record import write
@@ -21,6 +23,8 @@ from federator.simulator.story import Story
 from federator.simulator.telling import read_scenario, told
 from federator.simulator.traces.opening import TraceError
 
+MOST_CLUSTERS = 12
+"""Of more clusters than this only so many are shown."""
 TRACES = "FEDERATOR_TRACES"
 """Names the folder of logs that are not beside the scenario."""
 
@@ -64,7 +68,8 @@ def simulate_scenario(
     story, looks = story_of(scenario, policies, seed), Looks()
     watch = looks if report or parts or record else None
     try:
-        run = simulate(story, watch=watch) if every_plan else simulate_quickly(story, watch=watch)
+        with shown(story) as one:
+            run = simulate(one, watch=watch) if every_plan else simulate_quickly(one, watch=watch)
     except TraceError as error:
         raise Failure(str(error), WRONG_INPUT) from None
     if watch is not None:
@@ -107,13 +112,28 @@ def show(run: Run) -> None:
         ),
         ("cost, carbon", f"{answer['cost']:,.2f}, {answer['carbon_g'] / 1000:,.2f} kg CO2e"),
         ("fairness of queues", f"{answer['fairness_jain']:.3f} (Jain's index of their slowdowns)"),
-        *(
-            (f"used of {name}", _parts(parts, answer["clusters"][name]))
-            for name, parts in answer["utilization"].items()
-        ),
+        *_used(answer),
         ("plans", f"{engine['plans']:,} made, {engine['skipped']:,} needless; {engine['wall_s']:.2f} s in all"),
     ]
     table(["FIGURE", "VALUE"], rows)
+
+
+def _used(answer: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What was used of each cluster; of many, of those of which most was, and between what bounds of the others."""
+    used, told = answer["utilization"], answer["clusters"]
+    names = list(used)
+    if len(names) > MOST_CLUSTERS:
+        most = sorted(used, key=lambda name: (-used[name].get(CPU, 0.0), name))[:MOST_CLUSTERS]
+        names = [name for name in most if told[name]["first_start_s"] is not None]
+    for name in names:
+        yield f"used of {name}", _parts(used[name], told[name])
+    others = sorted(used[name].get(CPU, 0.0) for name in used.keys() - set(names))
+    if others:
+        middle = others[len(others) // 2]
+        yield (
+            f"used of {len(others)} others",
+            f"cpu {others[0]:.1%} to {others[-1]:.1%}, half of them {middle:.1%} or more",
+        )
 
 
 def _parts(parts: Mapping[str, float], told: Mapping[str, float | None]) -> str:

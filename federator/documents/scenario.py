@@ -63,6 +63,9 @@ class TracePart(Part):
     queue_by: Literal["queue", "user", "group", "partition", "none"] = "queue"
     """What of a job names its queue: `user-7` where the log has numbers, else the name, in small letters; `default`
     where the log does not tell. `none`: all are in `default`."""
+    runs_at: Literal["anywhere", "partition"] = "anywhere"
+    """`partition`: a job may only run on clusters whose label `partition` names the one that it ran in: `partition-7`
+    where the log has numbers, else the name."""
     processors: Literal["requested", "used", "larger"] = "requested"
     """Which of its two numbers of processors a job takes (`swf`, `sacct`); where that is not known, the other."""
     jobs_are: Literal["replicas", "cores"] = "replicas"

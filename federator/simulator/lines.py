@@ -110,8 +110,13 @@ class Lines:
         for live in coming:
             self._stand_in_line(live)
         self._others &= waiting.keys()
+        starts = [] if self._others else self._serve()
         self._afresh = bool(self._others)
-        return None if self._others else self._serve()
+        return None if self._others and not starts else starts
+
+    def begin_afresh(self) -> None:
+        """The planner is asked for a whole plan, so that who waits will not be as it was."""
+        self._afresh = True
 
     def _known(self, coming: Iterable[Live]) -> bool:
         """Whether the tables have all resources that these ask for."""
@@ -189,7 +194,11 @@ class Lines:
         while asked:
             (_, live), line = heappop(asked)
             may_start = line not in self._refused or self._room_has_come(line)
-            placed = self._turn(live) if may_start else []
+            entry = self._entry(live.workload) if may_start else None
+            if may_start and entry is None:  # of more families than the planner lays out
+                self._others.add(live.workload.name)
+                break
+            placed = self._turn(entry) if entry is not None else []
             if not placed:
                 self._refused[line], line.freed = None, 0
                 continue
@@ -224,10 +233,9 @@ class Lines:
                     return True
         return False
 
-    def _turn(self, live: Live) -> list[Placement]:
+    def _turn(self, entry: Entry) -> list[Placement]:
         """The planner's answer for one workload; its room is taken."""
-        entry, found = self._entry(live.workload), self._found
-        assert entry is not None, live.workload.name
+        found = self._found
         self._plain.serve((entry,))
         self.turns += 1
         placed = [one for column in found.placements for one in column]

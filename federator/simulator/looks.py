@@ -33,11 +33,15 @@ class Looks:
         """By cluster and reason, what was said when it was first seen."""
         self._every_s = every_s
 
+    def due(self, at_s: float) -> bool:
+        """Whether it is time for a look at a plan of this moment."""
+        return not self.looks or at_s >= self.looks[-1].at_s + self._every_s
+
     def __call__(self, seen: Snapshot, made: Plan) -> None:
         """Look at a plan, if it is time; a later plan of the same moment takes the place of an earlier one."""
         if self.looks and self.looks[-1].at_s == seen.at_s:
             self.looks.pop()
-        elif self.looks and seen.at_s < self.looks[-1].at_s + self._every_s:
+        elif not self.due(seen.at_s):
             return
         self.looks.append(self._look(seen.at_s, made.refusals))
         if len(self.looks) > MOST_LOOKS:

@@ -22,6 +22,7 @@ from federator.model.plan import Placement, Plan, Snapshot
 from federator.model.policy import Rebalance
 from federator.simulator.faults import Faults
 from federator.simulator.lines import Lines, Starts, only_room_decides
+from federator.simulator.looks import Looks
 from federator.simulator.measures import Measures
 from federator.simulator.needless import nothing_can_start, stays_as_it_is
 from federator.simulator.pool import NotAPool, Pool, pool_of
@@ -72,16 +73,16 @@ def simulate(
 
 
 def simulate_quickly(story: Story, *, watch: Watch | None = None) -> Run:
-    """The same, without the planner where the story is one of rigid jobs on one pool of cores: nothing to watch. Else,
-    where nobody watches, with plans of those alone that may start, as far as that is enough."""
+    """The same, without the planner where the story is one of rigid jobs on one pool of cores: nothing to watch. Else
+    with plans of those alone that may start, as far as that is enough; where ``Looks`` watch, between their looks."""
     begun, parts = perf_counter(), pool_of(story.federation)
     if parts is None or story.faults or story.standing or story.bandwidths:
-        return simulate(story, lines=watch is None, watch=watch)
+        return simulate(story, lines=True, watch=watch)
     pool = Pool(story, *parts)
     try:
         ended_s = pool.tell()
     except NotAPool:
-        return simulate(story, lines=watch is None, watch=watch)
+        return simulate(story, lines=True, watch=watch)
     run = Run(story, pool.measures, ended_s, pool.running, pool.waiting)
     run.wall_s = perf_counter() - begun
     return run
@@ -96,7 +97,8 @@ class _Teller:
         self._world = World(story, self._timeline)
         self._settler = Settler(self._world)
         self._faults = Faults(self._world, self._settler, self._timeline, self._stir)
-        self._lines = Lines(self._world) if lines and only_room_decides(story) else None
+        looks = watch is None or isinstance(watch, Looks)
+        self._lines = Lines(self._world) if lines and looks and only_room_decides(story) else None
         self._plan_s: list[float] = []
         self._skipped = 0
         self._stirred = False
@@ -201,8 +203,15 @@ class _Teller:
             self._timeline.at(next_s, OTHER, self._wake)
 
     def _starts(self, now_s: float) -> Starts | None:
-        """What those are given who alone may start; None where the planner has to be asked."""
+        """What those are given who alone may start; None where the planner has to be asked, or somebody looks."""
         assert self._lines is not None
+        if isinstance(self._watch, Looks) and self._watch.due(now_s):
+            self._world.look(now_s)
+            if self._world.waiting:
+                self._lines.begin_afresh()
+                self._stirred = True
+                return None
+            self._watch(Snapshot(at_s=now_s), Plan())
         begun, asked = perf_counter(), self._lines.turns
         starts = self._lines.plan(now_s)
         if self._lines.turns > asked:

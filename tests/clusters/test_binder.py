@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from federator.clusters.binder import Pool
+from federator.clusters.binder import KEYS, Node, Pool
 from federator.model.cluster import Binding, Flavor, NodeGroup
 from federator.model.resources import CPU, MEMORY, Resources
 
@@ -84,3 +84,43 @@ def test_others_are_bound_beside_backfill_and_then_in_its_place() -> None:
     pool.release(node.name, one, 4, below=True)
     assert not pool.overfull()
     assert pool.bind(Resources.of({CPU: 3}), 1) == []
+
+
+def _naive(pool: Pool, binding: Binding, requests: Resources, count: int) -> list[str]:
+    """The same choice, asking every node for every replica; nothing is taken."""
+    free = {name: dict(node.free) for name, node in pool.nodes.items()}
+    chosen: list[str] = []
+    for _ in range(count):
+        open_to_it = []
+        for place, (name, node) in enumerate(pool.nodes.items()):
+            now = Node(name, node.flavor)
+            now.free = free[name]
+            if now.holds(requests):
+                open_to_it.append((KEYS[binding](now, requests), place, name))
+        if not open_to_it:
+            break
+        name = min(open_to_it)[2]
+        for resource, amount in requests.items_:
+            free[name][resource] -= amount
+        chosen.append(name)
+    return sorted(chosen)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.sampled_from(list(Binding)),
+    st.lists(st.tuples(st.integers(1, 4), st.integers(0, 40), st.integers(1, 6), st.booleans()), max_size=8),
+)
+def test_alike_nodes_taken_together_are_chosen_as_one_by_one(
+    binding: Binding, asked: list[tuple[int, int, int, bool]]
+) -> None:
+    pool = Pool([flavor("wide", 3, 10), flavor("narrow", 4, 5, 50)], binding)
+    for cpu, memory, count, goes in asked:
+        requests = Resources.of({CPU: cpu, MEMORY: memory})
+        expected = _naive(pool, binding, requests, count)
+        chosen = pool.bind(requests, count)
+        assert sorted(chosen) == expected
+        for name in chosen if goes else ():
+            pool.release(name, requests)
+    shown = {f.name: sum(group.count for group in f.nodes) for f in pool.flavors()}
+    assert shown == {"wide": 3, "narrow": 4}

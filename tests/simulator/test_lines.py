@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from federator.engine import families
+from federator.engine.plain import Entry
 from federator.model.cluster import Binding, Cluster
 from federator.model.plan import Placement
 from federator.model.policy import Bounds, Match, Planning, Policy, Queue, Tier
@@ -15,9 +17,9 @@ from federator.model.selectors import Constraint, Requirement, Selector
 from federator.model.workload import Gang
 from federator.simulator import lines
 from federator.simulator import run as running
+from federator.simulator.looks import Looks
 from federator.simulator.run import simulate, simulate_quickly
 from federator.simulator.story import Arrival, Fault, Story
-from federator.simulator.world import Live
 from tests.engine.build import amounts, cluster, flavor
 from tests.simulator.stories import arrival, journal, story
 
@@ -93,7 +95,7 @@ def test_plans_of_those_that_may_start_tell_what_whole_plans_tell(one: Story) ->
 
 
 @pytest.mark.thorough
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(stories(most=40))
 def test_of_many_jobs_plans_of_those_that_may_start_tell_what_whole_plans_tell(one: Story) -> None:
     _compare(one)
@@ -114,10 +116,10 @@ def test_only_those_that_may_start_are_asked() -> None:
     turns = 0
 
     class Counting(lines.Lines):
-        def _turn(self, live: Live) -> list[Placement]:
+        def _turn(self, entry: Entry) -> list[Placement]:
             nonlocal turns
             turns += 1
-            return super()._turn(live)
+            return super()._turn(entry)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(running, "Lines", Counting)
@@ -125,6 +127,21 @@ def test_only_those_that_may_start_are_asked() -> None:
     assert max(one.wait_s for one in run.measures.workloads) > 10, "nobody waited, so this test shows nothing"
     assert 60 <= turns < 120
     assert journal(run) == journal(simulate(_crowd(), skips=False))
+
+
+def test_of_more_families_than_the_planner_lays_out_some_get_whole_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two kinds, one family; the tables begin anew at every refusal, so that each kind has its turn to be the one."""
+    monkeypatch.setattr(families, "_MOST", 1)
+    monkeypatch.setattr(lines, "MOST_REFUSALS", 1)
+    _compare(_crowd())
+
+
+def test_whole_plans_are_made_where_somebody_looks_for_reasons() -> None:
+    looks, all_looks = Looks(every_s=10.0), Looks(every_s=10.0)
+    run = simulate_quickly(_crowd(), watch=looks)
+    assert journal(run) == journal(simulate(_crowd(), skips=False, watch=all_looks))
+    assert {reason for look in looks.looks for reason in look.by_reason} == {"NoRoom"}
+    assert len(run.plan_s) > len(looks.looks), "all plans were whole, so this test shows nothing"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from federator.documents.scenario import TracePart
+from federator.model.selectors import Constraint
 from federator.simulator.story import Arrival
 from federator.simulator.traces.opening import TraceError, find
 from federator.simulator.traces.summary import summary
@@ -119,3 +120,11 @@ def test_what_is_in_a_log_is_told(log: Path) -> None:
     assert (found["users"], found["queues"]) == (2, 1)
     assert found["unknown"]["run_s"] == 1
     assert found["header"][1] == {"key": "MaxProcs", "value": "240"}
+
+
+def test_a_job_may_be_kept_at_the_site_that_it_ran_at(log: Path) -> None:
+    assert {one.workload.clusters for one in _read(log)} == {Constraint()}
+    (where,) = {one.workload.clusters for one in _read(log, runsAt="partition")}
+    assert where.selector.matches({"partition": "1"})
+    assert not where.selector.matches({"partition": "2"})
+    assert not where.selector.matches({})

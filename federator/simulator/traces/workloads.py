@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
 from federator.documents.scenario import TracePart
+from federator.model.selectors import Constraint, Requirement, Selector
 from federator.model.workload import Gang, Workload
 from federator.simulator.story import Arrival
 from federator.simulator.traces.job import Job
 from federator.simulator.traces.readers import jobs
 
+ANYWHERE = Constraint()
 MOST_LETTERS = 63
 
 
@@ -46,7 +49,14 @@ def _workload(part: TracePart, job: Job, at_s: float) -> Workload:
         submitted_at_s=at_s,
         gang=Gang() if job.together else None,
         duration_s=_run_s(part, job) if expected_s is None else expected_s,
+        clusters=_in_partition(job.partition) if part.runs_at == "partition" and job.partition else ANYWHERE,
     )
+
+
+@cache
+def _in_partition(name: str) -> Constraint:
+    """Only the clusters that stand for it."""
+    return Constraint(Selector((Requirement("partition", "In", (name,)),)))
 
 
 def queue_name(name: str) -> str:
