@@ -47,7 +47,7 @@ def clusters(log: Path) -> Iterator[str]:
         yield (
             "apiVersion: federator.dev/v1alpha1\n"
             "kind: Cluster\n"
-            f'metadata: {{name: {named[partition]}, labels: {{partition: partition-{partition}}}}}\n'
+            f"metadata: {{name: {named[partition]}, labels: {{partition: partition-{partition}}}}}\n"
             f"spec: {{provider: fake, flavors: [{{name: node, count: {nodes}, allocatable: {{cpu: {CORES}}}}}]}}\n"
         )
 

@@ -94,7 +94,8 @@ async def drain(call: Call) -> web.StreamResponse:
     """Move a cluster's work elsewhere, or stop doing so."""
     verb = call.request.path.rsplit("/", 1)[1]
     call.detail = f"{verb} {call.name}"
-    return answer(await call.service.set_drain(call.name, verb == "drain"))
+    deadline_s = call.params.get("deadline")
+    return answer(await call.service.set_drain(call.name, verb == "drain", deadline_s))
 
 
 def _names(verb: str, names: list[str]) -> str:
@@ -140,7 +141,10 @@ def _of_kind(kind: str, schema: str) -> tuple[Route, ...]:
     )
 
 
-def _of_clusters(verb: str, text: str) -> Route:
+DEADLINE = Param("deadline", "integer", "In so many seconds what is left there stops, and waits.", minimum=0)
+
+
+def _of_clusters(verb: str, text: str, *params: Param) -> Route:
     handler = cordon if verb.endswith("cordon") else drain
     return Route(
         "POST",
@@ -153,6 +157,7 @@ def _of_clusters(verb: str, text: str) -> Route:
         write=True,
         statuses=(404,),
         tag="clusters",
+        params=params,
     )
 
 
@@ -201,6 +206,6 @@ ROUTES: tuple[Route, ...] = (
     ),
     _of_clusters("cordon", "Give a cluster no new work."),
     _of_clusters("uncordon", "Give a cluster work again."),
-    _of_clusters("drain", "Cordon a cluster and move its work elsewhere."),
+    _of_clusters("drain", "Cordon a cluster and move its work elsewhere.", DEADLINE),
     _of_clusters("undrain", "Stop draining a cluster; a cordon stays."),
 )

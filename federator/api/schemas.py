@@ -81,6 +81,7 @@ CLUSTER = obj(
         "health": {"enum": ["up", "away", "lost", "unknown"]},
         "cordoned": FLAG,
         "draining": FLAG,
+        "drainBy": {"type": ["number", "null"], "description": "When what is left there stops, in seconds since 1970."},
     },
     {
         "labels": LABELS,

@@ -43,7 +43,9 @@ def explain(found: Json) -> None:
     if found.get("position"):
         say(f"It is number {found['position']} in the order of service.")
     if found.get("expected_start_s"):
-        say(f"It is expected to start in {found['expected_start_s']:.0f} s: room is reserved for it.")
+        boots = any(one.get("replicas") for one in found.get("clusters") or ())
+        why = "the nodes that it was given have yet to boot" if boots else "room is reserved for it"
+        say(f"It is expected to start in {found['expected_start_s']:.0f} s: {why}.")
     if found.get("queue"):
         say(_in_its_queue(found))
     shares = found.get("clusters") or ()
@@ -107,7 +109,10 @@ def _share(one: Json, roles: bool) -> list[Any]:
 
 def _flavor(one: Json, roles: bool) -> list[Any]:
     role = [one.get("role")] if roles else []
-    numbers = [one.get("rank"), one.get("room"), one.get("couldAdd") or "", one.get("price") or ""]
+    could = one.get("couldAdd") or ""
+    if could and one.get("boot_s"):
+        could = f"{could} in {one['boot_s']:.0f} s"
+    numbers = [one.get("rank"), one.get("room"), could, one.get("price") or ""]
     return [one.get("cluster"), *role, one.get("flavor"), *numbers, one.get("message")]
 
 

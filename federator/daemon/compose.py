@@ -116,6 +116,7 @@ class Daemon:
         state.objects = {(kept.kind, kept.name): kept for kept in stored.objects}
         state.cordoned = set(stored.values.get("cordoned") or ())
         state.draining = set(stored.values.get("draining") or ())
+        state.drain_by_s = dict(stored.values.get("drainBy") or {})
         state.last_event = stored.last_event
         state.displaced = tuple((w, v, since, at, n) for w, v, since, at, n in stored.values.get("displaced") or ())
         state.clocks = {(p, t, s): since for p, t, s, since in stored.values.get("clocks") or ()}

@@ -334,20 +334,29 @@ class Desk:
         """See Service."""
         return await self._mark(cluster, "cordoned", self._state.cordoned, cordoned)
 
-    async def set_drain(self, cluster: str, draining: bool) -> Json:
+    async def set_drain(self, cluster: str, draining: bool, deadline_s: float | None = None) -> Json:
         """See Service."""
-        return await self._mark(cluster, "draining", self._state.draining, draining)
+        by_s = {name: at_s for name, at_s in self._state.drain_by_s.items() if name != cluster}
+        if draining and deadline_s is not None:
+            by_s[cluster] = self._clock.now_s() + deadline_s
+        return await self._mark(cluster, "draining", self._state.draining, draining, by_s)
 
-    async def _mark(self, cluster: str, key: str, marked: set[str], on: bool) -> Json:
+    async def _mark(
+        self, cluster: str, key: str, marked: set[str], on: bool, by_s: dict[str, float] | None = None
+    ) -> Json:
         if cluster not in self._state.members:
             raise self._not_found("cluster", cluster, self._state.members)
         async with self._state.writing:
             wanted = marked | {cluster} if on else marked - {cluster}
             draft = Draft(self._state, self._clock.now_s())
             draft.values[key] = sorted(wanted)
+            if by_s is not None:
+                draft.values["drainBy"] = by_s
             await draft.commit(self._store)
             marked.clear()
             marked.update(wanted)
+            if by_s is not None:
+                self._state.drain_by_s = by_s
         self._state.wake()
         return await self.get("clusters", cluster)
 

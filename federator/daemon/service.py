@@ -46,7 +46,7 @@ class Service(Protocol):
 
     a cluster::
 
-        {"name", "provider", "labels", "health", "message", "version", "cordoned", "draining", "source",
+        {"name", "provider", "labels", "health", "message", "version", "cordoned", "draining", "drainBy", "source",
          "capacity": {"cpu": 8.0, "memory": 1024, ...}, "used": {"production": {...}, "foreign": {...}},
          "free": {...}, "flavors": [{"name", "count", "allocatable", "free", "labels", "taints"}],
          "running", "pending", "lastSeen"}
@@ -148,8 +148,9 @@ class Service(Protocol):
         """Give a cluster no new work (or again). Kept over restarts. Raises NotFound."""
         ...
 
-    async def set_drain(self, cluster: str, draining: bool) -> Json:
-        """Cordon a cluster and move its work elsewhere (or stop doing so). Raises NotFound."""
+    async def set_drain(self, cluster: str, draining: bool, deadline_s: float | None = None) -> Json:
+        """Cordon a cluster and move its work elsewhere (or stop doing so); what has found no other place when the
+        deadline is over (None: there is none) stops, and waits. Kept over restarts. Raises NotFound."""
         ...
 
     async def plan(self, objects: Sequence[Json]) -> Json:

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
+from math import inf
 from operator import attrgetter
 from typing import TypeVar
 
@@ -221,6 +222,7 @@ def as_cluster(state: State, member: Member, at_s: float) -> Cluster:
         away_s=0.0 if member.health is Health.UP else max(0.0, at_s - member.away_since_s),
         cordoned=member.cluster.cordoned or member.cluster.name in state.cordoned,
         draining=member.retired or member.cluster.name in state.draining,
+        vacated=member.cluster.name in state.draining and at_s >= state.drain_by_s.get(member.cluster.name, inf),
         flavors=seen.flavors if seen and seen.flavors is not None else member.cluster.flavors,
         limits=seen.limits if seen else None,
         foreign=seen.foreign if seen else member.cluster.foreign,

@@ -136,6 +136,8 @@ class State:
         """Why the last cycle did not come to its end, where neither store nor clusters are to blame."""
         self.cordoned: set[str] = set()
         self.draining: set[str] = set()
+        self.drain_by_s: dict[str, float] = {}
+        """Of those that are drained, by when what runs there has to be gone, where there is a deadline."""
         self.clocks: dict[tuple[str, str, str], float] = {}
         self.exclusions: dict[tuple[str, str], str] = {}
         self.displaced: Displaced = ()

@@ -111,6 +111,7 @@ def cluster(state: State, member: Member) -> dict[str, Any]:
         "version": seen.version if seen else "",
         "cordoned": member.cluster.cordoned or member.cluster.name in state.cordoned,
         "draining": member.retired or member.cluster.name in state.draining,
+        "drainBy": state.drain_by_s.get(member.cluster.name),
         "source": member.source,
         "capacity": in_base_units(capacity_of(member)),
         "used": {kind: in_base_units(amount) for kind, amount in used_of(member, state).items()},

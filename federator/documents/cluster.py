@@ -105,6 +105,8 @@ class ObservedPart(Part):
     """For how long it had not answered."""
     draining: Flag = False
     """Whether it was being drained."""
+    vacated: Flag = False
+    """Whether the deadline of that was over: then what finds no other place stops."""
     limits: Quantities | None = None
     """What quotas of the cluster still left us; left out: there were none."""
     foreign: Quantities = Field(default_factory=dict)

@@ -80,6 +80,7 @@ def to_cluster(document: Document) -> Cluster:
         away_s=seen.away,
         cordoned=spec.cordoned,
         draining=seen.draining,
+        vacated=seen.draining and seen.vacated,
         binding=Binding(spec.binding),
         flavors=flavors,
         limits=None if seen.limits is None else limits_of(seen.limits),

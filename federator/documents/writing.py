@@ -52,6 +52,7 @@ def cluster_document(cluster: Cluster) -> Raw:
             "message": cluster.health_message,
             "away": format_duration(cluster.away_s) if cluster.away_s else None,
             "draining": cluster.draining,
+            "vacated": cluster.vacated,
             "foreign": format_resources(cluster.foreign),
             "unschedulable": [
                 {"requests": format_resources(one.requests), "message": one.message} for one in cluster.unschedulable

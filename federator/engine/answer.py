@@ -153,6 +153,7 @@ def _flavor_document(share: FlavorShare, several: bool) -> dict[str, Any]:
         "rank": share.rank,
         "room": share.room,
         "couldAdd": share.extra,
+        "boot_s": share.boot_s,
         "price": share.price,
         "reason": share.verdict.reason.value if share.verdict else None,
         "message": share.verdict.message if share.verdict else None,

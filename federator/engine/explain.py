@@ -45,7 +45,27 @@ def explanation(
         shares=tuple(sorted(shares, key=lambda share: (share.role, share.cluster))),
         flavors=tuple(sorted(flavors, key=lambda one: (one.role, one.cluster))),
         cures=in_words(found),
+        expected_start_s=_booted_s(outcomes, flavors),
     )
+
+
+def _booted_s(outcomes: Sequence[Outcome], flavors: Sequence[FlavorShare]) -> float | None:
+    """In how many seconds it starts on nodes that have yet to boot; None where it runs, or some existing node takes it.
+
+    What starts together starts when the last has its node, else the first counts.
+    """
+    if not outcomes or any(outcome.turn.holds for outcome in outcomes):
+        return None
+    together = outcomes[0].turn.workload.gang is not None or len(outcomes) > 1
+    waits_s = list[float]()
+    for outcome in outcomes:
+        turn, placed = outcome.turn, outcome.filling.placed
+        for at in np.flatnonzero(placed).tolist():
+            name = turn.federation.names[at]
+            usable = [one for one in flavors if (one.role, one.cluster) == (turn.role.name, name) and one.rank]
+            enough = turn.room.more[at] >= (placed[at] if together else 1)
+            waits_s.append(0.0 if enough else next((one.boot_s for one in usable if one.boot_s), 0.0))
+    return (max if together else min)(waits_s, default=0.0) or None
 
 
 def _shares(federation: Federation, outcome: Outcome, reasons: Reasons) -> Iterator[Share]:

@@ -71,7 +71,8 @@ def state_verdict(cluster: Cluster) -> Verdict | None:
     if cluster.health is not Health.UP:
         return Verdict(Reason.CLUSTER_AWAY, {"away_s": int(cluster.away_s), "detail": detail})
     if cluster.draining:
-        return Verdict(Reason.DRAINING)
+        over = ", and its deadline is over: what finds no other place stops" if cluster.vacated else ""
+        return Verdict(Reason.DRAINING, {"detail": over})
     return Verdict(Reason.CORDONED) if cluster.cordoned else None
 
 

@@ -31,7 +31,7 @@ def flavor_shares(federation: Federation, turn: Turn) -> Iterator[FlavorShare]:
         more, extra = count_rooms(nodes.rows, nodes.blocks, at, at + 1, shape.asked, shape.terms)
         key = (lot.cluster, lot.flavor.name)
         if lot.potential:  # the flavor's nodes that exist come right before those that could
-            found[key] = replace(found[key], extra=extra)
+            found[key] = replace(found[key], extra=extra, boot_s=lot.flavor.boot_time_s)
             continue
         found[key] = FlavorShare(
             role=turn.role.name,

@@ -12,7 +12,7 @@ from federator.documents.expressions import workload_variables
 from federator.engine.arrays import Array
 from federator.engine.constraints import Constraints, condition, likeness
 from federator.engine.division import WEIGHT_MAX
-from federator.model.cluster import Cluster
+from federator.model.cluster import Cluster, Health
 from federator.model.policy import DEFAULT_POLICY, Bounds, Policy, Tier
 from federator.model.workload import Workload
 
@@ -107,9 +107,15 @@ class Governing:
             tier=tier,
             members=members,
             minima=np.array([b.minimum for b in bounds], dtype=np.int64),
-            maxima=np.array([NO_MAXIMUM if b.maximum is None else b.maximum for b in bounds], dtype=np.int64),
+            maxima=self._maxima(bounds),
             weights=np.minimum(weights, WEIGHT_MAX),
         )
+
+    def _maxima(self, bounds: Sequence[Bounds]) -> Array:
+        """Of a cluster whose draining is over its deadline nothing may be left, as far as it can be told."""
+        maxima = np.array([NO_MAXIMUM if b.maximum is None else b.maximum for b in bounds], dtype=np.int64)
+        maxima[[c.vacated and c.health is Health.UP for c in self._clusters]] = 0
+        return maxima
 
     def _written(self, tier: Tier, at: Array, bounds: Array) -> Array:
         """The tier's own weights, else its clusters' bounds; where any is written, the others weigh 0."""

@@ -328,7 +328,7 @@ class _Planner:
             expected = self.reserving.consider(outcomes, self.queue)
             if explained:
                 told = answer.explanations[workload.name]
-                answer.explanations[workload.name] = replace(told, expected_start_s=expected)
+                answer.explanations[workload.name] = replace(told, expected_start_s=told.expected_start_s or expected)
         if self.waits and any(outcome.blocked for outcome in outcomes):
             self.placing.blocked_heads.setdefault(workload.queue, workload.name)
 

@@ -103,6 +103,8 @@ class Cluster:
     """For how long the cluster has not answered; 0 when it is up."""
     cordoned: bool = False
     draining: bool = False
+    vacated: bool = False
+    """It is being drained, and the deadline of that is over: what finds no other place stops, and waits."""
     binding: Binding = Binding.SPREAD
     flavors: tuple[Flavor, ...] | None = None
     limits: Resources | None = None

@@ -243,6 +243,8 @@ class FlavorShare:
     extra: int
     price: float
     verdict: Verdict | None
+    boot_s: float = 0.0
+    """How long one of those that could be added takes until it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +261,8 @@ class Explanation:
     flavors: tuple[FlavorShare, ...] = ()
     cures: tuple[str, ...] = ()
     expected_start_s: float | None = None
-    """In how many seconds it is expected to start; None where that is not known (or where nobody asks: without
+    """In how many seconds it is expected to start: when its reservation begins; or, where it was given only nodes that
+    an autoscaler has yet to add, when these have booted. None where that is not known (or where nobody asks: without
     backfilling)."""
     queue: QueueShare = QueueShare("")
     queue_position: int = 0

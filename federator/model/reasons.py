@@ -53,7 +53,7 @@ WORDS: Mapping[Reason, str] = {
     Reason.CLUSTER_UNKNOWN: "the cluster has not answered yet{detail}",
     Reason.CLUSTER_AWAY: "the cluster has not answered for {away_s} s{detail}",
     Reason.CORDONED: "the cluster is cordoned: it takes no new work",
-    Reason.DRAINING: "the cluster is being drained",
+    Reason.DRAINING: "the cluster is being drained{detail}",
     Reason.NOT_IN_POLICY: "no tier of policy {policy} has this cluster",
     Reason.NOT_ALLOWED_BY_POLICY: "policy {policy} requires {requirement}",
     Reason.NOT_ALLOWED_BY_WORKLOAD: "the workload requires {requirement}",

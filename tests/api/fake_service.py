@@ -246,8 +246,9 @@ class FakeService:
         found["cordoned"] = cordoned
         return found
 
-    async def set_drain(self, cluster: str, draining: bool) -> Json:
+    async def set_drain(self, cluster: str, draining: bool, deadline_s: float | None = None) -> Json:
         found = await self._find("clusters", cluster)
+        found["drainBy"] = None if deadline_s is None else 1000.0 + deadline_s
         found["draining"] = found["cordoned"] = draining
         return found
 

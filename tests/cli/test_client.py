@@ -115,7 +115,11 @@ async def test_clusters_are_cordoned_and_drained(client: Client, api: Api) -> No
     await client("uncordon", "cern")
     assert not cern["cordoned"]
     await client("drain", "cern")
-    assert cern["draining"]
+    assert (cern["draining"], cern["drainBy"]) == (True, None)
+    await client("drain", "cern", "--deadline", "2h")
+    assert cern["drainBy"] == 1000.0 + 7200
+    assert (await client("drain", "cern", "--deadline", "soon")).status == 2
+    assert (await client("drain", "cern", "--deadline", "1h", "--undo")).status == 2
     assert (await client("drain", "cern", "--undo")).out == "cluster/cern no longer draining\n"
     assert not cern["draining"]
 

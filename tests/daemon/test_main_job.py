@@ -202,6 +202,28 @@ async def test_a_drained_cluster_gives_its_work_away_as_far_as_there_is_room_els
     assert federation.placed("web") == {"cloud": 4, "more": 2}
 
 
+async def test_what_finds_no_other_place_stops_when_the_deadline_of_draining_is_over(federation: Federation) -> None:
+    """Also over a crash; and once the cluster takes work again, it goes on."""
+    await federation.start()
+    await federation.submit("web", 6, lifetime="service")
+    await federation.run(5)
+    await federation.daemon.service.set_drain("cern", True, 60.0)
+    await federation.run(30)
+    assert federation.placed("web") == {"cern": 2, "cloud": 4}
+    await federation.crash()
+    await federation.start()
+    await federation.run(60)
+    assert (federation.placed("web"), federation.running("cern")) == ({"cloud": 4}, 0)
+    (refusal,) = federation.daemon.state.plan.refusals
+    assert "its deadline is over" in refusal.reasons["cern"].message
+    shown = await federation.daemon.service.get("clusters", "cern")
+    assert (shown["draining"], shown["drainBy"] <= federation.clock.now_s()) == (True, True)
+    await federation.daemon.service.set_drain("cern", False)
+    await federation.run(30)
+    assert federation.placed("web") == {"cern": 2, "cloud": 4}
+    assert (await federation.daemon.service.get("clusters", "cern"))["drainBy"] is None
+
+
 async def test_a_cordoned_cluster_keeps_what_it_has_and_gets_nothing_new(federation: Federation) -> None:
     await federation.start()
     await federation.submit("web", 3, lifetime="service")

@@ -11,10 +11,10 @@ from federator.engine.order import in_order
 from federator.engine.planner import plan
 from federator.model.cluster import Cluster, Health
 from federator.model.plan import Holding
-from federator.model.policy import Bounds, Match, Policy, Queue, Tier
+from federator.model.policy import Bounds, Match, Planning, Policy, Queue, Tier
 from federator.model.selectors import Taint
 from federator.model.workload import Gang, Role
-from tests.engine.build import amounts, cluster, flavor, snapshot, workload
+from tests.engine.build import amounts, cluster, flavor, placed, snapshot, workload
 
 CERN_RSP = Policy(
     "jupyterhub",
@@ -54,7 +54,7 @@ def test_cerns_own_preference_lands_six_and_three() -> None:
             | {"share": 1.5, "replicas": 3},
         ],
         "flavors": [
-            {"cluster": name, "flavor": "standard", "rank": 1, "room": room, "couldAdd": 0, "price": 0.0}
+            {"cluster": name, "flavor": "standard", "rank": 1, "room": room, "couldAdd": 0, "boot_s": 0.0, "price": 0.0}
             | {"reason": None, "message": None}
             for name, room in (("cern", 80), ("exoscale", 16))
         ],
@@ -169,3 +169,27 @@ def test_a_plan_can_be_sent_to_another_process_and_keeps_its_reasons() -> None:
     assert sent == made
     assert json.dumps(plan_document(sent)) == json.dumps(plan_document(made))
     assert sent.queues == made.queues
+
+
+def growing(existing: int, boot_s: float = 180.0) -> Cluster:
+    """Nodes of four cores, up to four of them."""
+    return cluster("cloud", flavors=(flavor("f", existing, amounts(4, 64), max_count=4, boot_time_s=boot_s),))
+
+
+def test_what_gets_only_nodes_that_have_yet_to_boot_is_expected_after_that() -> None:
+    """One by one the first replica counts; what starts together waits for the last."""
+    alone, together = workload("w", 6), workload("w", 6, gang=Gang())
+    for work, existing, expected in ((alone, 0, 180.0), (alone, 1, None), (together, 1, 180.0), (together, 2, None)):
+        told = plan(snapshot([growing(existing)], [work]), explain=["w"]).explanations["w"]
+        assert told.expected_start_s == expected
+        assert [one.boot_s for one in told.flavors] == [180.0]
+    easy = snapshot([growing(0)], [alone], planning=Planning(backfilling="easy"))
+    assert plan(easy, explain=["w"]).explanations["w"].expected_start_s == 180.0
+    running = snapshot([growing(0)], [alone], held={("w", "cloud"): 2})
+    assert plan(running, explain=["w"]).explanations["w"].expected_start_s is None
+
+
+def test_nodes_that_exist_come_before_those_that_boot_whatever_they_cost() -> None:
+    dear = cluster("dear", nodes=1, cpu=4, price={"cpu": 90.0})
+    made = plan(snapshot([growing(0), dear], [workload("w", 6)]))
+    assert placed(made, "w") == {"cloud": 2, "dear": 4}

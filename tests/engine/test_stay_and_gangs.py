@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -201,3 +202,19 @@ def test_a_label_gang_stays_within_one_value_in_the_order_of_tiers() -> None:
 def test_a_gang_takes_no_room_when_it_is_refused() -> None:
     served = [workload("gang", 17, gang=Gang("federation"), priority=1), workload("w", 16)]
     assert placed(legal(snapshot(FOUR[:2], served)), "w") == {"a": 8, "b": 8}
+
+
+@pytest.mark.parametrize("more", [{}, {"gang": Gang()}], ids=["one by one", "gang"])
+def test_when_the_deadline_of_draining_is_over_nothing_stays(more: dict[str, Any]) -> None:
+    """Until then what finds no other place runs on."""
+    draining = replace(cluster("a"), draining=True)
+    before = snapshot([draining, cluster("b", cpu=3)], [workload("w", 4, **more)], held={("w", "a"): 4})
+    after = replace(before, clusters=(replace(draining, vacated=True), before.clusters[1]))
+    stays, gone = plan(before), plan(after)
+    assert violations(before, stays) == violations(after, gone) == ()
+    assert placed(stays, "w").get("a", 0) == (4 if more else 1)
+    assert placed(gone, "w") == ({} if more else {"b": 3})
+    assert "its deadline is over" in gone.refusals[0].reasons["a"].message
+    assert any("over its deadline" in sentence for sentence in violations(after, stays))
+    silent = replace(after, clusters=(replace(after.clusters[0], health=Health.AWAY), after.clusters[1]))
+    assert placed(plan(silent), "w").get("a") == 4, "a cluster that does not answer cannot be told"

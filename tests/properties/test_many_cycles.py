@@ -37,6 +37,8 @@ class Judge:
 
     town: Town
     planner: Planner
+    checked: bool = True
+    """Whether each plan must also be legal."""
 
     def settle(self) -> list[str]:
         """Plan and carry out until nothing changes; what was wrong."""
@@ -47,7 +49,7 @@ class Judge:
         for _ in range(REST):
             seen = town.snapshot()
             made = self.planner(seen)
-            found += violations(seen, made)
+            found += violations(seen, made) if self.checked else ()
             held = {(h.workload, h.cluster): h.replicas for h in seen.holdings}
             for move in made.moves:
                 if move.replicas > held.get((move.workload, move.source), 0) - fresh[move.workload, move.source]:
@@ -104,6 +106,7 @@ class Days(RuleBasedStateMachine):
     """What may happen, one after the other."""
 
     planner: Planner = staticmethod(plan)
+    checked = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,7 +175,7 @@ class Days(RuleBasedStateMachine):
 
     def settle(self) -> None:
         """Plan until it rests, and judge."""
-        assert Judge(self.town, type(self).planner).settle() == []
+        assert Judge(self.town, type(self).planner, self.checked).settle() == []
 
     def teardown(self) -> None:
         """Nothing more comes and all is there again: whatever could ever start is served, and soon enough.
@@ -201,9 +204,11 @@ class Days(RuleBasedStateMachine):
         return least <= (max(fits) if one.gang is not None else sum(fits))
 
 
-def days(planner: Planner, examples: int, steps: int, phases: Sequence[Phase] = PHASES) -> None:
+def days(
+    planner: Planner, examples: int, steps: int, phases: Sequence[Phase] = PHASES, *, checked: bool = True
+) -> None:
     """Live through so many stories, with this planner."""
-    machine = type("DaysOfOne", (Days,), {"planner": staticmethod(planner)})
+    machine = type("DaysOfOne", (Days,), {"planner": staticmethod(planner), "checked": checked})
     chosen = settings(
         max_examples=examples,
         stateful_step_count=steps,
@@ -222,7 +227,7 @@ def test_through_many_cycles_it_comes_to_rest_and_passes_nobody_over() -> None:
 
 @pytest.mark.thorough
 def test_so_it_is_through_long_stories() -> None:
-    days(plan, 40, 40)
+    days(plan, 20, 30)
 
 
 def serves_the_latest_first(seen: Snapshot) -> Plan:
@@ -255,8 +260,9 @@ def forgets_what_has_moved(seen: Snapshot) -> Plan:
     ],
 )
 def test_a_planner_with_a_mistake_is_seen(mistake: Planner, words: str) -> None:
+    """By what is said of many plans, not by the checker of each."""
     with pytest.raises(AssertionError, match=words):
-        days(mistake, 100, 12, phases=[Phase.generate])
+        days(mistake, 100, 12, phases=[Phase.generate], checked=False)
 
 
 def astray(weights: Sequence[Mapping[str, int]], half_life_s: float, planner: Planner) -> float:

@@ -31,5 +31,7 @@ def maxima_kept(facts: Facts) -> Iterator[str]:
         maximum = facts.bounds(workload, cluster).maximum
         held = sum(c for (w, _, where), c in facts.held.items() if (w, where) == (workload, cluster))
         silent = facts.clusters[cluster].health is not Health.UP
+        if facts.clusters[cluster].vacated and not silent and count > 0:
+            yield f"{workload}: {count} replicas on {cluster}, whose draining is over its deadline"
         if maximum is not None and count > maximum and not (silent and count <= held):
             yield f"{workload}: {count} replicas on {cluster}, policy allows {maximum}"
