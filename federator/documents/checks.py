@@ -104,14 +104,22 @@ def _named_clusters(entry: Entry) -> Iterator[tuple[Path, object, bool]]:
     elif entry.kind == "Placement":
         yield ("spec", "cluster"), entry.at("spec", "cluster"), False
     elif entry.kind == "Workload":
-        for index, item in _items(entry.at("spec", "inputs")):
-            for number, name in _items(item.get("at") if isinstance(item, Mapping) else None):
-                yield ("spec", "inputs", index, "at", number), name, False
+        yield from _listed(entry, ("spec", "inputs"), "at")
     elif entry.kind == "Scenario":
         for index, fault in _items(entry.at("spec", "faults")):
-            for key in ("outage", "slow", "crash"):
+            for key in ("outage", "slow", "crash", "nodes", "stale"):
                 if isinstance(fault, Mapping) and key in fault:
                     yield ("spec", "faults", index, key), fault[key], False
+        yield from _listed(entry, ("spec", "transfers", "links"), "between")
+        for index, _ in _items(entry.at("spec", "workloads")):
+            yield from _listed(entry, ("spec", "workloads", index, "generate", "inputs"), "at")
+
+
+def _listed(entry: Entry, path: Path, key: str) -> Iterator[tuple[Path, object, bool]]:
+    """The names under this key of each item of a list."""
+    for index, item in _items(entry.at(*path)):
+        for number, name in _items(item.get(key) if isinstance(item, Mapping) else None):
+            yield (*path, index, key, number), name, False
 
 
 def _items(value: object) -> Iterator[tuple[int, Any]]:

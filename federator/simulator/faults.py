@@ -96,13 +96,17 @@ class Faults:
     def _lose(self, member: Member, name: str, until_s: float | None, now_s: float) -> None:
         self._stir()
         member.site.lose_node(name, now_s)
-        self._world.measures.nodes_lost += 1
+        measures, flavor = self._world.measures, member.site.pool.nodes[name].flavor.name
+        measures.nodes_lost += 1
+        measures.grown(member.site.cluster, flavor, now_s, -1)
         if until_s is not None:
             self._timeline.at(until_s, OTHER, partial(self._mend, member, name))
 
     def _mend(self, member: Member, name: str, now_s: float) -> None:
         self._stir()
         member.site.mend_node(name, now_s)
+        flavor = member.site.pool.nodes[name].flavor.name
+        self._world.measures.grown(member.site.cluster, flavor, now_s)
 
     def _up(self, member: Member, nodes: NodesDown) -> list[str]:
         return [name for name in self._of_flavor(member, nodes) if not member.site.pool.nodes[name].down]

@@ -150,7 +150,7 @@ class Measures:
             self._history.changed("preemptions", "", at_s, replicas)
 
     def grown(self, cluster: Cluster, flavor: str, at_s: float, nodes: int = 1) -> None:
-        """Nodes of a flavor have been added; below zero: taken away."""
+        """Nodes of a flavor have been added, or are back; below zero: they are gone, or broken."""
         found = next(one for one in cluster.flavors or () if one.name == flavor)
         self._grown.append((cluster.name, found, nodes, at_s))
         self._history.changed("nodes", cluster.name, at_s, nodes * found.allocatable[CPU] / 1000)

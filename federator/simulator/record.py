@@ -50,6 +50,8 @@ class FaultRow:
     what: str
     at_s: float
     ends_s: float
+    by_chance: bool = False
+    """Whether it is not there all that time, but happens now and then in it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def recorded(run: Run, name: str, looks: Looks) -> Record:
         },
         reasons=_reasons(looks, until_s),
         faults=[
-            FaultRow(one.cluster, one.words, one.at_s, min(until_s, one.ends_s or until_s))
+            FaultRow(one.cluster, one.words, one.at_s, min(until_s, one.ends_s or until_s), one.by_chance)
             for one in run.story.faults
             if one.at_s < until_s
         ],

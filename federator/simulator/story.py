@@ -81,6 +81,11 @@ class Fault:
     lag_s: float | None = None
 
     @property
+    def by_chance(self) -> bool:
+        """Whether it happens now and then in its time, to single nodes."""
+        return self.nodes is not None and self.nodes.every_s is not None
+
+    @property
     def words(self) -> str:
         """What goes wrong, for people."""
         if self.slower is not None:

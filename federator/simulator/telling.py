@@ -103,6 +103,7 @@ def _complete(scenario: Document, federation: Snapshot) -> None:
         problems.append(("spec.files", "there is no cluster", "name a file with documents of kind Cluster"))
     if unknown:
         problems.append(("spec.files", f"the nodes of {unknown[0]} are not known", "write its flavors"))
+    problems += _strangers(spec, federation)
     for at, part in enumerate(spec.workloads):
         made = part.generate
         if made and spec.lasts is None and made.lasts is None and made.count is None:
@@ -110,6 +111,15 @@ def _complete(scenario: Document, federation: Snapshot) -> None:
             problems.append((place, "never ends", "give it a count or lasts, or the scenario"))
     if problems:
         raise DocumentErrors([Problem(source.file, source.line, 1, *problem) for problem in problems])
+
+
+def _strangers(spec: ScenarioSpec, federation: Snapshot) -> Iterator[tuple[str, str, str]]:
+    """Flavors that faults name and that are not there: the place, what is wrong, the cure."""
+    known = {one.name: {flavor.name for flavor in one.flavors or ()} for one in federation.clusters}
+    for at, part in enumerate(spec.faults):
+        if part.nodes is not None and part.flavor is not None and part.flavor not in known[part.nodes]:
+            message = f"{part.nodes} has no flavor '{part.flavor}'"
+            yield f"spec.faults[{at}].flavor", message, f"known: {', '.join(sorted(known[part.nodes]))}"
 
 
 def _handed_in(whole: Snapshot) -> Iterator[Arrival]:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
+
+from federator.documents.problems import DocumentErrors
 from federator.model.cluster import Binding, Cluster
 from federator.model.policy import Planning
 from federator.model.workload import Lifetime
 from federator.simulator.answer import run_document
-from federator.simulator.recording import FaultRow
+from federator.simulator.looks import Looks
+from federator.simulator.record import FaultRow
+from federator.simulator.recording import recorded
 from federator.simulator.run import simulate
 from federator.simulator.story import Fault, NodesDown
+from federator.simulator.telling import read_scenario
+from federator.simulator.telling import told as told_by
 from tests.engine.build import cluster
 from tests.simulator.stories import arrival, journal, story, told
 
@@ -92,4 +100,44 @@ def test_faults_are_told_in_words() -> None:
     assert [one.words for one in (HALF, rate, Fault("n", 0.0, None, lag_s=60.0))] == [
         "2 nodes are down", "each node of big breaks every 10d on average", "what is free is told every 1m",
     ]  # fmt: skip
-    assert FaultRow("north", HALF.words, 100.0, 500.0).what == "2 nodes are down"
+    assert (HALF.by_chance, rate.by_chance) == (False, True)
+
+
+def test_the_record_of_a_run_has_its_faults_and_what_was_offered_meanwhile() -> None:
+    """Sixteen cores, of which eight are away for 400 s of 1,000."""
+    run = simulate(story([FOUR], [arrival("w", 0, 1000, 1)], faults=(HALF,), lasts_s=1000.0))
+    record = recorded(run, "x", Looks())
+    assert record.faults == [FaultRow("north", "2 nodes are down", 100.0, 500.0)]
+    assert min(record.cores["north"]) == 8
+    assert max(record.cores["north"]) == 16
+    assert run_document(run)["utilization"]["north"]["cpu"] == pytest.approx(1000 / (16 * 1000 - 8 * 400), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ("faults: [{outage: nowhere}]", r"spec\.faults\[0\]\.outage: no cluster is called 'nowhere'"),
+        ("faults: [{nodes: nowhere}]", r"spec\.faults\[0\]\.nodes: no cluster is called 'nowhere'"),
+        ("faults: [{stale: nowhere}]", r"spec\.faults\[0\]\.stale: no cluster is called 'nowhere'"),
+        ("faults: [{nodes: cloud, flavor: big}]", r"spec\.faults\[0\]\.flavor: cloud has no flavor 'big'; known: node"),
+        (
+            "transfers: {links: [{between: [a, b], bandwidth: 1}]}",
+            r"links\[0\]\.between\[0\]: no cluster is called 'a'",
+        ),
+    ],
+)
+def test_what_a_scenario_names_must_be_there(tmp_path: Path, spec: str, told: str) -> None:
+    path = tmp_path / "scenario.yaml"
+    path.write_text(f"""\
+apiVersion: federator.dev/v1alpha1
+kind: Scenario
+metadata: {{name: s}}
+spec: {{{spec}}}
+---
+apiVersion: federator.dev/v1alpha1
+kind: Cluster
+metadata: {{name: cloud}}
+spec: {{provider: fake, flavors: [{{name: node, allocatable: {{cpu: 8}}}}]}}
+""")
+    with pytest.raises(DocumentErrors, match=told):
+        told_by(*read_scenario(path), tmp_path)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from federator.model.budget import Budget
-from federator.model.cluster import Cluster
+from federator.model.cluster import Cluster, Flavor
 from federator.model.plan import Snapshot
 from federator.model.policy import Planning, Queue
 from federator.model.resources import CPU
 from federator.model.workload import Gang
 from federator.simulator.run import simulate
 from federator.simulator.story import Fault
-from tests.engine.build import cluster
+from tests.engine.build import amounts, cluster
 from tests.simulator.stories import arrival, story, told
 
 HOUR_S = 3600.0
@@ -57,6 +57,18 @@ def test_a_run_ends_though_work_waits_for_money_that_never_comes() -> None:
     run = simulate(story([_priced()], [dear], Planning(), queues=_poor(10)))
     assert (run.waiting, told(run, "dear").started_s) == (1, None)
     assert run.ended_s <= 2 * HOUR_S
+
+
+def test_nodes_that_boot_first_cost_as_much_as_those_that_are_there() -> None:
+    """Each workload costs 12, all that the budget has for a period. While its nodes boot it waits for them, then it
+    runs and is paid for: no more starts."""
+    whole = amounts(4)
+    grows = Flavor("vm", 0, whole, (), max_count=10, boot_time_s=1.0)
+    cloud = replace(_priced(), flavors=(grows,))
+    coming = [arrival(f"w{at}", at * 20.0, 300, 4, queue="students") for at in range(20)]
+    run = simulate(story([cloud], coming, Planning(), queues=_poor(12, 1000.0), lasts_s=3999.0))
+    assert round(sum(run.measures.cost.values()), 6) == 4 * 12
+    assert sum(one.started_s is not None for one in run.measures.workloads) >= 4
 
 
 def test_two_copies_in_an_outage_cost_twice() -> None:

@@ -66,13 +66,20 @@ kind: Scenario
 metadata: {name: far}
 spec:
   workloads:
-    - generate: {name: w, rate: 1/h, count: 1, duration: 1h, inputs: [{name: run3, size: 2Gi, at: [cern]}]}
+    - generate:
+        {name: w, rate: 1/h, count: 1, duration: 1h, requests: {cpu: 8},
+         inputs: [{name: run3, size: 2Gi, at: [cern]}]}
   transfers: {bandwidth: 1Gi, links: [{between: [cern, cloud], bandwidth: 100Mi}]}
 ---
 apiVersion: federator.dev/v1alpha1
 kind: Cluster
 metadata: {name: cloud}
 spec: {provider: fake, flavors: [{name: node, allocatable: {cpu: 8}}]}
+---
+apiVersion: federator.dev/v1alpha1
+kind: Cluster
+metadata: {name: cern}
+spec: {provider: fake, flavors: [{name: node, allocatable: {cpu: 4}}]}
 """)
     run = simulate(told_by(*read_scenario(path), tmp_path))
     (one,) = run.measures.workloads

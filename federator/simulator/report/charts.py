@@ -225,7 +225,7 @@ def _classes(axes: Axes, run: Record, names: Sequence[str], per: Scale) -> None:
     offered = sum((np.array(run.cores[name]) for name in names), np.zeros(len(run.moves)))
     steps(axes, run, offered, per, color="black", linewidth=1.0, label="offered")
     for fault in run.faults if len(names) == 1 else ():
-        if fault.cluster == names[0]:
+        if fault.cluster == names[0] and not fault.by_chance:  # else the line of what is offered shows it
             since, until = fault.at_s / per.unit_s, fault.ends_s / per.unit_s
             axes.axvspan(since, until, color="black", alpha=0.15, hatch="//", label=fault.what, lw=0)
 
