@@ -41,8 +41,8 @@ fast: $(INSTALLED) ## the fast tests alone
 thorough: $(INSTALLED) ## the long tests that need no server
 	@$(PY) -m pytest -q -m thorough -n 2
 
-real: $(INSTALLED) ## the tests on real servers alone
-	@$(PY) -m pytest -q -m real
+real: $(INSTALLED) ## the tests on real servers alone, two at a time
+	@$(PY) -m pytest -q -m real -n 2 --dist loadfile
 
 servers: $(INSTALLED) ## get the servers that the tests on real servers use
 	@$(PY) -m tests.servers.obtain

@@ -47,7 +47,7 @@ class Settler:
                 continue
             touched[live.workload.name] = live
             if live.part is not None and any(held.unbound for held in live.part.held):
-                live.part = None  # what waited for a node may have one
+                self._world.changed(live)  # what waited for a node may have one
             observed = member.site.observed(intent_id)
             shown = {} if observed is None else {intent_id: observed}
             for finding in reconcile((live.intents[intent_id],), shown).findings:

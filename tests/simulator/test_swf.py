@@ -125,6 +125,6 @@ def test_what_is_in_a_log_is_told(log: Path) -> None:
 def test_a_job_may_be_kept_at_the_site_that_it_ran_at(log: Path) -> None:
     assert {one.workload.clusters for one in _read(log)} == {Constraint()}
     (where,) = {one.workload.clusters for one in _read(log, runsAt="partition")}
-    assert where.selector.matches({"partition": "1"})
+    assert where.selector.matches({"partition": "partition-1"})
     assert not where.selector.matches({"partition": "2"})
     assert not where.selector.matches({})
