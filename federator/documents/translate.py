@@ -42,11 +42,12 @@ ABILITIES: Mapping[str, frozenset[str]] = {
     "kubernetes": frozenset({"container", "service", "manifest", "backfill"}),
     "local": frozenset({"container", "process", "service", "backfill"}),
     "fake": frozenset({"container", "process", "service", "manifest", "backfill"}),
-    "htcondor": frozenset({"container", "process", "service", "backfill"}),
+    "htcondor": frozenset({"container", "process", "service"}),
     "slurm": frozenset({"container", "process"}),
     "pilots": frozenset({"container", "process", "service", "backfill"}),
 }
-"""What clusters of a provider can run, as far as it is known before they are asked (see ``Workload.needs``)."""
+"""What clusters of a provider can run, as far as it is known before they are asked (see ``Workload.needs``). Those that
+are sent pilots can run what pilots can."""
 
 
 def to_selector(selector: LabelSelector) -> Selector:
@@ -85,13 +86,18 @@ def to_cluster(document: Document) -> Cluster:
         flavors=flavors,
         limits=None if seen.limits is None else limits_of(seen.limits),
         foreign=resources_of(seen.foreign),
-        abilities=ABILITIES[spec.provider] if seen.abilities is None else frozenset(seen.abilities),
+        abilities=_abilities(spec) if seen.abilities is None else frozenset(seen.abilities),
         price=_prices(spec.price),
         carbon_g_per_kwh=spec.carbon_intensity,
         power_w=spec.power,
         unschedulable=tuple(Unschedulable(resources_of(one.requests), one.message) for one in seen.unschedulable),
         idle={one.for_: limits_of(one.free) for one in seen.idle},
     )
+
+
+def _abilities(spec: ClusterSpec) -> frozenset[str]:
+    settings = getattr(spec, spec.provider)
+    return ABILITIES["pilots" if getattr(settings, "submit", "") == "pilots" else spec.provider]
 
 
 def _prices(prices: Mapping[str, float]) -> dict[str, float]:

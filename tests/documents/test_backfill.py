@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from federator.documents import DocumentErrors, read_text, to_filler, to_snapshot
+from federator.documents import DocumentErrors, read_text, to_cluster, to_filler, to_snapshot
 from federator.documents.stored import workload_spec
 from federator.model.backfill import QuietHours
 from federator.model.intent import Container
@@ -89,3 +89,18 @@ def test_what_is_wrong_is_told_with_its_place_and_cure(text: str, place: str, me
     assert str(problem).startswith(f"f.yaml:{place}"), str(problem)
     assert message in problem.message
     assert cure in problem.cure
+
+
+@pytest.mark.parametrize(
+    ("provider", "settings", "fills"),
+    [
+        ("htcondor", "submit: pilots", True),
+        ("htcondor", "submit: jobs", False),
+        ("slurm", "submit: pilots, directory: /shared", True),
+        ("slurm", "submit: jobs, directory: /shared", False),
+        ("kubernetes", "", True),
+    ],
+)
+def test_what_fills_a_batch_system_are_pilots(provider: str, settings: str, fills: bool) -> None:
+    (document,) = read_text(f"{CERN}spec: {{provider: {provider}, {provider}: {{{settings}}}}}\n").clusters
+    assert ("backfill" in to_cluster(document).abilities) is fills
