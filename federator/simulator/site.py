@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from random import Random
 
 from federator.clusters.binder import Pool
-from federator.model.cluster import Cluster, Flavor, NodeGroup, Running
+from federator.model.cluster import Cluster, Flavor
 from federator.model.indexset import IndexSet
 from federator.model.intent import Failure, ObservedIntent
 from federator.model.resources import Resources
 from federator.model.workload import Lifetime, Role, Workload
+from federator.simulator.autoscaler import Autoscaler
 from federator.simulator.fillers import Fillers
 from federator.simulator.measures import Measures
+from federator.simulator.runs_by_node import RunsByNode
 from federator.simulator.standing import UsedRoom, as_seen
 from federator.simulator.timeline import END, OTHER, Timeline
 from federator.simulator.transfers import Transfers
@@ -82,17 +83,15 @@ class Site:
         self._noisy = noisy
         self.changed = True
         """Whether its nodes are not as they were when it was last asked for its flavors."""
-        self._timeline, self._measures, self._tells = timeline, measures, tells
+        self._timeline, self._measures = timeline, measures
         self._fillers = fillers or Fillers(())
         self._transfers = transfers or Transfers(None, measures)
         self._waiting: dict[str, None] = {}
-        self._coming = Counter[str]()
-        self._added: dict[str, float] = {}
-        """Nodes that an autoscaler added, and since when each has been empty, if it is."""
+        self._autoscaler = Autoscaler(cluster, self.pool, timeline, measures, self._node_came, self._node_left)
         self._slower = 1.0
         self._now_s = 0.0
         """The time of the last start, for what has not begun by then."""
-        self._runs: dict[str, Counter[tuple[str, str, float]]] = {}
+        self._runs = RunsByNode() if tells else None
         self._shown: tuple[Flavor, ...] = ()
 
     def submit(
@@ -117,7 +116,7 @@ class Site:
         batch = Batch(tuple(_seated(bound, nodes)), bound, -age_s, None if service else max(0.0, run_s - age_s))
         if bound:
             job.batches.append(batch)
-            self._note(job, batch.seats, -age_s, 1)
+            self._note(job, batch.seats, -age_s)
             if batch.ends_s is not None:
                 self._timeline.at(batch.ends_s, END, partial(self._end, intent_id, job, batch))
         if job.unbound:
@@ -169,11 +168,10 @@ class Site:
 
     def flavors(self, now_s: float) -> tuple[Flavor, ...]:
         """Its nodes, with what is free on them (and what runs there, where it tells)."""
-        if self.changed or self._tells:
-            self._shown = (
-                tuple(self._told(f, now_s) for f in self.pool.flavors()) if self._tells else self.pool.flavors()
-            )
-            self.changed = False
+        if self._runs is not None:
+            return self._runs.told(self.pool, now_s)
+        if self.changed:
+            self._shown, self.changed = self.pool.flavors(), False
         return self._shown
 
     def room(self) -> list[tuple[Resources, int]] | None:
@@ -219,7 +217,7 @@ class Site:
         self.changed = True
         if job.unbound:
             self._waiting[intent_id] = None
-            self._boot_for(job, now_s)
+            self._autoscaler.boot_for(job.role, len(job.unbound), job.flavors, now_s)
         else:
             self._waiting.pop(intent_id, None)
 
@@ -241,7 +239,7 @@ class Site:
         ends_s = None if job.workload.lifetime is Lifetime.SERVICE else now_s + runs_s
         batch = Batch(mine, indices, now_s, ends_s, part is not None)
         job.batches.append(batch)
-        self._note(job, mine, now_s, 1)
+        self._note(job, mine, now_s)
         if ends_s is not None:
             self._timeline.at(ends_s, END, partial(self._end, intent_id, job, batch))
 
@@ -284,40 +282,12 @@ class Site:
         for intent_id in list(self._waiting):
             self._bind(intent_id, now_s)
 
-    def _boot_for(self, job: Job, now_s: float) -> None:
-        """See that nodes come for replicas that have none."""
-        for flavor in self.pool.open_flavors(job.flavors, job.role.tolerations):
-            fits = job.role.requests.count_in(flavor.allocatable) or 0
-            wanted = min(-(-len(job.unbound) // fits) if fits else 0, flavor.max_count - flavor.count)
-            for _ in range(wanted - self._coming[flavor.name]):
-                self._coming[flavor.name] += 1
-                self._timeline.at(now_s + flavor.boot_time_s, OTHER, partial(self._booted, flavor.name))
-            if wanted > 0:
-                return
+    def _node_came(self, now_s: float) -> None:
+        self.changed = True
+        self._bind_waiting(now_s)
 
-    def _booted(self, flavor: str, now_s: float) -> None:
-        self._coming[flavor] -= 1
-        if name := self.pool.grow(flavor):
-            self.changed = True
-            self._measures.grown(self.cluster, flavor, now_s)
-            self._added[name] = now_s
-            self._bind_waiting(now_s)
-            self._let_go_later(name, now_s)
-
-    def _let_go_later(self, name: str, now_s: float) -> None:
-        """An added node is empty: it goes when it has been for its idle time."""
-        node = self.pool.nodes.get(name)
-        if name in self._added and node is not None and node.flavor.idle_time_s is not None and node.empty:
-            self._added[name] = now_s
-            self._timeline.at(now_s + node.flavor.idle_time_s, OTHER, partial(self._let_go, name, now_s))
-
-    def _let_go(self, name: str, since_s: float, now_s: float) -> None:
-        node = self.pool.nodes.get(name)
-        if node is not None and not node.down and node.empty and self._added.get(name) == since_s:
-            self.pool.shrink(name)
-            del self._added[name]
-            self._measures.grown(self.cluster, node.flavor.name, now_s, -1)
-            self.changed = True
+    def _node_left(self) -> None:
+        self.changed = True
 
     def lose_node(self, name: str, now_s: float) -> None:
         """A node breaks with all on it: what is batch fails, not by its own fault; a service is bound anew."""
@@ -369,8 +339,7 @@ class Site:
         leaving = tuple((node, mine) for node, seated in batch.seats if (mine := seated & indices))
         for node, mine in leaving:
             self.pool.release(node, job.role.requests, len(mine), below=job.workload.backfill)
-            if self._added:
-                self._let_go_later(node, now_s)
+            self._autoscaler.emptied(node, now_s)
         self._note(job, leaving, batch.starts_s, -1)
         lost_s = 0.0 if useful else self._fillers.lost_s(job.workload, now_s - batch.starts_s)
         self._measures.used(self.cluster, job.workload, job.role, self._places(leaving), batch.starts_s, now_s, lost_s)
@@ -378,31 +347,15 @@ class Site:
         batch.indices -= indices
         self.changed = True
 
+    def _note(self, job: Job, seats: Seats, starts_s: float, sign: int = 1) -> None:
+        """Remember on which nodes they run, where that is to be told."""
+        if self._runs is not None and not job.workload.backfill:
+            for node, mine in seats:
+                self._runs.add(node, (job.workload.name, job.role.name, starts_s), sign * len(mine))
+
     def _places(self, seats: Seats) -> Iterator[tuple[Flavor, int]]:
         for node, mine in seats:
             yield self.pool.nodes[node].flavor, len(mine)
-
-    # What runs on each node
-
-    def _note(self, job: Job, seats: Seats, starts_s: float, sign: int) -> None:
-        if self._tells and not job.workload.backfill:
-            key = job.workload.name, job.role.name, starts_s
-            for node, mine in seats:
-                runs = self._runs.setdefault(node, Counter())
-                runs[key] += sign * len(mine)
-                if not runs[key]:
-                    del runs[key]
-
-    def _told(self, flavor: Flavor, now_s: float) -> Flavor:
-        groups = Counter[tuple[Resources, tuple[tuple[tuple[str, str, float], int], ...]]]()
-        for name, node in self.pool.nodes.items():
-            if node.flavor.name == flavor.name:
-                groups[Resources.of(node.free), tuple(sorted(self._runs.get(name, {}).items()))] += 1
-        nodes = tuple(
-            NodeGroup(free, count, tuple(Running(w, r, n, now_s - since_s) for (w, r, since_s), n in runs))
-            for (free, runs), count in groups.items()
-        )
-        return replace(flavor, nodes=nodes)
 
 
 def _seated(indices: IndexSet, nodes: list[str]) -> Iterator[tuple[str, IndexSet]]:

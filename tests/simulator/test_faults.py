@@ -52,6 +52,15 @@ def test_work_waits_for_broken_nodes_and_starts_when_they_are_back() -> None:
     assert (run.waiting, told(run, "w").started_s) == (1, None)
 
 
+def test_reservations_do_not_take_broken_nodes_for_free_ones() -> None:
+    """Where clusters tell what runs on each node, those that are broken are not among them."""
+    all_of_them = Fault("north", 100.0, 500.0, nodes=NodesDown(count=4))
+    easy = Planning(backfilling="easy")
+    run = simulate(story([FOUR, SPARE], [arrival("w", 150, 10, 8)], easy, faults=(all_of_them,)))
+    assert told(run, "w").ended_s == 160
+    assert run.measures.use["south"]["cpu"] / 1000 == 8 * 10
+
+
 def test_only_nodes_of_the_flavor_break() -> None:
     fault = Fault("north", 100.0, 500.0, nodes=NodesDown(flavor="none-such", count=4))
     run = simulate(story([FOUR], [arrival("w", 0, 300, 16)], faults=(fault,)))
