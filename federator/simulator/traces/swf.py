@@ -6,6 +6,7 @@ Lines that begin with ``;`` are a header of ``Key: value`` pairs (a key may come
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,7 +78,8 @@ def jobs(path: Path) -> Iterator[SwfJob]:
             values = [float(word) for word in words]
         except ValueError:
             raise _wrong(path, number, words) from None
-        if not all(-MOST_NUMBER < value < MOST_NUMBER for value in values):
+        total = sum(values)  # what is no number makes this one that is not equal to itself
+        if total != total or min(values) <= -MOST_NUMBER or max(values) >= MOST_NUMBER:
             raise _wrong(path, number, words)
         if values[1] < 0:
             raise TraceError(str(path), number, "submit_s is below zero", "every job needs a time of submission")
@@ -110,7 +112,12 @@ def read(path: Path, part: TracePart) -> Iterator[Job]:
 
 def pieces(part: TracePart, count: int, each: Resources) -> tuple[Role, ...]:
     """The role of a job that takes so many pieces: a replica for each, or one with all of them."""
-    return (Role("", count, each) if part.jobs_are == "replicas" else Role("", 1, each * count),)
+    return _pieces(part.jobs_are == "replicas", count, each)
+
+
+@lru_cache(4096)
+def _pieces(replicas: bool, count: int, each: Resources) -> tuple[Role, ...]:
+    return (Role("", count, each) if replicas else Role("", 1, each * count),)
 
 
 def chosen(part: TracePart, asked: int, used: int) -> int:
@@ -125,5 +132,6 @@ def _told(value_s: float) -> float | None:
     return value_s if value_s >= 0 else None
 
 
+@lru_cache(4096)
 def _named(kind: str, number: float) -> str:
     return "" if number < 0 else f"{kind}-{int(number)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -59,6 +59,7 @@ def _in_partition(name: str) -> Constraint:
     return Constraint(Selector((Requirement("partition", "In", (name,)),)))
 
 
+@lru_cache(4096)
 def queue_name(name: str) -> str:
     """What a queue is called that a log calls so: small letters, digits, dots, hyphens; ``default`` for nothing."""
     return re.sub(r"[^a-z0-9.-]", "-", name.lower())[:MOST_LETTERS].strip("-.") or "default"
