@@ -14,7 +14,7 @@ import numpy as np
 
 from federator.engine.arrays import Array, Mask
 from federator.engine.lots import Lot, Row, amounts_by_lot, lots_of, rows_of, use_scale
-from federator.engine.rows import COUNT, FIRST, FREE, HOME, LENGTH, SIZE, START, USE, keep_remains, rooms
+from federator.engine.rows import COUNT, FIRST, FREE, HOME, LENGTH, SIZE, START, keep_remains, rooms
 from federator.engine.shapes import ALLOWED, RANK, STEP, Shape
 from federator.model.cluster import Cluster
 from federator.model.resources import CPU, MEMORY, Resources
@@ -96,12 +96,14 @@ class Nodes:
     def _rows_of(self, cluster: Cluster, first_lot: int) -> Array:
         """The rows of one cluster, not numbered yet, each with its lot behind it."""
         lots = lots_of((cluster,))
-        found = rows_of(lots, self.resources)
-        lines = np.zeros((len(found), FREE + len(self.resources) + 1), dtype=np.int64)
-        for line, row in zip(lines, found, strict=True):
-            line[COUNT], line[USE] = row.count, row.use(lots, self.resources, WHOLE_NODE)
-            line[FREE:] = (*row.free, first_lot + row.lot)
+        lines = self._lines(rows_of(lots, self.resources), lots)
+        lines[:, -1] += first_lot
         return lines
+
+    def _lines(self, rows: Sequence[Row], lots: Sequence[Lot]) -> Array:
+        """Rows as they lie here, not numbered yet, each with its lot (of these) behind it."""
+        told = [(row.count, 0, row.use(lots, self.resources, WHOLE_NODE), 0, *row.free, row.lot) for row in rows]
+        return np.array(told, dtype=np.int64).reshape(len(rows), FREE + len(self.resources) + 1)
 
     def put(self, dense: Array, lots: Array) -> None:
         """Have just these rows, which are those of these lots."""
@@ -128,12 +130,10 @@ class Nodes:
         if here == now:
             return False
         rows = [Row(place, tuple(-amount for amount in free), count) for (place, *free), count in sorted(now.items())]
-        dense = np.zeros((len(rows), self.rows.shape[1]), dtype=np.int64)
-        dense[:, COUNT] = [row.count for row in rows]
+        lines = self._lines(rows, lots)
+        dense = np.ascontiguousarray(lines[:, :-1])
         dense[:, FIRST] = self.population[:first].sum() + np.cumsum(dense[:, COUNT]) - dense[:, COUNT]
-        dense[:, USE] = [row.use(lots, self.resources, WHOLE_NODE) for row in rows]
-        dense[:, FREE:] = [row.free for row in rows]
-        self._replace(first, last, dense, np.array([row.lot for row in rows], dtype=np.int64))
+        self._replace(first, last, dense, lines[:, -1])
         return True
 
     def _replace(self, first: int, last: int, dense: Array, lots: Array) -> None:

@@ -69,8 +69,10 @@ class IndexSet:
         return IndexSet.join((*self.ranges, *other.ranges))
 
     def __sub__(self, other: IndexSet) -> IndexSet:
-        if not other.ranges:
+        if not other.ranges or not self.ranges:
             return self
+        if self.ranges == other.ranges:
+            return IndexSet()
         left: list[tuple[int, int]] = []
         for start, stop in self.ranges:
             at = start
@@ -85,7 +87,7 @@ class IndexSet:
         return IndexSet(tuple(left))
 
     def __and__(self, other: IndexSet) -> IndexSet:
-        return self - (self - other)
+        return self if self.ranges == other.ranges else self - (self - other)
 
     def first(self, count: int) -> IndexSet:
         """The smallest ``count`` indices (all, where there are fewer)."""
