@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
@@ -17,3 +18,6 @@ settings.register_profile("searching", PATIENT)
 settings.load_profile("steady")
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What several rooms of tests share is told in full when it fails, whoever imports it first.
+pytest.register_assert_rewrite("tests.contracts.provider_contract", "tests.contracts.harness")
