@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from federator.daemon.state import Displaced
+from federator.engine.differences import differences
 from federator.engine.giving_way import remembered
 from federator.engine.main_reason import main_reason
 from federator.model.plan import Placement, Plan, Preemption, Refusal, Snapshot
@@ -65,32 +66,18 @@ def decision(seen: Snapshot, made: Plan, took_s: float) -> Decision:
 
 def _changes(seen: Snapshot, made: Plan, refused: Mapping[str, Sequence[Refusal]]) -> tuple[Change, ...]:
     """Workloads that are to have something else than they have; and services, whose spec may be another."""
-    wanted: dict[str, list[Placement]] = defaultdict(list)
-    for placement in made.wanted:
-        wanted[placement.workload].append(placement)
-    held: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
-    for holding in seen.holdings:
-        if holding.replicas:
-            held[holding.workload][holding.role, holding.cluster] = holding.replicas
     gives_way: dict[str, list[Preemption]] = defaultdict(list)
     for preemption in made.preemptions:
         gives_way[preemption.workload].append(preemption)
-    changed = [w.name for w in seen.workloads if w.lifetime is Lifetime.SERVICE]
-    services = set(changed)
-    fillers = [filled.workload for filled in made.backfill]
-    for name in dict.fromkeys((*wanted, *refused, *fillers)):
-        as_held = held.get(name, {}) == {(p.role, p.cluster): p.replicas for p in wanted.get(name, ())}
-        if not as_held and name not in services:
-            changed.append(name)
-    known = (name for name in changed if name in wanted or name in refused or name in fillers)
+    services = [w.name for w in seen.workloads if w.lifetime is Lifetime.SERVICE]
     return tuple(
         Change(
             name,
-            tuple(wanted.get(name, ())),
+            tuple(should),
             sum(r.replicas for r in refused.get(name, ())),
             tuple(gives_way.get(name, ())),
         )
-        for name in known
+        for name, should in differences(seen, made, dict.fromkeys(services))
     )
 
 

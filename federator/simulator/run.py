@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 from time import perf_counter
 
-from federator.engine.assign import Holder, assign
 from federator.engine.giving_way import remembered
 from federator.engine.ground import Ground
-from federator.engine.lifecycle import IntentEvent, next_intent_state
-from federator.engine.order import Place, place_in_line
 from federator.engine.planner import plan as make_plan
-from federator.model.cluster import Health
-from federator.model.indexset import IndexSet
-from federator.model.intent import Intent
-from federator.model.plan import Placement, Plan, Snapshot
-from federator.model.policy import Rebalance
+from federator.model.plan import Plan, Snapshot
 from federator.simulator.faults import Faults
+from federator.simulator.hands import Hands
 from federator.simulator.lines import Lines, Starts, only_room_decides
 from federator.simulator.looks import Looks
 from federator.simulator.measures import Measures
@@ -29,7 +21,7 @@ from federator.simulator.pool import NotAPool, Pool, pool_of
 from federator.simulator.settling import Settler
 from federator.simulator.story import Arrival, Story
 from federator.simulator.timeline import ARRIVAL, OTHER, Timeline
-from federator.simulator.world import Live, World, restricted
+from federator.simulator.world import World
 
 Planner = Callable[[Snapshot], Plan]
 Watch = Callable[[Snapshot, Plan], None]
@@ -92,10 +84,10 @@ class _Teller:
     def __init__(self, story: Story, planner: Planner, skips: bool, lines: bool, watch: Watch | None) -> None:
         self._story, self._planner, self._watch = story, planner, watch
         self._skips = skips and stays_as_it_is(story.federation)
-        self._place = place_in_line(story.federation)
         self._timeline = Timeline()
         self._world = World(story, self._timeline)
         self._settler = Settler(self._world)
+        self._hands = Hands(self._world, self._settler, self._wake)
         self._faults = Faults(self._world, self._settler, self._timeline, self._stir)
         looks = watch is None or isinstance(watch, Looks)
         self._lines = Lines(self._world) if lines and looks and only_room_decides(story) else None
@@ -107,9 +99,6 @@ class _Teller:
         """Whether more arrives."""
         self._changed_s = self._period_s = 0.0
         """When anything changed last; the beginning of a budget's period at which planning looks again."""
-        stays = [policy.stay for policy in story.federation.policies if policy.stay.rebalance is not Rebalance.NEVER]
-        self._rests_s = {stay.min_stay_s for stay in stays}
-        self._rests_s |= {stay.move_budget.period_s for stay in stays if stay.move_budget is not None}
 
     def tell(self) -> Run:
         """Let happen what happens, and plan after it, until the end."""
@@ -171,7 +160,7 @@ class _Teller:
             if starts is not None:
                 if not starts:
                     return
-                self._give(starts, frozenset(), now_s)
+                self._hands.give(starts, frozenset(), now_s)
                 self._settler.settle(now_s)
                 continue
             if self._skips and not self._stirred and nothing_can_start(self._world, now_s):
@@ -187,7 +176,7 @@ class _Teller:
             self._world.heads = made.heads
             self._world.displaced = tuple((now_s - one.age_s, one) for one in remembered(seen, made))
             self._keep_clocks(made, now_s)
-            changed = self._carry_out(seen, made, now_s)
+            changed = self._hands.carry_out(seen, made, now_s)
             if not self._settler.settle(now_s) and not changed:
                 return
             self._changed_s = now_s
@@ -229,79 +218,3 @@ class _Teller:
             for opens_s in {tier.open_after_s for tier in policy.tiers if tier.open_after_s}:
                 if any(key[0] == policy.name for key in new):
                     self._timeline.at(now_s + opens_s, OTHER, self._wake)
-
-    def _carry_out(self, seen: Snapshot, made: Plan, now_s: float) -> bool:
-        """Make the intents match the plan; whether that changed anything."""
-        world, lost = self._world, {n for n, m in self._world.members.items() if m.health is Health.LOST}
-        new, left = self._give(self._changes(seen, made), lost, now_s)
-        world.measures.moved(sum(move.replicas for move in made.moves if move.workload in left), now_s)
-        world.measures.preempted(sum(one.replicas for one in made.preemptions), now_s)
-        return bool(new or left)
-
-    def _give(
-        self, changes: Iterable[tuple[Live, list[Placement]]], lost: Collection[str], now_s: float
-    ) -> tuple[list[tuple[Live, Intent]], set[str]]:
-        """Have workloads run as they should; what is new (and was sent), and of which workloads something leaves."""
-        new: list[tuple[Live, Intent]] = []
-        left: set[str] = set()
-        for live, placements in changes:
-            for role in live.workload.roles:
-                wanted = live.wanted(role.name, role.replicas, now_s)
-                holder = Holder(
-                    live.workload.name, live.uid, role.name, live.workload.lifetime, 1, wanted,
-                    tuple(i for i in live.intents.values() if i.role == role.name),
-                    self._pending(live), live.workload.gang is not None,
-                )  # fmt: skip
-                of_role = [one for one in placements if one.role == role.name]
-                made = assign(holder, of_role, lost=lost, at_s=now_s, plan_id="", next_wave=live.waves)
-                live.waves += len(made.new)
-                new.extend((live, intent) for intent in made.new)
-                for intent in made.changed:
-                    left.add(live.workload.name)
-                    self._settler.change(live, intent, now_s)
-        if new:
-            self._send(new, now_s)
-        return new, left
-
-    def _changes(self, seen: Snapshot, made: Plan) -> Iterator[tuple[Live, list[Placement]]]:
-        """Workloads that are to have something else than they have, with all that they should have."""
-        wanted: defaultdict[str, list[Placement]] = defaultdict(list)
-        for placement in made.wanted:
-            wanted[placement.workload].append(placement)
-        held: defaultdict[str, dict[tuple[str, str], int]] = defaultdict(dict)
-        for one in seen.holdings:
-            if one.replicas:
-                held[one.workload][one.role, one.cluster] = one.replicas
-        planned = {one.name for one in seen.workloads} | {one.name for one in seen.fillers}
-        for name in dict.fromkeys(chain(wanted, held)):
-            if name in planned and held.get(name, {}) != {
-                (p.role, p.cluster): p.replicas for p in wanted.get(name, ())
-            }:
-                yield self._world.lives[name], wanted.get(name, [])
-
-    def _pending(self, live: Live) -> IndexSet:
-        pending = IndexSet()
-        for intent in live.intents.values():
-            job = self._world.members[intent.cluster].site.jobs.get(intent.id)
-            pending |= intent.live if job is None else job.unbound
-        return pending
-
-    def _send(self, new: list[tuple[Live, Intent]], now_s: float) -> None:
-        """Hand new intents to their clusters, in the order of service; of one workload the larger replicas first."""
-        roles = {id(live): {role.name: role for role in live.workload.roles} for live, _ in new}
-
-        def turn(one: tuple[Live, Intent]) -> tuple[Place, tuple[tuple[str, int], ...], str]:
-            live, intent = one
-            heft = tuple((name, -amount) for name, amount in roles[id(live)][intent.role].requests.items_)
-            return self._place(live.workload), heft, intent.id
-
-        for live, intent in sorted(new, key=turn):
-            member, role = self._world.members[intent.cluster], roles[id(live)][intent.role]
-            state = next_intent_state(intent.id, intent.state, IntentEvent.ACCEPTED)
-            live.intents[intent.id] = replace(intent, state=state, sent_s=now_s)
-            member.intents[intent.id] = live
-            self._world.changed(live)
-            flavors = restricted(live.workload, role, member.site.cluster)
-            member.site.submit(intent.id, live.workload, role, intent.indices, live.run_s, flavors, now_s)
-        for rest_s in sorted(self._rests_s) if new else ():
-            self._timeline.at(now_s + rest_s, OTHER, self._wake)
