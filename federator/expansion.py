@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 _REFERENCE = re.compile(r"\$(?:\$|\(([A-Za-z_.-][A-Za-z0-9_.-]*)\))")
 
@@ -17,12 +17,14 @@ def expand(text: str, env: Mapping[str, str]) -> str:
     return _REFERENCE.sub(lambda found: "$" if found[1] is None else env.get(found[1], found[0]), text)
 
 
-def environment(own: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+def environment(
+    own: Mapping[str, str], given: Mapping[str, str], put: Callable[[str, Mapping[str, str]], str] = expand
+) -> dict[str, str]:
     """Our variables and a user's, which may refer to ours and to those before it; none stands in the place of ours."""
     env = dict(own)
     for name, value in given.items():
         if name not in own:
-            env[name] = expand(value, env)
+            env[name] = put(value, env)
     return env
 
 
@@ -38,8 +40,4 @@ def shell_word(text: str, words: Mapping[str, str]) -> str:
 
 def shell_environment(own: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
     """As ``environment``, for a shell: ``own`` are words of it already, and so are the values."""
-    env = dict(own)
-    for name, value in given.items():
-        if name not in own:
-            env[name] = shell_word(value, env)
-    return env
+    return environment(own, given, shell_word)

@@ -70,10 +70,9 @@ def amounts(key: str) -> Callable[[Json], str]:
 
 def limits_on(limit: Json) -> str:
     """In use on each cluster, of its own limit where it has one: ``cern 5/5, desy 3``."""
-    own = {name: one.get("limit") for name, one in (limit.get("clusters") or {}).items()}
-    used = {name: one["used"] for name, one in (limit.get("clusters") or {}).items()}
+    clusters = sorted((limit.get("clusters") or {}).items())
     return ", ".join(
-        f"{name} {used[name]}" + ("" if most is None else f"/{most}") for name, most in sorted(own.items())
+        f"{name} {one['used']}" + ("" if (most := one.get("limit")) is None else f"/{most}") for name, one in clusters
     )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from federator.model.cluster import Cluster, Flavor
-from federator.model.resources import CPU, MEMORY
+from federator.model.resources import CPU, MEMORY, Resources
 
 NO_NODES = Flavor("", 0, Cluster("").allocatable, ())
 """The flavor of the one empty lot of a cluster whose nodes are unknown, or that has none."""
@@ -29,6 +29,13 @@ class Lot:
         if self.potential:
             return self.flavor.max_count - self.flavor.count
         return max(self.flavor.count, sum(group.count for group in self.flavor.nodes))
+
+    @property
+    def groups(self) -> list[tuple[Resources, int]]:
+        """What is free on its nodes, and on how many of them."""
+        if self.potential:
+            return [(self.flavor.allocatable, self.nodes)]
+        return [(group.free, group.count) for group in self.flavor.nodes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +71,15 @@ def lots_of(clusters: Sequence[Cluster]) -> tuple[Lot, ...]:
 
 def rows_of(lots: Sequence[Lot], resources: Sequence[str]) -> list[Row]:
     """All nodes, alike ones joined, by lot and then more free first: the order of no list matters."""
+    return joined(((at, free, count) for at, lot in enumerate(lots) for free, count in lot.groups), resources)
+
+
+def joined(nodes: Iterable[tuple[int, Mapping[str, int], int]], resources: Sequence[str]) -> list[Row]:
+    """The rows of nodes, told as their lot, what is free on each, how many they are."""
     counts: dict[tuple[int, tuple[int, ...]], int] = {}
-    for at, lot in enumerate(lots):
-        groups = (
-            [(lot.flavor.allocatable, lot.nodes)] if lot.potential else [(g.free, g.count) for g in lot.flavor.nodes]
-        )
-        for free, count in groups:
-            key = (at, tuple(-max(0, free[name]) for name in resources))
-            counts[key] = counts.get(key, 0) + count
+    for at, free, count in nodes:
+        key = (at, tuple(-max(0, free.get(name, 0)) for name in resources))
+        counts[key] = counts.get(key, 0) + count
     return [
         Row(at, tuple(-amount for amount in free), count) for (at, free), count in sorted(counts.items()) if count > 0
     ]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from federator.engine.arrays import Array, Mask
-from federator.engine.lots import Lot, Row, amounts_by_lot, lots_of, rows_of, use_scale
+from federator.engine.lots import Lot, Row, amounts_by_lot, joined, lots_of, rows_of, use_scale
 from federator.engine.rows import COUNT, FIRST, FREE, HOME, LENGTH, SIZE, START, keep_remains, rooms
 from federator.engine.shapes import ALLOWED, RANK, STEP, Shape
 from federator.model.cluster import Cluster
@@ -118,18 +118,14 @@ class Nodes:
         first, last = int(self.first_lots[at]), int(self.first_lots[at + 1])
         lots = self.lots[first:last]
         places = {lot.flavor.name: place for place, lot in enumerate(lots)}
-        now: dict[tuple[int, ...], int] = {}
-        for flavor, free, count in nodes:
-            key = (places[flavor], *[-max(0, free.get(name, 0)) for name in self.resources])
-            now[key] = now.get(key, 0) + count
-        here: dict[tuple[int, ...], int] = {}
+        rows = joined(((places[flavor], free, count) for flavor, free, count in nodes), self.resources)
+        here: dict[tuple[int, tuple[int, ...]], int] = {}
         for place, (start, length, *_) in enumerate(self.blocks[first:last].tolist()):
-            for count, _, _, _, *left in self.rows[start : start + length].tolist():
-                key = (place, *[-amount for amount in left])
+            for count, _, _, _, *free in self.rows[start : start + length].tolist():
+                key = (place, tuple(free))
                 here[key] = here.get(key, 0) + count
-        if here == now:
+        if here == {(row.lot, row.free): row.count for row in rows}:
             return False
-        rows = [Row(place, tuple(-amount for amount in free), count) for (place, *free), count in sorted(now.items())]
         lines = self._lines(rows, lots)
         dense = np.ascontiguousarray(lines[:, :-1])
         dense[:, FIRST] = self.population[:first].sum() + np.cumsum(dense[:, COUNT]) - dense[:, COUNT]

@@ -82,6 +82,7 @@ class Lines:
         self._world, self._seen = world, world.story.federation
         world.begun_to_wait = []
         self._place = place_in_line(self._seen)
+        self._ground = Ground()
         self._at = {name: at for at, name in enumerate(sorted(world.members))}
         self._names: set[str] = set()
         """The resources that anybody has asked for."""
@@ -130,7 +131,7 @@ class Lines:
         everything = Workload("", (Role("", 1, Resources.of(dict.fromkeys(self._names, 1))),))
         shown = tuple(member.shown(now_s) for member in map(self._world.members.__getitem__, self._at))
         self._whole = replace(self._seen, clusters=shown, workloads=(everything,))
-        self._federation, _, self._families = Ground().stand(self._whole)
+        self._federation, _, self._families = self._ground.stand(self._whole)
         for kept in (self._lines, self._refused, self._coming, self._others, self._world.heard):
             kept.clear()
         self._begin_turns()
