@@ -74,9 +74,9 @@ def _index(run: Run) -> int:
     return 0 if run.replica == "-" else int(run.replica)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def proxy(kubernetes_pair: KubernetesPair) -> Proxy:
-    """One way in for all tests here. Its thread ends with pytest: stopping it would wait for idle watches."""
+    """A way in that can be made to fail. Its thread ends with pytest: stopping it would wait for idle watches."""
     proxy = kubernetes_pair.cern.plane.new_proxy()
     proxy.start()
     return proxy

@@ -114,17 +114,14 @@ def test_production_starts_on_an_api_server_that_is_full_of_backfill(
     federator.write([kubernetes("cern", cern.plane.kubeconfig, namespace)])
     federator.start()
     env = {"FAKE_KUBELET_RUNS_FOR": "1h", "FAKE_KUBELET_STOPS_AFTER": "1s", "FAKE_KUBELET_STOPS_WITH": "0"}
-    try:
-        apply(federator, filler(["simulate"], env=env))
-        until(lambda: running(federator) == 24, "all 24 cores to be filled", federator.tail)
-        began = time.monotonic()
-        federator.submit(batch("work", 8, ["reconstruct"], container={"env": {"FAKE_KUBELET_RUNS_FOR": "15s"}}))
-        federator.wait_for("work", lambda w: w["running"] == 8)
-        assert time.monotonic() - began <= GRACE_S + MEANWHILE_S
-        assert running(federator) <= 16
-        done = federator.wait_for("work", lambda w: w["state"] == "finished")
-        assert done["finished"] == 8
-        until(lambda: running(federator) == 24, "the cores to be filled again", federator.tail)
-        assert federator.http("/api/v1/backfills/fill")["finished"] == 0, "a task that saved what it had is not done"
-    finally:
-        cern.plane.client.call("DELETE", f"/api/v1/namespaces/{namespace}")
+    apply(federator, filler(["simulate"], env=env))
+    until(lambda: running(federator) == 24, "all 24 cores to be filled", federator.tail)
+    began = time.monotonic()
+    federator.submit(batch("work", 8, ["reconstruct"], container={"env": {"FAKE_KUBELET_RUNS_FOR": "15s"}}))
+    federator.wait_for("work", lambda w: w["running"] == 8)
+    assert time.monotonic() - began <= GRACE_S + MEANWHILE_S
+    assert running(federator) <= 16
+    done = federator.wait_for("work", lambda w: w["state"] == "finished")
+    assert done["finished"] == 8
+    until(lambda: running(federator) == 24, "the cores to be filled again", federator.tail)
+    assert federator.http("/api/v1/backfills/fill")["finished"] == 0, "a task that saved what it had is not done"

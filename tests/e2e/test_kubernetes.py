@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
@@ -51,8 +50,8 @@ def _account_exists(cluster: Cluster, namespace: str) -> bool:
 
 
 @pytest.fixture
-def federation(federator: Federator, kubernetes_pair: KubernetesPair, namespace: str) -> Iterator[Federator]:
-    """A daemon over both clusters and a local cloud; it leaves nothing at the clusters."""
+def federation(federator: Federator, kubernetes_pair: KubernetesPair, namespace: str) -> Federator:
+    """A daemon over both clusters and a local cloud."""
     federator.write(
         [
             kubernetes("cern", kubernetes_pair.cern.plane.kubeconfig, namespace, site="on-prem"),
@@ -63,9 +62,7 @@ def federation(federator: Federator, kubernetes_pair: KubernetesPair, namespace:
         ]
     )
     federator.start()
-    yield federator
-    for cluster in kubernetes_pair:
-        cluster.plane.client.call("DELETE", f"/api/v1/namespaces/{namespace}")
+    return federator
 
 
 def runs_of(cluster: Cluster, namespace: str) -> Counter[str]:

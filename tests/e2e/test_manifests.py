@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -53,12 +52,9 @@ class Site:
 
 
 @pytest.fixture
-def site(kubernetes_pair: KubernetesPair) -> Iterator[Site]:
+def site(kubernetes_pair: KubernetesPair) -> Site:
     """A namespace at CERN."""
-    plane = kubernetes_pair.cern.plane
-    one = Site(kubernetes_pair.cern, plane.new_namespace("manifests"))
-    yield one
-    plane.client.call("DELETE", f"/api/v1/namespaces/{one.namespace}")
+    return Site(kubernetes_pair.cern, kubernetes_pair.cern.plane.new_namespace("manifests"))
 
 
 @pytest.fixture

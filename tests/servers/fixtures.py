@@ -14,13 +14,15 @@ When a server is missing the test fails and says which; nothing is skipped.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import pytest
 
+from tests.patience import PATIENCE_S
 from tests.servers.control_plane import ControlPlane
 from tests.servers.fake_node import FakeNode, fake_nodes
 from tests.servers.htcondor import Pool
@@ -42,6 +44,22 @@ class Cluster:
     @property
     def name(self) -> str:
         return self.plane.name
+
+    def clear(self, timeout_s: float = PATIENCE_S) -> None:
+        """Take away what a test made, at once, and wait until all of it is gone. Blocking."""
+        end = time.monotonic() + timeout_s
+        for namespace in self._namespaces():
+            self.plane.client.call("DELETE", f"/api/v1/namespaces/{namespace}")
+            self.plane.client.call("DELETE", f"/api/v1/namespaces/{namespace}/pods?gracePeriodSeconds=0")
+        while left := self._namespaces():
+            if time.monotonic() > end:
+                raise AssertionError(f"waited {timeout_s:g} s for the end of {', '.join(left)} at {self.name}")
+            time.sleep(0.1)
+
+    def _namespaces(self) -> list[str]:
+        found = self.plane.client.call("GET", "/api/v1/namespaces")["items"]
+        names = [item["metadata"]["name"] for item in found]
+        return [name for name in names if name != "default" and not name.startswith("kube-")]
 
     def stop(self) -> None:
         self.kubelet.stop()
@@ -83,10 +101,14 @@ def start_pair() -> KubernetesPair:
     return KubernetesPair(*(future.result() for future in starting))
 
 
-@pytest.fixture(scope="session")
-def kubernetes_pair(request: pytest.FixtureRequest) -> KubernetesPair:
-    """Two clusters that share nothing. Use a namespace of your own and leave both running."""
-    return _the_pair(request.config)
+@pytest.fixture
+def kubernetes_pair(request: pytest.FixtureRequest) -> Iterator[KubernetesPair]:
+    """Two clusters that share nothing. Use a namespace of your own and leave both running; it is cleared away, so that
+    the next test finds every core free, whichever it is."""
+    pair = _the_pair(request.config)
+    yield pair
+    for cluster in pair:
+        cluster.clear()
 
 
 @pytest.fixture(scope="session")
