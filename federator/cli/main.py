@@ -37,6 +37,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(SERVER, "db", "database", "app", group=True),
     Command(SERVER, "token", "tokens", "app", group=True),
     Command(SERVER, "pilot", "pilots", "pilot", own_options=True),
+    Command(SERVER, "intake", "intake", "intake"),
     Command(WORK, "submit", "changes", "submit"),
     Command(WORK, "explain", "workloads", "explain"),
     Command(WORK, "logs", "workloads", "logs"),

@@ -69,7 +69,9 @@ class Pool:
         try:
             self._write()
             self.resume()
-            token = self.run("condor_token_create", "-identity", f"fed@{self.name}.test", "-key", "POOL")
+            ours = f"fed@{self.name}.test"
+            self.run("condor_qusers", "-add", ours)
+            token = self.run("condor_token_create", "-identity", ours, "-key", "POOL")
             self.token_file.touch(0o600)
             self.token_file.write_text(token)
         except BaseException:
@@ -191,6 +193,7 @@ class Pool:
             "ALLOW_DAEMON": f"*@{domain}",
             "ALLOW_NEGOTIATOR": f"*@{domain}",
             "ALLOW_ADMINISTRATOR": f"*@{domain}",
+            "QUEUE_SUPER_USERS": f"root, condor, fed@{domain}",
         }
         return "\n".join(f"{name} = {value}" for name, value in settings.items()) + QUICK
 

@@ -131,6 +131,25 @@ class Queue:
         self.schedd.act(htcondor2.JobAction.Remove, jobs, reason=("not needed any more", 1))
         return {}
 
+    def wanted(self, where: str, manager: str, attributes: list[str], most: int) -> Json:
+        """For an intake: the jobs that this manager has taken, and at most so many idle ones that it may take."""
+        ours = f'ManagedManager == {json.dumps(manager)} && Managed == "External"'
+        free = f"JobStatus == 1 && Managed =?= undefined && FederatorReason =?= undefined && ({where})"
+        taken = self.schedd.query(ours, attributes)
+        idle = self.schedd.query(free, attributes, limit=most)
+        return {"taken": [_valued(ad) for ad in taken], "idle": [_valued(ad) for ad in idle]}
+
+    def edit(self, jobs: list[str], attributes: list[tuple[str, str]]) -> Json:
+        """Set attributes, one after the other, of jobs that are still there."""
+        for name, value in attributes:
+            self.schedd.edit(jobs, name, value)
+        return {}
+
+    def act(self, verb: str, jobs: list[str], reason: str) -> Json:
+        """``Hold`` or ``Remove`` jobs."""
+        self.schedd.act(htcondor2.JobAction[verb], jobs, reason=(reason, 1))
+        return {}
+
     def fetch(self, job: str, directory: str) -> Json:
         """Fetch the output of a job that has ended into the directory."""
         self.schedd.edit([job], "SUBMIT_Iwd", json.dumps(directory))
@@ -186,6 +205,11 @@ def _plain(ad: Mapping[str, Any]) -> Json:
     return {str(name): value for name, value in ad.items() if type(value) in (str, int, float, bool)}
 
 
+def _valued(ad: Any) -> Json:
+    """As ``_plain``, and expressions with the value that they have; of the disk only what somebody has written."""
+    return _plain({name: ad[name] if name == "RequestDisk" else ad.eval(name) for name in ad})
+
+
 def _words(error: Exception) -> str:
     words = " ".join(str(error).split()) or type(error).__name__
     return f"{words} (no connection, or it does not accept our token)" if "ailed communication" in words else words
@@ -201,6 +225,9 @@ CALLS: Mapping[str, Callable[..., Any]] = {
     "pilots": Queue.pilots,
     "start": Queue.start,
     "withdraw": Queue.withdraw,
+    "wanted": Queue.wanted,
+    "edit": Queue.edit,
+    "act": Queue.act,
 }
 
 
