@@ -31,10 +31,16 @@ def shared(htcondor_pool: Pool) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def pool(given: Pool, **block: Any) -> dict[str, Any]:
+def pool(given: Pool, cluster: str = "cern", **block: Any) -> dict[str, Any]:
     """The pool as a cluster."""
     told = {"collector": given.collector, "schedd": given.name, "tokenFile": str(given.token_file), "poll": "500ms"}
-    return named("Cluster", "cern", {"provider": "htcondor", "htcondor": {**told, **block}})
+    return named("Cluster", cluster, {"provider": "htcondor", "htcondor": {**told, **block}})
+
+
+def pilots_of(cluster: str, port: int, **more: Any) -> dict[str, Any]:
+    """How a pool is sent pilots of two cores that pull from a daemon at the port."""
+    told = {"url": f"http://127.0.0.1:{port}", "tokenFile": f"token-{cluster}", "requests": {"cpu": 2, "memory": "1Gi"}}
+    return {**told, "idle": "4s", "lease": "5s", "margin": "0s", "most": 4, **more}
 
 
 def reco(replicas: int, folder: Path) -> dict[str, Any]:
@@ -80,9 +86,8 @@ def test_replicas_are_jobs_and_a_daemon_that_is_killed_runs_none_twice(
 def with_pilots(federator: Federator, given: Pool, **more: Any) -> None:
     """A daemon at a port that pilots know, and the pool as a place for pilots of two cores."""
     port = free_port()
-    pilots = {"url": f"http://127.0.0.1:{port}", "tokenFile": "token-cern", "requests": {"cpu": 2, "memory": "1Gi"}}
-    pilots |= {"idle": "4s", "lease": "5s", "margin": "0s", "most": 4, **more}
-    federator.write([pool(given, submit="pilots", pilots=pilots, timeout="3s")], listen={"port": port})
+    sent = pool(given, submit="pilots", pilots=pilots_of("cern", port, **more), timeout="3s")
+    federator.write([sent], listen={"port": port})
     federator.start()
     pilot_token(federator, "cern")
 
@@ -156,3 +161,43 @@ def test_a_site_where_pilots_die_is_closed_and_not_flooded(
     assert len(queue(htcondor_pool, "FederatorPilots =!= undefined")) == 3
     assert "ended with exit status" in federator.http("/api/v1/clusters/cern")["version"]
     assert federator.workload("reco")["running"] == 0
+
+
+def test_two_pools_under_one_policy_and_the_work_of_one_that_is_lost_runs_at_the_other(
+    federator: Federator, htcondor_pool: Pool, shared: Path
+) -> None:
+    """CERN takes jobs and is filled first; DESY is sent pilots. When CERN is back nothing counts a second time."""
+    desy = Pool("desy", cpus=8)
+    desy.start()
+    try:
+        port = free_port()
+        tiers = [{"name": "own", "clusters": ["cern"]}, {"name": "others", "clusters": ["desy"]}]
+        federator.write(
+            [
+                pool(htcondor_pool, submit="jobs", timeout="3s"),
+                pool(desy, "desy", submit="pilots", pilots=pilots_of("desy", port)),
+                named("PlacementPolicy", "cern-first", {"tiers": tiers}),
+                named("Planning", "default", {"outageGrace": "5s"}),
+            ],
+            listen={"port": port},
+        )
+        federator.start()
+        pilot_token(federator, "desy")
+        federator.submit(reco(24, shared))
+        placed = federator.wait_for("reco", lambda w: w["running"] == 24)
+        assert placed["placements"] == {"cern": 16, "desy": 8}
+        htcondor_pool.freeze()
+        until(lambda: federator.http("/api/v1/clusters/cern")["health"] == "lost", "CERN to be lost", federator.tail)
+        (shared / "gate").touch()
+        done = federator.wait_for("reco", lambda w: w["state"] == "finished")
+        assert (done["finished"], done["failed"]) == (24, 0)
+        htcondor_pool.thaw()
+        ours = 'FederatorWorkload == "reco" && JobStatus <= 2'
+        until(lambda: not queue(htcondor_pool, ours), "nothing of it to run at CERN", federator.tail)
+        assert federator.workload("reco")["finished"] == 24
+        ran = begun(shared)
+        assert set(ran) == set(range(24))
+        assert max(ran.values()) <= 2, "once where it was lost from sight, and once more at the other"
+    finally:
+        htcondor_pool.thaw()
+        desy.stop()
