@@ -140,6 +140,29 @@ def test_pilots_come_as_they_are_needed_and_go_and_a_killed_daemon_sends_none_ag
     assert not list((shared / "pilots").iterdir()), "pilots that end well leave nothing"
 
 
+def test_a_controller_that_is_away_and_restarts_costs_what_its_pilots_run_nothing(
+    federator: Federator, slurm: Slurm, shared: Path
+) -> None:
+    """Pilots end what they have and pull what waits while nobody speaks for Slurm; afterwards they are known again."""
+    with_pilots(federator, slurm, shared, idle="5m")
+    federator.submit(held_reco(20, shared))
+    federator.wait_for("reco", lambda w: w["running"] == 8)
+    slurm.controller.stop(signal.SIGKILL)
+    try:
+        told = "takes no pilots now"
+        until(lambda: told in federator.http("/api/v1/clusters/hpc")["version"], "silence", federator.tail)
+        (shared / "gate").touch()
+        done = federator.wait_for("reco", lambda w: w["state"] == "finished")
+    finally:
+        slurm.start_controller()
+    assert done["failed"] == 0
+    assert Counter(map(int, (shared / "begun").read_text().split())) == Counter(range(20))
+    known = "4 run at Slurm"
+    until(lambda: known in federator.http("/api/v1/clusters/hpc")["version"], "its pilots to be known", federator.tail)
+    assert leases(federator, "hpc").get("void", 0) == 0
+    assert queued(slurm, shared, "all") == 4, "none was sent in place of those that live"
+
+
 def test_a_site_where_pilots_die_is_closed_and_not_flooded_and_a_controller_that_restarts_changes_nothing(
     federator: Federator, slurm: Slurm, shared: Path
 ) -> None:
