@@ -71,18 +71,28 @@ def lots_of(clusters: Sequence[Cluster]) -> tuple[Lot, ...]:
 
 def rows_of(lots: Sequence[Lot], resources: Sequence[str]) -> list[Row]:
     """All nodes, alike ones joined, by lot and then more free first: the order of no list matters."""
-    return joined(((at, free, count) for at, lot in enumerate(lots) for free, count in lot.groups), resources)
+    told = ((at, free, count) for at, lot in enumerate(lots) for free, count in lot.groups)
+    return joined(counted(told, resources))
 
 
-def joined(nodes: Iterable[tuple[int, Mapping[str, int], int]], resources: Sequence[str]) -> list[Row]:
-    """The rows of nodes, told as their lot, what is free on each, how many they are."""
-    counts: dict[tuple[int, tuple[int, ...]], int] = {}
+Alike = tuple[int, tuple[int, ...]]
+"""A lot, and what is free on each of some nodes of it, by resource and never below zero."""
+
+
+def counted(nodes: Iterable[tuple[int, Mapping[str, int], int]], resources: Sequence[str]) -> dict[Alike, int]:
+    """How many there are of alike nodes, which are told as their lot, what is free on each, how many they are."""
+    counts: dict[Alike, int] = {}
     for at, free, count in nodes:
-        key = (at, tuple(-max(0, free.get(name, 0)) for name in resources))
-        counts[key] = counts.get(key, 0) + count
-    return [
-        Row(at, tuple(-amount for amount in free), count) for (at, free), count in sorted(counts.items()) if count > 0
-    ]
+        if count > 0:
+            key = (at, tuple([max(0, free.get(name, 0)) for name in resources]))
+            counts[key] = counts.get(key, 0) + count
+    return counts
+
+
+def joined(counts: Mapping[Alike, int]) -> list[Row]:
+    """The rows of nodes, by lot and then more free first."""
+    order = sorted(counts, key=lambda alike: (alike[0], [-amount for amount in alike[1]]))
+    return [Row(*alike, counts[alike]) for alike in order]
 
 
 def amounts_by_lot(lots: Sequence[Lot], resources: Sequence[str]) -> NDArray[np.int64]:

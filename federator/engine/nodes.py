@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from federator.engine.arrays import Array, Mask
-from federator.engine.lots import Lot, Row, amounts_by_lot, joined, lots_of, rows_of, use_scale
+from federator.engine.lots import Alike, Lot, Row, amounts_by_lot, counted, joined, lots_of, rows_of, use_scale
 from federator.engine.rows import COUNT, FIRST, FREE, HOME, LENGTH, SIZE, START, keep_remains, rooms
 from federator.engine.shapes import ALLOWED, RANK, STEP, Shape
 from federator.model.cluster import Cluster
@@ -64,6 +64,8 @@ class Nodes:
         self.sizes = np.stack([part for at, name in enumerate((CPU, MEMORY)) for part in self._size(at, name)], axis=1)
         """By lot, what balancing reads of cpu and memory (see ``engine/balance.py``)."""
         self.population: Array = np.array([lot.nodes for lot in self.lots], dtype=np.int64)
+        self._first_nodes: list[int] = (np.cumsum(self.population) - self.population).tolist()
+        """By lot, the number of its first node."""
         self.first_lots = np.searchsorted(self.home, np.arange(len(clusters) + 1))
         """The first lot of each cluster, and, at the end, the number of lots."""
         self._everywhere = np.arange(len(clusters))
@@ -116,38 +118,55 @@ class Nodes:
         """Have of a cluster (to which none may be added) what is free on its nodes now: their flavor, what is free on
         each, how many. Returns whether that is not what was here."""
         first, last = int(self.first_lots[at]), int(self.first_lots[at + 1])
-        lots = self.lots[first:last]
-        places = {lot.flavor.name: place for place, lot in enumerate(lots)}
-        rows = joined(((places[flavor], free, count) for flavor, free, count in nodes), self.resources)
-        here: dict[tuple[int, tuple[int, ...]], int] = {}
+        places = {lot.flavor.name: place for place, lot in enumerate(self.lots[first:last])}
+        told = counted(((places[flavor], free, count) for flavor, free, count in nodes), self.resources)
+        here: dict[Alike, int] = {}
         for place, (start, length, *_) in enumerate(self.blocks[first:last].tolist()):
             for count, _, _, _, *free in self.rows[start : start + length].tolist():
                 key = (place, tuple(free))
                 here[key] = here.get(key, 0) + count
-        if here == {(row.lot, row.free): row.count for row in rows}:
+        if here == told:
             return False
-        lines = self._lines(rows, lots)
-        dense = np.ascontiguousarray(lines[:, :-1])
-        dense[:, FIRST] = self.population[:first].sum() + np.cumsum(dense[:, COUNT]) - dense[:, COUNT]
-        self._replace(first, last, dense, lines[:, -1])
+        rows = joined(told)
+        lengths = [0] * (last - first)
+        for row in rows:
+            lengths[row.lot] += 1
+        if any(length > size for length, size in zip(lengths, self.blocks[first:last, SIZE].tolist(), strict=True)):
+            self._make_place(first, last, lengths)
+        self._write(at, rows, lengths)
         return True
 
-    def _replace(self, first: int, last: int, dense: Array, lots: Array) -> None:
-        """Have just these rows in the lots from ``first`` to before ``last`` (counted from ``first``)."""
-        lengths = np.bincount(lots, minlength=last - first)
-        if (lengths > self.blocks[first:last, SIZE]).any():
-            self.blocks[first:last, LENGTH], before = 0, self.rows[self._used()]
-            others = np.repeat(np.arange(len(self.lots)), self.blocks[:, LENGTH])
-            order = np.argsort(np.concatenate([others, lots + first]), kind="stable")
-            self.put(np.concatenate([before, dense])[order], np.sort(np.concatenate([others, lots + first])))
-            return
+    def _write(self, at: int, rows: Sequence[Row], lengths: Sequence[int]) -> None:
+        """Have just these rows, so many for each lot, of a cluster whose blocks have place for them."""
+        first, last = int(self.first_lots[at]), int(self.first_lots[at + 1])
+        lots, number = self.lots[first:last], self._first_nodes[first]
+        lines: list[tuple[int, ...]] = []
+        free = [[0] * len(self.resources), [0] * len(self.resources)]
+        for row in rows:
+            lines.append((row.count, number, row.use(lots, self.resources, WHOLE_NODE), 0, *row.free))
+            number += row.count
+            kind = free[lots[row.lot].potential]
+            for column, amount in enumerate(row.free):
+                kind[column] += amount * row.count
+        begin = 0
+        for length, start in zip(lengths, self.blocks[first:last, START].tolist(), strict=True):
+            if length:
+                self.rows[start : start + length] = lines[begin : begin + length]
+                begin += length
         self.blocks[first:last, LENGTH] = lengths
-        for lot in range(last - first):
-            start = self.blocks[first + lot, START]
-            self.rows[start : start + lengths[lot]] = dense[lots == lot]
-        free = self.sums[:, self.home[first]]
-        free[:] = 0
-        np.add.at(free, self.potential[first + lots].astype(np.int64), dense[:, FREE:] * dense[:, COUNT, None])
+        self.sums[:, at] = free
+
+    def _make_place(self, first: int, last: int, lengths: Sequence[int]) -> None:
+        """Lay blocks out anew so that these lots have place for so many rows; theirs are lost."""
+        kept = self._used()
+        homes = np.repeat(np.arange(len(self.lots)), self.blocks[:, LENGTH])
+        others = (homes < first) | (homes >= last)
+        wanted = self.blocks[:, LENGTH].copy()
+        wanted[first:last] = lengths
+        spare = np.repeat(np.arange(len(self.lots)), wanted)
+        dense = np.zeros((len(spare), self.rows.shape[1]), dtype=np.int64)
+        dense[(spare < first) | (spare >= last)] = self.rows[kept[others]]
+        self._lay_out(dense, wanted)
 
     def _lay_out(self, dense: Array, lengths: Array) -> None:
         """Give every lot a block with its rows first, and spare ones behind them."""

@@ -84,7 +84,7 @@ def blank(turns: Array, clusters: int, places: int, sums: Array) -> Answers:
     """Place for what may come of so many turns, of which none looks at more tiers than ``places``."""
     size = len(turns)
     return Answers(
-        lines=np.empty((int(np.clip(turns[:, WANTED], 0, clusters).sum()), 2), dtype=np.int64),
+        lines=np.empty((sum(min(max(0, wanted), clusters) for wanted in turns[:, WANTED].tolist()), 2), dtype=np.int64),
         turns=np.zeros((size, 4), dtype=np.int64),
         full=np.zeros((size, places), dtype=np.int64),
         marks=np.zeros((size, clusters), dtype=np.int8),
@@ -114,19 +114,23 @@ class Writer:
         ``why`` is by turn what keeps it from having all that it wants. What turns may have was counted beforehand, and
         is given back here where they did not get it.
         """
-        ends = answers.turns[: len(entries), END].tolist()
-        written = ends[-1] if ends else 0
-        at, counts = answers.lines[:written, CLUSTER].copy(), answers.lines[:written, REPLICAS].copy()
-        begins = [0, *ends][: len(ends)]
-        got = [(at[begin:end], counts[begin:end]) for begin, end in zip(begins, ends, strict=True)]
-        for entry, (where, replicas) in zip(entries, got, strict=True):
-            if len(where):
+        told, begin = answers.turns[: len(entries)].tolist(), 0
+        got: list[tuple[Array, Array]] = []
+        for entry, line in zip(entries, told, strict=True):
+            lines = answers.lines[begin : line[END]]
+            at, counts = lines[:, CLUSTER].copy(), lines[:, REPLICAS].copy()
+            got.append((at, counts))
+            if len(lines):
                 name, role = entry.workload.name, entry.workload.roles[0].name
-                self._found.placements.append(Column(name, role, entry.rule, self._names, where, replicas))
+                self._found.placements.append(Column(name, role, entry.rule, self._names, at, counts))
+            begin = line[END]
         self._write_full(entries, answers.full)
-        moments = [self._setting.past.add(seen) for seen in _moments(answers, len(entries))]
-        refused = _refused(answers, len(entries))
-        for turn, marks in zip(refused.tolist(), answers.marks[refused], strict=True):
+        refused = [turn for turn, line in enumerate(told) if line[MOMENT] != NO_MOMENT or line[REPEATS] > 0]
+        if not refused:
+            return False
+        last = max(line[MOMENT] for line in told)
+        moments = [self._setting.past.add(seen) for seen in answers.frees[: last + 1]]
+        for turn, marks in zip(refused, answers.marks[refused], strict=True):
             entry, like, wanted = entries[turn], int(turns[turn, LIKE]), int(turns[turn, WANTED])
             placed = int(got[turn][1].sum())
             self._allowance.count(entry.workload.queue, entry.requests, placed - max(0, wanted))
@@ -138,7 +142,7 @@ class Writer:
                 if like != NO_LIKE and not placed:
                     self._told[like] = reasons
             self._found.refusals.append(_refusal(entry, entry.wanted - placed, reasons))
-        return len(refused) > 0
+        return True
 
     def _write_full(self, entries: Sequence[Entry], full: Array) -> None:
         """The tiers that turned replicas away."""
@@ -173,18 +177,6 @@ class Writer:
             whole=None if found >= least else short if wanted < least else below,
         )
         return PlainReasons(self._setting, refused)
-
-
-def _moments(answers: Answers, turns: int) -> Array:
-    """What was free at each moment at which something was refused."""
-    told = int(answers.turns[:turns, MOMENT].max(initial=NO_MOMENT)) + 1
-    return answers.frees[:told]
-
-
-def _refused(answers: Answers, turns: int) -> Array:
-    """The turns that were refused some."""
-    told = answers.turns[:turns]
-    return np.flatnonzero((told[:, MOMENT] != NO_MOMENT) | (told[:, REPEATS] > 0))
 
 
 def _refusal(entry: Entry, replicas: int, reasons: PlainReasons) -> Refusal:

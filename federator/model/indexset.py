@@ -51,7 +51,10 @@ class IndexSet:
         return ",".join(f"{a}" if b == a + 1 else f"{a}-{b - 1}" for a, b in self.ranges)
 
     def __len__(self) -> int:
-        return sum(stop - start for start, stop in self.ranges)
+        total = 0
+        for start, stop in self.ranges:
+            total += stop - start
+        return total
 
     def __bool__(self) -> bool:
         return bool(self.ranges)

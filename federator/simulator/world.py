@@ -54,6 +54,8 @@ class Live:
     def wanted(self, role: str, replicas: int, now_s: float) -> IndexSet:
         """The indices of a role that may run now: neither finished nor resting after a failure."""
         wanted = IndexSet.span(0, replicas) - self.finished.get(role, NONE)
+        if not self.resting:
+            return wanted
         resting = [index for (name, index), until_s in self.resting.items() if name == role and until_s > now_s]
         return wanted - IndexSet.of(resting)
 
