@@ -1,4 +1,4 @@
-"""How long one plan takes: ``python -m benchmarks.plan [--case NAME] [--profile]``.
+"""How long one plan takes: ``python -m benchmarks.plan [--case NAME] ``.
 
 Federations are made from a seed: 200 clusters, 2,000 workloads of 200 replicas each, 3 resources. Medians of seven runs
 (three of the largest) in one process, each from a fresh snapshot value; reading documents is not counted. Beside it,

@@ -78,8 +78,7 @@ class Allowance:
     def count(self, queue: str, requests: Resources, replicas: int) -> None:
         """Count against its quotas what a queue has from now on; or, where negative, has no more."""
         if self.counts and replicas:
-            amounts = {name: amount * abs(replicas) for name, amount in requests.items_}
-            (self.quotas.take if replicas > 0 else self.quotas.give_back)(queue, amounts)
+            self.quotas.count(queue, requests, replicas)
 
     def admit(self, turn: Turn) -> None:
         """Let the role have no more than its queue may still have: in all, and on the clusters of each limit."""

@@ -64,7 +64,8 @@ class Ledger:
         for node in path[1:]:
             kept, used, limit = self.kept[node], self.used[node], self.borrowing[node]
             if limit is not None:
-                most = max(0, self.claim[node] - max(used, kept) + limit)
+                most = self.claim[node] - (used if used > kept else kept) + limit
+                most = most if most > 0 else 0
                 if free is None or most < free:
                     free, holder, borrows = most, node, True
             if free is not None and used < kept:
@@ -73,12 +74,14 @@ class Ledger:
 
     def add(self, queue: int, amount: int) -> None:
         """Count what a queue takes (or gives back: a negative amount), up to where it stays within what is kept."""
-        used, kept, beyond = self.used, self.kept, amount
+        used, kept, in_all, beyond = self.used, self.kept, self.total, amount
         for node in reversed(self.forest.paths[queue]):
-            self.total[node] += amount
-            before, after = used[node], used[node] + beyond
-            used[node] = after
-            beyond = max(0, after - kept[node]) - max(0, before - kept[node])
+            in_all[node] += amount
+            before = used[node] - kept[node]
+            used[node] += beyond
+            after = before + beyond
+            # How far it was beyond what it keeps, and is now (asked thousands of times in a plan: no calls here).
+            beyond = (after if after > 0 else 0) - (before if before > 0 else 0)
 
     def borrows(self, node: int, more: int = 0) -> int:
         """How far beyond its claim a node would be with so much more; 0 where nothing limits it."""

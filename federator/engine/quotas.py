@@ -105,12 +105,14 @@ class Quotas:
 
     def more(self, queue: str, requests: Mapping[str, int]) -> int | None:
         """How many more replicas with these requests the queue may have, wherever; None: without limit."""
-        counts = []
+        node, ledgers, most = self.forest.queues[queue], self.ledgers, None
         for resource, amount in requests.items():
-            left = self.available(queue, resource) if amount > 0 else None
-            if left is not None:
-                counts.append(left // amount)
-        return min(counts) if counts else None
+            if amount <= 0 or (ledger := ledgers.get(resource)) is None:
+                continue
+            left = ledger.binding(node)[0]
+            if left is not None and (most is None or left // amount < most):
+                most = left // amount
+        return most
 
     def more_on(self, queue: str, requests: Mapping[str, int], cluster: str) -> int | None:
         """The same for one cluster."""
@@ -129,6 +131,15 @@ class Quotas:
             if amount > self.used(queue, resource):
                 raise ValueError(f"queue {queue!r} gives back {amount} {resource}, it has {self.used(queue, resource)}")
         self._add(queue, amounts, cluster, -1)
+
+    def count(self, queue: str, requests: Resources, replicas: int) -> None:
+        """``take`` what so many replicas ask for, or, where they are negative, ``give_back``; on no cluster."""
+        node = self.forest.queues[queue]
+        for resource, amount in requests.items_:
+            ledger, change = self.ledger(resource), amount * replicas
+            if ledger.used[node] + change < 0:
+                raise ValueError(f"queue {queue!r} gives back {-change} {resource}, it has {ledger.used[node]}")
+            ledger.add(node, change)
 
     def _add(self, queue: str, amounts: Mapping[str, int], cluster: str | None, sign: int) -> None:
         node = self.forest.queues[queue]

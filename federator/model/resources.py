@@ -6,7 +6,7 @@ every other resource in whole pieces. `docs/glossary.md` repeats them for operat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 CPU = "cpu"
@@ -54,6 +54,10 @@ class Resources(Mapping[str, int]):
 
     def __len__(self) -> int:
         return len(self.items_)
+
+    def items(self) -> ItemsView[str, int]:
+        """As of any mapping (and many times quicker than by asking for each name)."""
+        return dict(self.items_).items()
 
     def __add__(self, other: Resources) -> Resources:
         names = dict.fromkeys((*self, *other))
