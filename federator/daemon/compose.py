@@ -185,7 +185,10 @@ async def compose(configuration: Configuration, config_path: Path | None = None)
     def spent(cluster: str, use: str, core_seconds: float) -> None:
         metrics.pilot_cpu_seconds_total.labels(cluster, use).inc(core_seconds)
 
-    around = Surroundings(directory, clock, configuration.federation, store, leased, spent)
+    def kept(cluster: str, outcome: str) -> None:
+        metrics.checkpoints_total.labels(cluster, outcome).inc()
+
+    around = Surroundings(directory, clock, configuration.federation, store, leased, spent, kept)
     return Daemon(
         store=store,
         clock=clock,

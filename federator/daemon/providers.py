@@ -41,6 +41,8 @@ class Surroundings:
     """Counts one lease of a cluster by its outcome."""
     spent: Callable[[str, str, float], None] = lambda cluster, use, core_seconds: None
     """Counts core seconds of a cluster's pilots by use."""
+    kept: Callable[[str, str], None] = lambda cluster, outcome: None
+    """Counts one checkpoint at a cluster by what became of it."""
 
 
 def make_provider(document: Document, around: Surroundings) -> ClusterProvider:
@@ -76,7 +78,9 @@ def _local(document: Document, around: Surroundings) -> ClusterProvider:
     cluster = to_cluster(document)
     directory = around.directory / (document.spec.local.directory or f"local/{document.name}")
     settings = LocalSettings(directory=directory, flavors=cluster.flavors or (), binding=cluster.binding)
-    return LocalProvider(document.name, settings, clock=around.clock)
+    return LocalProvider(
+        document.name, settings, clock=around.clock, kept=lambda outcome: around.kept(document.name, outcome)
+    )
 
 
 def _fake(document: Document, around: Surroundings) -> ClusterProvider:
@@ -105,6 +109,7 @@ def _pilots(document: Document, around: Surroundings) -> ClusterProvider:
         clock=around.clock,
         count=lambda outcome: around.leased(document.name, outcome),
         spend=lambda use, core_seconds: around.spent(document.name, use, core_seconds),
+        kept=lambda outcome: around.kept(document.name, outcome),
     )
 
 
@@ -194,6 +199,7 @@ def _sent_pilots(
         clock=around.clock,
         count=lambda outcome: around.leased(document.name, outcome),
         spend=lambda use, core_seconds: around.spent(document.name, use, core_seconds),
+        kept=lambda outcome: around.kept(document.name, outcome),
     )
 
 

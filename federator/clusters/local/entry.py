@@ -33,6 +33,7 @@ class Entry:
         """How many supervisors were started for it since one did anything."""
         self.try_at = float("-inf")
         self._stamps: tuple[int, ...] = ()
+        self._kept: list[layout.Event] = []
 
     def refresh(self) -> bool:
         """Read what is new; False if there is no order."""
@@ -44,10 +45,16 @@ class Entry:
         if self.size() != self.journal.offset:
             events = self.journal.new_events()
             self.story.tell(events)
+            self._kept += [event for event in events if event["event"] == "kept"]
             if any(event["event"] != "supervisor" for event in events):
                 self.tries = 0
             self.seen = None
         return bool(self.order)
+
+    def take_kept(self) -> list[layout.Event]:
+        """What became of checkpoints since this was last asked."""
+        kept, self._kept = self._kept, []
+        return kept
 
     def size(self) -> int:
         """The length of the journal now."""

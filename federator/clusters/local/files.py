@@ -38,6 +38,7 @@ class Files:
         self._cancelled: set[str] = set()
         self._cancelled_read = 0
         self._started: list[subprocess.Popen[bytes]] = []
+        self._kept: list[layout.Event] = []
 
     def open(self) -> None:
         """Make the directory, if it is not there. Raises OSError."""
@@ -106,6 +107,11 @@ class Files:
         entry = Entry(self._path(intent_id))
         return entry if entry.refresh() else None
 
+    def take_kept(self) -> list[layout.Event]:
+        """What became of checkpoints, as far as it was read since this was last asked."""
+        kept, self._kept = self._kept, []
+        return kept
+
     def news(self) -> bool:
         """Whether something is on the disk that the last ``observe`` has not seen. Takes no lock."""
         with contextlib.suppress(FileNotFoundError):
@@ -147,6 +153,7 @@ class Files:
             self._entries[name] = Entry(os.path.join(self._root, name))
         for name, entry in list(self._entries.items()):
             if name in names and entry.refresh():
+                self._kept += entry.take_kept()
                 self._settle(name, entry)
             else:
                 self._forget(name, entry)

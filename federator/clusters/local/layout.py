@@ -12,6 +12,7 @@
     DIRECTORY/INTENT/supervisor.log    what went wrong in the supervisor itself
     DIRECTORY/INTENT/logs/INDEX.log    output and errors of a replica
     DIRECTORY/INTENT/INDEX/            working directory of a replica
+    DIRECTORY/INTENT/checkpoints/INDEX/    what a replica keeps, where it is kept
 """
 
 from __future__ import annotations
@@ -40,6 +41,11 @@ Ranges = list[list[int]]
 def log_path(intent_directory: str, index: int) -> str:
     """Where the output of a replica goes."""
     return os.path.join(intent_directory, "logs", f"{index}.log")
+
+
+def checkpoint_path(intent_directory: str, index: int) -> str:
+    """Where a replica writes what is to be kept."""
+    return os.path.join(intent_directory, "checkpoints", str(index))
 
 
 def indices_of(ranges: Ranges) -> Iterator[int]:

@@ -8,6 +8,7 @@ from typing import Any
 from federator.clusters.local import story
 from federator.clusters.local.layout import Ranges
 from federator.clusters.local.settings import LocalSettings
+from federator.model.checkpoints import errand
 from federator.model.indexset import IndexSet
 from federator.model.intent import Failure, Note, ObservedIntent, Order
 from federator.model.resources import MEMORY, Resources
@@ -66,7 +67,14 @@ def order_json(order: Order, settings: LocalSettings, nodes: Mapping[str, str], 
         "created_s": now_s,
         "backfill": order.backfill,
         "yield_s": order.grace_s,
+        "checkpoints": _errands(order),
     }
+
+
+def _errands(order: Order) -> Json:
+    """Where the checkpoints of each replica are, by its index; empty where none are kept."""
+    attempt = order.attempt
+    return {} if attempt is None else {str(index): errand(attempt, index) for index in order.intent.indices}
 
 
 def role_of(order: Order) -> Role:

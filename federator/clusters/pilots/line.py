@@ -11,6 +11,7 @@ from federator.clusters.pilots.entry import Entry, Seat
 from federator.clusters.pilots.line_order import Standing, from_json, to_json
 from federator.clusters.pilots.settings import PilotsSettings
 from federator.clusters.pilots.yielding import who_yields
+from federator.model.checkpoints import errand
 from federator.model.cluster import Flavor
 from federator.model.pilots import Grant, Lease, LeaseState, Pilot, Replica, StoredLine
 from federator.model.resources import Resources
@@ -192,7 +193,9 @@ class Line:
     def grant(self, seat: Seat) -> Grant:
         """What its pilot is told of a lease."""
         lease = seat.lease
-        return Grant(lease.id, lease.intent, self.cluster, lease.index, to_json(self.entries[lease.intent].order))
+        order = self.entries[lease.intent].order
+        checkpoint = None if order.attempt is None else errand(order.attempt, lease.index)
+        return Grant(lease.id, lease.intent, self.cluster, lease.index, to_json(order), checkpoint)
 
     async def flavors(self, now_s: float, turns: Turns) -> tuple[Flavor, ...]:
         """The pilots that live, as flavors; each as it is when its turn comes."""

@@ -13,7 +13,7 @@ from federator.clusters.pilots.entry import Entry, Seat
 from federator.clusters.pilots.line_order import Standing, standing, to_json
 from federator.clusters.pilots.output import last_lines
 from federator.clusters.pilots.site import Site
-from federator.model.backfill import ABILITY
+from federator.model import backfill, checkpoints
 from federator.model.indexset import IndexSet
 from federator.model.intent import Observation, Order
 from federator.model.pilots import LineChanges, LineOrder
@@ -85,7 +85,7 @@ class PilotsProvider(Site):
             at_s=now_s,
             flavors=flavors,
             intents=intents,
-            abilities=self._abilities() | {ABILITY},
+            abilities=self._abilities() | {backfill.ABILITY, checkpoints.ABILITY},
             version=f"{sum(not agent.lost for agent in self._line.agents.values())} pilots",
         )
 

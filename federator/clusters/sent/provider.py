@@ -41,8 +41,9 @@ class SentPilots(PilotsProvider):
         clock: Clock,
         count: Count,
         spend: Spend = lambda use, core_seconds: None,
+        kept: Count = lambda outcome: None,
     ) -> None:
-        super().__init__(name, settings, store=store, clock=clock, count=count, spend=spend)
+        super().__init__(name, settings, store=store, clock=clock, count=count, spend=spend, kept=kept)
         self._jobs = jobs
         self._queue = queue
         self._sender: asyncio.Task[None] | None = None
