@@ -89,8 +89,8 @@ class Keeper:
         self._last: Any = None
         self._slot = 0
         self._next_at = 0.0
-        self._earlier: list[str] = []
-        """What is dropped as soon as something of ours is kept, which then holds all that they hold."""
+        self._drops_earlier = False
+        """Whether what was kept before is dropped as soon as something of ours is, which holds all that it holds."""
         self._last_until: float | None = None
         self._over = False
 
@@ -124,7 +124,7 @@ class Keeper:
         elif answer.get("wrong"):
             self._tell("", "begins anew")
         if not answer.get("wrong") and "trouble" not in answer:
-            self._earlier = list(self.told["get"])
+            self._drops_earlier = True
         self._ready = True
         self._since = time.monotonic()
         self._next_at = self._since + self.told["everySeconds"]
@@ -163,8 +163,7 @@ class Keeper:
     def drop(self) -> None:
         """The task is complete: leave nothing."""
         self.break_off()
-        places = [*self.told["put"], *self.told["get"]]
-        self._send({"do": "drop", "places": places})
+        self._send({"do": "drop", "places": self.told["drop"]})
 
     def dropped(self) -> bool:
         """Whether the errand of ``drop`` is over."""
@@ -194,9 +193,9 @@ class Keeper:
             self._slot = 1 - self._slot
             self._last = answer["last"]
             self._tell("kept", "")
-            if self._earlier:
-                self._send({"do": "drop", "places": self._earlier})
-                self._earlier = []
+            if self._drops_earlier and self.told["get"]:
+                self._send({"do": "drop", "places": self.told["drop"][len(self.told["put"]) :]})
+            self._drops_earlier = False
 
     def _send(self, errand: dict[str, Any]) -> None:
         common = {"folder": self.folder, "draft": f"{self.folder}.draft", "limitBytes": self.told["limitBytes"]}

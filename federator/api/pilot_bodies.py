@@ -195,6 +195,7 @@ def mail_json(mail: Mail) -> Json:
         "stop": [{"lease": one.lease, "graceSeconds": one.grace_s} for one in mail.stop],
         "logs": list(mail.logs),
         "leaseSeconds": mail.lease_s,
+        "checkpoints": [{"lease": lease, **told} for lease, told in mail.checkpoints.items() if told is not None],
     }
 
 

@@ -91,9 +91,16 @@ class RolePart(Part):
 
 def _store_url(value: str) -> str:
     parts = urlsplit(value)
-    cures = {"file": "file:///FOLDER", "http": "http://HOST/FOLDER", "https": "https://HOST/FOLDER"}
+    cures = {
+        "file": "file:///FOLDER",
+        "http": "http://HOST/FOLDER",
+        "https": "https://HOST/FOLDER",
+        "s3": "s3://BUCKET/PREFIX",
+    }
     if parts.scheme not in cures:
         raise wrong(f"'{value}' is no address of a store", f"write {', '.join(cures.values())}")
+    if ".." in parts.path.split("/"):
+        raise wrong(f"'{value}' leaves its own folder", "write it without '..'")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise wrong("whoever may read the document would read secrets in it", "give scheme, host and path alone")
     if parts.scheme == "file" and (parts.netloc or not parts.path.startswith("/")):
@@ -107,8 +114,9 @@ class CheckpointsPart(Part):
     """Where the checkpoints of a workload are kept."""
 
     url: Annotated[str, Field(strict=True, max_length=2048), AfterValidator(_store_url)]
-    """A folder that all nodes share (`file:///shared/kept`), or the address of a web server that takes PUT, GET and
-    DELETE (`https://store.example.org/kept`)."""
+    """A folder that all nodes share (`file:///shared/kept`), the address of a web server that takes PUT, GET and
+    DELETE (`https://store.example.org/kept`), or a bucket that `checkpointStores` of the Configuration has a key to
+    (`s3://bucket/kept`)."""
     limit: Annotated[Bytes, Field(ge=1)] = 2**30
     """A checkpoint that is larger, before it is packed, is not kept."""
 

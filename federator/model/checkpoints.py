@@ -6,7 +6,7 @@ has in the place of what its successor kept. The number of an attempt is that of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -26,6 +26,12 @@ TROUBLE = frozenset({"failed", "damaged"})
 Tried = Mapping[int, IndexSet]
 """By attempt, the tasks it was given that are not complete."""
 Json = Mapping[str, Any]
+Sign = Callable[[str, str], str]
+"""Makes an address of a place, for one method (GET, PUT or DELETE)."""
+GOOD_FOR_S = 1800.0
+"""How long a signed address is good."""
+RENEW_S = 600.0
+"""So often whoever carries is given new ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +84,34 @@ def attempt(value: Json | None) -> Attempt | None:
     return Attempt(kept, value["name"], value["number"], tried)
 
 
-def errand(one: Attempt, index: int) -> dict[str, Any]:
-    """What whoever runs a task is told: ``put`` (written by turns), ``get`` (what may be there, the newest first)."""
-    earlier = [number for number, indices in one.tried if index in indices][-MOST_TRIED:]
+class NoStore(Exception):
+    """A place that nobody here can reach; the words say which."""
+
+
+def plain(method: str, place: str) -> str:
+    """A place as an address. Raises NoStore for one that has to be signed."""
+    if signed(place):
+        raise NoStore(f"there are no credentials for {place}: name its store in checkpointStores of the Configuration")
+    return place
+
+
+def signed(place: str) -> bool:
+    """Whether an address of it is signed, and good for a while only."""
+    return place.startswith("s3:")
+
+
+def errand(one: Attempt, index: int, sign: Sign = plain) -> dict[str, Any]:
+    """What whoever runs a task is told, as addresses: ``put`` (written by turns), ``get`` (what may be there, the
+    newest first), ``drop`` (those of ``put``, then those of ``get``). Raises NoStore."""
+    numbers = [number for number, indices in one.tried if index in indices][-MOST_TRIED:]
+    own = [_place(one, index, one.number, slot) for slot in range(SLOTS)]
+    earlier = [_place(one, index, number, slot) for number in reversed(numbers) for slot in range(SLOTS)]
     return {
         "everySeconds": one.kept.every_s,
         "limitBytes": one.kept.limit_bytes,
-        "put": [_place(one, index, one.number, slot) for slot in range(SLOTS)],
-        "get": [_place(one, index, number, slot) for number in reversed(earlier) for slot in range(SLOTS)],
+        "put": [sign("PUT", place) for place in own],
+        "get": [sign("GET", place) for place in earlier],
+        "drop": [sign("DELETE", place) for place in own + earlier],
     }
 
 

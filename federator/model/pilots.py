@@ -135,6 +135,8 @@ class Mail:
     stop: tuple[Stop, ...] = ()
     logs: tuple[str, ...] = ()
     lease_s: float = 0.0
+    checkpoints: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    """By lease, new addresses in place of those that will not be good for long."""
 
 
 @dataclass(frozen=True, slots=True)

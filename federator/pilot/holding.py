@@ -84,6 +84,9 @@ class Holding:
             for one in mail["stop"]:
                 if one["lease"] in self.new or one["lease"] in self.running:
                     self.stops.setdefault(one["lease"], ("Stopped", one["graceSeconds"]))
+            for told in mail.get("checkpoints", ()):
+                if (keeper := self.keepers.get(told["lease"])) is not None:
+                    keeper.told = told
             for lease in mail["logs"]:
                 if lease in self.running and lease not in self.logs:
                     self.logs[lease] = max(0, self.spool.tail(lease)[1])

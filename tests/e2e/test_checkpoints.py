@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,18 +15,41 @@ import yaml
 from tests.e2e.counter import term
 from tests.e2e.federator_process import Federator, batch, local, named, until, with_version
 from tests.e2e.pilot_process import PilotProcess, grid, pilot_token, url_of
+from tests.servers.s3 import Bucket, bucket
 from tests.web_store import WebStore
 
 pytestmark = pytest.mark.real
 COUNTER = Path(__file__).with_name("counter.py")
 TASKS, STEPS = 3, 200
+SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCY"
 
 
-@pytest.fixture
-def web() -> Iterator[WebStore]:
-    store = WebStore()
-    yield store
-    store.stop()
+class Place:
+    """A web server with faults on order; or, if it is a bucket, one without."""
+
+    def __init__(self, web: WebStore | None, bucket: Bucket | None, folder: Path) -> None:
+        self.web, self.bucket = web, bucket
+        self.url = f"{web.url}/kept" if web else "s3://bucket/kept/here"
+        self.settings: dict[str, Any] = {}
+        if bucket is not None:
+            (folder / "secret").write_text(SECRET)
+            store = {"url": "s3://bucket/kept", "endpoint": bucket.endpoint, "accessKey": "KEY"}
+            self.settings["checkpointStores"] = [{**store, "secretFile": str(folder / "secret")}]
+
+    def names(self) -> list[str]:
+        """What is in it."""
+        return sorted(self.web.kept if self.web else self.bucket.keys() if self.bucket else ())
+
+
+@pytest.fixture(params=["http", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    if request.param == "s3":
+        with bucket() as one:
+            yield Place(None, one, tmp_path)
+        return
+    web = WebStore()
+    yield Place(web, None, tmp_path)
+    web.stop()
 
 
 def bag(folder: Path, url: str) -> str:
@@ -58,14 +82,14 @@ def resumed(folder: Path, cluster: str, after: int) -> bool:
 
 
 def test_tasks_go_on_from_machine_to_pilot_and_back_and_their_results_are_exact(
-    federator: Federator, web: WebStore, tmp_path: Path
+    federator: Federator, place: Place, tmp_path: Path
 ) -> None:
-    federator.write([local("here", 2, site="here"), grid()])
+    federator.write([local("here", 2, site="here"), grid()], **place.settings)
     federator.start()
     pilot = PilotProcess(tmp_path, "one", url_of(federator), pilot_token(federator), cpu=3)
     story = lambda: f"{starts(tmp_path)}\n{outcomes(federator)}\n{pilot.tail()}\n{federator.tail()}"  # noqa: E731
     try:
-        federator.cli("apply", "-f", "-", stdin=bag(tmp_path, f"{web.url}/kept"))
+        federator.cli("apply", "-f", "-", stdin=bag(tmp_path, place.url))
         until(lambda: outcomes(federator).get(("here", "kept"), 0) >= 4, "checkpoints of this machine", story)
 
         pilot.start()
@@ -86,15 +110,24 @@ def test_tasks_go_on_from_machine_to_pilot_and_back_and_their_results_are_exact(
         federator.let_go()
         until(lambda: resumed(tmp_path, "here", seen), "what gave way to go on", story)
 
-        web.trouble = 507
-        until(lambda: outcomes(federator).get(("here", "failed"), 0) >= 2, "a full store to be told", story)
-        web.trouble = 0
+        if place.web is not None:
+            place.web.trouble = 507
+            until(lambda: outcomes(federator).get(("here", "failed"), 0) >= 2, "a full store to be told", story)
+            place.web.trouble = 0
+        assert place.names(), "nothing was kept, so this test shows nothing"
         pilot.start()
         (tmp_path / "finish").touch()
         until(lambda: federator.http("/api/v1/backfills/count")["finished"] == TASKS, "all tasks", story)
-        until(lambda: not web.kept, "what was kept of them to be dropped", lambda: f"{sorted(web.kept)}")
+        until(lambda: not place.names(), "what was kept of them to be dropped", lambda: f"{place.names()}")
     finally:
         pilot.clean_up()
     for index in range(TASKS):
         right = sum(term(index, step) for step in range(STEPS))
         assert json.loads((tmp_path / f"result-{index}").read_text()) == right
+    assert not holding(tmp_path / "var", SECRET), "the secret of the bucket is in a file of the daemon's"
+    assert SECRET not in federator.log.read_text()
+
+
+def holding(folder: Path, words: str) -> list[Path]:
+    """The files of a folder that hold these words."""
+    return [path for path in folder.rglob("*") if path.is_file() and words.encode() in path.read_bytes()]

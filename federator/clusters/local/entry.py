@@ -29,6 +29,8 @@ class Entry:
         self.seat = Resources()
         """What each of the taken seats takes of its node."""
         self.seen: ObservedIntent | None = None
+        self.addresses_s = float("-inf")
+        """When it was last said where checkpoints are."""
         self.tries = 0
         """How many supervisors were started for it since one did anything."""
         self.try_at = float("-inf")

@@ -28,10 +28,17 @@ class Keeping:
         self._record = record
         self._keepers: dict[int, Keeper] = {}
         self._dropping: list[Keeper] = []
+        self._errands: Mapping[str, Any] = {}
 
-    def ready(self, index: int, errands: Mapping[str, Any]) -> bool:
+    def hear(self, errands: Mapping[str, Any]) -> None:
+        """Where things are, by index; perhaps anew."""
+        self._errands = errands
+        for index, keeper in self._keepers.items():
+            keeper.told = errands.get(str(index), keeper.told)
+
+    def ready(self, index: int) -> bool:
         """Whether a replica can start: what was kept for it is there, or nothing is kept. Raises OSError."""
-        told = errands.get(str(index))
+        told = self._errands.get(str(index))
         if told is None:
             return True
         if index not in self._keepers:

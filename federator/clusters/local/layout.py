@@ -6,6 +6,7 @@
     DIRECTORY/.cancelled               one id a line: intents that must never run (again)
     DIRECTORY/INTENT/order.json        what should run; written by the provider
     DIRECTORY/INTENT/cancel.json       what should leave; written by the provider
+    DIRECTORY/INTENT/addresses.json    where checkpoints are, by index, if they are kept; written by the provider
     DIRECTORY/INTENT/journal           what happened; written by the supervisor, a line of JSON for each event
     DIRECTORY/INTENT/lock              held as long as a supervisor lives
     DIRECTORY/INTENT/poke              a FIFO: a byte in it makes the supervisor read the two files again
@@ -25,6 +26,7 @@ from typing import Any
 
 ORDER = "order.json"
 CANCEL = "cancel.json"
+ADDRESSES = "addresses.json"
 JOURNAL = "journal"
 LOCK = "lock"
 POKE = "poke"

@@ -15,7 +15,7 @@ from federator.clusters.local import logs as output
 from federator.clusters.local.files import Files
 from federator.clusters.local.layout import Event
 from federator.clusters.local.settings import LocalSettings
-from federator.model.checkpoints import TROUBLE
+from federator.model.checkpoints import TROUBLE, Sign, plain
 from federator.model.indexset import IndexSet
 from federator.model.intent import Observation, Order
 from federator.ports import Clock, ClusterUnreachable
@@ -40,12 +40,13 @@ class LocalProvider:
         *,
         clock: Clock,
         kept: Callable[[str], None] = lambda outcome: None,
+        sign: Sign = plain,
     ) -> None:
         """``kept`` counts one checkpoint by what became of it."""
         self.name = name
         self._settings = settings
         self._clock = clock
-        self._files = Files(settings)
+        self._files = Files(settings, sign)
         self._kept = kept
         self._began_s = clock.now_s()
         # One thread: calls of one cluster take turns, and the event loop waits for no disk.

@@ -88,6 +88,8 @@ class Supervisor:
         self.grace_s = cancel.get("grace_s", self.order.get("grace_s", 0.0)) if order else 0.0
         self.evicted = set(layout.indices_of(cancel.get("evicted", [])))
         withdrawn = set(layout.indices_of(cancel.get("withdrawn", [])))
+        if self.order.get("checkpoints"):
+            self.keeping.hear(layout.read_json(os.path.join(self.directory, layout.ADDRESSES)) or {})
         self.wanted = set() if self.cancelled else set(layout.indices_of(self.order["ranges"])) - withdrawn
 
     @property
@@ -194,21 +196,20 @@ class Supervisor:
         if time.monotonic() < self._retry_at or not self.wanted:
             return
         due = []
-        errands = self.order.get("checkpoints") or {}  # orders of versions before have none
         for index in sorted((self.wanted & self._bound()) - self.evicted - self.running.keys()):
             replica = self.story.replicas.get(index)
             is_due = replica is None or (replica.phase == story.WAITING and time.time() >= replica.again_s)
-            if is_due and self._is_ready(index, errands):
+            if is_due and self._is_ready(index):
                 due.append(index)
         for at in range(0, len(due), CHUNK):
             if not self._start_chunk(due[at : at + CHUNK]):
                 self._retry_at = time.monotonic() + RETRY_S
                 return
 
-    def _is_ready(self, index: int, errands: dict[str, Any]) -> bool:
+    def _is_ready(self, index: int) -> bool:
         """Whether what was kept for a replica is there."""
         try:
-            return self.keeping.ready(index, errands)
+            return self.keeping.ready(index)
         except OSError as error:
             print(f"nothing can be kept for replica {index} now: {error}", file=sys.stderr, flush=True)  # noqa: T201
             self._retry_at = time.monotonic() + RETRY_S

@@ -18,7 +18,7 @@ from federator.clusters.pilots.line import Line
 from federator.clusters.pilots.output import Tails
 from federator.clusters.pilots.scribe import Scribe
 from federator.clusters.pilots.settings import PilotsSettings
-from federator.model.checkpoints import TROUBLE
+from federator.model.checkpoints import TROUBLE, Sign, plain
 from federator.model.pilots import LineChanges, Mail, Pilot, Progress, Result, Stop
 from federator.ports import Clock, LeaseRefused, LineStore, StoreUnavailable, UnknownPilot
 from federator.turns import Turns
@@ -47,6 +47,7 @@ class Site:
         count: Count,
         spend: Spend = lambda use, core_seconds: None,
         kept: Count = lambda outcome: None,
+        sign: Sign = plain,
     ) -> None:
         self.name = name
         self._settings = settings
@@ -56,7 +57,7 @@ class Site:
         self._spend = spend
         self._kept = kept
         self._scribe = Scribe(store.commit_line)
-        self._line = Line(name, settings)
+        self._line = Line(name, settings, sign)
         self._loaded = False
         self._tails = Tails()
         self._stirred = asyncio.Event()
@@ -225,8 +226,10 @@ class Site:
         """All that a pilot should know now, said again until it is done."""
         known = {*held, *agent.recording}
         unheard = [lease for lease in agent.leases if lease not in known]
+        to_sign = agent.to_sign(held, self._clock.now_s())
         return replace(
             agent.mail(held),
+            checkpoints={s.lease.id: self._line.errand(s) for s in self._line.seats_of(to_sign, agent)},
             grants=tuple(self._line.grant(seat) for seat in self._line.seats_of(unheard, agent)),
             stop=tuple(Stop(lease, grace_s) for lease, grace_s in agent.stops.items() if lease not in agent.recording),
             lease_s=self._settings.lease_s,
