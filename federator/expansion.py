@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping
 
 _REFERENCE = re.compile(r"\$(?:\$|\(([A-Za-z_.-][A-Za-z0-9_.-]*)\))")
 
+CHECKPOINT_DIR = "FEDERATOR_CHECKPOINT_DIR"
+"""Says where a replica writes what is kept for it, where something is kept."""
+
 
 def expand(text: str, env: Mapping[str, str]) -> str:
     """The text with its references replaced."""

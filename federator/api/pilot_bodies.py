@@ -90,6 +90,10 @@ class PayloadProgress(Body):
     """A piece of its output, if it was asked for."""
     log_from: Annotated[int, Field(ge=0, le=2**53)] = 0
     """Where in the output the piece begins, in bytes of UTF-8."""
+    checkpoint: Literal["", "kept", "failed", "resumed", "damaged"] = ""
+    """What became of a checkpoint of it."""
+    checkpoint_message: Text = ""
+    """Why, for people."""
 
 
 class PilotProgress(Body):
@@ -166,7 +170,7 @@ def pilot_of(body: PilotRegistration, site: str, now_s: float) -> Pilot:
 
 def progress_of(body: PilotProgress) -> list[Progress]:
     """What a pilot tells of its payloads."""
-    return [Progress(one.lease, one.log, one.log_from) for one in body.payloads]
+    return [Progress(one.lease, one.log, one.log_from, one.checkpoint, one.checkpoint_message) for one in body.payloads]
 
 
 def result_of(body: PayloadEnd) -> Result:
@@ -191,6 +195,7 @@ def mail_json(mail: Mail) -> Json:
         "stop": [{"lease": one.lease, "graceSeconds": one.grace_s} for one in mail.stop],
         "logs": list(mail.logs),
         "leaseSeconds": mail.lease_s,
+        "checkpoints": [{"lease": lease, **told} for lease, told in mail.checkpoints.items() if told is not None],
     }
 
 
@@ -212,6 +217,7 @@ def _grant(grant: Grant) -> Json:
         "timeLimitSeconds": order["time_limit_s"],
         "graceSeconds": order["grace_s"],
         "backfill": order["backfill"],
+        **({} if grant.checkpoint is None else {"checkpoint": grant.checkpoint}),
     }
 
 

@@ -12,6 +12,7 @@ import structlog
 
 from federator.clock import SystemClock
 from federator.daemon import garbage, spending, usage
+from federator.daemon.checkpoint_stores import signer
 from federator.daemon.cycle import Cycle, Pace
 from federator.daemon.desk import Desk
 from federator.daemon.dispatcher import Dispatcher
@@ -185,7 +186,12 @@ async def compose(configuration: Configuration, config_path: Path | None = None)
     def spent(cluster: str, use: str, core_seconds: float) -> None:
         metrics.pilot_cpu_seconds_total.labels(cluster, use).inc(core_seconds)
 
-    around = Surroundings(directory, clock, configuration.federation, store, leased, spent)
+    def kept(cluster: str, outcome: str) -> None:
+        metrics.checkpoints_total.labels(cluster, outcome).inc()
+
+    around = Surroundings(
+        directory, clock, configuration.federation, store, leased, spent, kept, signer(configuration.checkpoint_stores)
+    )
     return Daemon(
         store=store,
         clock=clock,

@@ -8,6 +8,7 @@ import json
 from federator.daemon.snapshots import as_cluster
 from federator.daemon.state import Live, State
 from federator.engine.feasibility import allowed_flavors
+from federator.model.checkpoints import Attempt
 from federator.model.intent import WHOLE, Intent, Order
 from federator.model.workload import Role
 from federator.ports import Clock
@@ -43,6 +44,7 @@ class Orders:
             backfill=workload.backfill,
             grace_s=self._state.grace_s(workload.name),
             checkpoint_every_s=workload.checkpoint_every_s,
+            attempt=attempt_of(live, intent),
             spec_hash=spec_hash(live),
         )
 
@@ -54,6 +56,14 @@ class Orders:
         cluster = as_cluster(self._state, self._state.members[intent.cluster], self._clock.now_s())
         names = [set(allowed_flavors(live.spec.workload, role, cluster)) for role in restricted]
         return tuple(sorted(set.intersection(*names)))
+
+
+def attempt_of(live: Live, intent: Intent) -> Attempt | None:
+    """What its replicas go on from, and keep; None where nothing is kept for them."""
+    kept = live.spec.checkpoints
+    if kept is None:
+        return None
+    return Attempt.of(kept, intent.id, intent.indices, live.record.tried.get(intent.role, {}))
 
 
 def spec_hash(live: Live) -> str:

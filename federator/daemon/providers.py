@@ -22,6 +22,7 @@ from federator.clusters.slurm import SlurmProvider, SlurmQueue, SlurmSettings
 from federator.documents import Document, DocumentErrors, Problem, to_cluster
 from federator.documents.pilot_jobs import PilotJobsPart
 from federator.documents.quantities import resources_of
+from federator.model.checkpoints import Sign, plain
 from federator.model.resources import GPU
 from federator.ports import Clock, ClusterProvider, LineStore
 
@@ -41,6 +42,10 @@ class Surroundings:
     """Counts one lease of a cluster by its outcome."""
     spent: Callable[[str, str, float], None] = lambda cluster, use, core_seconds: None
     """Counts core seconds of a cluster's pilots by use."""
+    kept: Callable[[str, str], None] = lambda cluster, outcome: None
+    """Counts one checkpoint at a cluster by what became of it."""
+    sign: Sign = plain
+    """Makes addresses of places where checkpoints are kept."""
 
 
 def make_provider(document: Document, around: Surroundings) -> ClusterProvider:
@@ -76,7 +81,13 @@ def _local(document: Document, around: Surroundings) -> ClusterProvider:
     cluster = to_cluster(document)
     directory = around.directory / (document.spec.local.directory or f"local/{document.name}")
     settings = LocalSettings(directory=directory, flavors=cluster.flavors or (), binding=cluster.binding)
-    return LocalProvider(document.name, settings, clock=around.clock)
+    return LocalProvider(
+        document.name,
+        settings,
+        clock=around.clock,
+        kept=lambda outcome: around.kept(document.name, outcome),
+        sign=around.sign,
+    )
 
 
 def _fake(document: Document, around: Surroundings) -> ClusterProvider:
@@ -105,6 +116,8 @@ def _pilots(document: Document, around: Surroundings) -> ClusterProvider:
         clock=around.clock,
         count=lambda outcome: around.leased(document.name, outcome),
         spend=lambda use, core_seconds: around.spent(document.name, use, core_seconds),
+        kept=lambda outcome: around.kept(document.name, outcome),
+        sign=around.sign,
     )
 
 
@@ -194,6 +207,8 @@ def _sent_pilots(
         clock=around.clock,
         count=lambda outcome: around.leased(document.name, outcome),
         spend=lambda use, core_seconds: around.spent(document.name, use, core_seconds),
+        kept=lambda outcome: around.kept(document.name, outcome),
+        sign=around.sign,
     )
 
 

@@ -8,7 +8,7 @@ for none of the rest. A crash in between leaves a plan of which a part is carrie
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import TypeVar
@@ -18,6 +18,7 @@ from federator.daemon.draft import Draft, spread
 from federator.daemon.settle import Rules, Settler
 from federator.daemon.state import Displaced, Live, State
 from federator.engine.assign import Holder, assign
+from federator.model.checkpoints import Tried, wave_of
 from federator.model.cluster import Health
 from federator.model.indexset import IndexSet
 from federator.model.intent import WHOLE, Intent
@@ -145,6 +146,8 @@ class Recorder:
         if not made:
             return
         record = replace(record, waves=record.waves + len(made))
+        if live.spec.checkpoints is not None:
+            record = replace(record, tried=_tried(record.tried, made))
         draft.put_record(record)
         counts: dict[str, int] = defaultdict(int)
         for intent in made:
@@ -165,6 +168,14 @@ class Recorder:
         """Since when each tier has been full, for those that are full now."""
         before = self._state.clocks
         return {key: before.get(key, decided.seen.at_s) for key in decided.made.full_tiers}
+
+
+def _tried(before: Mapping[str, Tried], made: Iterable[Intent]) -> dict[str, Tried]:
+    """With these attempts more: who makes the next one looks for what they have kept."""
+    tried = dict(before)
+    for intent in made:
+        tried[intent.role] = {**tried.get(intent.role, {}), wave_of(intent.id): intent.indices}
+    return tried
 
 
 def _gives_way(one: Preemption) -> str:

@@ -15,6 +15,7 @@ from federator.engine.assign import recall, withdraw
 from federator.engine.lifecycle import IntentEvent, WorkloadEvent, next_intent_state
 from federator.engine.reconcile import Finding, reconcile
 from federator.engine.retry import decide
+from federator.model.checkpoints import without
 from federator.model.cluster import Unschedulable
 from federator.model.indexset import IndexSet
 from federator.model.intent import PREEMPTED, Failure, Intent, IntentState, Observation, ObservedIntent
@@ -205,6 +206,8 @@ class Settler:
         if fresh:
             self._spent(live, intent, fresh, "useful")
             record = replace(record, finished={**record.finished, intent.role: before | fresh})
+            if tried := record.tried.get(intent.role):
+                record = replace(record, tried={**record.tried, intent.role: without(tried, fresh)})
             self._draft.put_record(record)
             self._draft.tell(
                 record, "completed", f"{len(fresh)} replicas completed on {intent.cluster}",

@@ -26,8 +26,9 @@ from federator.documents.fields import (
 )
 from federator.documents.problems import DocumentErrors, did_you_mean
 from federator.documents.translate import to_constraint
-from federator.documents.workload import WorkloadBody, WorkloadDocument
-from federator.documents.workloads import WorkloadSpec, of_document
+from federator.documents.workload import CheckpointsPart, WorkloadBody, WorkloadDocument
+from federator.documents.workloads import WorkloadSpec, of_document, to_checkpoints
+from federator.model import checkpoints
 from federator.model.backfill import ABILITY, Filler, QuietHours
 from federator.model.selectors import Constraint, Selector
 from federator.model.workload import Workload
@@ -47,6 +48,7 @@ _NOT_HERE = {
     "template": "give 'container'",
     "priority": "it comes after everything else",
     "checkpoint_every": "give it beside 'workload'",
+    "checkpoints": "give it beside 'workload'",
 }
 
 
@@ -115,6 +117,9 @@ class BackfillSpec(Part):
     checkpoint_every: Duration | None = None
     """How often its replicas save what they have by themselves; left out, and without `stops`, they lose all when they
     are stopped."""
+    checkpoints: CheckpointsPart | None = None
+    """Keep what its replicas write to FEDERATOR_CHECKPOINT_DIR, every `checkpointEvery` and when they end, so that they
+    go on elsewhere ([how](../backfill.md#work-is-kept)). Left out: they see to that themselves."""
     smallest_slice: Duration = 0.0
     """No replica is started in a hole that is known to last less than this, before quiet hours or a reservation."""
 
@@ -126,6 +131,8 @@ class BackfillSpec(Part):
                 raise wrong(f"a filler has no '{key}'", cure, ("workload", key))
         if self.stops is not None and self.stops > self.grace:
             raise wrong(f"it is killed {self.grace:g} s after SIGTERM", "give a longer 'grace'", ("stops",))
+        if self.checkpoints is not None and not self.checkpoint_every:
+            raise wrong("nobody says how often", "give 'checkpointEvery'", ("checkpoints",))
         if self.workload.lifetime != "batch":
             raise wrong("a filler runs tasks, no service", "leave 'lifetime' out", ("workload", "lifetime"))
         if not any(self.workload.requests.values()):
@@ -180,7 +187,8 @@ def _spec(name: str, labels: Mapping[str, str], spec: BackfillSpec) -> WorkloadS
     if "replicas" not in body.model_fields_set:
         body = body.model_copy(update={"replicas": MAX_REPLICAS})
     found = of_document(WorkloadDocument(metadata=Metadata(name=PREFIX + name, labels=dict(labels)), spec=body))
-    return replace(found, workload=_as_filler(found.workload, spec))
+    kept = to_checkpoints(spec.checkpoints, spec.checkpoint_every)
+    return replace(found, workload=_as_filler(found.workload, spec), checkpoints=kept)
 
 
 def _as_filler(workload: Workload, spec: BackfillSpec) -> Workload:
@@ -188,7 +196,7 @@ def _as_filler(workload: Workload, spec: BackfillSpec) -> Workload:
         workload,
         queue=QUEUE,
         clusters=_both(workload.clusters, to_constraint(spec.clusters)),
-        needs=workload.needs | {ABILITY},
+        needs=workload.needs | {ABILITY, *({checkpoints.ABILITY} if spec.checkpoints else ())},
         checkpoint_every_s=spec.checkpoint_every,
         backfill=True,
     )

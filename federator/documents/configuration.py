@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -109,6 +110,46 @@ class AccessPart(Part):
     """Who may do nothing at all."""
 
 
+def _bucket(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment:
+        raise wrong(f"'{value}' names no bucket", "write s3://BUCKET or s3://BUCKET/PREFIX")
+    return value
+
+
+def _endpoint(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.username:
+        raise wrong(f"'{value}' is no server of S3", "write https://HOST:PORT")
+    return value
+
+
+class CheckpointStorePart(Part):
+    """A bucket, or a part of one, where checkpoints may be kept, and the key to it. Needs `federator[s3]`."""
+
+    url: Annotated[str, Field(strict=True, max_length=1024), AfterValidator(_bucket)]
+    """`s3://BUCKET/PREFIX`. `checkpoints` of documents may name it, or anything below it."""
+    endpoint: Annotated[str, Field(strict=True, max_length=1024), AfterValidator(_endpoint)] = (
+        "https://s3.amazonaws.com"
+    )
+    """The server."""
+    region: Annotated[str, Field(strict=True, min_length=1, max_length=64)] = "us-east-1"
+    """Its region."""
+    access_key: Annotated[str, Field(strict=True, min_length=1, max_length=256)]
+    """The name of the key."""
+    secret_file: PathText | None = None
+    """A file whose first line is the secret of the key. Or give `secretVariable`."""
+    secret_variable: Annotated[str, Field(strict=True, pattern=r"^[A-Z_a-z][0-9A-Z_a-z]*$")] | None = None
+    """The environment variable that holds it."""
+
+    @model_validator(mode="after")
+    def _the_secret_comes_from_one_place(self) -> CheckpointStorePart:
+        if (self.secret_file is None) == (self.secret_variable is None):
+            given = "neither" if self.secret_file is None else "both"
+            raise wrong(f"{given} of 'secretFile' and 'secretVariable' given", "give one of the two")
+        return self
+
+
 class LogPart(Part):
     """What is logged, to standard error."""
 
@@ -155,6 +196,8 @@ class ConfigurationSpec(Part):
     """How long a replica that its cluster reports as unschedulable stays there before it is placed again."""
     access: AccessPart = AccessPart()
     """Who may do what, besides local tokens."""
+    checkpoint_stores: tuple[CheckpointStorePart, ...] = ()
+    """Where [checkpoints](../backfill.md#work-is-kept) may be kept that need a key."""
     log: LogPart = LogPart()
     """What is logged."""
     shutdown_grace: Duration = 30.0

@@ -18,6 +18,17 @@ NO_FILE = "<defaults>"
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointStore:
+    """A bucket, or a part of one, with the key to it."""
+
+    url: str
+    endpoint: str
+    region: str
+    access_key: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """What ``federator run`` goes by. Times are in seconds, sizes in bytes."""
 
@@ -27,6 +38,8 @@ class Configuration:
     source: str = NO_FILE
     database_url: str = ""
     """With an absolute path, and everything from the environment in it: it may hold a password."""
+
+    checkpoint_stores: tuple[CheckpointStore, ...] = ()
 
     @property
     def state_directory(self) -> Path:
@@ -167,11 +180,7 @@ def _with_database(configuration: Configuration, environ: Mapping[str, str]) -> 
     written, key = spec.database or "sqlite:///federator.db", "spec.database"
     if spec.database_file is not None:
         key = "spec.databaseFile"
-        try:
-            written = configuration.resolve(spec.database_file).read_text("utf-8").splitlines()[0].strip()
-        except (OSError, UnicodeDecodeError, IndexError) as error:
-            words = getattr(error, "strerror", None) or "holds no line of text"
-            raise _refused(configuration, key, f"'{spec.database_file}' cannot be used: {words.lower()}", "") from None
+        written = _first_line(configuration, key, spec.database_file)
     for name in _VARIABLE.findall(written):
         if name not in environ:
             message = f"the environment has no variable '{name}'"
@@ -181,7 +190,32 @@ def _with_database(configuration: Configuration, environ: Mapping[str, str]) -> 
         url = f"sqlite:///{Path(os.path.normpath(configuration.state_directory / url.removeprefix('sqlite:///')))}"
     elif not url.startswith("postgresql://"):
         raise _refused(configuration, key, "is not a database that we use", "write sqlite:///FILE or postgresql://...")
-    return Configuration(spec, configuration.base, configuration.source, url)
+    return Configuration(spec, configuration.base, configuration.source, url, _stores(configuration, environ))
+
+
+def _stores(configuration: Configuration, environ: Mapping[str, str]) -> tuple[CheckpointStore, ...]:
+    """The stores of checkpoints with their secrets, which no message repeats. Raises DocumentErrors."""
+    found = []
+    for index, part in enumerate(configuration.spec.checkpoint_stores):
+        key = f"spec.checkpointStores[{index}]"
+        if part.secret_variable is not None:
+            secret = environ.get(part.secret_variable, "").strip()
+            if not secret:
+                message = f"the environment has no variable '{part.secret_variable}'"
+                raise _refused(configuration, f"{key}.secretVariable", message, "set it, or use secretFile")
+        else:
+            secret = _first_line(configuration, f"{key}.secretFile", part.secret_file or "")
+        found.append(CheckpointStore(part.url.rstrip("/"), part.endpoint, part.region, part.access_key, secret))
+    return tuple(found)
+
+
+def _first_line(configuration: Configuration, key: str, path: str) -> str:
+    """The first line of a file. Raises DocumentErrors."""
+    try:
+        return configuration.resolve(path).read_text("utf-8").splitlines()[0].strip()
+    except (OSError, UnicodeDecodeError, IndexError) as error:
+        words = getattr(error, "strerror", None) or "holds no line of text"
+        raise _refused(configuration, key, f"'{path}' cannot be used: {words.lower()}", "") from None
 
 
 def _refused(configuration: Configuration, key: str, message: str, cure: str) -> DocumentErrors:

@@ -55,7 +55,9 @@ def workload_spec(raw: Mapping[str, Any]) -> WorkloadSpec:
 def stamped(spec: WorkloadSpec, name: str, submitted_at_s: float) -> WorkloadSpec:
     """The spec under this name, handed in at this time (seconds since the epoch), which orders the queue."""
     workload = _renamed(spec.workload, name, submitted_at_s)
-    return WorkloadSpec(workload, spec.containers, spec.manifest, spec.enforce_duration, spec.namespace)
+    return WorkloadSpec(
+        workload, spec.containers, spec.manifest, spec.enforce_duration, spec.namespace, spec.checkpoints
+    )
 
 
 def _renamed(workload: Workload, name: str, submitted_at_s: float) -> Workload:
@@ -83,6 +85,7 @@ def _quickly(raw: Mapping[str, Any]) -> WorkloadSpec:
         shared.manifest if ours else raw,
         shared.enforce_duration,
         shared.namespace if ours else namespace_of(raw),
+        shared.checkpoints,
     )
 
 

@@ -40,11 +40,11 @@ RSP_ORDER = -(2**31)
 
 ABILITIES: Mapping[str, frozenset[str]] = {
     "kubernetes": frozenset({"container", "service", "manifest", "backfill"}),
-    "local": frozenset({"container", "process", "service", "backfill"}),
-    "fake": frozenset({"container", "process", "service", "manifest", "backfill"}),
+    "local": frozenset({"container", "process", "service", "backfill", "checkpoints"}),
+    "fake": frozenset({"container", "process", "service", "manifest", "backfill", "checkpoints"}),
     "htcondor": frozenset({"container", "process", "service"}),
     "slurm": frozenset({"container", "process"}),
-    "pilots": frozenset({"container", "process", "service", "backfill"}),
+    "pilots": frozenset({"container", "process", "service", "backfill", "checkpoints"}),
 }
 """What clusters of a provider can run, as far as it is known before they are asked (see ``Workload.needs``). Those that
 are sent pilots can run what pilots can."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -88,6 +89,38 @@ class RolePart(Part):
     """What one of it takes of limits by name; left out: as the workload says."""
 
 
+def _store_url(value: str) -> str:
+    parts = urlsplit(value)
+    cures = {
+        "file": "file:///FOLDER",
+        "http": "http://HOST/FOLDER",
+        "https": "https://HOST/FOLDER",
+        "s3": "s3://BUCKET/PREFIX",
+    }
+    if parts.scheme not in cures:
+        raise wrong(f"'{value}' is no address of a store", f"write {', '.join(cures.values())}")
+    if ".." in parts.path.split("/"):
+        raise wrong(f"'{value}' leaves its own folder", "write it without '..'")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise wrong("whoever may read the document would read secrets in it", "give scheme, host and path alone")
+    if parts.scheme == "file" and (parts.netloc or not parts.path.startswith("/")):
+        raise wrong(f"'{value}' names no folder", f"write {cures['file']}")
+    if parts.scheme != "file" and not parts.hostname:
+        raise wrong(f"'{value}' names no host", f"write {cures[parts.scheme]}")
+    return value
+
+
+class CheckpointsPart(Part):
+    """Where the checkpoints of a workload are kept."""
+
+    url: Annotated[str, Field(strict=True, max_length=2048), AfterValidator(_store_url)]
+    """A folder that all nodes share (`file:///shared/kept`), the address of a web server that takes PUT, GET and
+    DELETE (`https://store.example.org/kept`), or a bucket that `checkpointStores` of the Configuration has a key to
+    (`s3://bucket/kept`)."""
+    limit: Annotated[Bytes, Field(ge=1)] = 2**30
+    """A checkpoint that is larger, before it is packed, is not kept."""
+
+
 class InputPart(Part):
     """Data that the workload reads."""
 
@@ -126,6 +159,9 @@ class WorkloadBody(Part):
     """Make `duration` the wall-time limit of each replica."""
     checkpoint_every: Duration | None = None
     """How often a replica saves what it has done; left out: never. What loses least gives way first (`preempt`)."""
+    checkpoints: CheckpointsPart | None = None
+    """Keep what its replicas write to FEDERATOR_CHECKPOINT_DIR, every `checkpointEvery` and when they end, so that they
+    go on elsewhere ([how](../backfill.md#work-is-kept)). Left out: they see to that themselves."""
     retries: Annotated[int, Field(strict=True, ge=0, le=1000)] = 3
     """How often a replica that failed by its own fault is tried again."""
     clusters: ClusterConstraint = ClusterConstraint()
@@ -147,6 +183,18 @@ class WorkloadBody(Part):
     """Abilities a cluster must have besides those for what it runs, in documents written by `federator snapshot`."""
     inputs: tuple[InputPart, ...] = ()
     """Data that it reads; policies may weigh clusters down that lack it (`data`)."""
+
+    @model_validator(mode="after")
+    def _what_is_kept_is_a_batch_of_ours(self) -> WorkloadBody:
+        if self.checkpoints is not None:
+            at = ("checkpoints",)
+            if not self.checkpoint_every:
+                raise wrong("nobody says how often", "give 'checkpointEvery'", at)
+            if self.lifetime != "batch":
+                raise wrong("a service has no end to come nearer to", "leave 'checkpoints' out", at)
+            if self.template:
+                raise wrong("a manifest says itself where its pods keep things", "give 'container'", at)
+        return self
 
     @model_validator(mode="after")
     def _it_says_one_thing(self) -> WorkloadBody:

@@ -14,7 +14,8 @@ from federator.documents.native import Native, NativeRole, read_native
 from federator.documents.problems import DocumentErrors
 from federator.documents.quantities import resources_of
 from federator.documents.translate import to_constraint, to_toleration
-from federator.documents.workload import ContainerPart, RolePart, WorkloadBody, WorkloadDocument
+from federator.documents.workload import CheckpointsPart, ContainerPart, RolePart, WorkloadBody, WorkloadDocument
+from federator.model.checkpoints import ABILITY, Checkpoints
 from federator.model.intent import Container
 from federator.model.resources import Resources
 from federator.model.workload import Gang, Input, Lifetime, Role, Workload
@@ -33,6 +34,8 @@ class WorkloadSpec:
     manifest: Mapping[str, Any] | None = None
     enforce_duration: bool = False
     namespace: str = ""
+    checkpoints: Checkpoints | None = None
+    """Where the checkpoints of its replicas are kept; None: nothing is kept for them."""
 
     @property
     def runnable(self) -> bool:
@@ -96,7 +99,19 @@ def of_document(document: WorkloadDocument) -> WorkloadSpec:
     )
     containers = {} if native else _containers(body, roles)
     manifest = body.template or None
-    return WorkloadSpec(workload, containers, manifest, body.enforce_duration, namespace_of(manifest or {}))
+    return WorkloadSpec(
+        workload,
+        containers,
+        manifest,
+        body.enforce_duration,
+        namespace_of(manifest or {}),
+        to_checkpoints(body.checkpoints, body.checkpoint_every),
+    )
+
+
+def to_checkpoints(part: CheckpointsPart | None, every_s: float | None) -> Checkpoints | None:
+    """Where checkpoints are kept, and how often."""
+    return None if part is None or every_s is None else Checkpoints(part.url, every_s, part.limit)
 
 
 def _of_native(raw: Mapping[str, Any], native: Native) -> WorkloadSpec:
@@ -191,6 +206,7 @@ def to_container(part: ContainerPart) -> Container:
 def _needs(body: WorkloadBody, lifetime: Lifetime, native: Native | None) -> frozenset[str]:
     """A container without an image is a process of the node it runs on: not every provider has that."""
     needs = {*body.needs, *(("service",) if lifetime is Lifetime.SERVICE else ())}
+    needs |= {ABILITY} if body.checkpoints is not None else set()
     if native is not None:
         return native.needs | needs
     parts = [part.container or body.container for part in body.roles] or [body.container]

@@ -109,7 +109,7 @@ class Cluster:
     flavors: tuple[Flavor, ...] | None = None
     limits: Resources | None = None
     foreign: Resources = Resources()
-    abilities: frozenset[str] = frozenset({"container", "process", "service", "manifest", "backfill"})
+    abilities: frozenset[str] = frozenset({"container", "process", "service", "manifest", "backfill", "checkpoints"})
     price: Mapping[str, float] = field(default_factory=dict)
     carbon_g_per_kwh: float = 0.0
     power_w: Mapping[str, float] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from federator.model.checkpoints import Attempt
 from federator.model.cluster import Flavor
 from federator.model.indexset import IndexSet
 from federator.model.resources import Resources
@@ -111,6 +112,8 @@ class Order:
     """How long a replica has to end when it is asked to."""
     checkpoint_every_s: float | None = None
     """How often a replica saves what it has; None: never, or not known."""
+    attempt: Attempt | None = None
+    """Where the checkpoints of its replicas are kept; None: nothing is kept for them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,10 @@ class Progress:
     lease: str
     log: str = ""
     log_from: int = 0
+    checkpoint: str = ""
+    """What became of a checkpoint of it: kept, failed, resumed, damaged."""
+    message: str = ""
+    """Why, for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,8 @@ class Grant:
     index: int
     order: Mapping[str, Any]
     """As the line keeps it: workload, image, command, args, env, working_dir, runtime, requests, time_limit_s ..."""
+    checkpoint: Mapping[str, Any] | None = None
+    """Where its checkpoints are (``model.checkpoints.errand``); None: nothing is kept for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +135,8 @@ class Mail:
     stop: tuple[Stop, ...] = ()
     logs: tuple[str, ...] = ()
     lease_s: float = 0.0
+    checkpoints: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    """By lease, new addresses in place of those that will not be good for long."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from federator.model.checkpoints import Tried
 from federator.model.indexset import IndexSet
 from federator.model.intent import Intent
 
@@ -37,8 +38,8 @@ class WorkloadRecord:
 
     ``document`` is what was handed in (a Workload, or a native manifest), with defaults left out. ``uid`` is unique
     for all time, ``generation`` grows with every change of the document. ``finished`` and ``failures`` are by role:
-    the indices counted complete, and how often each index failed by its own fault. ``deleted`` means that it is
-    dropped once nothing of it is left at any cluster.
+    the indices counted complete, and how often each index failed by its own fault; so is ``tried``, where checkpoints
+    are kept. ``deleted`` means that it is dropped once nothing of it is left at any cluster.
     """
 
     name: str
@@ -57,6 +58,7 @@ class WorkloadRecord:
     ended_s: float | None = None
     started_s: float | None = None
     deleted: bool = False
+    tried: Mapping[str, Tried] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,13 @@ import time
 from collections import Counter
 
 from federator import processes
+from federator.keeper import Keeper
 from federator.pilot.command import MARKER, CannotRun, command_for, container_name
-from federator.pilot.holding import Holding, Json
+from federator.pilot.holding import Holding, Json, say
 from federator.pilot.payload import Payload, source
 from federator.pilot.resources import GPU
 from federator.pilot.settings import python
-from federator.pilot.spool import WORK
+from federator.pilot.spool import CHECKPOINT, LOG, WORK
 
 INTENT, INDEX = "FEDERATOR_INTENT", "FEDERATOR_REPLICA_INDEX"
 LOOK_S = 0.2
@@ -90,18 +91,21 @@ class Agent(Holding):
 
     def _over(self) -> bool:
         with self.lock:
-            return bool(self.draining) and not (self.new or self.running or (self.results and not self.gave_up))
+            untold = bool(self.results or self.dropping) and not self.gave_up
+            return bool(self.draining) and not (self.new or self.running or untold)
 
     def _begin_new(self) -> None:
         with self.lock:
             for lease, grant in list(self.new.items()):
                 if lease in self.stops or self.draining:
                     self._return(grant)
-                else:
+                elif self._is_ready(grant):
                     self._begin(grant)
 
     def _return(self, grant: Json) -> None:
         """It was never started: another pilot may have it."""
+        if (keeper := self.keepers.pop(grant["lease"], None)) is not None:
+            keeper.break_off()
         self.stops.pop(grant["lease"], None)
         self.ended(
             grant["lease"],
@@ -109,12 +113,46 @@ class Agent(Holding):
             | {"message": self.draining or "not wanted any more", "log": "", "logFrom": 0, "usage": {}},
         )
 
+    def _is_ready(self, grant: Json) -> bool:
+        """Whether what was kept for it is there, or nothing is kept."""
+        lease, told = grant["lease"], grant.get("checkpoint")
+        if told is None:
+            return True
+        if lease not in self.keepers:
+            folder = str(self.spool.folder(lease) / CHECKPOINT)
+            self.keepers[lease] = Keeper(told, folder, lambda outcome, words: self._tell_kept(lease, outcome, words))
+        try:
+            return self.keepers[lease].ready()
+        except OSError as error:
+            say(f"nothing can be kept for {lease} now: {error}")
+            return False
+
+    def _tell_kept(self, lease: str, outcome: str, words: str) -> None:
+        """Something became of a checkpoint: it is said in the output, and to the server."""
+        if words:
+            with contextlib.suppress(OSError), open(self.spool.folder(lease) / LOG, "a") as log:
+                log.write(f"federator: {words}\n")
+        if outcome:
+            self.kept.append({"lease": lease, "checkpoint": outcome, "checkpointMessage": words})
+            self.news.set()
+
+    def _is_kept(self, lease: str, payload: Payload) -> bool:
+        """It has ended: whether what it had is kept. What is complete keeps nothing, and drops it once it counts."""
+        keeper = self.keepers.get(lease)
+        if keeper is None or payload.complete:
+            return True
+        if not keeper.finish(payload.kill_at):
+            return False
+        del self.keepers[lease]
+        return True
+
     def _begin(self, grant: Json) -> None:
         lease = grant["lease"]
         folder = self.spool.folder(lease)
         gpus = self._take_gpus(lease, int(grant["requests"].get(GPU, 0)))
         try:
-            command = command_for(grant, self.node.runtimes, folder / WORK, self.spool.root, gpus, os.environ)
+            kept = folder / CHECKPOINT if lease in self.keepers else None
+            command = command_for(grant, self.node.runtimes, folder / WORK, self.spool.root, gpus, os.environ, kept)
             if not os.path.isabs(grant["workingDir"]):
                 (folder / WORK / grant["workingDir"]).mkdir(parents=True, exist_ok=True)
             payload = Payload(grant, command, folder, self._cores(grant["requests"].get("cpu", 0.0)))
@@ -156,8 +194,12 @@ class Agent(Holding):
                     why, grace_s = self.stops[lease]
                     ours = why in ("Stopped", "Drained", "Void")
                     payload.stop(why, self.draining or "not wanted here any more", grace_s, own_fault=not ours)
-                if payload.step():
+                if not payload.step():
+                    if lease in self.keepers and not payload.over:
+                        self.keepers[lease].step()
+                elif self._is_kept(lease, payload):
                     self._has_ended(lease, payload)
+            self.dropping = [keeper for keeper in self.dropping if not keeper.dropped()]
 
     def _has_ended(self, lease: str, payload: Payload) -> None:
         del self.running[lease]
@@ -227,7 +269,8 @@ class Agent(Holding):
     def _wait(self) -> None:
         with self.lock:
             ending = any(payload.kill_at is not None for payload in self.running.values())
-            at_once = bool(self.new)
+            at_once = any(lease not in self.keepers for lease in self.new)
+            ending = ending or bool(self.dropping) or any(keeper.busy for keeper in self.keepers.values())
         timeout = 0.0 if at_once else BUSY_LOOK_S if ending else LOOK_S
         ready, _, _ = select.select([self._wake_read], [], [], timeout)
         if ready:

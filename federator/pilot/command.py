@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from federator.expansion import environment, expand
+from federator.expansion import CHECKPOINT_DIR, environment, expand
 from federator.pilot.resources import GPU
 
 Json = Mapping[str, Any]
@@ -20,6 +20,8 @@ MARKER = "FEDERATOR_PILOT_SPOOL"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 INSIDE = "/work"
 """Where a payload's own folder is in a container."""
+INSIDE_KEPT = "/checkpoint"
+"""Where it writes there what is kept."""
 
 
 class CannotRun(Exception):
@@ -38,21 +40,37 @@ class Command:
 
 
 def command_for(
-    grant: Json, runtimes: Sequence[str], work: Path, spool: Path, gpus: Sequence[str], outside: Mapping[str, str]
+    grant: Json,
+    runtimes: Sequence[str],
+    work: Path,
+    spool: Path,
+    gpus: Sequence[str],
+    outside: Mapping[str, str],
+    kept: Path | None = None,
 ) -> Command:
     """What to execute. ``outside``: the pilot's own environment, of which only container runtimes see a little.
+    ``kept``: where it writes checkpoints, if they are kept.
 
     Raises CannotRun.
     """
-    env = environment(_own(grant, spool, gpus), grant["env"])
-    if grant["runtime"] == "process":
+    as_process = grant["runtime"] == "process"
+    own = _own(grant, spool, gpus)
+    if kept is not None:
+        own[CHECKPOINT_DIR] = str(kept) if as_process else INSIDE_KEPT
+    env = environment(own, grant["env"])
+    if as_process:
         return _process(grant, env, work)
     on_disk = grant["image"].startswith("/")
     if "apptainer" in runtimes:
-        return _apptainer(grant, env, work, gpus, _for_runtimes(outside))
+        return _apptainer(grant, env, _folders(work, kept), gpus, _for_runtimes(outside))
     if "podman" in runtimes and not on_disk:
-        return _podman(grant, env, work, gpus, _for_runtimes(outside))
+        return _podman(grant, env, _folders(work, kept), gpus, _for_runtimes(outside))
     raise CannotRun(f"the image {grant['image']!r} cannot be run here; this pilot has: {', '.join(runtimes)}")
+
+
+def _folders(work: Path, kept: Path | None) -> dict[Path, str]:
+    """What a container sees of this node, and where."""
+    return {work: INSIDE} if kept is None else {work: INSIDE, kept: INSIDE_KEPT}
 
 
 def _for_runtimes(outside: Mapping[str, str]) -> dict[str, str]:
@@ -86,12 +104,16 @@ def _process(grant: Json, env: dict[str, str], work: Path) -> Command:
     return Command(argv, env, str(work / grant["workingDir"]))
 
 
-def _apptainer(grant: Json, env: dict[str, str], work: Path, gpus: Sequence[str], outside: dict[str, str]) -> Command:
+def _apptainer(
+    grant: Json, env: dict[str, str], folders: Mapping[Path, str], gpus: Sequence[str], outside: dict[str, str]
+) -> Command:
+    work = next(iter(folders))
     image = grant["image"]
     if not image.startswith("/") and not re.match(r"[a-z-]+:(//|/|\.)", image):
         image = f"docker://{image}"
     words = [*_words(grant, env, "command"), *_words(grant, env, "args")]
-    options = ["--containall", "--no-privs", "--workdir", str(work.parent), "--bind", f"{work}:{INSIDE}"]
+    options = ["--containall", "--no-privs", "--workdir", str(work.parent)]
+    options += [part for here, inside in folders.items() for part in ("--bind", f"{here}:{inside}")]
     options += ["--pwd", grant["workingDir"] or INSIDE, *(["--nv"] if gpus else [])]
     # By the environment and not by --env, which would take a comma for the end of a value.
     told = {f"APPTAINERENV_{name}": value for name, value in env.items()}
@@ -99,9 +121,13 @@ def _apptainer(grant: Json, env: dict[str, str], work: Path, gpus: Sequence[str]
     return Command(argv, {**outside, MARKER: env[MARKER], **told}, str(work), new_privileges=True)
 
 
-def _podman(grant: Json, env: dict[str, str], work: Path, gpus: Sequence[str], outside: dict[str, str]) -> Command:
+def _podman(
+    grant: Json, env: dict[str, str], folders: Mapping[Path, str], gpus: Sequence[str], outside: dict[str, str]
+) -> Command:
+    work = next(iter(folders))
     options = ["--rm", "--name", container_name(grant["lease"]), "--security-opt", "no-new-privileges"]
-    options += ["--cap-drop", "all", "--volume", f"{work}:{INSIDE}", "--workdir", grant["workingDir"] or INSIDE]
+    options += ["--cap-drop", "all", "--workdir", grant["workingDir"] or INSIDE]
+    options += [part for here, inside in folders.items() for part in ("--volume", f"{here}:{inside}")]
     for name, value in env.items():
         options += ["--env", f"{name}={value}"]
     if gpus:

@@ -8,6 +8,7 @@ import threading
 import time
 from typing import Any
 
+from federator.keeper import Keeper
 from federator.pilot.payload import Payload
 from federator.pilot.resources import Node
 from federator.pilot.settings import Settings, default_name
@@ -40,6 +41,11 @@ class Holding:
         """Leases that run, which the server has not been told yet."""
         self.logs: dict[str, int] = {}
         """Leases whose output somebody wants to see, and the byte from which on it was not sent yet."""
+        self.keepers: dict[str, Keeper] = {}
+        """Who keeps the checkpoints of a lease, until it has ended; of what is complete, until that is counted."""
+        self.dropping: list[Keeper] = []
+        self.kept: list[Json] = []
+        """What became of checkpoints, which the server has not been told yet."""
         self.draining = ""
         """Why no more work is taken; empty: it is."""
         self.finished = threading.Event()
@@ -78,6 +84,9 @@ class Holding:
             for one in mail["stop"]:
                 if one["lease"] in self.new or one["lease"] in self.running:
                     self.stops.setdefault(one["lease"], ("Stopped", one["graceSeconds"]))
+            for told in mail.get("checkpoints", ()):
+                if (keeper := self.keepers.get(told["lease"])) is not None:
+                    keeper.told = told
             for lease in mail["logs"]:
                 if lease in self.running and lease not in self.logs:
                     self.logs[lease] = max(0, self.spool.tail(lease)[1])
@@ -87,15 +96,20 @@ class Holding:
     def _forget(self, lease: str) -> None:
         """A lease is void: what runs of it ends at once, what has ended counts for nothing."""
         self.new.pop(lease, None)
+        if (keeper := self.keepers.pop(lease, None)) is not None:
+            keeper.break_off()
         if lease in self.running:
             self.void.add(lease)
             self.stops[lease] = ("Void", 0.0)
         elif self.results.pop(lease, None) is not None or lease not in self.void:
             self.spool.drop(lease)
 
-    def acknowledged(self, lease: str) -> None:
+    def acknowledged(self, lease: str, *, counted: bool) -> None:
         """The server has counted an end, or said that it does not count."""
         with self.lock:
+            if (keeper := self.keepers.pop(lease, None)) is not None and counted:
+                keeper.drop()
+                self.dropping.append(keeper)
             if self.results.pop(lease, None) is not None:
                 self.spool.drop(lease)
         self.wake()

@@ -18,7 +18,7 @@ WHEN = (1980, 1, 1, 0, 0, 0)
 def pack(target: Path) -> None:
     """Write the file. Raises OSError."""
     root = Path(federator.__file__).parent
-    shared = [root / name for name in ("__init__.py", "expansion.py", "processes.py")]
+    shared = [root / name for name in ("__init__.py", "expansion.py", "keep.py", "keeper.py", "processes.py")]
     sources = [*shared, *sorted((root / "pilot").glob("*.py"))]
     target.parent.mkdir(parents=True, exist_ok=True)
     with open(target, "wb") as file:

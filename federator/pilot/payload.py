@@ -113,6 +113,16 @@ class Payload:
         processes.send(processes.family(left), signal.SIGKILL)
         return not left
 
+    @property
+    def over(self) -> bool:
+        """Whether its first process has ended."""
+        return self._status is not None
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has ended well, by itself."""
+        return self._status == 0 and not self.why
+
     def result(self, log: str, log_from: int) -> dict[str, Any]:
         """Its end, as the server is told. ``reason`` "" is a success."""
         assert self._status is not None

@@ -8,6 +8,7 @@
     SPOOL/LEASE/result.json      how it ended, until the server has answered
     SPOOL/LEASE/log              output and errors
     SPOOL/LEASE/work/            the payload's working directory
+    SPOOL/LEASE/checkpoint/      what it keeps, where that is kept
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
-GRANT, RESULT, LOG, WORK = "grant.json", "result.json", "log", "work"
+GRANT, RESULT, LOG, WORK, CHECKPOINT = "grant.json", "result.json", "log", "work", "checkpoint"
 LOG_BYTES = 32 * 1024
 """The end of an output that is kept with its end."""
 
@@ -51,10 +52,10 @@ class Spool:
         return self.root / lease
 
     def add(self, grant: Json) -> None:
-        """Remember a grant."""
+        """Remember a grant, without addresses of its checkpoints: payloads can read it, and must not read those."""
         folder = self.folder(grant["lease"])
         (folder / WORK).mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(folder / GRANT, grant)
+        _write(folder / GRANT, {name: value for name, value in grant.items() if name != "checkpoint"})
 
     def end(self, lease: str, result: Json) -> None:
         """Remember how it ended: on the disk before the server hears of it."""

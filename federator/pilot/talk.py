@@ -120,6 +120,7 @@ class Talk:
         for result in results:
             lease = result["lease"]
             verb, body = ("fail", result) if result["reason"] else ("complete", _without_reason(result))
+            counted = True
             try:
                 wire.call(of(self._agent.name, verb), body)
             except Refused as error:
@@ -127,17 +128,19 @@ class Talk:
                     self.register()
                     return False
                 say(f"the end of {lease} does not count: {error}")
+                counted = False
             except Unreachable as error:
                 say(f"the server does not answer: {error}")
                 return False
-            self._agent.acknowledged(lease)
+            self._agent.acknowledged(lease, counted=counted)
         return True
 
     def _tell_progress(self, wire: Wire) -> bool:
         agent = self._agent
         with agent.lock:
             began = list(agent.untold)
-            payloads: list[Json] = [{"lease": lease} for lease in began]
+            kept = list(agent.kept)
+            payloads: list[Json] = [{"lease": lease} for lease in began] + kept
             read: dict[str, int] = {}
             for lease, start in agent.logs.items():
                 text, at = agent.spool.output(lease, start)
@@ -150,6 +153,7 @@ class Talk:
             return False
         with agent.lock:
             agent.untold.difference_update(began)
+            del agent.kept[: len(kept)]
             agent.logs.update({lease: end for lease, end in read.items() if lease in agent.logs})
         return True
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from federator.model.checkpoints import Tried
 from federator.model.indexset import IndexSet
 from federator.model.intent import Intent, IntentState
 from federator.model.records import (
@@ -30,6 +31,7 @@ _STATES = {state.value: state for state in WorkloadState}
 _INTENT_STATES = {state.value: state for state in IntentState}
 _NO_FINISHED: Mapping[str, IndexSet] = {}
 _NO_FAILURES: Mapping[str, Mapping[int, int]] = {}
+_NO_TRIED: Mapping[str, Tried] = {}
 
 
 @lru_cache(10_000)
@@ -83,6 +85,7 @@ def workload_row(record: WorkloadRecord) -> Values:
         "started_s": record.started_s,
         "deleted": record.deleted,
         "is_over": record.state.over,
+        "tried": to_json(_tried_json(record.tried)) if record.tried else "{}",
     }
 
 
@@ -90,7 +93,7 @@ def workload(row: Row) -> WorkloadRecord:
     """A workload from its table."""
     (
         name, uid, document, owner, submitted_s, queue, generation, state, finished, failures, waves, message, ended_s,
-        started_s, deleted, _,
+        started_s, deleted, _, tried,
     ) = row  # fmt: skip
     return WorkloadRecord(
         name=name, uid=uid, document=_decode(document), owner=owner, submitted_s=submitted_s, queue=queue,
@@ -102,7 +105,14 @@ def workload(row: Row) -> WorkloadRecord:
         failures=_NO_FAILURES if failures == "{}" else {
             role: {int(index): count for index, count in counts.items()} for role, counts in _decode(failures).items()
         },
+        tried=_NO_TRIED if tried == "{}" else {
+            role: {int(wave): _indices(part) for wave, part in waves.items()} for role, waves in _decode(tried).items()
+        },
     )  # fmt: skip
+
+
+def _tried_json(tried: Mapping[str, Tried]) -> Values:
+    return {role: {str(wave): str(indices) for wave, indices in waves.items()} for role, waves in tried.items()}
 
 
 def intent_row(intent: Intent) -> Values:

@@ -14,7 +14,7 @@ from federator.store.tables import metadata
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a test proves it. Written here so that a start without any to run need not load alembic."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"

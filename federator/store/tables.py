@@ -35,6 +35,7 @@ workloads = Table(
     Column("started_s", Double),
     Column("deleted", Boolean, nullable=False),
     Column("is_over", Boolean, nullable=False),  # of the state, so that an index can tell the few from the many
+    Column("tried", Text, nullable=False, server_default="{}"),
     Index("workloads_by_end", "is_over", "name"),
     Index("workloads_by_queue", "queue", "is_over", "name"),
 )

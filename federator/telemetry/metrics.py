@@ -100,6 +100,9 @@ class Metrics:
             "cluster",
             "outcome",
         )
+        self.checkpoints_total = self._counter(
+            "checkpoints_total", "Checkpoints by outcome: kept, failed, resumed, damaged.", "cluster", "outcome"
+        )
         self.event_loop_lag_seconds = self._histogram(
             "event_loop_lag_seconds", "How late the event loop woke up a task that was due.", LAG_S
         )

@@ -69,3 +69,16 @@ def test_what_cannot_run_here_is_told() -> None:
         command_for(grant(), ("process",), WORK, SPOOL, (), OUTSIDE)
     with pytest.raises(CannotRun):
         command_for(grant(image="/cvmfs/tree"), ("podman",), WORK, SPOOL, (), OUTSIDE)
+
+
+def test_what_is_kept_has_a_folder_of_its_own_inside_and_outside_of_containers() -> None:
+    kept = SPOOL / "l1" / "checkpoint"
+    as_process = command_for(grant(runtime="process"), ("process",), WORK, SPOOL, (), OUTSIDE, kept)
+    assert as_process.env["FEDERATOR_CHECKPOINT_DIR"] == str(kept)
+    for runtime, option in (("apptainer", "--bind"), ("podman", "--volume")):
+        made = command_for(grant(runtime="container"), (runtime,), WORK, SPOOL, (), OUTSIDE, kept)
+        assert f"{kept}:/checkpoint" in made.argv
+        assert made.argv[made.argv.index(f"{kept}:/checkpoint") - 1] == option
+        assert "/checkpoint" in str([*made.argv, *made.env.items()]).replace(str(kept), "")
+    without = command_for(grant(runtime="process"), ("process",), WORK, SPOOL, (), OUTSIDE)
+    assert "FEDERATOR_CHECKPOINT_DIR" not in without.env

@@ -23,6 +23,28 @@ def test_the_file_runs_by_itself_and_is_the_same_each_time(tmp_path: Path) -> No
 
 
 def test_its_sources_are_those_of_python_3_9() -> None:
-    sources = [ROOT / "__init__.py", ROOT / "processes.py", *(ROOT / "pilot").glob("*.py")]
+    shared = [ROOT / f"{name}.py" for name in ("__init__", "expansion", "keep", "keeper", "processes")]
+    sources = [*shared, *(ROOT / "pilot").glob("*.py")]
     for source in sources:
         ast.parse(source.read_text(), source.name, feature_version=(3, 9))
+
+
+def test_it_carries_checkpoints_by_itself(tmp_path: Path) -> None:
+    pack(tmp_path / "pilot.pyz")
+    program = """
+import sys, time
+sys.path.insert(0, sys.argv[1] + "/pilot.pyz")
+from federator.keeper import Keeper
+folder = sys.argv[1]
+told = {"everySeconds": 60, "limitBytes": 1000, "put": ["file://" + folder + "/kept"], "get": [], "drop": []}
+keeper = Keeper(told, folder + "/task", print)
+while not keeper.ready():
+    time.sleep(0.01)
+open(folder + "/task/state", "w").close()
+while not keeper.finish(None):
+    time.sleep(0.01)
+"""
+    command = [sys.executable, "-I", "-S", "-c", program, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env={})
+    assert (done.stdout.split(), done.stderr) == (["kept"], "")
+    assert (tmp_path / "kept").exists()

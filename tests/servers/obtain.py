@@ -9,6 +9,7 @@ from tests.servers.apptainer import find_apptainer
 from tests.servers.build_kubernetes import build_if_needed
 from tests.servers.htcondor_programs import find_htcondor
 from tests.servers.postgres import find_postgres
+from tests.servers.s3 import find_moto
 from tests.servers.slurm import find_slurm
 
 
@@ -19,6 +20,7 @@ def main() -> None:
         ("PostgreSQL", find_postgres),
         ("Apptainer", find_apptainer),
         ("Slurm", find_slurm),
+        ("moto", find_moto),
         ("HTCondor", find_htcondor),
     )
     for name, obtain in servers:

@@ -14,7 +14,7 @@ from federator.model.indexset import IndexSet
 from federator.model.intent import Observation, Order
 from federator.ports import Clock, ClusterUnreachable, NoLogs, OrderRefused
 
-ABILITIES = frozenset({"container", "process", "service", "manifest", "backfill"})
+ABILITIES = frozenset({"container", "process", "service", "manifest", "backfill", "checkpoints"})
 
 
 class FakeProvider:

@@ -29,10 +29,13 @@ class Entry:
         self.seat = Resources()
         """What each of the taken seats takes of its node."""
         self.seen: ObservedIntent | None = None
+        self.addresses_s = float("-inf")
+        """When it was last said where checkpoints are."""
         self.tries = 0
         """How many supervisors were started for it since one did anything."""
         self.try_at = float("-inf")
         self._stamps: tuple[int, ...] = ()
+        self._kept: list[layout.Event] = []
 
     def refresh(self) -> bool:
         """Read what is new; False if there is no order."""
@@ -44,10 +47,16 @@ class Entry:
         if self.size() != self.journal.offset:
             events = self.journal.new_events()
             self.story.tell(events)
+            self._kept += [event for event in events if event["event"] == "kept"]
             if any(event["event"] != "supervisor" for event in events):
                 self.tries = 0
             self.seen = None
         return bool(self.order)
+
+    def take_kept(self) -> list[layout.Event]:
+        """What became of checkpoints since this was last asked."""
+        kept, self._kept = self._kept, []
+        return kept
 
     def size(self) -> int:
         """The length of the journal now."""

@@ -13,23 +13,28 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import structlog
+
 from federator.clusters.binder import Pool
 from federator.clusters.local import launch, layout, translate
 from federator.clusters.local.entry import Entry
 from federator.clusters.local.settings import LocalSettings
+from federator.model.checkpoints import RENEW_S, Sign, plain
 from federator.model.cluster import Flavor
 from federator.model.indexset import IndexSet
 from federator.model.intent import ObservedIntent, Order
 from federator.ports import OrderRefused
 
+LOG = structlog.get_logger(__name__)
 _LOCK, _CANCELLED, _REMOVING = ".lock", ".cancelled", ".removing-"
 
 
 class Files:
     """A local cluster's directory."""
 
-    def __init__(self, settings: LocalSettings) -> None:
+    def __init__(self, settings: LocalSettings, sign: Sign = plain) -> None:
         self._settings = settings
+        self._sign = sign
         self._root = os.path.realpath(settings.directory)
         # Pretended nodes do not grow: what could exist elsewhere never will here.
         flavors = [replace(flavor, max_count=0) for flavor in settings.all_flavors()]
@@ -38,6 +43,7 @@ class Files:
         self._cancelled: set[str] = set()
         self._cancelled_read = 0
         self._started: list[subprocess.Popen[bytes]] = []
+        self._kept: list[layout.Event] = []
 
     def open(self) -> None:
         """Make the directory, if it is not there. Raises OSError."""
@@ -53,6 +59,7 @@ class Files:
             self._refresh()
             self._bind_waiting()
             for entry in self._entries.values():
+                self._renew_addresses(entry, now_s)
                 self._supervise(entry)
             return self._pool.flavors(), {name: entry.observed() for name, entry in self._entries.items()}
 
@@ -76,8 +83,9 @@ class Files:
                 self._release(entry)  # replicas of another size find their nodes anew
             entry.order = {**wanted, "nodes": self._kept_nodes(entry, wanted)}
             try:
+                self._write_addresses(entry, now_s)
                 self._write(entry, self._with_nodes(entry))
-            except OSError:
+            except (OSError, OrderRefused):
                 self._forget(order.intent.id, entry)  # it is as the disk has it, which the next look reads
                 raise
             self._entries[order.intent.id] = entry
@@ -105,6 +113,11 @@ class Files:
         """One intent as it is now, or None; looks at its own files only."""
         entry = Entry(self._path(intent_id))
         return entry if entry.refresh() else None
+
+    def take_kept(self) -> list[layout.Event]:
+        """What became of checkpoints, as far as it was read since this was last asked."""
+        kept, self._kept = self._kept, []
+        return kept
 
     def news(self) -> bool:
         """Whether something is on the disk that the last ``observe`` has not seen. Takes no lock."""
@@ -147,6 +160,7 @@ class Files:
             self._entries[name] = Entry(os.path.join(self._root, name))
         for name, entry in list(self._entries.items()):
             if name in names and entry.refresh():
+                self._kept += entry.take_kept()
                 self._settle(name, entry)
             else:
                 self._forget(name, entry)
@@ -229,6 +243,23 @@ class Files:
     def _write(self, entry: Entry, order: translate.Json) -> None:
         layout.write_json(os.path.join(entry.path, layout.ORDER), order)
         entry.refresh()
+
+    def _write_addresses(self, entry: Entry, now_s: float) -> None:
+        """Say where checkpoints are, if they are kept. Raises OSError, OrderRefused."""
+        told = translate.errands(entry.order, entry.wanted, self._sign)
+        if told:
+            layout.write_json(os.path.join(entry.path, layout.ADDRESSES), told)
+            entry.addresses_s = now_s
+
+    def _renew_addresses(self, entry: Entry, now_s: float) -> None:
+        """Say it anew before addresses are good no more."""
+        if not translate.is_signed(entry.order) or not entry.needs_supervisor or now_s - entry.addresses_s < RENEW_S:
+            return
+        try:
+            self._write_addresses(entry, now_s)
+            layout.poke(entry.path)
+        except (OSError, OrderRefused) as error:  # tried again at the next look; what runs says what it cannot keep
+            LOG.warning("addresses of checkpoints were not renewed", intent=entry.order["intent"], why=str(error))
 
     def _supervise(self, entry: Entry) -> None:
         """Start a supervisor if one is needed and none lives."""

@@ -6,12 +6,14 @@
     DIRECTORY/.cancelled               one id a line: intents that must never run (again)
     DIRECTORY/INTENT/order.json        what should run; written by the provider
     DIRECTORY/INTENT/cancel.json       what should leave; written by the provider
+    DIRECTORY/INTENT/addresses.json    where checkpoints are, by index, if they are kept; written by the provider
     DIRECTORY/INTENT/journal           what happened; written by the supervisor, a line of JSON for each event
     DIRECTORY/INTENT/lock              held as long as a supervisor lives
     DIRECTORY/INTENT/poke              a FIFO: a byte in it makes the supervisor read the two files again
     DIRECTORY/INTENT/supervisor.log    what went wrong in the supervisor itself
     DIRECTORY/INTENT/logs/INDEX.log    output and errors of a replica
     DIRECTORY/INTENT/INDEX/            working directory of a replica
+    DIRECTORY/INTENT/checkpoints/INDEX/    what a replica keeps, where it is kept
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from typing import Any
 
 ORDER = "order.json"
 CANCEL = "cancel.json"
+ADDRESSES = "addresses.json"
 JOURNAL = "journal"
 LOCK = "lock"
 POKE = "poke"
@@ -40,6 +43,11 @@ Ranges = list[list[int]]
 def log_path(intent_directory: str, index: int) -> str:
     """Where the output of a replica goes."""
     return os.path.join(intent_directory, "logs", f"{index}.log")
+
+
+def checkpoint_path(intent_directory: str, index: int) -> str:
+    """Where a replica writes what is to be kept."""
+    return os.path.join(intent_directory, "checkpoints", str(index))
 
 
 def indices_of(ranges: Ranges) -> Iterator[int]:

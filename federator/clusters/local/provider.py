@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import functools
 import platform
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import structlog
+
 from federator.clusters.local import logs as output
 from federator.clusters.local.files import Files
+from federator.clusters.local.layout import Event
 from federator.clusters.local.settings import LocalSettings
+from federator.model.checkpoints import TROUBLE, Sign, plain
 from federator.model.indexset import IndexSet
 from federator.model.intent import Observation, Order
 from federator.ports import Clock, ClusterUnreachable
 
+LOG = structlog.get_logger(__name__)
 T = TypeVar("T")
-ABILITIES = frozenset({"container", "process", "service", "backfill"})
+ABILITIES = frozenset({"container", "process", "service", "backfill", "checkpoints"})
 _LOOK_AT_SUPERVISORS_S = 1.0
 
 
@@ -28,11 +33,22 @@ class LocalProvider:
     opened over the same directory after a crash sees what the one before it saw.
     """
 
-    def __init__(self, name: str, settings: LocalSettings, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: LocalSettings,
+        *,
+        clock: Clock,
+        kept: Callable[[str], None] = lambda outcome: None,
+        sign: Sign = plain,
+    ) -> None:
+        """``kept`` counts one checkpoint by what became of it."""
         self.name = name
         self._settings = settings
         self._clock = clock
-        self._files = Files(settings)
+        self._files = Files(settings, sign)
+        self._kept = kept
+        self._began_s = clock.now_s()
         # One thread: calls of one cluster take turns, and the event loop waits for no disk.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"local-{name}")
         self._news = True
@@ -46,6 +62,7 @@ class LocalProvider:
         self._news = False
         now_s = self._clock.now_s()
         flavors, intents = await self._call(self._files.observe, now_s)
+        self._count_checkpoints(await self._call(self._files.take_kept))
         return Observation(
             cluster=self.name,
             at_s=now_s,
@@ -54,6 +71,15 @@ class LocalProvider:
             abilities=ABILITIES,
             version=f"processes on {platform.system()} {platform.release()}",
         )
+
+    def _count_checkpoints(self, kept: Sequence[Event]) -> None:
+        """Count what became of checkpoints since this process began: what was before has been counted."""
+        for event in kept:
+            if event["at_s"] < self._began_s:
+                continue
+            self._kept(event["outcome"])
+            if event["outcome"] in TROUBLE:
+                LOG.warning(event["message"], replica=event["index"], cluster=self.name)
 
     async def changed(self) -> None:
         """Return when something changed since the last ``observe`` began."""

@@ -12,7 +12,7 @@ from typing import Any
 from federator import processes
 from federator.clusters.local import layout
 from federator.clusters.local.payload import Held
-from federator.expansion import environment, expand
+from federator.expansion import CHECKPOINT_DIR, environment, expand
 
 LEFT = "Left"
 """The reason of an end that was asked for: not a failure."""
@@ -68,9 +68,15 @@ class Running:
         """Whether the time limit is over and nobody has asked the replica to end yet."""
         return (
             self.kill_at is None
+            and self.status is None
             and self.time_limit_s is not None
             and time.monotonic() >= self.since + self.time_limit_s
         )
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has ended well, by itself."""
+        return self.status == 0 and not self.why
 
     def too_big(self, strays: list[int]) -> int:
         """The bytes the replica holds, if they are more than it may; else 0."""
@@ -126,6 +132,8 @@ def hold(intent_directory: str, order: dict[str, Any], index: int) -> tuple[Runn
         "FEDERATOR_REPLICA_INDEX": str(index),
         "FEDERATOR_NODE": order["nodes"][str(index)],
     }
+    if order.get("checkpoints"):
+        own[CHECKPOINT_DIR] = layout.checkpoint_path(intent_directory, index)
     env = {"PATH": PATH, "HOME": directory, "LANG": "C.UTF-8", **environment(own, order["env"])}
     command = [expand(word, env) for word in order["command"]]
     process = Held(command, env, cwd, log, order["data_limit"], idle=bool(order.get("backfill")))

@@ -6,6 +6,7 @@ Events, each with ``at_s`` (seconds since the epoch):
 ``started``     index, pid, birth, hash                 written before the command runs: no start is ever unknown
 ``ended``       index, reason, message, exit_code, own_fault, again_s
                                                         reason "" is a success; again_s: a service starts it again then
+``kept``        index, outcome, message                 what became of a checkpoint (``federator.keeper``)
 ``left``        index                                   a replica that was not wanted any more has stopped
 ``gone``                                                nothing of the intent runs any more and nothing will
 """

@@ -18,6 +18,7 @@ from typing import Any
 
 from federator import processes
 from federator.clusters.local import layout, orphans, story
+from federator.clusters.local.keeping import Keeping
 from federator.clusters.local.layout import Event
 from federator.clusters.local.payload import Held
 from federator.clusters.local.running import LEFT, Running, hold
@@ -59,6 +60,7 @@ class Supervisor:
         journal = os.path.join(directory, layout.JOURNAL)
         self.story.tell(layout.JournalReader(journal).new_events())
         self.journal = layout.Journal(journal)
+        self.keeping = Keeping(directory, self._record)
 
     def run(self) -> None:
         """Until every replica has ended for good, or is gone because the intent was cancelled."""
@@ -86,6 +88,8 @@ class Supervisor:
         self.grace_s = cancel.get("grace_s", self.order.get("grace_s", 0.0)) if order else 0.0
         self.evicted = set(layout.indices_of(cancel.get("evicted", [])))
         withdrawn = set(layout.indices_of(cancel.get("withdrawn", [])))
+        if self.order.get("checkpoints"):
+            self.keeping.hear(layout.read_json(os.path.join(self.directory, layout.ADDRESSES)) or {})
         self.wanted = set() if self.cancelled else set(layout.indices_of(self.order["ranges"])) - withdrawn
 
     @property
@@ -145,10 +149,12 @@ class Supervisor:
             elif look_at_memory and running.kill_at is None and (held := running.too_big(own)):
                 limit = self.order["memory_bytes"]
                 running.stop("OOMKilled", f"held {held >> 20} MiB of memory, may hold {limit >> 20} MiB", 0.0, own)
-            if running.step(own):
+            if running.step(own) and self.keeping.ended(running):
                 del self.running[index]
                 ended.append(self._end_of(running))
         self._record(ended)
+        self.keeping.drop([event["index"] for event in ended if event["event"] == "ended" and not event["reason"]])
+        self.keeping.step(self.running, self.wanted & self._bound() - self.evicted - self.story.replicas.keys())
         unstarted = self.evicted & self.wanted - self.story.replicas.keys()
         words = {"message": "others needed its room", "exit_code": None}
         self._record(_ended(i, None, reason=PREEMPTED, own_fault=False, **words) for i in sorted(unstarted))
@@ -192,12 +198,22 @@ class Supervisor:
         due = []
         for index in sorted((self.wanted & self._bound()) - self.evicted - self.running.keys()):
             replica = self.story.replicas.get(index)
-            if replica is None or (replica.phase == story.WAITING and time.time() >= replica.again_s):
+            is_due = replica is None or (replica.phase == story.WAITING and time.time() >= replica.again_s)
+            if is_due and self._is_ready(index):
                 due.append(index)
         for at in range(0, len(due), CHUNK):
             if not self._start_chunk(due[at : at + CHUNK]):
                 self._retry_at = time.monotonic() + RETRY_S
                 return
+
+    def _is_ready(self, index: int) -> bool:
+        """Whether what was kept for a replica is there."""
+        try:
+            return self.keeping.ready(index)
+        except OSError as error:
+            print(f"nothing can be kept for replica {index} now: {error}", file=sys.stderr, flush=True)  # noqa: T201
+            self._retry_at = time.monotonic() + RETRY_S
+            return False
 
     def _start_chunk(self, indices: list[int]) -> bool:
         held: list[tuple[Running, Held]] = []
@@ -226,7 +242,7 @@ class Supervisor:
         return len(held) == len(indices)
 
     def _over(self) -> bool:
-        if self.running or (self._is_service and not self.cancelled):
+        if self.running or self.keeping.busy() or (self._is_service and not self.cancelled):
             return False
         replicas = self.story.replicas
         return all(i in replicas and replicas[i].phase == story.ENDED for i in self.wanted)
@@ -241,6 +257,7 @@ class Supervisor:
             due.append(now + RETRY_S)
         if self.running and self.order["memory_bytes"]:
             due.append(self._memory_at)
+        due.append(self.keeping.next_at())
         waiting = [r.again_s for i in self.wanted if (r := self.story.replicas.get(i)) and r.phase == story.WAITING]
         if waiting:
             due.append(now + max(0.0, min(waiting) - time.time()))

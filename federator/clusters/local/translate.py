@@ -8,6 +8,7 @@ from typing import Any
 from federator.clusters.local import story
 from federator.clusters.local.layout import Ranges
 from federator.clusters.local.settings import LocalSettings
+from federator.model.checkpoints import NoStore, Sign, attempt, errand, signed
 from federator.model.indexset import IndexSet
 from federator.model.intent import Failure, Note, ObservedIntent, Order
 from federator.model.resources import MEMORY, Resources
@@ -66,7 +67,26 @@ def order_json(order: Order, settings: LocalSettings, nodes: Mapping[str, str], 
         "created_s": now_s,
         "backfill": order.backfill,
         "yield_s": order.grace_s,
+        "checkpoints": None if order.attempt is None else order.attempt.to_json(),
     }
+
+
+def errands(order: Json, wanted: IndexSet, sign: Sign) -> Json:
+    """Where the checkpoints of each of these replicas are, by its index; empty where none are kept.
+
+    Raises OrderRefused where nobody knows.
+    """
+    one = attempt(order.get("checkpoints"))  # orders of versions before have none
+    try:
+        return {} if one is None else {str(index): errand(one, index, sign) for index in wanted}
+    except NoStore as error:
+        raise OrderRefused("NoStore", str(error), permanent=True) from error
+
+
+def is_signed(order: Json) -> bool:
+    """Whether addresses of its checkpoints are good for a while only."""
+    kept = order.get("checkpoints")
+    return kept is not None and signed(kept["url"])
 
 
 def role_of(order: Order) -> Role:

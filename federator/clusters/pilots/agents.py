@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from federator.clusters.pilots.line_order import Standing
+from federator.model.checkpoints import RENEW_S, signed
 from federator.model.cluster import Flavor, NodeGroup
 from federator.model.pilots import Lease, Mail, Pilot, PilotState, Replica
 from federator.model.resources import CPU, MEMORY, Resources, in_base_units
@@ -50,6 +51,8 @@ class Agent:
         self.expires: dict[str, float] = {}
         self.oldest_s = float("inf")
         """No lease expires before; brought up to date by ``renew`` and ``sweep``."""
+        self.signed_s: dict[str, float] = {}
+        """Leases that were given signed addresses, and when they were last."""
         self.recording: set[str] = set()
         """Leases that are not in the store yet, and so not to be told."""
         self.stops: dict[str, float] = {}
@@ -129,6 +132,8 @@ class Agent:
         self.leases[lease.id] = (lease.intent, lease.index)
         self.expires[lease.id] = until_s
         self.oldest_s = min(self.oldest_s, until_s)
+        if order.attempt is not None and signed(order.attempt.kept.url):
+            self.signed_s[lease.id] = float("-inf")
         if order.backfill:
             self.backfill[lease.id] = Below(order.requests, lease.granted_s, order.checkpoint_every_s)
 
@@ -138,6 +143,7 @@ class Agent:
             return
         self.occupy(requests, -1)
         self.backfill.pop(lease, None)
+        self.signed_s.pop(lease, None)
         self.expires.pop(lease, None)
         self.stops.pop(lease, None)
         self.logs.discard(lease)
@@ -150,6 +156,14 @@ class Agent:
             if lease in self.expires:
                 self.expires[lease] = until_s
         self.oldest_s = min(self.expires.values(), default=float("inf"))
+
+    def to_sign(self, held: Iterable[str], now_s: float) -> list[str]:
+        """Leases that it holds whose addresses will not be good for long; they are given new ones now."""
+        if not self.signed_s:
+            return []
+        due = [lease for lease in held if now_s - self.signed_s.get(lease, now_s) >= RENEW_S]
+        self.signed_s.update(dict.fromkeys(due, now_s))
+        return due
 
     def mail(self, held: Iterable[str]) -> Mail:
         """What it should know besides grants."""

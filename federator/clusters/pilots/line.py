@@ -5,17 +5,22 @@ from __future__ import annotations
 import secrets
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
+from typing import Any
+
+import structlog
 
 from federator.clusters.pilots.agents import CONTAINER_RUNTIMES, Agent, flavor_name, flavors_of
 from federator.clusters.pilots.entry import Entry, Seat
 from federator.clusters.pilots.line_order import Standing, from_json, to_json
 from federator.clusters.pilots.settings import PilotsSettings
 from federator.clusters.pilots.yielding import who_yields
+from federator.model.checkpoints import NoStore, Sign, errand, plain
 from federator.model.cluster import Flavor
 from federator.model.pilots import Grant, Lease, LeaseState, Pilot, Replica, StoredLine
 from federator.model.resources import Resources
 from federator.turns import Turns
 
+LOG = structlog.get_logger(__name__)
 NO_PILOT = "no pilot of this cluster has room for it now"
 Key = tuple[tuple[bool, int, float, str], str]
 
@@ -23,7 +28,7 @@ Key = tuple[tuple[bool, int, float, str], str]
 class Line:
     """All orders of a cluster and all its pilots. What waits is served in the order of urgency."""
 
-    def __init__(self, cluster: str, settings: PilotsSettings) -> None:
+    def __init__(self, cluster: str, settings: PilotsSettings, sign: Sign = plain) -> None:
         self.cluster = cluster
         self.entries: dict[str, Entry] = {}
         self.agents: dict[str, Agent] = {}
@@ -31,6 +36,7 @@ class Line:
         """A pilot as it may be on its way to this cluster; None: none is."""
         self.why_none = ""
         """Why none is on its way, where one could be."""
+        self.sign = sign
         self._settings = settings
         self._hungry: list[Key] = []
         """Urgency and intent of the orders of which something waits, the most urgent first."""
@@ -192,7 +198,17 @@ class Line:
     def grant(self, seat: Seat) -> Grant:
         """What its pilot is told of a lease."""
         lease = seat.lease
-        return Grant(lease.id, lease.intent, self.cluster, lease.index, to_json(self.entries[lease.intent].order))
+        order = self.entries[lease.intent].order
+        return Grant(lease.id, lease.intent, self.cluster, lease.index, to_json(order), self.errand(seat))
+
+    def errand(self, seat: Seat) -> dict[str, Any] | None:
+        """Where the checkpoints of a replica are; None where none are kept."""
+        attempt = self.entries[seat.lease.intent].order.attempt
+        try:
+            return None if attempt is None else errand(attempt, seat.lease.index, self.sign)
+        except NoStore as error:  # its store is no longer in the configuration
+            LOG.warning("checkpoints cannot be kept", cluster=self.cluster, intent=seat.lease.intent, why=str(error))
+            return None
 
     async def flavors(self, now_s: float, turns: Turns) -> tuple[Flavor, ...]:
         """The pilots that live, as flavors; each as it is when its turn comes."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from federator.model.checkpoints import Attempt, attempt
 from federator.model.indexset import IndexSet
 from federator.model.intent import Container, Order
 from federator.model.resources import Resources
@@ -39,6 +40,7 @@ class Standing:
     backfill: bool = False
     """It runs below everything else, and yields to it."""
     checkpoint_every_s: float | None = None
+    attempt: Attempt | None = None
 
     @property
     def wanted(self) -> IndexSet:
@@ -84,6 +86,7 @@ def standing(order: Order, now_s: float, images_as_processes: bool) -> Standing:
         grace_s=order.grace_s if order.backfill else GRACE_S,
         backfill=order.backfill,
         checkpoint_every_s=order.checkpoint_every_s,
+        attempt=order.attempt,
     )
 
 
@@ -111,6 +114,7 @@ def to_json(one: Standing) -> dict[str, Any]:
         "grace_s": one.grace_s,
         "backfill": one.backfill,
         "checkpoint_every_s": one.checkpoint_every_s,
+        "attempt": None if one.attempt is None else one.attempt.to_json(),
     }
 
 
@@ -136,4 +140,5 @@ def from_json(intent: str, value: Json) -> Standing:
         grace_s=value["grace_s"],
         backfill=value.get("backfill", False),  # orders of versions before have none
         checkpoint_every_s=value.get("checkpoint_every_s"),
+        attempt=attempt(value.get("attempt")),
     )

@@ -13,7 +13,7 @@ from federator.clusters.pilots.entry import Entry, Seat
 from federator.clusters.pilots.line_order import Standing, standing, to_json
 from federator.clusters.pilots.output import last_lines
 from federator.clusters.pilots.site import Site
-from federator.model.backfill import ABILITY
+from federator.model import backfill, checkpoints
 from federator.model.indexset import IndexSet
 from federator.model.intent import Observation, Order
 from federator.model.pilots import LineChanges, LineOrder
@@ -85,7 +85,7 @@ class PilotsProvider(Site):
             at_s=now_s,
             flavors=flavors,
             intents=intents,
-            abilities=self._abilities() | {ABILITY},
+            abilities=self._abilities() | {backfill.ABILITY, checkpoints.ABILITY},
             version=f"{sum(not agent.lost for agent in self._line.agents.values())} pilots",
         )
 
@@ -106,6 +106,7 @@ class PilotsProvider(Site):
         await self._see_store()
         now_s = self._clock.now_s()
         wanted = standing(order, now_s, self._settings.images_as_processes)
+        self._check_store(order)
         entry = self._line.entries.get(wanted.intent)
         if entry is not None:
             if entry.order.leaving:
@@ -121,6 +122,14 @@ class PilotsProvider(Site):
             await self._change(entry, wanted)
         await self._make_room()
         self._stir()
+
+    def _check_store(self, order: Order) -> None:
+        """Raise OrderRefused where its checkpoints could not be kept."""
+        try:
+            if order.attempt is not None:
+                checkpoints.errand(order.attempt, 0, self._line.sign)
+        except checkpoints.NoStore as error:
+            raise OrderRefused("NoStore", str(error), permanent=True) from error
 
     async def cancel(self, intent_id: str, grace_s: float = 30.0, indices: IndexSet | None = None) -> None:
         """Take an order, or some of its replicas, out of the line, and let pilots end what they run of it."""

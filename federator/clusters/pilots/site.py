@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import structlog
+
 from federator.clusters.pilots.agents import Agent, drained
 from federator.clusters.pilots.ending import Endings
 from federator.clusters.pilots.entry import Seat
@@ -16,14 +18,17 @@ from federator.clusters.pilots.line import Line
 from federator.clusters.pilots.output import Tails
 from federator.clusters.pilots.scribe import Scribe
 from federator.clusters.pilots.settings import PilotsSettings
+from federator.model.checkpoints import TROUBLE, Sign, plain
 from federator.model.pilots import LineChanges, Mail, Pilot, Progress, Result, Stop
 from federator.ports import Clock, LeaseRefused, LineStore, StoreUnavailable, UnknownPilot
 from federator.turns import Turns
 
+LOG = structlog.get_logger(__name__)
 COUNT_EVERY_S = 1.0
 """How often it is added up what pilots are used for."""
 Count = Callable[[str], None]
-"""Counts one lease by its outcome: granted, succeeded, failed, void, stopped, returned, refused."""
+"""Counts one lease by its outcome: granted, succeeded, failed, void, stopped, returned, refused; or one checkpoint by
+what became of it."""
 
 Spend = Callable[[str, float], None]
 """Counts core seconds of pilots by use: payload, idle."""
@@ -41,6 +46,8 @@ class Site:
         clock: Clock,
         count: Count,
         spend: Spend = lambda use, core_seconds: None,
+        kept: Count = lambda outcome: None,
+        sign: Sign = plain,
     ) -> None:
         self.name = name
         self._settings = settings
@@ -48,8 +55,9 @@ class Site:
         self._clock = clock
         self._count = count
         self._spend = spend
+        self._kept = kept
         self._scribe = Scribe(store.commit_line)
-        self._line = Line(name, settings)
+        self._line = Line(name, settings, sign)
         self._loaded = False
         self._tails = Tails()
         self._stirred = asyncio.Event()
@@ -107,12 +115,20 @@ class Site:
         agent = await self._heard_of(pilot, held)
         now_s = self._clock.now_s()
         for one in news:
+            if one.checkpoint:
+                self._keeps(one)
             for seat in self._line.seats_of((one.lease,), agent):
                 self._tails.add(one.lease, one.log, one.log_from)
                 if seat.started_s is None:
                     self._line.entries[seat.lease.intent].start(seat, now_s)
         self._stir()
         return replace(self._mail(agent, held), grants=())
+
+    def _keeps(self, one: Progress) -> None:
+        """Something became of a checkpoint."""
+        self._kept(one.checkpoint)
+        if one.checkpoint in TROUBLE:
+            LOG.warning(one.message, lease=one.lease, cluster=self.name)
 
     async def finish(self, pilot: str, lease: str, result: Result) -> None:
         """See PilotSite."""
@@ -210,8 +226,10 @@ class Site:
         """All that a pilot should know now, said again until it is done."""
         known = {*held, *agent.recording}
         unheard = [lease for lease in agent.leases if lease not in known]
+        to_sign = agent.to_sign(held, self._clock.now_s())
         return replace(
             agent.mail(held),
+            checkpoints={s.lease.id: self._line.errand(s) for s in self._line.seats_of(to_sign, agent)},
             grants=tuple(self._line.grant(seat) for seat in self._line.seats_of(unheard, agent)),
             stop=tuple(Stop(lease, grace_s) for lease, grace_s in agent.stops.items() if lease not in agent.recording),
             lease_s=self._settings.lease_s,

@@ -15,6 +15,7 @@ from federator.clusters.sent.missing import Missing
 from federator.clusters.sent.queue import PilotQueue, QueueAway, Queued
 from federator.clusters.sent.settings import PilotJobs
 from federator.clusters.sizing import Decision, Look, decide
+from federator.model.checkpoints import Sign, plain
 from federator.model.cluster import Flavor
 from federator.model.intent import Observation
 from federator.model.pilots import Pilot
@@ -41,8 +42,10 @@ class SentPilots(PilotsProvider):
         clock: Clock,
         count: Count,
         spend: Spend = lambda use, core_seconds: None,
+        kept: Count = lambda outcome: None,
+        sign: Sign = plain,
     ) -> None:
-        super().__init__(name, settings, store=store, clock=clock, count=count, spend=spend)
+        super().__init__(name, settings, store=store, clock=clock, count=count, spend=spend, kept=kept, sign=sign)
         self._jobs = jobs
         self._queue = queue
         self._sender: asyncio.Task[None] | None = None

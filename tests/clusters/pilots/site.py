@@ -7,6 +7,7 @@ from typing import Any
 
 from federator.clock import VirtualClock
 from federator.clusters.pilots import PilotsProvider, PilotsSettings
+from federator.model.checkpoints import Sign, plain
 from federator.model.indexset import IndexSet
 from federator.model.intent import Container, Intent, Order
 from federator.model.pilots import Grant, Pilot, Result
@@ -21,7 +22,8 @@ LEASE_S = 60.0
 class Place:
     """One cluster; ``restart`` is what a crash of the daemon leaves: the store."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, sign: Sign = plain, **settings: Any) -> None:
+        self._sign = sign
         self.lines = FakeLines()
         self.clock = VirtualClock(1000.0)
         self.counted: Counter[str] = Counter()
@@ -33,7 +35,7 @@ class Place:
         """A new daemon over the same store."""
         self.provider = PilotsProvider(
             "grid", self._settings, store=self.lines, clock=self.clock, count=lambda o: self.counted.update([o]),
-            spend=self._spend,
+            spend=self._spend, sign=self._sign, kept=lambda o: self.counted.update([o]),
         )  # fmt: skip
 
     def _spend(self, use: str, core_seconds: float) -> None:

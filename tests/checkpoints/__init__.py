@@ -1,0 +1,1 @@
+"""Checkpoints: what is carried, and who carries it."""
