@@ -9,6 +9,7 @@ from prometheus_client import Gauge
 from federator.daemon.sites import count_states, marks
 from federator.daemon.snapshots import Snapshots
 from federator.daemon.state import Member, State
+from federator.documents.backfill import PREFIX
 from federator.model.budget import Cost
 from federator.model.cluster import Health
 from federator.model.limits import Limit
@@ -43,6 +44,7 @@ async def measure(state: State, snapshots: Snapshots, refused: Mapping[tuple[str
     gauges: list[tuple[Gauge, Mapping[tuple[str, ...], float]]] = [
         (metrics.cluster_capacity, capacity),
         (metrics.cluster_used, used),
+        (metrics.backfill_kept_free, _kept_free(state)),
         (metrics.cluster_up, {(n,): float(m.health is Health.UP) for n, m in state.members.items()}),
         (metrics.queue_workloads, {key: float(count) for key, count in snapshots.states.items()}),
         (metrics.refused_replicas, {key: float(count) for key, count in refused.items()}),
@@ -57,6 +59,16 @@ async def measure(state: State, snapshots: Snapshots, refused: Mapping[tuple[str
         replace(gauge, values)
         if turns.due:
             await turns.rest()
+
+
+def _kept_free(state: State) -> dict[tuple[str, ...], float]:
+    """What each filler leaves free of which cluster and resource, where that is anything."""
+    return {
+        (cluster, filled.workload.removeprefix(PREFIX), resource): amount
+        for filled in state.plan.backfill
+        for cluster, kept in filled.kept.items()
+        for resource, amount in in_base_units({one.resource: one.amount for one in kept}).items()
+    }
 
 
 def _limits(state: State) -> dict[tuple[str, ...], float]:

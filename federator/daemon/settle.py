@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from federator.daemon.draft import Draft
 from federator.daemon.moves import Moves
+from federator.daemon.starts import Start
 from federator.daemon.state import Live, Look, Member, State
+from federator.daemon.tally import Spent
 from federator.documents.backfill import PREFIX
 from federator.engine.assign import recall, withdraw
 from federator.engine.lifecycle import IntentEvent, WorkloadEvent, next_intent_state
@@ -47,17 +48,6 @@ class Rules:
     keep_ended_s: float = 600.0
 
 
-class Spent(NamedTuple):
-    """What replicas of a filler have used, in CPU seconds, when they ended; ``cause``: why, if not by themselves."""
-
-    cluster: str
-    filler: str
-    useful_s: float
-    lost_s: float
-    cause: str
-    replicas: int
-
-
 class Settler:
     """Turns news into changes of a draft.
 
@@ -76,6 +66,8 @@ class Settler:
         self.waits: list[tuple[str, float]] = []
         """(queue, seconds from submission to the first replica that ran) of what began to run."""
         self.spent: list[Spent] = []
+        self.starts: list[Start] = []
+        """Production that was seen to run for the first time."""
         self._moves = Moves(state, draft, self.waits)
         self._looked: list[tuple[Member, int, dict[str, Look]]] = []
 
@@ -149,6 +141,8 @@ class Settler:
     def _settle(self, member: Member, intent: Intent, seen: Observation, began: int) -> bool:
         """Settle one intent; whether there was nothing in it, nor will be by time alone."""
         observed = seen.intents.get(intent.id)
+        if observed is not None and (start := self._state.starts.seen(intent, observed, seen.at_s)) is not None:
+            self.starts.append(start)
         unproven = self._unproven(intent, began)
         shown = {} if observed is None else {intent.id: observed}
         findings = reconcile((intent,), shown, unproven={intent.id} if unproven else ()).findings
