@@ -26,7 +26,7 @@ from federator.turns import Turns
 
 UNSCHEDULABLE = "Unschedulable"
 WITHDRAWN = "Withdrawn"
-"""The cause of an eviction that the plan wanted."""
+"""The cause of an eviction of a filler of which the plan says nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ class Settler:
                 intent = self._failed(live, intent, failure)
         if finding.left or finding.gone:
             left = finding.left or intent.indices - intent.settled
-            self._spent(live, intent, left, "stopped", WITHDRAWN)
+            self._spent(live, intent, left, "stopped", self._why_withdrawn(live, intent.cluster), saved=True)
         if finding.left:
             intent = replace(intent, indices=intent.indices - finding.left, withdrawn=intent.withdrawn - finding.left)
         if not intent.indices - intent.settled and intent.state in (IntentState.SENT, IntentState.RECORDED):
@@ -227,7 +227,8 @@ class Settler:
         by_index = record.failures.get(intent.role, {})
         before = by_index.get(failure.index, 0)
         decision = decide(failure, before, live.spec.workload.retries)
-        self._spent(live, intent, [failure.index], "lost" if failure.own_fault else "stopped", failure.reason)
+        outcome, saved = "lost" if failure.own_fault else "stopped", failure.reason == PREEMPTED
+        self._spent(live, intent, [failure.index], outcome, failure.reason, saved=saved)
         if failure.own_fault:
             counted = {**by_index, failure.index: before + 1}
             record = replace(record, failures={**record.failures, intent.role: counted})
@@ -249,8 +250,24 @@ class Settler:
             self._moves.end(live, record, WorkloadEvent.EXHAUSTED, intent.id)
         return settled
 
-    def _spent(self, live: Live, intent: Intent, indices: Iterable[int], outcome: str, cause: str = "") -> None:
-        """Note what these replicas of a filler have used, from when their intent was sent."""
+    def _why_withdrawn(self, live: Live, cluster: str) -> str:
+        """Why the plan wants no more of a filler there."""
+        filled = (one for one in self._state.plan.backfill if one.workload == live.record.name)
+        verdict = next((one.why.get(cluster) for one in filled), None)
+        return str(verdict.reason) if verdict is not None else WITHDRAWN
+
+    def _spent(
+        self,
+        live: Live,
+        intent: Intent,
+        indices: Iterable[int],
+        outcome: str,
+        cause: str = "",
+        *,
+        saved: bool = False,
+    ) -> None:
+        """Note what these replicas of a filler have used, from when their intent was sent; ``saved``: they were asked
+        to end, and given their grace."""
         workload = live.spec.workload
         count = len(list(indices)) if workload.backfill and intent.sent_s else 0
         if not count:
@@ -260,7 +277,7 @@ class Settler:
         ran_s = max(0.0, self._draft.at_s - ((seen.started_s if seen else None) or intent.sent_s))
         lost_s = {"useful": 0.0, "lost": ran_s}.get(outcome)
         if lost_s is None:
-            lost_s = self._lost_s(workload, ran_s, saved=cause in (PREEMPTED, WITHDRAWN))
+            lost_s = self._lost_s(workload, ran_s, saved=saved)
         cores = workload.roles[0].requests[CPU] / 1000 * count
         filler = workload.name.removeprefix(PREFIX)
         self.spent.append(Spent(intent.cluster, filler, cores * (ran_s - lost_s), cores * lost_s, cause, count))

@@ -8,7 +8,7 @@ from federator.daemon.starts import LATELY, Starts
 from federator.model.indexset import IndexSet
 from federator.model.intent import Failure, Intent, ObservedIntent
 from tests.daemon.federation import Federation, fake
-from tests.daemon.test_backfill import backfill, filling
+from tests.daemon.test_backfill import backfill, fill, filling
 
 
 def intent(number: int = 0, replicas: int = 4) -> Intent:
@@ -79,3 +79,14 @@ async def test_operators_see_what_backfill_costs_production_and_what_it_was_wort
     text = federation.daemon.metrics.render()[0].decode()
     assert 'federator_production_start_seconds_count{beside="backfill",cluster="cern"} 1.0' in text
     assert 'federator_production_start_seconds_count{beside="free",cluster="cern"} 1.0' in text
+
+
+async def test_what_the_plan_takes_back_is_counted_under_its_reason(federation: Federation) -> None:
+    """What is to be kept free, and what goes with its document, are told apart."""
+    await fill(federation)
+    service = federation.daemon.service
+    await service.apply([backfill(keepFree="50%")], owner="me", permit=lambda queue: None)
+    await federation.until(lambda: filling(federation) == 2)
+    await service.delete("backfills", "lhc", permit=lambda queue: None)
+    await federation.until(lambda: filling(federation) == 0 and federation.state("backfill-lhc") == "forgotten")
+    assert federation.daemon.state.tallies["lhc", "cern"].evictions == {"KeptFree": 2, "Withdrawn": 2}
