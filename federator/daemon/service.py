@@ -66,9 +66,9 @@ class Service(Protocol):
     A queue comes with the shares of ``engine.answer.share_document``, as the last plan began with them; a cohort
     likewise, with ``parent`` and ``queues`` instead of ``priority``, ``cohort`` and ``workloads``; a policy ``{"name",
     "order", "source", "document", "governs": 12, "message"}``, a placement ``{"workload", "role", "cluster",
-    "replicas", "running", "pending", "tier", "policy", "intents": [...]}``; a backfill is as ``daemon/fillers.py`` shows
-    it. Amounts of cpu are in cores (floats),
-    memory in bytes. ``source`` is "file:line" or "api".
+    "replicas", "running", "pending", "tier", "policy", "intents": [...]}``; a backfill is shown
+    as ``daemon/fillers.py`` does. Amounts of cpu are in cores (floats), memory in bytes. ``source`` is "file:line" or
+    "api".
     """
 
     def ready(self) -> Json:

@@ -59,7 +59,8 @@ def page(runs: Sequence[Record], drawn: Iterable[tuple[Chart, str]], tables: Ite
 
 def _about(run: Record) -> str:
     jobs, engine = run.figures["jobs"], run.figures["engine"]
-    how = "told by the shortcut for one pool, without plans" if run.quick else f"{engine['plans']:,} plans"
+    how = "told by the shortcut for one pool, without plans (so nothing is known of what "
+    "was refused and why: `--every-plan` tells)" if run.quick else f"{engine['plans']:,} plans"
     words = (
         f"{run.name}: seed {run.figures['seed']}, {jobs['submitted']:,} jobs in {run.until_s:,.0f} s of simulated "
         f"time, {how}. Values over time are averages over {run.span_s:g} s or more."
