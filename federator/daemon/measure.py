@@ -62,13 +62,17 @@ async def measure(state: State, snapshots: Snapshots, refused: Mapping[tuple[str
 
 
 def _kept_free(state: State) -> dict[tuple[str, ...], float]:
-    """What each filler leaves free of which cluster and resource, where that is anything."""
-    return {
-        (cluster, filled.workload.removeprefix(PREFIX), resource): amount
-        for filled in state.plan.backfill
-        for cluster, kept in filled.kept.items()
-        for resource, amount in in_base_units({one.resource: one.amount for one in kept}).items()
-    }
+    """What each filler leaves free of which cluster, of the resources that it asks for; zero where it leaves none now,
+    so that no series comes and goes."""
+    found: dict[tuple[str, ...], float] = {}
+    asked = {one.name: one.workload.roles[0].requests for one in state.fillers if one.idle_for_s or one.keep_free}
+    for filled in state.plan.backfill:
+        name = filled.workload.removeprefix(PREFIX)
+        for cluster in filled.why if filled.workload in asked else ():
+            kept = {one.resource: one.amount for one in filled.kept.get(cluster, ())}
+            for resource, amount in in_base_units({r: kept.get(r, 0) for r in asked[filled.workload]}).items():
+                found[cluster, name, resource] = amount
+    return found
 
 
 def _limits(state: State) -> dict[tuple[str, ...], float]:

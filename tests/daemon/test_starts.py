@@ -67,6 +67,7 @@ async def test_operators_see_what_backfill_costs_production_and_what_it_was_wort
     assert 0 < federation.clock.now_s() - kept["mostUsedAt"] < 30.0
     assert 'kept_free{cluster="cern",filler="lhc",resource="cpu"} 1.0' in federation.daemon.metrics.render()[0].decode()
     await federation.until(lambda: filling(federation) == 4)
+    assert 'kept_free{cluster="cern",filler="lhc",resource="cpu"} 0.0' in federation.daemon.metrics.render()[0].decode()
 
     await federation.submit("analysis", 2, env={"FAKE_RUN_S": 5})
     await federation.until(lambda: federation.state("analysis") == "finished")
