@@ -34,10 +34,15 @@ class Looks:
     """
 
     def __init__(self, every_s: float = 1.0) -> None:
+        self._first_s = every_s
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget all looks."""
         self.looks: list[Look] = []
         self.words: dict[tuple[str, str], str] = {}
         """By cluster and reason, what was said when it was first seen."""
-        self._every_s = every_s
+        self._every_s = self._first_s
 
     def due(self, at_s: float) -> bool:
         """Whether it is time for a look at a plan of this moment."""
