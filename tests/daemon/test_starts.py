@@ -84,10 +84,12 @@ async def test_operators_see_what_backfill_costs_production_and_what_it_was_wort
 
 async def test_what_the_plan_takes_back_is_counted_under_its_reason(federation: Federation) -> None:
     """What is to be kept free, and what goes with its document, are told apart."""
-    await fill(federation)
+    await fill(federation, stops="2s")
     service = federation.daemon.service
-    await service.apply([backfill(keepFree="50%")], owner="me", permit=lambda queue: None)
+    await service.apply([backfill(keepFree="50%", stops="2s")], owner="me", permit=lambda queue: None)
     await federation.until(lambda: filling(federation) == 2)
     await service.delete("backfills", "lhc", permit=lambda queue: None)
     await federation.until(lambda: filling(federation) == 0 and federation.state("backfill-lhc") == "forgotten")
-    assert federation.daemon.state.tallies["lhc", "cern"].evictions == {"KeptFree": 2, "Withdrawn": 2}
+    tally = federation.daemon.state.tallies["lhc", "cern"]
+    assert tally.evictions == {"KeptFree": 2, "Withdrawn": 2}
+    assert tally.lost_s == 0.0 < tally.useful_s, "they save when they are told to end, with or without their document"
