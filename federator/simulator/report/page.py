@@ -28,7 +28,7 @@ th { border-bottom: 2px solid #999; vertical-align: bottom; font-weight: 600; }
 th.text, td.text { text-align: left; } td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 td.text { overflow-wrap: break-word; min-width: 5em; max-width: 40em; }
 details { margin: .3em 0; } summary { cursor: pointer; color: #0055aa; }
-nav a { margin-right: 1em; color: #0055aa; }
+nav a { margin-right: 1em; color: #0055aa; display: inline-block; }
 section { break-inside: avoid; } h2, section > p { break-after: avoid; }
 @media print { body { margin: 0; max-width: none; font-size: 11px; } nav { display: none; } .wide { overflow: visible; }
   section.long { break-inside: auto; } @page { size: A4 landscape; margin: 12mm; } }
