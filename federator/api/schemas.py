@@ -74,6 +74,16 @@ WORKLOAD = obj(
         "result": {"enum": ["created", "unchanged", "changed"]},
     },
 )
+STARTS: Schema = {
+    **mapping(obj({"medianSeconds": PART, "of": COUNT})),
+    "description": "Of the latest starts of production since the daemon began, the time from the plan until it was "
+    "seen to run, where backfill ran (`backfill`) and where none did (`free`).",
+}
+SPENT: Schema = {
+    "usefulCpuSeconds": {**PART, "description": "Since the daemon began."},
+    "lostCpuSeconds": {**PART, "description": "Since the daemon began."},
+    "evictions": {**mapping(COUNT), "description": "Replicas that ended before their time, by cause."},
+}
 CLUSTER = obj(
     {
         "name": TEXT,
@@ -95,6 +105,7 @@ CLUSTER = obj(
         "running": COUNT,
         "pending": COUNT,
         "lastSeen": TIME,
+        "productionStart": STARTS,
     },
 )
 EVENT = obj(
@@ -102,6 +113,11 @@ EVENT = obj(
     {"workload": TEXT, "cluster": TEXT, "plan": TEXT, "details": ANY_OBJECT},
 )
 REASON = obj({"reason": TEXT, "message": TEXT})
+KEPT = obj(
+    {"resource": TEXT, "rule": {"enum": ["keepFree", "idleFor", "idleAtMost"]}, "kept": NUMBER},
+    {"keepFree": NUMBER, "idleFor": NUMBER, "idleAtMost": NUMBER, "mostUsedAt": TIME},
+    "What a filler leaves free of a resource, by which field of its document, and what the fields come to.",
+)
 PLAN = obj(
     {
         "placements": many(
@@ -111,7 +127,12 @@ PLAN = obj(
         "preemptions": many(obj({"workload": TEXT, "cluster": TEXT, "replicas": COUNT, "by": TEXT, "reason": TEXT})),
         "moves": many(obj({"workload": TEXT, "from": TEXT, "to": TEXT, "replicas": COUNT})),
         "reservations": many(obj({"workload": TEXT, "cluster": TEXT, "at_s": NUMBER, "replicas": COUNT})),
-        "backfill": many(obj({"workload": TEXT, "replicas": mapping(COUNT), "reasons": mapping(REASON)})),
+        "backfill": many(
+            obj(
+                {"workload": TEXT, "replicas": mapping(COUNT), "reasons": mapping(REASON)},
+                {"keptFree": mapping(many(KEPT))},
+            )
+        ),
     }
 )
 PROBLEM = obj(
@@ -238,6 +259,20 @@ SCHEMAS: dict[str, Schema] = {
             "finished": COUNT,
             "setAside": {**COUNT, "description": "Tasks that failed too often and are not tried any more."},
             "placements": {**mapping(COUNT), "description": "Replicas by cluster."},
+            **SPENT,
+            "productionStart": STARTS,
+            "clusters": many(
+                obj(
+                    {"cluster": TEXT, "replicas": COUNT},
+                    {
+                        "reason": {"type": ["string", "null"]},
+                        "message": TEXT,
+                        **SPENT,
+                        "keptFree": many(KEPT),
+                        "productionStart": STARTS,
+                    },
+                )
+            ),
             "source": TEXT,
             "message": {**TEXT, "description": "Why there is no more of it, by cluster."},
             "document": ANY_OBJECT,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from federator.cli import tables
+from federator.cli import fillers, tables
 from federator.cli.output import amount, say, table, yaml_text
 
 Json = Mapping[str, Any]
@@ -18,6 +18,8 @@ def show(kind: str, one: Json, history: Sequence[Json]) -> None:
         _cluster(one)
     elif kind in ("queues", "cohorts"):
         _line(one)
+    elif kind == "backfills":
+        _filler(one)
     elif kind == "pilots":
         shown = {**one, "resources": _amounts(one.get("resources")), "used": _amounts(one.get("used"))}
         _fields(shown, skip=("leftSeconds",))
@@ -145,9 +147,26 @@ def _line(one: Json) -> None:
         table(["RESOURCE", "USED", "QUOTA", "LEFT"], rows)
 
 
+def _filler(one: Json) -> None:
+    """A filler: its numbers, then cluster by cluster, then what it leaves free."""
+    _fields(one, skip=("document", "clusters", "productionStart", "usefulCpuSeconds", "lostCpuSeconds", "evictions"))
+    say(f"\nSince the daemon began: {fillers.useful(one)} of CPU time useful, {fillers.lost(one)} lost.")
+    if words := fillers.starts_sentence(one):
+        say(f"Where it has run, production started {words}.")
+    if clusters := one.get("clusters") or ():
+        say("")
+        table(fillers.HEADINGS, [fillers.row(each) for each in clusters])
+    if lines := [fillers.kept(each["cluster"], free) for each in clusters for free in each.get("keptFree") or ()]:
+        say("\nKept free for production:")
+        for line in lines:
+            say(f"  - {line}")
+
+
 def _cluster(one: Json) -> None:
-    amounts = ("capacity", "used", "free", "flavors", "pilotCpuSeconds")
+    amounts = ("capacity", "used", "free", "flavors", "pilotCpuSeconds", "productionStart")
     _fields(one, skip=amounts)
+    if words := fillers.starts_sentence(one):
+        say(f"{'Production:':<14} started {words}, since the daemon began")
     if spent := one.get("pilotCpuSeconds"):
         total = sum(spent.values())
         share = f"{spent['payload'] / total:.0%} of the cores that pilots held" if total else "no pilot has lived yet"

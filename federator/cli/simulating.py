@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,8 +16,9 @@ from federator.cli.progress import shown
 from federator.cli.reporting import PartsOption, ReportOption, save
 from federator.model.resources import CPU
 from federator.simulator.answer import run_document
+from federator.simulator.delaying import delay, delay_document, without_fillers
 from federator.simulator.looks import Looks
-from federator.simulator.record import write
+from federator.simulator.record import Delay, write
 from federator.simulator.recording import recorded
 from federator.simulator.run import Run, simulate, simulate_quickly
 from federator.simulator.story import Story
@@ -59,6 +61,10 @@ def simulate_scenario(
     every_plan: Annotated[
         bool, typer.Option("--every-plan", help="Ask the planner even where a shortcut gives the same.")
     ] = False,
+    measure_delay: Annotated[
+        bool,
+        typer.Option("--measure-delay", help="Run it once more without its fillers: how much longer production waits."),
+    ] = False,
     report: ReportOption = None,
     parts: PartsOption = None,
     record: Annotated[Path | None, typer.Option(help="Keep what a report needs there, for `federator report`.")] = None,
@@ -67,24 +73,33 @@ def simulate_scenario(
     """Run a scenario in simulated time, with the planner that the daemon runs, and show its figures."""
     story, looks = story_of(scenario, policies, seed), Looks()
     watch = looks if report or parts or record else None
+    if measure_delay and not story.federation.fillers:
+        raise Failure(
+            "the scenario has no fillers, so there is no delay to be measured; leave --measure-delay out", WRONG_INPUT
+        )
+    tell = simulate if every_plan else simulate_quickly
     try:
         with shown(story) as one:
-            run = simulate(one, watch=watch) if every_plan else simulate_quickly(one, watch=watch)
+            run = tell(one, watch=watch)
+        cost = None
+        if measure_delay:
+            with shown(without_fillers(story)) as one:
+                cost = delay(run, tell(one))
     except TraceError as error:
         raise Failure(str(error), WRONG_INPUT) from None
     if watch is not None:
-        kept = recorded(run, told_as(story, policies), looks)
+        kept = replace(recorded(run, told_as(story, policies), looks), delay=cost)
         if record is not None:
             write(kept, record)
         save([kept], report, parts)
     if form in (Format.JSON, Format.YAML):
-        document(run_document(run), form)
+        document(run_document(run) | ({} if cost is None else {"delay": delay_document(cost)}), form)
     else:
-        show(run)
+        show(run, cost)
 
 
-def show(run: Run) -> None:
-    """The figures for people."""
+def show(run: Run, cost: Delay | None = None) -> None:
+    """The figures for people. ``cost``: what fillers cost production, where that was measured."""
     answer = run_document(run)
     waits, slow, jobs, engine = answer["wait_s"], answer["bounded_slowdown"], answer["jobs"], answer["engine"]
     filled = answer["backfill"]
@@ -108,6 +123,17 @@ def show(run: Run) -> None:
                 )
             ]
             if ran_s
+            else ()
+        ),
+        *(
+            [
+                (
+                    "delay of production",
+                    f"mean {cost.longer_s['mean']:+,.2f} s, 95% {cost.longer_s['p95']:+,.0f}; {cost.later:.1%} of jobs "
+                    f"start later; mean wait without fillers {cost.wait_s['mean']:,.2f} s",
+                )
+            ]
+            if cost is not None
             else ()
         ),
         ("cost, carbon", f"{answer['cost']:,.2f}, {answer['carbon_g'] / 1000:,.2f} kg CO2e"),

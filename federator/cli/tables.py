@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from federator.cli import fillers
 from federator.cli.output import age, amount
 
 Json = Mapping[str, Any]
@@ -180,6 +181,10 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("TASKS", field("tasks")),
         Column("WHERE", where),
         Column("MESSAGE", field("message")),
+        Column("USEFUL", fillers.useful, wide=True),
+        Column("LOST", fillers.lost, wide=True),
+        Column("EVICTED", fillers.evicted, wide=True),
+        Column("PRODUCTION STARTS", fillers.starts, wide=True),
         Column("SOURCE", field("source"), wide=True),
     ),
     "placements": (

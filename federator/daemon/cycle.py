@@ -172,7 +172,10 @@ class Cycle:
                 settler.written()
             await self._send(draft)
         del self._dispatcher.answers[:taken]
+        for start in settler.starts:
+            self._metrics.production_start_seconds.labels(start.cluster, start.beside).observe(start.took_s)
         for one in settler.spent:
+            self._state.tallies[one.filler, one.cluster].add(one)
             for outcome, seconds in (("useful", one.useful_s), ("lost", one.lost_s)):
                 self._metrics.backfill_cpu_seconds_total.labels(one.cluster, one.filler, outcome).inc(seconds)
             if one.cause:

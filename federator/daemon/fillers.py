@@ -16,9 +16,11 @@ from federator.daemon.draft import Draft
 from federator.daemon.removal import begin_removal
 from federator.daemon.settle import Rules
 from federator.daemon.state import Live, State
+from federator.daemon.tally import Tally, together
 from federator.documents import stamped, workload_spec
 from federator.documents.backfill import PREFIX
-from federator.model.backfill import Filler
+from federator.engine.answer import kept_document
+from federator.model.backfill import Filled, Filler
 from federator.model.records import WorkloadRecord
 from federator.ports import Store
 
@@ -103,6 +105,8 @@ def view(state: State, name: str) -> dict[str, Any]:
     live = state.workloads.get(filler.name)
     shown = views.workload(state, live) if live is not None else {}
     filled = next((one for one in state.plan.backfill if one.workload == filler.name), None)
+    tallies = {at: tally for (one, at), tally in list(state.tallies.items()) if one == name}
+    placements: Mapping[str, int] = shown.get("placements", {})
     return {
         "name": name,
         "workload": filler.name,
@@ -112,10 +116,37 @@ def view(state: State, name: str) -> dict[str, Any]:
         "pending": shown.get("pending", 0),
         "finished": shown.get("finished", 0),
         "setAside": sum(until_s == inf for until_s in live.resting.values()) if live is not None else 0,
-        "placements": shown.get("placements", {}),
+        "placements": placements,
+        **together(tallies.values()).shown(),
+        "productionStart": state.starts.medians({*placements, *tallies}),
+        "clusters": [
+            _on_cluster(state, filler, filled, tallies.get(at, Tally()), at, placements.get(at, 0))
+            for at in sorted({*state.members, *tallies})
+        ],
         "source": views.source_of(state, KIND, name),
         "message": summary(filled.why) if filled is not None else shown.get("message", ""),
         "document": views.document_of(state, KIND, name),
+    }
+
+
+def _on_cluster(
+    state: State, filler: Filler, filled: Filled | None, tally: Tally, cluster: str, replicas: int
+) -> dict[str, Any]:
+    """What a filler has of one cluster, why no more, what it leaves free and why, and what became of it there."""
+    verdict = filled.why.get(cluster) if filled is not None else None
+    member = state.members.get(cluster)
+    least = member.least.get(filler.idle_for_s) if member is not None else None
+    return {
+        "cluster": cluster,
+        "replicas": replicas,
+        "reason": verdict.reason.value if verdict is not None else None,
+        "message": verdict.message if verdict is not None else "",
+        **tally.shown(),
+        "keptFree": [
+            {**kept_document(one), "mostUsedAt": least.was_s(one.resource) if least is not None else None}
+            for one in (filled.kept.get(cluster, ()) if filled is not None else ())
+        ],
+        "productionStart": state.starts.medians([cluster]),
     }
 
 

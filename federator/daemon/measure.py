@@ -9,6 +9,7 @@ from prometheus_client import Gauge
 from federator.daemon.sites import count_states, marks
 from federator.daemon.snapshots import Snapshots
 from federator.daemon.state import Member, State
+from federator.documents.backfill import PREFIX
 from federator.model.budget import Cost
 from federator.model.cluster import Health
 from federator.model.limits import Limit
@@ -43,6 +44,7 @@ async def measure(state: State, snapshots: Snapshots, refused: Mapping[tuple[str
     gauges: list[tuple[Gauge, Mapping[tuple[str, ...], float]]] = [
         (metrics.cluster_capacity, capacity),
         (metrics.cluster_used, used),
+        (metrics.backfill_kept_free, _kept_free(state)),
         (metrics.cluster_up, {(n,): float(m.health is Health.UP) for n, m in state.members.items()}),
         (metrics.queue_workloads, {key: float(count) for key, count in snapshots.states.items()}),
         (metrics.refused_replicas, {key: float(count) for key, count in refused.items()}),
@@ -57,6 +59,20 @@ async def measure(state: State, snapshots: Snapshots, refused: Mapping[tuple[str
         replace(gauge, values)
         if turns.due:
             await turns.rest()
+
+
+def _kept_free(state: State) -> dict[tuple[str, ...], float]:
+    """What each filler leaves free of which cluster, of the resources that it asks for; zero where it leaves none now,
+    so that no series comes and goes."""
+    found: dict[tuple[str, ...], float] = {}
+    asked = {one.name: one.workload.roles[0].requests for one in state.fillers if one.idle_for_s or one.keep_free}
+    for filled in state.plan.backfill:
+        name = filled.workload.removeprefix(PREFIX)
+        for cluster in filled.why if filled.workload in asked else ():
+            kept = {one.resource: one.amount for one in filled.kept.get(cluster, ())}
+            for resource, amount in in_base_units({r: kept.get(r, 0) for r in asked[filled.workload]}).items():
+                found[cluster, name, resource] = amount
+    return found
 
 
 def _limits(state: State) -> dict[tuple[str, ...], float]:

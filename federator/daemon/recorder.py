@@ -83,6 +83,7 @@ class Recorder:
     ) -> None:
         """Write some changes, and why some workloads wait; and the clocks and who displaced whom, unless None."""
         state, turns = self._state, Turns()
+        filled = state.filled() if part else set()
         words: list[tuple[Live, str]] = []
         async with state.writing:
             draft = Draft(state, self._clock.now_s(), plan_id)
@@ -110,9 +111,14 @@ class Recorder:
             state.displaced = state.displaced if displaced is None else displaced
         for live, why in words:
             live.waiting_for = why
+        made = [intent for intent in draft.intents.values() if intent is not None and intent.plan_id == plan_id]
+        for intent in made:
+            live = state.workloads.get(intent.workload)
+            if live is not None and not live.spec.workload.backfill:
+                state.starts.planned(intent, filled=intent.cluster in filled)
         await self._send(draft)
-        for intent in draft.intents.values():
-            if intent is not None and intent.plan_id == plan_id and intent.policy:
+        for intent in made:
+            if intent.policy:
                 self._metrics.placements_total.labels(intent.cluster, intent.policy).inc(len(intent.indices))
 
     def _assign(self, draft: Draft, live: Live, change: Change, lost: set[str]) -> None:

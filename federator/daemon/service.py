@@ -49,7 +49,8 @@ class Service(Protocol):
         {"name", "provider", "labels", "health", "message", "version", "cordoned", "draining", "drainBy", "source",
          "capacity": {"cpu": 8.0, "memory": 1024, ...}, "used": {"production": {...}, "foreign": {...}},
          "free": {...}, "flavors": [{"name", "count", "allocatable", "free", "labels", "taints"}],
-         "running", "pending", "lastSeen"}
+         "running", "pending", "lastSeen",
+         "productionStart": {"backfill": {"medianSeconds": 3.1, "of": 200}, "free": {...}}}    # see daemon/starts.py
 
     a queue::
 
@@ -65,8 +66,9 @@ class Service(Protocol):
     A queue comes with the shares of ``engine.answer.share_document``, as the last plan began with them; a cohort
     likewise, with ``parent`` and ``queues`` instead of ``priority``, ``cohort`` and ``workloads``; a policy ``{"name",
     "order", "source", "document", "governs": 12, "message"}``, a placement ``{"workload", "role", "cluster",
-    "replicas", "running", "pending", "tier", "policy", "intents": [...]}``. Amounts of cpu are in cores (floats),
-    memory in bytes. ``source`` is "file:line" or "api".
+    "replicas", "running", "pending", "tier", "policy", "intents": [...]}``; a backfill is shown
+    as ``daemon/fillers.py`` does. Amounts of cpu are in cores (floats), memory in bytes. ``source`` is "file:line" or
+    "api".
     """
 
     def ready(self) -> Json:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from federator.daemon.draft import Draft
+from federator.daemon.filler_ends import End, ran_s, spent, why_withdrawn
 from federator.daemon.moves import Moves
+from federator.daemon.starts import Start
 from federator.daemon.state import Live, Look, Member, State
-from federator.documents.backfill import PREFIX
+from federator.daemon.tally import Spent
 from federator.engine.assign import recall, withdraw
 from federator.engine.lifecycle import IntentEvent, WorkloadEvent, next_intent_state
 from federator.engine.reconcile import Finding, reconcile
@@ -20,13 +21,10 @@ from federator.model.cluster import Unschedulable
 from federator.model.indexset import IndexSet
 from federator.model.intent import PREEMPTED, Failure, Intent, IntentState, Observation, ObservedIntent
 from federator.model.records import WorkloadState
-from federator.model.resources import CPU, Resources
-from federator.model.workload import Workload
+from federator.model.resources import Resources
 from federator.turns import Turns
 
 UNSCHEDULABLE = "Unschedulable"
-WITHDRAWN = "Withdrawn"
-"""The cause of an eviction that the plan wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +46,6 @@ class Rules:
     keep_ended_s: float = 600.0
 
 
-class Spent(NamedTuple):
-    """What replicas of a filler have used, in CPU seconds, when they ended; ``cause``: why, if not by themselves."""
-
-    cluster: str
-    filler: str
-    useful_s: float
-    lost_s: float
-    cause: str
-    replicas: int
-
-
 class Settler:
     """Turns news into changes of a draft.
 
@@ -77,6 +64,8 @@ class Settler:
         self.waits: list[tuple[str, float]] = []
         """(queue, seconds from submission to the first replica that ran) of what began to run."""
         self.spent: list[Spent] = []
+        self.starts: list[Start] = []
+        """Production that was seen to run for the first time."""
         self._moves = Moves(state, draft, self.waits)
         self._looked: list[tuple[Member, int, dict[str, Look]]] = []
 
@@ -150,6 +139,8 @@ class Settler:
     def _settle(self, member: Member, intent: Intent, seen: Observation, began: int) -> bool:
         """Settle one intent; whether there was nothing in it, nor will be by time alone."""
         observed = seen.intents.get(intent.id)
+        if observed is not None and (start := self._state.starts.seen(intent, observed, seen.at_s)) is not None:
+            self.starts.append(start)
         unproven = self._unproven(intent, began)
         shown = {} if observed is None else {intent.id: observed}
         findings = reconcile((intent,), shown, unproven={intent.id} if unproven else ()).findings
@@ -185,7 +176,7 @@ class Settler:
                 intent = self._failed(live, intent, failure)
         if finding.left or finding.gone:
             left = finding.left or intent.indices - intent.settled
-            self._spent(live, intent, left, "stopped", WITHDRAWN)
+            self._spent(live, intent, left, End.STOPPED, why_withdrawn(self._state, live, intent.cluster), told=True)
         if finding.left:
             intent = replace(intent, indices=intent.indices - finding.left, withdrawn=intent.withdrawn - finding.left)
         if not intent.indices - intent.settled and intent.state in (IntentState.SENT, IntentState.RECORDED):
@@ -204,7 +195,7 @@ class Settler:
         before = record.finished.get(intent.role, IndexSet())
         duplicates, fresh = indices & before, indices - before
         if fresh:
-            self._spent(live, intent, fresh, "useful")
+            self._spent(live, intent, fresh, End.DONE)
             record = replace(record, finished={**record.finished, intent.role: before | fresh})
             if tried := record.tried.get(intent.role):
                 record = replace(record, tried={**record.tried, intent.role: without(tried, fresh)})
@@ -236,7 +227,8 @@ class Settler:
         by_index = record.failures.get(intent.role, {})
         before = by_index.get(failure.index, 0)
         decision = decide(failure, before, live.spec.workload.retries)
-        self._spent(live, intent, [failure.index], "lost" if failure.own_fault else "stopped", failure.reason)
+        how, told = End.FAILED if failure.own_fault else End.STOPPED, failure.reason == PREEMPTED
+        self._spent(live, intent, [failure.index], how, failure.reason, told=told)
         if failure.own_fault:
             counted = {**by_index, failure.index: before + 1}
             record = replace(record, failures={**record.failures, intent.role: counted})
@@ -258,29 +250,13 @@ class Settler:
             self._moves.end(live, record, WorkloadEvent.EXHAUSTED, intent.id)
         return settled
 
-    def _spent(self, live: Live, intent: Intent, indices: Iterable[int], outcome: str, cause: str = "") -> None:
-        """Note what these replicas of a filler have used, from when their intent was sent."""
-        workload = live.spec.workload
-        count = len(list(indices)) if workload.backfill and intent.sent_s else 0
-        if not count:
-            return
-        member = self._state.members.get(intent.cluster)
-        seen = member.observed(intent.id) if member else None
-        ran_s = max(0.0, self._draft.at_s - ((seen.started_s if seen else None) or intent.sent_s))
-        lost_s = {"useful": 0.0, "lost": ran_s}.get(outcome)
-        if lost_s is None:
-            lost_s = self._lost_s(workload, ran_s, saved=cause in (PREEMPTED, WITHDRAWN))
-        cores = workload.roles[0].requests[CPU] / 1000 * count
-        filler = workload.name.removeprefix(PREFIX)
-        self.spent.append(Spent(intent.cluster, filler, cores * (ran_s - lost_s), cores * lost_s, cause, count))
-
-    def _lost_s(self, workload: Workload, ran_s: float, *, saved: bool) -> float:
-        """What a replica that was stopped has lost; ``saved``: it was asked to end, and given its grace."""
-        filler = self._state.filler(workload.name)
-        if saved and filler is not None and filler.stops_s is not None:
-            return 0.0
-        every_s = workload.checkpoint_every_s
-        return ran_s % every_s if every_s else ran_s
+    def _spent(
+        self, live: Live, intent: Intent, indices: Iterable[int], how: End, cause: str = "", *, told: bool = False
+    ) -> None:
+        """Note what these replicas have used, if they are a filler's. ``told``: they were told to end, with a grace."""
+        if live.spec.workload.backfill and intent.sent_s and (count := len(list(indices))):
+            lasted_s = ran_s(self._state, intent, self._draft.at_s)
+            self.spent.append(spent(live, intent.cluster, count, lasted_s, how, cause, told=told))
 
     def _vanished(self, live: Live, intent: Intent) -> None:
         self._draft.drop(intent.id)

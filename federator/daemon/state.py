@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from federator.daemon.draft import Draft
+from federator.daemon.starts import Starts
+from federator.daemon.tally import Tally
 from federator.documents import WorkloadSpec
 from federator.engine.least_free import LeastFree
 from federator.model.backfill import Filler
@@ -150,6 +152,10 @@ class State:
         """None: nothing was counted yet."""
         self.answered: dict[str, int] = {}
         """Ticks at which a cluster answered the last call about an intent."""
+        self.starts = Starts()
+        """How long production takes to start."""
+        self.tallies: defaultdict[tuple[str, str], Tally] = defaultdict(Tally)
+        """What each filler has used and lost on each cluster, by (name of its document, cluster)."""
         self.snapshot = Snapshot()
         self.plan = Plan()
         self.refused: Mapping[str, Sequence[Refusal]] = {}
@@ -173,6 +179,13 @@ class State:
         """How long a replica of a workload has to end when it is asked to."""
         filler = self.filler(workload)
         return GRACE_S if filler is None else filler.grace_s
+
+    def filled(self) -> set[str]:
+        """The clusters on which fillers run now."""
+        live = [self.workloads[one.name] for one in self.fillers if one.name in self.workloads]
+        at = ((intent_id, self.intents[intent_id].cluster) for one in live for intent_id in one.intents)
+        there = ((i, self.members[name]) for i, name in at if name in self.members)
+        return {m.cluster.name for i, m in there if (seen := m.observed(i)) is not None and seen.running}
 
     def filler(self, workload: str) -> Filler | None:
         """The filler that a workload was made from; None: it is none."""
@@ -269,6 +282,7 @@ class State:
 
     def _forget(self, intent: Intent) -> None:
         del self.intents[intent.id]
+        self.starts.forget(intent.id)
         self.answered.pop(intent.id, None)
         self.at[intent.cluster].discard(intent.id)
         self.stale[intent.workload] = None

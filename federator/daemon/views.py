@@ -130,6 +130,7 @@ def cluster(state: State, member: Member) -> dict[str, Any]:
         "running": running,
         "pending": sum(len(i.live) for i in intents) - running,
         "lastSeen": seen.at_s if seen else None,
+        "productionStart": state.starts.medians([member.cluster.name]),
         **_pilots(member),
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from federator.model.backfill import Filled
+from federator.model.backfill import Filled, Kept
 from federator.model.plan import Explanation, FlavorShare, Plan, QueueShare, Share
 from federator.model.resources import in_base_units
 
@@ -83,7 +83,15 @@ def filled_document(filled: Filled) -> dict[str, Any]:
             name: {"reason": verdict.reason.value, "message": verdict.message}
             for name, verdict in sorted(filled.why.items())
         },
+        "keptFree": {name: [kept_document(one) for one in kept] for name, kept in sorted(filled.kept.items())},
     }
+
+
+def kept_document(kept: Kept) -> dict[str, Any]:
+    """What a filler leaves free of a resource, by which field of its document, and what the others come to."""
+    amounts = {"kept": kept.amount, "keepFree": kept.fixed, "idleFor": kept.lately, "idleAtMost": kept.at_most}
+    shown = {name: in_base_units({kept.resource: amount})[kept.resource] for name, amount in amounts.items()}
+    return {"resource": kept.resource, "rule": kept.rule, **shown}
 
 
 def filler_explanation(filled: Filled) -> dict[str, Any]:

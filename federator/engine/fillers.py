@@ -22,7 +22,7 @@ from federator.engine.holes import Holes, at_share, kept_free
 from federator.engine.rows import FREE
 from federator.engine.shapes import Shape
 from federator.engine.verdicts import Amounts
-from federator.model.backfill import Filled, Filler
+from federator.model.backfill import Filled, Filler, Kept
 from federator.model.plan import Reservation, Snapshot
 from federator.model.policy import FULL_PPM
 from federator.model.reasons import Reason, Verdict
@@ -44,12 +44,19 @@ class _Turn:
     """Where more may start."""
     most: Array
     """What its share of each cluster lets it have."""
-    kept_free: Array
-    """By resource that it asks for and cluster, what it leaves free."""
+    head_room: Array
+    """By resource that it asks for and cluster, the three amounts of ``Kept``."""
     why: list[Verdict | None]
     placed: Array
     alone: Array = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """How many more would fit if it were the only filler."""
+
+    @property
+    def kept_free(self) -> Array:
+        """By resource that it asks for and cluster, what it leaves free."""
+        fixed, lately, at_most = (self.head_room[:, of] for of in range(3))
+        found: Array = np.maximum(fixed, np.minimum(lately, at_most))
+        return found
 
     @property
     def wanted(self) -> int:
@@ -82,7 +89,10 @@ def fill_holes(
         _grow(idle, turn, share - turn.placed)
     for turn in turns:
         _grow(idle, turn, turn.alone)
-    found = (Filled(turn.filler.name, _by_name(federation, turn.placed), _why(idle, turn)) for turn in turns)
+    found = (
+        Filled(turn.filler.name, _by_name(federation, turn.placed), _why(idle, turn), _kept(federation, turn))
+        for turn in turns
+    )
     return tuple(sorted(found, key=lambda one: one.workload))
 
 
@@ -104,10 +114,11 @@ def _turn(federation: Federation, idle: Federation, holes: Holes, filler: Filler
     offered = federation.once("backfill: offered", lambda: federation.nodes.offered(potential=False))
     asked = shape.asked.tolist()
     most = [_share(offered[:, at], filler.max_share) // amount for at, amount in asked]
-    kept = [
-        np.maximum(
+    head_room = [
+        (
             _share(offered[:, at], _shares_kept(federation, filler, at)),
-            np.minimum(_used_lately(idle, filler, at), _share(offered[:, at], filler.idle_at_most)),
+            _used_lately(idle, filler, at),
+            _share(offered[:, at], filler.idle_at_most),
         )
         for at, _ in asked
     ]
@@ -121,7 +132,7 @@ def _turn(federation: Federation, idle: Federation, holes: Holes, filler: Filler
         stays=eligibility.suits & ~barred & ~federation.draining,
         open=eligibility.open & ~barred & ~passing,
         most=np.minimum.reduce(most),
-        kept_free=np.stack(kept),
+        head_room=np.array(head_room),
         why=[eligibility.verdict(at) or bars[at] or waits[at] for at in range(len(bars))],
         placed=held * (federation.silent & ~federation.lost),
     )
@@ -182,6 +193,18 @@ def _grow(idle: Federation, turn: _Turn, up_to: Array) -> None:
 
 def _by_name(federation: Federation, placed: Array) -> Mapping[str, int]:
     return {federation.names[at]: int(placed[at]) for at in placed.nonzero()[0].tolist()}
+
+
+def _kept(federation: Federation, turn: _Turn) -> Mapping[str, tuple[Kept, ...]]:
+    """What it leaves free, of the clusters and resources where that is anything."""
+    names = [federation.nodes.resources[at] for at in turn.shape.asked[:, 0].tolist()]
+    kept, amounts = turn.kept_free, turn.head_room.tolist()
+    return {
+        federation.names[at]: tuple(
+            Kept(name, *(amounts[row][of][at] for of in range(3))) for row, name in enumerate(names) if kept[row, at]
+        )
+        for at in kept.max(axis=0).nonzero()[0].tolist()
+    }
 
 
 def _why(idle: Federation, turn: _Turn) -> Mapping[str, Verdict]:

@@ -33,6 +33,11 @@ class LeastFree:
             self._last[name] = free[name]
         return Resources.of({name: seen[0][1] for name, seen in self._seen.items()})
 
+    def was_s(self, resource: str) -> float | None:
+        """Until when no more of a resource than the least was free: then use was highest. None: it was never seen."""
+        seen = self._seen.get(resource)
+        return seen[0][0] if seen else None
+
     @property
     def rises_s(self) -> float:
         """When the least will be more, if what is free stays as it is; infinity: never."""

@@ -71,9 +71,34 @@ def idle_times(fillers: Iterable[Filler]) -> list[float]:
     return sorted({filler.idle_for_s for filler in fillers} - {0.0})
 
 
+class Kept(NamedTuple):
+    """What a filler leaves free of one resource of a cluster; amounts in the units of ``Resources``."""
+
+    resource: str
+    fixed: int
+    """By ``keepFree``, always."""
+    lately: int
+    """What others used within ``idleFor`` and use no more."""
+    at_most: int
+    """So much of ``lately`` at most, by ``idleAtMost``."""
+
+    @property
+    def amount(self) -> int:
+        """What is left free; where less is free than that, all of it."""
+        return max(self.fixed, min(self.lately, self.at_most))
+
+    @property
+    def rule(self) -> str:
+        """The field of the document that decides how much it is."""
+        if self.fixed >= min(self.lately, self.at_most):
+            return "keepFree"
+        return "idleFor" if self.lately <= self.at_most else "idleAtMost"
+
+
 class Filled(NamedTuple):
-    """What one filler should run on each cluster, and why it is no more there."""
+    """What one filler should run on each cluster, why it is no more there, and what it leaves free, where it does."""
 
     workload: str
     replicas: Mapping[str, int]
     why: Mapping[str, Verdict]
+    kept: Mapping[str, tuple[Kept, ...]] = MappingProxyType({})

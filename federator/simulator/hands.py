@@ -34,6 +34,7 @@ class Hands:
 
     def carry_out(self, seen: Snapshot, made: Plan, now_s: float) -> bool:
         """Make the intents match the plan; whether that changed anything."""
+        self._world.filled = {one.workload: one for one in made.backfill}
         world, lost = self._world, {n for n, m in self._world.members.items() if m.health is Health.LOST}
         changes = ((world.lives[name], should) for name, should in differences(seen, made))
         new, left = self.give(changes, lost, now_s)

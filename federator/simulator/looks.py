@@ -1,4 +1,6 @@
-"""What was refused during a run and why, looked at every so often: reasons are found only when somebody looks."""
+"""What was refused during a run and why, and what fillers kept free, looked at every so often: reasons are found only
+when somebody looks.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from federator.engine.main_reason import main_reason
+from federator.model.backfill import Filled
 from federator.model.plan import Plan, Refusal, Snapshot
+from federator.model.resources import CPU
 
 MOST_LOOKS = 256
 MOST_REFUSALS = 200
@@ -20,6 +24,8 @@ class Look:
     at_s: float
     by_reason: Counter[str] = field(default_factory=Counter)
     by_cluster: Counter[tuple[str, str]] = field(default_factory=Counter)
+    kept: dict[str, float] = field(default_factory=dict)
+    """Cores that each filler kept free, of all clusters together."""
 
 
 class Looks:
@@ -28,10 +34,15 @@ class Looks:
     """
 
     def __init__(self, every_s: float = 1.0) -> None:
+        self._first_s = every_s
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget all looks."""
         self.looks: list[Look] = []
         self.words: dict[tuple[str, str], str] = {}
         """By cluster and reason, what was said when it was first seen."""
-        self._every_s = every_s
+        self._every_s = self._first_s
 
     def due(self, at_s: float) -> bool:
         """Whether it is time for a look at a plan of this moment."""
@@ -43,7 +54,9 @@ class Looks:
             self.looks.pop()
         elif not self.due(seen.at_s):
             return
-        self.looks.append(self._look(seen.at_s, made.refusals))
+        look = self._look(seen.at_s, made.refusals)
+        look.kept = {one.workload: _cores_kept(one) for one in made.backfill}
+        self.looks.append(look)
         if len(self.looks) > MOST_LOOKS:
             self.looks = self.looks[::2]
             self._every_s = max(2 * self._every_s, seen.at_s / MOST_LOOKS)
@@ -66,3 +79,7 @@ class Looks:
                 if key not in self.words:
                     self.words[key] = verdict.message
         return look
+
+
+def _cores_kept(filled: Filled) -> float:
+    return sum(one.amount for kept in filled.kept.values() for one in kept if one.resource == CPU) / 1000

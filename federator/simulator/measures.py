@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
 from federator.documents.quantities import natural_amount, price_unit
 from federator.model.cluster import Cluster, Flavor
+from federator.model.intent import PREEMPTED
 from federator.model.resources import CPU
 from federator.model.workload import Role, Workload
 from federator.simulator.history import History
 
 HOUR_S = 3600.0
+Place = tuple[str, str]
+"""A filler's workload, and a cluster."""
 AT_ONCE = 4096
 
 
@@ -58,9 +61,11 @@ class Measures:
         """When each cluster was first used."""
         self.lost_s: defaultdict[str, float] = defaultdict(float)
         """Core-seconds of replicas that were stopped before their end, by cluster."""
-        self.backfill_useful_s: defaultdict[str, float] = defaultdict(float)
-        self.backfill_lost_s: defaultdict[str, float] = defaultdict(float)
-        """Core-seconds of backfill, by cluster; what was saved in a checkpoint is useful."""
+        self.backfill_useful_s: defaultdict[Place, float] = defaultdict(float)
+        self.backfill_lost_s: defaultdict[Place, float] = defaultdict(float)
+        """Core-seconds of backfill, by filler and cluster; what was saved in a checkpoint is useful."""
+        self.evicted: defaultdict[Place, Counter[str]] = defaultdict(Counter)
+        """Replicas of backfill that ended before their time, by filler and cluster, and by cause."""
         self.moves = self.preemptions = 0
         self._history = History()
         self._noted: list[tuple[str, str, str, float, float, float, float, float]] = []
@@ -68,8 +73,6 @@ class Measures:
         self.transferred_bytes = 0
         self.nodes_lost = 0
         """How often a node broke."""
-        self.evictions = 0
-        """Replicas of backfill that clusters ended because others needed their room."""
         self._clusters = clusters
         self._grown: list[tuple[str, Flavor, int, float]] = []
 
@@ -101,14 +104,15 @@ class Measures:
                 if name == CPU and lost_s:
                     self.lost_s[cluster.name] += amount * replicas * lost_s / 1000
                 if name == CPU and workload.backfill:
-                    self.backfill_lost_s[cluster.name] += amount * replicas * lost_s / 1000
-                    self.backfill_useful_s[cluster.name] += amount * replicas * (lasted_s - lost_s) / 1000
+                    place = workload.name, cluster.name
+                    self.backfill_lost_s[place] += amount * replicas * lost_s / 1000
+                    self.backfill_useful_s[place] += amount * replicas * (lasted_s - lost_s) / 1000
             self.carbon_g[cluster.name] += watts / 1000 * lasted_s / HOUR_S * cluster.carbon_g_per_kwh
             carbon_per_h += watts / 1000 * cluster.carbon_g_per_kwh
         kept, of = ends_s - lost_s, (cores, cost_per_h, carbon_per_h)
         for kind, begins_s, until_s in (
             ("backfill" if workload.backfill else "production", starts_s, kept),
-            ("lost", kept, ends_s),
+            ("backfill lost" if workload.backfill else "lost", kept, ends_s),
         ):
             if until_s > begins_s:
                 self._noted.append((kind, cluster.name, workload.queue, begins_s, until_s, *of))
@@ -117,8 +121,9 @@ class Measures:
 
     @property
     def history(self) -> History:
-        """Cores by cluster (kinds ``production``, ``backfill``, ``lost``) and ``queue``; ``cost`` and ``carbon_g`` for
-        each hour, by cluster; ``nodes`` that were added, in cores; ``moves`` and ``preemptions``."""
+        """Cores by cluster (kinds ``production``, ``lost``, ``backfill``, ``backfill lost``) and ``queue``; ``cost``
+        and ``carbon_g`` for each hour, by cluster; ``nodes`` that were added, in cores; ``moves``, ``preemptions``,
+        and ``evictions`` by cause."""
         self._fold()
         return self._history
 
@@ -148,6 +153,17 @@ class Measures:
         self.preemptions += replicas
         if replicas:
             self._history.changed("preemptions", "", at_s, replicas)
+
+    def evict(self, cluster: str, filler: str, cause: str, replicas: int, at_s: float) -> None:
+        """So many replicas of a filler were ended before their time."""
+        if replicas:
+            self.evicted[filler, cluster][cause] += replicas
+            self._history.changed("evictions", cause, at_s, replicas)
+
+    @property
+    def evictions(self) -> int:
+        """Replicas of backfill that clusters ended because others needed their room."""
+        return sum(causes[PREEMPTED] for causes in self.evicted.values())
 
     def grown(self, cluster: Cluster, flavor: str, at_s: float, nodes: int = 1) -> None:
         """Nodes of a flavor have been added, or are back; below zero: they are gone, or broken."""

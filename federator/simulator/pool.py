@@ -7,19 +7,22 @@ lines for each rule. Property tests tell such stories both ways. What is not suc
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from typing import NamedTuple
 
 from federator.engine.ends import milliseconds
+from federator.engine.ground import Ground
 from federator.engine.order import FAIR, ORDERS
 from federator.model.cluster import Cluster, Flavor
-from federator.model.plan import Snapshot
+from federator.model.plan import Head, Snapshot
 from federator.model.policy import OVERRUN_S, Planning
 from federator.model.resources import CPU
 from federator.model.selectors import Constraint
 from federator.model.workload import Lifetime, Workload
+from federator.simulator.looks import Looks
 from federator.simulator.measures import Measures, Told
+from federator.simulator.pool_looks import PoolLooks
 from federator.simulator.story import Arrival, Story
 
 OVERRUN_MS = milliseconds(OVERRUN_S)
@@ -72,8 +75,10 @@ class NotAPool(Exception):
 class Pool:
     """One story. ``tell`` gives when it ended."""
 
-    def __init__(self, story: Story, cluster: Cluster, flavor: Flavor) -> None:
+    def __init__(self, story: Story, cluster: Cluster, flavor: Flavor, looks: Looks | None = None) -> None:
+        """``looks``, if any, look at what waits now and then, and ask the planner why."""
         self.measures = Measures((cluster,))
+        self._looks = None if looks is None else PoolLooks(looks, story.federation, cluster, flavor, Ground())
         self._story, self._planning = story, story.federation.planning
         self._cluster, self._flavor = cluster, flavor
         self._key = ORDERS[self._planning.order]
@@ -124,10 +129,25 @@ class Pool:
                 self._end(now_s)
             if self._waiting:
                 self._serve(self, now_s, milliseconds(now_s))
+            if self._looks is not None:
+                self._looks.look(now_s, self._runs(), [job.arrival.workload for job in self._waiting], self._heads())
         ended_s = now_s if lasts_s is None else lasts_s
         for _, _, start_s, job in running:
             self._used(job, start_s, ended_s)
         return ended_s
+
+    def _runs(self) -> Iterator[tuple[Workload, float]]:
+        """What runs, and since when."""
+        return ((job.arrival.workload, start_s) for _, _, start_s, job in self._running)
+
+    def _heads(self) -> tuple[Head, ...]:
+        """Who stays the first, with its reservation where one is made."""
+        if self._head is None:
+            return ()
+        name, replicas = self._head.name, self._head.arrival.workload.replicas
+        if self._planning.backfilling != "once":
+            return (Head(name),)
+        return (Head(name, self._reserved_ms / 1000, ((self._cluster.name, replicas),)),)
 
     def _arrive(self, one: Arrival, now_s: float) -> None:
         workload = one.workload

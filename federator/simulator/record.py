@@ -43,6 +43,35 @@ class RefusedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class FillerRow:
+    """What a filler did on a cluster: core hours, and replicas that ended before their time, by cause."""
+
+    filler: str
+    cluster: str
+    useful_h: float
+    lost_h: float
+    evictions: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """Production beside the same without fillers: the same story told twice. In seconds."""
+
+    jobs: int
+    """Those that started in both."""
+    wait_s: dict[str, float]
+    """Without fillers; with them it is among the figures."""
+    slowdown: dict[str, float]
+    longer_s: dict[str, float]
+    """How much longer each job waited with fillers; below zero: less long."""
+    later: float
+    """The part of jobs that started later."""
+    waits: Points
+    """Without fillers, as those of the record."""
+    longer: Points
+
+
+@dataclass(frozen=True, slots=True)
 class FaultRow:
     """What went wrong, where and when."""
 
@@ -83,6 +112,13 @@ class Record:
     """Replicas refused at each look, by the reason that counts."""
     reasons: list[RefusedRow]
     faults: list[FaultRow] = field(default_factory=list)
+    fillers: list[FillerRow] = field(default_factory=list)
+    evictions: dict[str, list[float]] = field(default_factory=dict)
+    """Replicas of fillers that ended before their time in each span, by cause."""
+    kept: dict[str, list[float]] = field(default_factory=dict)
+    """Cores that each filler kept free at each look."""
+    delay: Delay | None = None
+    """What fillers cost production; None: there are none, or it was not measured."""
     quick: bool = False
     """Whether it was told without plans: jobs waited for free cores alone."""
     format: str = FORMAT

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from federator.model.cluster import Cluster
 from federator.model.resources import CPU
 from federator.simulator.answer import mean, percentiles, run_document
+from federator.simulator.filling import filler_rows, kept_at_looks
 from federator.simulator.history import Array, History
 from federator.simulator.looks import Looks
 from federator.simulator.measures import HOUR_S, Told
@@ -19,7 +20,7 @@ MOST_POINTS = 400
 """Of a distribution so many points are kept, evenly spread over its ranks."""
 MOST_ROWS = 200
 """Of queues and reasons so many are kept, those with most first."""
-SERIES = ("production", "backfill", "lost", "queue", "cost", "carbon_g")
+SERIES = ("production", "lost", "backfill", "backfill lost", "queue", "cost", "carbon_g")
 
 
 def recorded(run: Run, name: str, looks: Looks) -> Record:
@@ -55,6 +56,11 @@ def recorded(run: Run, name: str, looks: Looks) -> Record:
             for one in run.story.faults
             if one.at_s < until_s
         ],
+        fillers=filler_rows(run.measures),
+        evictions={
+            cause: _plain(history.counts("evictions", cause, until_s)) for cause in sorted(history.names("evictions"))
+        },
+        kept=kept_at_looks(looks),
         quick=not run.plan_s and bool(told),
     )
 

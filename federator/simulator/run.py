@@ -65,15 +65,18 @@ def simulate(
 
 
 def simulate_quickly(story: Story, *, watch: Watch | None = None) -> Run:
-    """The same, without the planner where the story is one of rigid jobs on one pool of cores: nothing to watch. Else
-    with plans of those alone that may start, as far as that is enough; where ``Looks`` watch, between their looks."""
+    """The same, without the planner where the story is one of rigid jobs on one pool of cores. Else with plans of those
+    alone that may start, as far as that is enough. Where ``Looks`` watch, both between their looks."""
     begun, parts = perf_counter(), pool_of(story.federation)
     if parts is None or story.faults or story.standing or story.bandwidths:
         return simulate(story, lines=True, watch=watch)
-    pool = Pool(story, *parts)
+    looks = watch if isinstance(watch, Looks) else None
+    pool = Pool(story, *parts, looks)
     try:
         ended_s = pool.tell()
     except NotAPool:
+        if looks is not None:
+            looks.begin_anew()
         return simulate(story, lines=True, watch=watch)
     run = Run(story, pool.measures, ended_s, pool.running, pool.waiting)
     run.wall_s = perf_counter() - begun

@@ -108,7 +108,8 @@ class Settler:
         if member.health is Health.UP:
             leaving = intent.state is IntentState.LEAVING
             if leaving or intent.withdrawn:
-                member.site.remove(intent.id, None if leaving else intent.withdrawn, now_s)
+                cause = self._world.why_less(intent.workload, intent.cluster)
+                member.site.remove(intent.id, None if leaving else intent.withdrawn, now_s, cause)
 
     def back(self, member: Member, now_s: float) -> None:
         """A cluster answers again: it tells all that it has, and then hears what was to leave."""

@@ -11,7 +11,7 @@ from random import Random
 from federator.clusters.binder import Pool
 from federator.model.cluster import Cluster, Flavor
 from federator.model.indexset import IndexSet
-from federator.model.intent import Failure, ObservedIntent
+from federator.model.intent import PREEMPTED, Failure, ObservedIntent
 from federator.model.resources import Resources
 from federator.model.workload import Lifetime, Role, Workload
 from federator.simulator.autoscaler import Autoscaler
@@ -23,6 +23,8 @@ from federator.simulator.timeline import END, OTHER, Timeline
 from federator.simulator.transfers import Transfers
 
 NONE = IndexSet()
+NODE_LOST = "NodeLost"
+"""The reason of a Failure: its node broke."""
 Seats = tuple[tuple[str, IndexSet], ...]
 
 
@@ -124,8 +126,8 @@ class Site:
         self._say(intent_id)
         self.changed = True
 
-    def remove(self, intent_id: str, indices: IndexSet | None, now_s: float) -> None:
-        """Stop an intent, or some of its replicas; what they have done is lost."""
+    def remove(self, intent_id: str, indices: IndexSet | None, now_s: float, cause: str = "") -> None:
+        """Stop an intent, or some of its replicas; what they have done is lost. ``cause``: why, of a filler."""
         job = self.jobs.get(intent_id)
         if job is None:
             return
@@ -134,6 +136,8 @@ class Site:
         for batch in job.batches:
             for index in batch.indices & leaving if job.workload.backfill else ():
                 self._fillers.keep(job.workload, index, now_s - batch.starts_s)
+            if job.workload.backfill:
+                self._measures.evict(self.cluster.name, job.workload.name, cause, len(batch.indices & leaving), now_s)
             self._stop(job, batch, batch.indices & leaving, now_s, useful=False)
         job.batches = [batch for batch in job.batches if batch.indices]
         if indices is None:
@@ -269,9 +273,9 @@ class Site:
                     break
                 job = self.jobs[intent_id]
                 self._fillers.keep(job.workload, index, now_s - batch.starts_s)
-                job.failed[index] = Failure(index, "Preempted", "others needed its room", own_fault=False)
+                job.failed[index] = Failure(index, PREEMPTED, "others needed its room", own_fault=False)
                 self._stop(job, batch, IndexSet.of([index]), now_s, useful=False)
-                self._measures.evictions += 1
+                self._measures.evict(self.cluster.name, job.workload.name, PREEMPTED, 1, now_s)
                 self._say(intent_id)
                 waits_s = max(waits_s, self._fillers.grace_s(job.workload))
         for job in self.jobs.values():
@@ -307,7 +311,9 @@ class Site:
                 for index in here:
                     if job.workload.backfill:
                         self._fillers.keep(job.workload, index, now_s - batch.starts_s)
-                    job.failed[index] = Failure(index, "NodeLost", node=name, own_fault=False)
+                    job.failed[index] = Failure(index, NODE_LOST, node=name, own_fault=False)
+                if job.workload.backfill:
+                    self._measures.evict(self.cluster.name, job.workload.name, NODE_LOST, len(here), now_s)
             job.batches = [batch for batch in job.batches if batch.indices]
         self.changed = True
         self._bind_waiting(now_s)

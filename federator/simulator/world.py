@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 
@@ -10,7 +10,7 @@ from federator.engine.decay import lately
 from federator.engine.feasibility import allowed_flavors
 from federator.engine.least_free import LeastFree
 from federator.engine.lifecycle import WorkloadEvent, next_workload_state
-from federator.model.backfill import Filler, idle_times
+from federator.model.backfill import Filled, Filler, idle_times
 from federator.model.cluster import Cluster, Flavor, Health
 from federator.model.indexset import IndexSet
 from federator.model.intent import Intent
@@ -134,6 +134,8 @@ class World:
         self.clocks: dict[tuple[str, str, str], float] = {}
         self.displaced: tuple[tuple[float, Displacement], ...] = ()
         """Since when who has displaced whom."""
+        self.filled: Mapping[str, Filled] = {}
+        """What the last plan said of each filler."""
         self.fair = federation.planning.order == "fair"
         self._lately = {one.queue: one.lately for one in federation.usage}
         self._half_lives = {queue.name: queue.half_life_s for queue in federation.queues}
@@ -177,6 +179,11 @@ class World:
             duration_s = filler.workload.duration_s
             unknown_s = self.story.federation.planning.unknown_duration_s
             self.arrive(filler.workload, unknown_s if duration_s is None else duration_s, now_s)
+
+    def why_less(self, filler: str, cluster: str) -> str:
+        """Why the last plan wanted no more of a filler on a cluster."""
+        verdict = self.filled[filler].why.get(cluster) if filler in self.filled else None
+        return "Withdrawn" if verdict is None else str(verdict.reason)
 
     @property
     def production(self) -> Iterator[Live]:

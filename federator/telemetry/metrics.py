@@ -26,6 +26,8 @@ REMOTE_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 """For calls to clusters."""
 WAIT_S = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 4 * 3600.0, 12 * 3600.0, 86400.0, 3 * 86400.0, 7 * 86400.0)
 """For the time from submission to the first replica that runs."""
+START_S = (0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
+"""For the time from a plan to the start at the cluster: the graces of fillers are within it."""
 LAG_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 """For how late the event loop comes; 0.05 is our limit and therefore a boundary."""
 
@@ -78,6 +80,17 @@ class Metrics:
             "cluster",
             "filler",
             "cause",
+        )
+        self.backfill_kept_free = self._gauge(
+            "backfill_kept_free", "What a filler leaves free of a cluster.", "cluster", "filler", "resource"
+        )
+        self.production_start_seconds = self._histogram(
+            "production_start_seconds",
+            "Time from the plan that sent production to a cluster until it was seen to run, by whether backfill ran "
+            "there: backfill, free.",
+            START_S,
+            "cluster",
+            "beside",
         )
         self.plan_seconds = self._histogram("plan_seconds", "Time to make one plan.", FAST_S)
         self.cycle_seconds = self._histogram("cycle_seconds", "Time of one whole cycle.", FAST_S)

@@ -34,6 +34,23 @@ def line(source: str) -> dict[str, Any]:
     return {"source": source, **amounts, **shares}
 
 
+def filler() -> dict[str, Any]:
+    """A filler on one cluster."""
+    spent = {"usefulCpuSeconds": 7200.0, "lostCpuSeconds": 72.0, "evictions": {"Preempted": 3}}
+    starts = {"backfill": {"medianSeconds": 3.1, "of": 200}, "free": {"medianSeconds": 1.1, "of": 57}}
+    kept = {
+        "resource": "cpu", "rule": "idleAtMost", "kept": 2.0, "keepFree": 0.0, "idleFor": 12.0, "idleAtMost": 2.0,
+        "mostUsedAt": 1000.0,
+    }  # fmt: skip
+    cern = {"cluster": "cern", "replicas": 4, "reason": "KeptFree", "message": "2 cpu is free", **spent}
+    return {
+        "name": "lhc", "workload": "backfill-lhc", "weight": 1, "tasks": 100, "running": 4, "pending": 0, "finished": 2,
+        "setAside": 0, "placements": {"cern": 4}, **spent, "productionStart": starts,
+        "clusters": [{**cern, "keptFree": [kept], "productionStart": starts}], "source": "api",
+        "message": "KeptFree: cern", "document": {},
+    }  # fmt: skip
+
+
 class FakeService:
     """Two clusters, one of them from a file, no workloads. Public attributes are the tests' levers."""
 
@@ -70,7 +87,7 @@ class FakeService:
                 }
             },
             "policies": {},
-            "backfills": {},
+            "backfills": {"lhc": filler()},
             "placements": {},
             "pilots": {},
         }
@@ -329,6 +346,7 @@ def cluster(name: str, source: str) -> dict[str, Any]:
         "draining": False, "drainBy": None, "source": source, "capacity": {"cpu": 8.0, "memory": 2**30},
         "used": {"production": {"cpu": 3.0}, "foreign": {"cpu": 1.0}}, "free": {"cpu": 4.0, "memory": 2**30},
         "flavors": [], "running": 3, "pending": 0, "lastSeen": 1000.0,
+        "productionStart": {"free": {"medianSeconds": 1.1, "of": 57}},
     }  # fmt: skip
 
 

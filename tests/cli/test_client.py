@@ -87,12 +87,29 @@ async def test_describe_shows_everything_and_the_history(client: Client, work: s
     for words in ("Queue:", "atlas", "Submitted", "handed in", "command:"):
         assert words in out
     out = (await client("describe", "cluster", "cern")).out
-    for words in ("Provider:", "FOREIGN", "1Gi"):
+    for words in ("Provider:", "FOREIGN", "1Gi", "started after 1.1 s where none did (median of the last 57)"):
         assert words in out
     out = (await client("describe", "queue", "atlas")).out
     for words in ("12.5% of all cpu", "Due:           25%", "LEFT"):
         assert words in out
     assert "Queues:        atlas\n" in (await client("describe", "cohort", "lhc")).out
+
+
+async def test_a_filler_tells_what_it_was_worth_what_it_keeps_free_and_what_it_costs_production(
+    client: Client,
+) -> None:
+    out = (await client("get", "backfills", "-o", "wide")).out
+    for words in ("2.0 h", "1 min (1.0%)", "Preempted 3", "3.1 s beside, 1.1 s without"):
+        assert words in out
+    out = (await client("describe", "backfill", "lhc")).out
+    for words in (
+        "2.0 h of CPU time useful, 1 min (1.0%) lost",
+        "after 3.1 s where backfill ran (median of the last 200), 1.1 s where none did (median of the last 57)",
+        "KeptFree: 2 cpu is free",
+        "cern: 2 cpu: others used 12 more within idleFor, most at ",
+        "; idleAtMost keeps no more than 2 of it",
+    ):
+        assert words in out
 
 
 async def test_logs_are_printed_as_they_are(client: Client, work: str, api: Api) -> None:

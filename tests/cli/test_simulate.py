@@ -30,6 +30,12 @@ spec:
   workloads: [{{{SOURCE}}}]
   faults: [{{outage: north, at: 10m, lasts: 5m}}]
 """
+FILLER = f"""
+---
+{HEAD}kind: Backfill
+metadata: {{name: lhc}}
+spec: {{workload: {{requests: {{cpu: 1}}, duration: 3h}}, keepFree: 0%, grace: 20s}}
+"""
 
 
 @pytest.fixture
@@ -157,3 +163,14 @@ def test_what_other_policies_would_change_now_is_told(run: Run, scenario: Path, 
     assert "onward" not in run(*command, "-o", "json").json
     alike = run("policy", "diff", *files, "--policies", files[1])
     assert alike.out.startswith("The plan of now stays as it is.")
+
+
+def test_what_fillers_cost_production_is_measured_where_there_are_any(run: Run, scenario: Path) -> None:
+    slip = run("simulate", str(scenario), "--measure-delay")
+    assert (slip.status, slip.out) == (2, "")
+    assert "the scenario has no fillers" in slip.err
+    scenario.write_text(SCENARIO.rstrip() + FILLER)
+    delay = run("simulate", str(scenario), "--measure-delay", "-o", "json").json["delay"]
+    assert delay["jobs"] > 30
+    assert 0 < delay["longer_s"]["p50"] <= 20.0
+    assert "of jobs start later; mean wait without fillers" in run("simulate", str(scenario), "--measure-delay").out

@@ -13,6 +13,7 @@ import typer.main
 from federator.cli.main import COMMANDS, tree
 from federator.documents import DocumentErrors, read_configuration, read_files, read_text
 from federator.model.reasons import Reason
+from federator.telemetry.metrics import Metrics
 from tests.docs.pages import DOCS, GUIDES, ROOT, Shown, anchors, fences, links, named, pages, printed, shown
 
 EXAMPLES = sorted((DOCS / "examples").rglob("*.yaml"))
@@ -125,3 +126,12 @@ def test_the_check_of_commands_notices_a_slip() -> None:
         with pytest.raises(AssertionError):
             check_command(DOCS / "cli.md", line)
     assert {command.name for command in COMMANDS} == set(command_tree().commands)
+
+
+@pytest.mark.parametrize("page", [DOCS / "backfill.md", DOCS / "metrics.md", DOCS / "operations.md"], ids=short)
+def test_every_metric_that_a_page_names_is_one_of_the_daemon(page: Path) -> None:
+    """So that what is pasted into Prometheus from here finds something."""
+    families = [family for family in Metrics().registry.collect() if family.name.startswith("federator_")]
+    known = {family.name + end for family in families for end in ("", "_total", "_bucket", "_sum", "_count", "_info")}
+    for name in re.findall(r"\bfederator_[a-z_]+[a-z](?![a-z_]*\.)", page.read_text(encoding="utf-8")):
+        assert name in known, f"{page.name} names {name}, which is no metric"

@@ -102,7 +102,7 @@ def test_a_pilot_with_nothing_but_backfill_has_no_work_and_leaves(
     assert "there was no work for 10 s" in one.log.read_text()
     assert leases(federator)["granted"] == 4, "it had no backfill, so this test shows nothing"
     until(lambda: sum(evicted(federator).values()) == 4, "four evictions", lambda: f"{evicted(federator)}")
-    assert set(evicted(federator)) <= {"Drained", "Withdrawn"}, "the plan may see it drain before it is done"
+    assert "Preempted" not in evicted(federator), "nobody needed its room: it drained, and the plan may see that first"
 
 
 def test_production_starts_on_an_api_server_that_is_full_of_backfill(

@@ -146,3 +146,23 @@ def test_quiet_hours_go_by_the_clock_of_their_place_through_the_change_of_summer
     assert quiet_for(night, begin) == 7 * 3600
     assert quiet_for(night, begin + 7 * 3600) == 0
     assert quiet_in(night, begin) == 7 * 86_400 - 3600
+
+
+@pytest.mark.parametrize(
+    ("limits", "rule", "kept"),
+    [
+        ({"keep_free": {"*": {"*": 100_000}}}, "keepFree", 2),
+        ({"idle_for_s": 300.0}, "idleFor", 8),
+        ({"idle_for_s": 300.0, "idle_at_most": 200_000}, "idleAtMost", 4),
+        ({"idle_for_s": 300.0, "keep_free": {"*": {"*": 500_000}}}, "keepFree", 10),
+    ],
+)
+def test_it_is_told_what_is_kept_free_and_which_rule_decides(limits: dict[str, Any], rule: str, kept: int) -> None:
+    """Of 20 cores all are free now, and 12 were all the while within five minutes: 8 are kept for who comes next."""
+    idle = {300.0: amounts(12)}
+    (one,) = filled(plan(snapshot([cluster("a", nodes=5, cpu=4, idle=idle)], [], fillers=[filler(**limits)]))).kept["a"]
+    assert (one.resource, one.rule, one.amount) == ("cpu", rule, 1000 * kept)
+
+
+def test_where_nothing_is_kept_free_nothing_is_told_of_it() -> None:
+    assert filled(plan(snapshot([cluster("a", cpu=8)], [], fillers=[filler()]))).kept == {}

@@ -58,3 +58,11 @@ def test_what_others_used_lately_stays_free_up_to_the_bound() -> None:
 def test_production_takes_first_what_was_in_use_a_while_ago() -> None:
     assert filled(3, workload("w", 4, 1)) == 3
     assert filled(3, workload("w", 6, 1)) == 2
+
+
+def test_it_tells_until_when_the_least_was_free() -> None:
+    least = LeastFree(MINUTES_5)
+    assert least.was_s("cpu") is None
+    for at_s, free in ((0.0, 8), (100.0, 2), (200.0, 6), (300.0, 4)):
+        least.see(at_s, Resources.of({"cpu": 1000 * free}))
+    assert least.was_s("cpu") == 200.0

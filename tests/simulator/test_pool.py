@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -9,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from federator.model.cluster import Binding
+from federator.model.plan import Plan, Snapshot
 from federator.model.policy import Planning, Policy
 from federator.simulator import run as running
+from federator.simulator.looks import Looks
 from federator.simulator.run import simulate, simulate_quickly
 from federator.simulator.story import Arrival, Story
 from tests.engine.build import cluster
@@ -85,3 +88,30 @@ def test_a_planted_mistake_in_the_shortcut_is_found(monkeypatch: pytest.MonkeyPa
     one = _story(drawn, ("easy", "pass"), "fifo", 1, False, False)
     with pytest.raises(AssertionError):
         _compare(one)
+
+
+def _refused(one: Story, *, quickly: bool) -> dict[float, Counter[str]]:
+    """Replicas refused by the reason that counts, at each moment at which the shortcut looked."""
+    found: dict[float, Counter[str]] = {}
+    if quickly:
+        looks = Looks(every_s=0.0)
+        assert not simulate_quickly(one, watch=looks).plan_s
+        return {look.at_s: look.by_reason for look in looks.looks}
+
+    def watch(seen: Snapshot, made: Plan) -> None:
+        looks = Looks()
+        looks(seen, made)
+        found[seen.at_s] = looks.looks[0].by_reason
+
+    simulate(one, skips=False, watch=watch)
+    return found
+
+
+@pytest.mark.parametrize("rule", RULES)
+@settings(max_examples=3, deadline=None)
+@given(jobs(), st.sampled_from(["fifo", "shortest"]), st.sampled_from([1, 4]))
+def test_what_waits_for_a_pool_is_refused_for_the_reasons_of_the_planner(
+    rule: tuple[str, str], drawn: list[Job], order: str, nodes: int
+) -> None:
+    told = _story(drawn, rule, order, nodes, one_by_one=False, lasts=False)
+    assert _refused(told, quickly=True) == _refused(told, quickly=False)

@@ -16,7 +16,8 @@ from federator.simulator.looks import MOST_LOOKS, Looks
 from federator.simulator.record import Record, read, write
 from federator.simulator.recording import distribution, recorded
 from federator.simulator.report.files import write_report
-from federator.simulator.run import Run, simulate
+from federator.simulator.report.page import page
+from federator.simulator.run import Run, simulate, simulate_quickly
 from federator.simulator.story import Fault
 from tests.engine.build import cluster
 from tests.simulator.stories import arrival, story
@@ -133,3 +134,14 @@ def test_a_report_needs_nothing_else(records: list[Record], tmp_path: Path) -> N
     with (parts / "figures.csv").open(newline="") as file:
         rows = {row["figure"]: row for row in csv.DictReader(file)}
     assert float(rows["cost"]["B"]) == records[1].figures["cost"]
+
+
+def test_a_run_that_the_shortcut_told_has_its_reasons_and_says_so() -> None:
+    looks = Looks()
+    coming = [arrival(f"w{number:02}", 20.0 * number, 300.0, cpu=2) for number in range(10)]
+    quick = simulate_quickly(story([cluster("pool", cpu=4)], coming), watch=looks)
+    kept = recorded(quick, "pool", looks)
+    assert kept.quick
+    assert sum(kept.refused["NoRoom"]) > 0
+    assert {row.cluster for row in kept.reasons} == {"pool"}
+    assert f"the planner was asked {len(kept.looks_s)} times" in page([kept], [], [])

@@ -21,6 +21,8 @@ LABELS = {
     "placements_total": ("cluster", "policy"),
     "moves_total": (),
     "preemptions_total": ("reason",),
+    "backfill_kept_free": ("cluster", "filler", "resource"),
+    "production_start_seconds": ("cluster", "beside"),
     "plan_seconds": (),
     "cycle_seconds": (),
     "dispatch_seconds": ("cluster", "outcome"),

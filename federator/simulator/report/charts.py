@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
-from federator.simulator.record import Points, Record
+from federator.simulator.record import Record
+from federator.simulator.report import backfill
 from federator.simulator.report.drawing import (
     HATCHES,
     LINES,
@@ -18,14 +18,19 @@ from federator.simulator.report.drawing import (
     Layer,
     Scale,
     edges,
+    exceeding,
     largest,
     layers,
     legend,
+    look_of,
+    named,
+    offered,
     panels,
     scale,
     stack,
     steps,
     summed,
+    widely,
 )
 
 Runs = Sequence[Record]
@@ -87,10 +92,10 @@ def distributions(runs: Runs) -> Figure:
     figure = Figure(figsize=(9.0 if len(runs) == 1 else 12.0, 2.8), layout="constrained")
     waits, slowdowns = figure.subplots(1, 2)
     for at, run in enumerate(runs):
-        _exceeding(waits, run.waits, 0.0, at, _name(runs, at))
-        _exceeding(slowdowns, run.slowdowns, 1.0, at, _name(runs, at))
-    _widely(waits, [value for run in runs for value, _ in run.waits], 0.0)
-    _widely(slowdowns, [value for run in runs for value, _ in run.slowdowns], 1.0)
+        exceeding(waits, run.waits, 0.0, named(runs, at), **look_of(at))
+        exceeding(slowdowns, run.slowdowns, 1.0, named(runs, at), **look_of(at))
+    widely(waits, [value for run in runs for value, _ in run.waits], 0.0)
+    widely(slowdowns, [value for run in runs for value, _ in run.slowdowns], 1.0)
     waits.set_xlabel("wait (s)")
     waits.set_ylabel("part of all that waits longer")
     slowdowns.set_xlabel("bounded slowdown")
@@ -110,7 +115,7 @@ def fairness(runs: Runs) -> Figure:
         known = [(end, value) for end, value in zip(ends, run.fairness, strict=True) if value]
         axes.plot(
             [end / per.unit_s for end, _ in known], [value for _, value in known],
-            color=colour, linestyle=line, label=_name(runs, at),
+            color=colour, linestyle=line, label=named(runs, at),
         )  # fmt: skip
     per.on(axes)
     axes.set_xlabel(per.name)
@@ -132,7 +137,7 @@ def costs(runs: Runs) -> Figure | None:
         ends = edges(run, len(run.moves))
         for axes, kind, by in ((money, "cost", 1.0), (carbon, "carbon_g", 1000.0)):
             total = np.cumsum(summed(run, kind, list(run.cores)) * np.diff(ends)) / HOUR_S / by
-            axes.plot(ends / per.unit_s, np.append(0.0, total), color=colour, linestyle=line, label=_name(runs, at))
+            axes.plot(ends / per.unit_s, np.append(0.0, total), color=colour, linestyle=line, label=named(runs, at))
     for axes, words in ((money, "cost so far"), (carbon, "kg CO2e so far")):
         per.on(axes)
         axes.set_xlabel(per.name)
@@ -208,6 +213,18 @@ CHARTS: tuple[Chart, ...] = (
           "Replicas that policies moved to another cluster, and that were stopped to make room."),
     Chart("refused", refused, "What was refused",
           "Replicas without a place, by reason. Where clusters give several, the one that time may cure counts."),
+    Chart("filling", backfill.filling, "Backfill: what fills the clusters",
+          "Of all that nodes offer, what production has, what backfill makes of the rest, and what stays idle. What "
+          "that costs production is shown of runs that were told with `--measure-delay`."),
+    Chart("delay", backfill.delays, "Backfill: what it costs production",
+          "The same story was told once more without fillers. Left: waits of production in both. Right: how much "
+          "longer each job waits with fillers than without; some wait less long, as others start later."),
+    Chart("evictions", backfill.evictions, "Backfill: why it ended before its time",
+          "Replicas of fillers in an hour, by cause. `Preempted`: production needed their room and the cluster ended "
+          "them; a reason of the planner's: the plan took them back."),
+    Chart("headroom", backfill.head_room, "Backfill: what it leaves free",
+          "Cores that each filler leaves free (`keepFree`, `idleFor`), from looks at the plans, and those that were "
+          "idle: what is kept free and not idle production has taken."),
 )  # fmt: skip
 """All of them, in the order of the page."""
 
@@ -219,11 +236,11 @@ def _classes(axes: Axes, run: Record, names: Sequence[str], per: Scale) -> None:
         Layer("others", foreign, PALETTE[7], HATCHES[1]),
         Layer("production", summed(run, "production", names), PALETTE[0]),
         Layer("backfill", summed(run, "backfill", names), PALETTE[4], HATCHES[2]),
+        Layer("backfill that was lost", summed(run, "backfill lost", names), PALETTE[3], HATCHES[3]),
         Layer("stopped before its end", summed(run, "lost", names), PALETTE[5], HATCHES[4]),
     ]
     stack(axes, run, [layer for layer in found if layer.name == "production" or layer.values.any()], per)
-    offered = sum((np.array(run.cores[name]) for name in names), np.zeros(len(run.moves)))
-    steps(axes, run, offered, per, color="black", linewidth=1.0, label="offered")
+    steps(axes, run, offered(run, names), per, color="black", linewidth=1.0, label="offered")
     for fault in run.faults if len(names) == 1 else ():
         if fault.cluster == names[0] and not fault.by_chance:  # else the line of what is offered shows it
             since, until = fault.at_s / per.unit_s, fault.ends_s / per.unit_s
@@ -251,27 +268,6 @@ def _by_queue(runs: Runs, kind: str, words: str) -> Figure:
     return figure
 
 
-def _exceeding(axes: Axes, points: Points, least: float, at: int, label: str) -> None:
-    """The part of all values that exceeds each value, from the least there can be on."""
-    colour, line = LINES[at]
-    values = [least, *(value for value, _ in points)]
-    parts = [1.0 if points else 0.0, *(1.0 - part for _, part in points)]
-    if len(points) > 1 and points[0][0] <= least:
-        values, parts = values[1:], parts[1:]
-    axes.step(values, parts, where="post", color=colour, linestyle=line, label=label)
-
-
-def _widely(axes: Axes, values: Sequence[float], least: float) -> None:
-    """An axis of values: by powers of ten where they span several."""
-    most = max(values, default=least)
-    if most > 20.0:
-        axes.set_xscale("symlog", linthresh=max(least, 1.0), linscale=0.3)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        axes.set_xticks([tick for tick in (0.0, *(10.0**power for power in range(9))) if least <= tick <= 2 * most])
-    axes.set_xlim(least, max(most * 1.02, least + 0.1))
-    axes.set_ylim(bottom=0)
-
-
 def _one(runs: Runs) -> tuple[Figure, Axes]:
     """One panel for all runs."""
     figure = Figure(figsize=(9.0 if len(runs) == 1 else 12.0, 2.4), layout="constrained")
@@ -281,10 +277,6 @@ def _one(runs: Runs) -> tuple[Figure, Axes]:
 def _names(figure: Figure, axes: Axes, runs: Runs) -> None:
     if len(runs) > 1:
         legend(figure, [[axes]])
-
-
-def _name(runs: Runs, at: int) -> str:
-    return f"{'AB'[at]}: {runs[at].name}" if len(runs) > 1 else runs[at].name
 
 
 def _short(text: str) -> str:

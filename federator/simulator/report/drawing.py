@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
-from federator.simulator.record import Record
+from federator.simulator.record import Points, Record
 
 Array = NDArray[np.float64]
 
@@ -156,3 +157,38 @@ def layers(run: Record, kind: str, shown: Sequence[str], others: bool) -> list[L
         rest = [name for name in run.series.get(kind, {}) if name not in shown]
         found.append(Layer("all others", summed(run, kind, rest), PALETTE[-1]))
     return found
+
+
+def exceeding(axes: Axes, points: Points, least: float, label: str, **how: Any) -> None:
+    """The part of all values that exceeds each value, from the least there can be on."""
+    values = [least, *(value for value, _ in points)]
+    parts = [1.0 if points else 0.0, *(1.0 - part for _, part in points)]
+    if len(points) > 1 and points[0][0] <= least:
+        values, parts = values[1:], parts[1:]
+    axes.step(values, parts, where="post", label=label, **how)
+
+
+def widely(axes: Axes, values: Sequence[float], least: float) -> None:
+    """An axis of values: by powers of ten where they span several."""
+    most = max(values, default=least)
+    if most > 20.0:
+        axes.set_xscale("symlog", linthresh=max(least, 1.0), linscale=0.3)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.set_xticks([tick for tick in (0.0, *(10.0**power for power in range(9))) if least <= tick <= 2 * most])
+    axes.set_xlim(least, max(most * 1.02, least + 0.1))
+    axes.set_ylim(bottom=0)
+
+
+def look_of(at: int) -> dict[str, Any]:
+    """How the line of the first run or of the second looks."""
+    return dict(zip(("color", "linestyle"), LINES[at], strict=True))
+
+
+def named(runs: Sequence[Record], at: int) -> str:
+    """What a run is called in legends."""
+    return f"{'AB'[at]}: {runs[at].name}" if len(runs) > 1 else runs[at].name
+
+
+def offered(run: Record, names: Sequence[str]) -> Array:
+    """Cores that the nodes of these clusters offer, over time."""
+    return sum((np.array(run.cores[name]) for name in names), np.zeros(len(run.moves)))

@@ -28,8 +28,8 @@ th { border-bottom: 2px solid #999; vertical-align: bottom; font-weight: 600; }
 th.text, td.text { text-align: left; } td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 td.text { overflow-wrap: break-word; min-width: 5em; max-width: 40em; }
 details { margin: .3em 0; } summary { cursor: pointer; color: #0055aa; }
-nav a { margin-right: 1em; color: #0055aa; }
-section { break-inside: avoid; }
+nav a { margin-right: 1em; color: #0055aa; display: inline-block; }
+section { break-inside: avoid; } h2, section > p { break-after: avoid; }
 @media print { body { margin: 0; max-width: none; font-size: 11px; } nav { display: none; } .wide { overflow: visible; }
   section.long { break-inside: auto; } @page { size: A4 landscape; margin: 12mm; } }
 """
@@ -59,7 +59,8 @@ def page(runs: Sequence[Record], drawn: Iterable[tuple[Chart, str]], tables: Ite
 
 def _about(run: Record) -> str:
     jobs, engine = run.figures["jobs"], run.figures["engine"]
-    how = "told by the shortcut for one pool, without plans" if run.quick else f"{engine['plans']:,} plans"
+    asked = f"the planner was asked {len(run.looks_s):,} times what is refused and why"
+    how = f"told by the shortcut for one pool ({asked})" if run.quick else f"{engine['plans']:,} plans"
     words = (
         f"{run.name}: seed {run.figures['seed']}, {jobs['submitted']:,} jobs in {run.until_s:,.0f} s of simulated "
         f"time, {how}. Values over time are averages over {run.span_s:g} s or more."

@@ -71,7 +71,8 @@ class Table:
 
 def tables(runs: Runs) -> list[Table]:
     """All of them, in the order of the page; those without rows are left out."""
-    all_of_them = (_figures(runs), _clusters(runs), _queues(runs), _reasons(runs), _faults(runs))
+    parts = (_figures, _clusters, _queues, _reasons, _faults, _fillers, _delays)
+    all_of_them = (part(runs) for part in parts)
     return [table for table in all_of_them if table.rows]
 
 
@@ -136,6 +137,57 @@ def _faults(runs: Runs) -> Table:
     ]
     heads = (*_run(runs), "cluster", "what went wrong", "from (s)", "to (s)")
     return Table("faults", "Faults", "What the scenario lets go wrong.", heads, rows)
+
+
+def _fillers(runs: Runs) -> Table:
+    rows: Rows = [
+        (
+            one.filler, one.cluster, *_letter(runs, at), one.useful_h, one.lost_h,
+            round(100 * one.lost_h / (one.useful_h + one.lost_h), 3) if one.lost_h else 0.0,
+            ", ".join(f"{cause} {count:,}" for cause, count in one.evictions.items()),
+        )
+        for at, run in enumerate(runs)
+        for one in run.fillers
+    ]  # fmt: skip
+    words = "What backfill was worth. Useful is what came to its end or was saved in a checkpoint; the rest was lost."
+    heads = (
+        "filler",
+        "cluster",
+        *_run(runs),
+        "useful (core h)",
+        "lost (core h)",
+        "lost (%)",
+        "ended before their time",
+    )
+    return Table("fillers", "Fillers", words, heads, rows)
+
+
+def _delays(runs: Runs) -> Table:
+    rows: Rows = []
+    for at, run in enumerate(runs):
+        if (cost := run.delay) is None:
+            continue
+        letter = _letter(runs, at)
+        for path, name, before in (
+            ("wait_s", "wait", cost.wait_s),
+            ("bounded_slowdown", "bounded slowdown", cost.slowdown),
+        ):
+            for key, value in before.items():
+                now = _at(run.figures, (path, key))
+                rows.append((f"{name}, {_rank(key)}", *letter, now, value, round(now - value, 6)))
+        for key, value in cost.longer_s.items():
+            rows.append((f"each job waits longer, {_rank(key)}", *letter, None, None, value))
+        rows.append(("jobs that start later (%)", *letter, None, None, round(100 * cost.later, 3)))
+    words = (
+        "Production beside the same story without fillers, in seconds. Each job is held against itself, so the 95% of "
+        "how much longer they wait is not the difference of the 95% of waits."
+    )
+    heads = ("production", *_run(runs), "with fillers", "without", "more")
+    return Table("delays", "Delay of production by backfill", words, heads, rows)
+
+
+def _rank(key: str) -> str:
+    return f"{key[1:]}%" if key.startswith("p") else key
 
 
 def _run(runs: Runs) -> tuple[str, ...]:
