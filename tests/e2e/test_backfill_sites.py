@@ -1,4 +1,4 @@
-"""Backfill at sites with a batch system of their own: Slurm empties its partition for whoever needs the room."""
+"""Backfill at sites with a batch system of their own, which gives its room to whoever needs it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ import yaml
 
 from tests.e2e.federator_process import Federator, batch, named, until, with_version
 from tests.e2e.test_backfill import evicted, running
-from tests.servers.fixtures import slurm
+from tests.servers.fixtures import htcondor_pool, slurm
+from tests.servers.htcondor import Pool
+from tests.servers.processes import remove_directory, temporary_directory
 from tests.servers.slurm import CPUS, Slurm
 
-__all__ = ["slurm"]
+__all__ = ["htcondor_pool", "slurm"]
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 GRACE_S = 2.0
 MEANWHILE_S = 20.0
@@ -49,6 +51,25 @@ def test_slurm_gives_the_room_of_backfill_to_whoever_needs_it(
         return (shared / "theirs").exists
 
     whole_story(federator, shared, slurm.sizes.all, CPUS, begin)
+
+
+def test_htcondor_gives_the_room_of_backfill_to_whoever_needs_it(federator: Federator, htcondor_pool: Pool) -> None:
+    pool, cores = htcondor_pool, 4
+    block = {"collector": pool.collector, "schedd": pool.name, "tokenFile": str(pool.token_file), "submit": "jobs"}
+    document = named("Cluster", "site", {"provider": "htcondor", "htcondor": {**block, "poll": "500ms"}})
+    federator.write([document], federation="e2e-fill")
+    shared = temporary_directory("site")
+    shared.chmod(0o777)  # jobs run as another user
+
+    def begin() -> Callable[[], bool]:
+        pool.submit(f"touch {shared}/theirs; sleep 600", cores, {"My.Theirs": "true"})
+        return (shared / "theirs").exists
+
+    try:
+        whole_story(federator, shared, pool.cpus // cores, cores, begin)
+    finally:
+        pool.remove('Theirs =?= true || FederatorName == "e2e-fill/site"')
+        remove_directory(shared)
 
 
 def whole_story(
