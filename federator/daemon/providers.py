@@ -138,6 +138,7 @@ def _slurm(document: Document, around: Surroundings) -> ClusterProvider:
         partitions=block.partitions,
         account=block.account,
         qos=block.qos,
+        backfill_partition=block.backfill_partition,
         gpu_resource=block.gpu_resource,
         images_as_processes=block.images_as_processes,
         array_size=block.array_size,

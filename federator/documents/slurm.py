@@ -51,6 +51,8 @@ class SlurmSettings(Part):
     """The account that jobs are charged to; empty: the user's default."""
     qos: PlainName = ""
     """The quality of service of jobs; empty: the user's default."""
+    backfill_partition: PlainName = ""
+    """The preemptable partition that backfill goes to, of the same nodes; empty: the cluster is not filled."""
     gpu_resource: ResourceName = "nvidia.com/gpu"
     """What a `gpu` of Slurm is called in requests."""
     images_as_processes: Flag = False
@@ -73,6 +75,9 @@ class SlurmSettings(Part):
         reached = bool(self.url) or self.command is not None
         if reached and not self.directory:
             raise wrong("'directory' is missing", "name a folder that all nodes of the cluster share", ("directory",))
+        if self.backfill_partition and self.backfill_partition in self.partitions:
+            cure = "name a partition of a lower PriorityTier that nothing but backfill is sent to"
+            raise wrong("backfill would not give way to what is in its own partition", cure, ("backfillPartition",))
         if self.token_file and not self.user:
             raise wrong("there is a tokenFile, but no user", "name the user that the token is for", ("user",))
         return self

@@ -41,6 +41,12 @@ MASTER_BACKOFF_CONSTANT = 1
 MASTER_BACKOFF_CEILING = 2
 HasContainer = True
 STARTD_ATTRS = $(STARTD_ATTRS) HasContainer
+NUM_SLOTS_TYPE_2 = 1
+SLOT_TYPE_2 = 100%
+SLOT_TYPE_2_PARTITIONABLE = True
+SLOT_TYPE_2_BACKFILL = True
+SLOT_TYPE_2_START = TARGET.AcctGroup =?= "nice-user"
+SLOT_TYPE_2_PREEMPT = ResourceConflict =!= undefined
 """
 
 
@@ -49,7 +55,7 @@ class Pool:
 
     def __init__(self, name: str = "pool", *, cpus: int = 16, memory_mib: int = 65536) -> None:
         self.name = name
-        self._size = (cpus, memory_mib)
+        self.cpus, self._memory_mib = cpus, memory_mib
         self._programs = find_htcondor()
         self._user = UNPRIVILEGED if os.geteuid() == 0 else None
 
@@ -114,6 +120,22 @@ class Pool:
         with contextlib.suppress(ServerFailed):  # it minds when there are none
             self.run("condor_rm", "-constraint", constraint)
 
+    def submit(self, script: str, cpus: int, more: Mapping[str, str]) -> None:
+        """A job of somebody who knows nothing of us, by ``condor_submit``; without single quotes in its script."""
+        told = {
+            "executable": "/bin/sh",
+            "transfer_executable": "false",
+            "arguments": f"\"-c '{script}'\"",
+            "request_cpus": str(cpus),
+            "request_memory": "100",
+            "should_transfer_files": "YES",
+            "transfer_output_files": '""',
+            **more,
+        }
+        path = self.directory / "job.submit"
+        path.write_text("".join(f"{name} = {value}\n" for name, value in told.items()) + "queue 1\n")
+        self.run("condor_submit", str(path))
+
     def pids(self, program: str) -> list[int]:
         """The processes of this pool that run the program."""
         found = []
@@ -154,7 +176,6 @@ class Pool:
                 os.chown(path, _uid(self._user), group)
 
     def _configuration(self, local: Path) -> str:
-        cpus, memory = self._size
         domain = f"{self.name}.test"
         settings: Mapping[str, object] = {
             "RELEASE_DIR": self._programs,
@@ -178,8 +199,8 @@ class Pool:
             "SHARED_PORT_PORT": self.port,
             "SCHEDD_NAME": self.name,
             "DAEMON_LIST": "MASTER COLLECTOR NEGOTIATOR SCHEDD STARTD",
-            "NUM_CPUS": cpus,
-            "MEMORY": memory,
+            "NUM_CPUS": self.cpus,
+            "MEMORY": self._memory_mib,
             "DISK": 1_000_000_000,
             "NUM_SLOTS_TYPE_1": 1,
             "SLOT_TYPE_1": "100%",

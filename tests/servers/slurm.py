@@ -34,6 +34,8 @@ USER = "games"
 """Who submits: slurmrestd and jobs refuse to be root, and this user is on every Debian."""
 CPUS, MEMORY_MIB, GPUS = 16, 65_536, 2
 API = "v0.0.38"
+FILL = {"fill": "CANCEL GraceTime=0", "again": "REQUEUE GraceTime=0", "gently": "CANCEL GraceTime=60"}
+"""Partitions of all nodes whose jobs make room for those of the others, and how."""
 
 
 @dataclass(frozen=True)
@@ -182,15 +184,19 @@ class Slurm:
             "SelectType=select/cons_tres", "SelectTypeParameters=CR_CPU_Memory", "ReturnToService=2",
             f"MinJobAge={self._min_job_age_s}", "KillWait=5", "MessageTimeout=10", "SchedulerType=sched/backfill",
             "SchedulerParameters=bf_interval=2,sched_interval=2,batch_sched_delay=0,sched_min_interval=0",
-            "DefMemPerCPU=100", "SlurmdTimeout=30", "BatchStartTimeout=5",
+            "DefMemPerCPU=100", "SlurmdTimeout=30", "BatchStartTimeout=5", "PreemptType=preempt/partition_prio",
+            "PreemptMode=REQUEUE", "SlurmctldParameters=preempt_send_user_signal",
         ]  # fmt: skip
         common = f"NodeHostname={host} NodeAddr=127.0.0.1 CPUs={CPUS} RealMemory={MEMORY_MIB}"
         gpus = range(sizes.cpu + 1, sizes.all + 1)
         for i in range(1, sizes.all + 1):
             more = f" Gres=gpu:{GPUS} Feature=v100" if i in gpus else " Feature=plain"
             lines.append(f"NodeName=n{i} {common} Port={free_port()}{more}")
-        lines.append(f"PartitionName=cpu Nodes=n[1-{sizes.cpu}] Default=YES MaxTime=INFINITE State=UP")
-        lines.append(f"PartitionName=gpu Nodes=n[{gpus[0]}-{gpus[-1]}] MaxTime=INFINITE State=UP")
+        usual = "MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF"
+        lines.append(f"PartitionName=cpu Nodes=n[1-{sizes.cpu}] Default=YES {usual}")
+        lines.append(f"PartitionName=gpu Nodes=n[{gpus[0]}-{gpus[-1]}] {usual}")
+        for name, mode in FILL.items():
+            lines.append(f"PartitionName={name} Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode={mode}")
         (at / "slurm.conf").write_text("\n".join(lines) + "\n")
         devices = " ".join(f"Name=gpu Count={GPUS} File=/dev/loop[0-{GPUS - 1}]".split())
         (at / "gres.conf").write_text(f"NodeName=n[{gpus[0]}-{gpus[-1]}] {devices}\n")

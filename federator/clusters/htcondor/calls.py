@@ -24,12 +24,14 @@ JOB = (
     "ClusterId", "ProcId", "JobStatus", "FederatorIntent", "FederatorIndex", "FederatorSpec", "FederatorService",
     "EnteredCurrentStatus", "JobStartDate", "ExitBySignal", "ExitCode", "ExitSignal", "HoldReason", "HoldReasonCode",
     "LastRemoteHost", "RemoteHost", "QDate", "LastRejMatchTime", "LastRejMatchReason", "LastMatchTime", "JobRunCount",
-    "RequestCpus", "RequestMemory", "RequestGPUs", "StageInFinish", "ServerTime",
+    "RequestCpus", "RequestMemory", "RequestGPUs", "StageInFinish", "ServerTime", "FederatorBackfill", "NumVacates",
+    "VacateReason", "VacateReasonCode",
 )  # fmt: skip
 PILOT = (*JOB, "CompletionDate")
 SLOT = (
     "Name", "SlotType", "State", "TotalSlotCpus", "TotalSlotMemory", "TotalSlotDisk", "TotalSlotGPUs", "Cpus", "Memory",
     "Disk", "GPUs", "Arch", "OpSysAndVer", "GPUs_DeviceName", "HasContainer", "Offline", "Draining",
+    "BackfillSlot",
 )  # fmt: skip
 
 

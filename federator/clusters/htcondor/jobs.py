@@ -15,6 +15,16 @@ from federator.ports import OrderRefused
 
 KEPT_S = 30 * 86400
 """How long a job that has ended stays in the queue if nobody cancels it: a federator that is gone leaves nothing."""
+PRIMARY = "TARGET.BackfillSlot =!= true"
+"""Slots that nobody takes away for the room of others."""
+ONCE = "TARGET.BackfillSlot =?= true && (MY.NumVacates ?: 0) == 0"
+"""Slots that HTCondor empties for others. It starts no filler again that it has ended: the federator places it anew."""
+FILLS = {
+    "nice_user": "true",
+    "periodic_remove": f"(NumVacates ?: 0) > 0 && time() - EnteredCurrentStatus > {KEPT_S}",
+    "My.FederatorBackfill": "true",
+}
+"""What only jobs of backfill say. What a nice user uses counts against nobody."""
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-./:=,+@%&|;<>()[]{}*?!#~^")
 """What stands for itself wherever it passes through: the submit language, the ClassAd, the shell's ``printf %b``."""
 UNPACK = 'eval "$(DOLLAR)(printf %b "$(DOLLAR)0")"'.replace('"', '\\"')
@@ -37,7 +47,7 @@ def description(order: Order, federation: str, settings: HTCondorSettings, requi
     if any("\0" in word for word in words) or any("=" in name or not name for name in container.env):
         raise OrderRefused("Invalid", "a NUL in the command or environment, or a bad variable name", permanent=True)
     service = order.lifetime is Lifetime.SERVICE
-    intent = order.intent
+    intent, slots = order.intent, ONCE if order.backfill else PRIMARY
     told = {
         "universe": "vanilla",
         "executable": "/bin/sh",
@@ -50,7 +60,7 @@ def description(order: Order, federation: str, settings: HTCondorSettings, requi
         "error": f"{intent.id}.$(index)",
         "log": "",
         "notification": "never",
-        "job_max_vacate_time": str(round(settings.grace_s)),
+        "job_max_vacate_time": str(round(order.grace_s if order.backfill else settings.grace_s)),
         "want_graceful_removal": "true",
         "priority": str(order.priority),
         "on_exit_remove": "false" if service else "true",
@@ -65,9 +75,9 @@ def description(order: Order, federation: str, settings: HTCondorSettings, requi
         "My.Environment": f'"{_environment(order)}"',
         **_image(container),
         **requested(role_of(order).requests),
+        **(FILLS if order.backfill else {}),
+        "requirements": f"{slots} && ({requirements})" if requirements else slots,
     }
-    if requirements:
-        told["requirements"] = requirements
     if order.time_limit_s is not None:
         told["allowed_execute_duration"] = str(max(1, round(order.time_limit_s)))
     return told

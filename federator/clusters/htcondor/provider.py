@@ -9,6 +9,7 @@ from typing import Any
 from federator.clusters.htcondor import jobs, output, seen, slots
 from federator.clusters.htcondor.helper import CallFailed, Helper
 from federator.clusters.htcondor.settings import HTCondorSettings
+from federator.model.backfill import ABILITY
 from federator.model.indexset import IndexSet
 from federator.model.intent import Observation, Order
 from federator.model.workload import Lifetime
@@ -45,15 +46,24 @@ class HTCondorProvider:
         self._news.clear()
         now_s = self._clock.now_s()
         found = await self._look()
+        why = self._slots.unfilled
         return Observation(
             cluster=self.name,
             at_s=now_s,
             flavors=self._slots.flavors,
             foreign=seen.foreign(found["jobs"], self._slots),
             intents=seen.observed(found["jobs"], self._slots),
-            abilities=frozenset({"process", "service", *(["container"] if self._slots.containers else ())}),
-            version=f"HTCondor {found['version']}",
+            abilities=self._abilities(),
+            version=f"HTCondor {found['version']}" + (f"; not filled: {why}" if why else ""),
         )
+
+    def _abilities(self) -> frozenset[str]:
+        can = {"process", "service"}
+        if self._slots.containers:
+            can.add("container")
+        if self._slots.unfilled == "":
+            can.add(ABILITY)
+        return frozenset(can)
 
     async def changed(self) -> None:
         """Return when something changed since the last ``observe`` began."""

@@ -8,13 +8,15 @@ from typing import Any
 
 from federator.clusters.htcondor.slots import Slots
 from federator.model.indexset import IndexSet
-from federator.model.intent import Failure, Note, ObservedIntent
+from federator.model.intent import PREEMPTED, Failure, Note, ObservedIntent
 from federator.model.resources import CPU, GPU, MEMORY, Resources
 
 Json = Mapping[str, Any]
 IDLE, RUNNING, REMOVED, COMPLETED, HELD, TRANSFERRING, SUSPENDED = 1, 2, 3, 4, 5, 6, 7
 ENDS = {34: "OOMKilled", 46: "DeadlineExceeded", 47: "DeadlineExceeded", 6: "CannotRun"}
 """What HoldReasonCodes mean for a replica: memory over its request, run longer than allowed, cannot be started."""
+MADE_ROOM = (1011, 1018, 1019)
+"""VacateReasonCodes of jobs that others were in need of the room of: the slot's own policy, a better rank or user."""
 WAITS = (1, 16)
 """Holds that somebody will end: by a person; until files have come."""
 
@@ -39,11 +41,11 @@ def _one(intent: str, jobs: list[Json], slots: Slots) -> ObservedIntent:
         status, reason = job["JobStatus"], job.get("HoldReasonCode")
         if status == COMPLETED and job.get("ExitCode") == 0 and job.get("ExitBySignal") is not True:
             succeeded.append(index)
-        elif status == COMPLETED or (status == HELD and reason not in WAITS):
+        elif status == COMPLETED or (status == HELD and reason not in WAITS) or _taken(job):
             failed.append(_failure(index, job))
         elif status in (RUNNING, TRANSFERRING, SUSPENDED) or (status == REMOVED and job.get("RemoteHost")):
             running.append(index)
-            bound += job.get("RemoteHost") in slots.used
+            bound += job.get("RemoteHost") in slots.used or job.get("RemoteHost") in slots.filled
         elif status in (IDLE, HELD):
             pending.append(index)
             if status == HELD and reason == 1:
@@ -75,8 +77,17 @@ def _latest(jobs: Iterable[Json]) -> dict[int, Json]:
     return found
 
 
+def _taken(job: Json) -> bool:
+    """Whether HTCondor ended the job of a filler, which waits since and never runs again."""
+    return job["JobStatus"] == IDLE and job.get("FederatorBackfill") is True and job.get("NumVacates", 0) > 0
+
+
 def _failure(index: int, job: Json) -> Failure:
     node = str(job.get("LastRemoteHost", ""))
+    if _taken(job):
+        why = PREEMPTED if job.get("VacateReasonCode") in MADE_ROOM else "Evicted"
+        words = f"HTCondor took its slot away: {job.get('VacateReason', 'no reason is told')}"
+        return Failure(index, why, words, None, node, own_fault=False)
     if job["JobStatus"] == HELD:
         reason, words = ENDS.get(job.get("HoldReasonCode", 0)), str(job.get("HoldReason", ""))
         return Failure(index, reason or "Held", words, None, node, own_fault=reason is not None)
@@ -107,7 +118,7 @@ def _requested(job: Json) -> Resources:
 
 
 def foreign(jobs: Iterable[Json], slots: Slots) -> Resources:
-    """What others use of the pool."""
+    """What others use of the pool, but for what they fill."""
     ours = {job["RemoteHost"] for job in jobs if job.get("RemoteHost")}
     found = Resources()
     for name, amount in slots.used.items():

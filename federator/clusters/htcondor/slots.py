@@ -26,7 +26,11 @@ _LABEL = re.compile(r"[^A-Za-z0-9._-]+")
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """What a pool has: ``used`` is what dynamic and claimed slots take, by the name of the slot."""
+    """What a pool has: ``used`` is what dynamic and claimed slots take, by the name of the slot.
+
+    Backfill slots lie over the others and are emptied for them: what is ``filled`` (their claimed slots, by name) is
+    free all the same.
+    """
 
     flavors: tuple[Flavor, ...] = ()
     used: Mapping[str, Resources] = field(default_factory=dict)
@@ -34,10 +38,15 @@ class Slots:
     """By flavor, the expression that is true of its slots."""
     containers: bool = False
     """Whether some slot can run images."""
+    filled: frozenset[str] = frozenset()
+    unfilled: str | None = None
+    """Why the pool is not filled, although it has backfill slots; empty: it is; None: it has none."""
 
 
 def read(ads: Sequence[Json]) -> Slots:
     """What the ads of slots tell."""
+    below = [ad for ad in ads if ad.get("BackfillSlot") is True]
+    ads = [ad for ad in ads if ad.get("BackfillSlot") is not True]
     parts: dict[str, Resources] = defaultdict(Resources)
     used: dict[str, Resources] = {}
     for ad in ads:
@@ -58,7 +67,17 @@ def read(ads: Sequence[Json]) -> Slots:
         used=used,
         requirements={name: _requirement(ad) for name, ad in alike.items()},
         containers=any(ad.get("HasContainer") is True for ad in ads),
+        filled=frozenset(ad["Name"] for ad in below if ad.get("State") == "Claimed"),
+        unfilled=_unfilled(ads, below),
     )
+
+
+def _unfilled(ads: Sequence[Json], below: Sequence[Json]) -> str | None:
+    """The planner takes every machine for one that can be filled, so all must have backfill slots."""
+    without = sorted({_host(ad) for ad in ads} - {_host(ad) for ad in below})
+    if not below:
+        return None
+    return f"{len(without)} machines ({without[0]} ...) have no backfill slot" if without else ""
 
 
 def flavor_name(ad: Json) -> str:
@@ -124,6 +143,10 @@ def _free(ad: Json, taken: Resources) -> Resources:
 def _parent(name: str) -> str:
     """``slot1_3@host`` is a part of ``slot1@host``."""
     return re.sub(r"_\d+(?=@|$)", "", name, count=1)
+
+
+def _host(ad: Json) -> str:
+    return str(ad["Name"]).rpartition("@")[2]
 
 
 def _whole(value: object) -> int:

@@ -83,13 +83,9 @@ class CommandTransport:
     async def listing(self) -> records.Listing:
         """All that Slurm says now. Raises Unreachable."""
         jobs = await self._json("squeue", "--json")
-        told = self._json("sinfo", "--json"), self._said("sinfo", "--noheader", "--format=%P,%a")
+        told = self._json("sinfo", "--json"), self._said("sinfo", "--noheader", "--format=%P,%a,%M,%p")
         nodes, text = await asyncio.gather(*told)
-        partitions = []
-        for line in text.split():
-            name, _, up = line.partition(",")
-            partitions.append(records.Partition(name.rstrip("*"), name.endswith("*"), up == "up"))
-        return await asyncio.to_thread(records.listing_of, jobs, nodes, tuple(partitions))
+        return await asyncio.to_thread(records.listing_of, jobs, nodes, records.partitions_told(text))
 
     async def submit(self, job: Job) -> int:
         """The id of the new array. Raises NoNode, OrderRefused, Unreachable."""
@@ -137,6 +133,7 @@ def _with_options(job: Job) -> str:
         "mem": f"{job.memory_mib}M" if job.memory_mib else "",
         "gres": f"gpu:{job.gpus}" if job.gpus else "",
         "time": "" if job.minutes is None else str(job.minutes),
+        "signal": job.signal,
         "export": "NONE",
     }
     first, _, rest = job.script.partition("\n")

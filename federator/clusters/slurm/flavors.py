@@ -57,15 +57,18 @@ def amounts(cpus: int, memory_mib: int, gpus: int, gpu_resource: str) -> Resourc
     return Resources.of({CPU: cpus * 1000, MEMORY: memory_mib * MIB, **pieces})
 
 
-def constraint_for(wanted: Sequence[str], flavors: Sequence[Flavor]) -> tuple[tuple[str, ...], str]:
+def constraint_for(
+    wanted: Sequence[str], flavors: Sequence[Flavor], *, of_all: bool = False
+) -> tuple[tuple[str, ...], str]:
     """The partitions and the constraint on features that lead to the wanted flavors only.
 
+    ``of_all``: the constraint alone does, in a partition of all their nodes.
     Raises KeyError for a flavor that is not there (any more), and ValueError where nothing tells it from others.
     """
     by_name = {flavor.name: flavor for flavor in flavors}
     chosen = [by_name[name] for name in wanted]
     partitions = tuple(sorted({flavor.labels[PARTITION] for flavor in chosen}))
-    others = [f for f in flavors if f.labels[PARTITION] in partitions and f.name not in wanted]
+    others = [f for f in flavors if (of_all or f.labels[PARTITION] in partitions) and f.name not in wanted]
     if not others:
         return partitions, ""
     for flavor in chosen:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from federator.clusters.slurm.flavors import MIB, constraint_for
-from federator.clusters.slurm.script import script
+from federator.clusters.slurm.script import GIVE_WAY, script
 from federator.clusters.slurm.settings import SlurmSettings
 from federator.model.cluster import Flavor
 from federator.model.indexset import IndexSet
@@ -23,12 +23,13 @@ from federator.ports import OrderRefused
 
 SAFE = re.compile(r"[A-Za-z0-9_./:=,+@%-]+")
 """Words that mean themselves to every shell."""
-_COMMENT = re.compile(r"federator:([^:]*):([^:]*):([^:]*):(\d+):(\d+):([\d.e+]*)")
+_COMMENT = re.compile(r"federator:([^:]*):([^:]*):([^:]*):(\d+):(\d+):([\d.e+]*)(:backfill)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """One array, as Slurm is asked to run it. ``minutes``: Slurm's own time limit, later than ours; None: none.
+    ``signal``: what tells the script before its end, in Slurm's words; empty: nothing does.
 
     ``name``, ``comment``, ``array`` and ``directory`` are safe words; the script holds everything of the user's.
     """
@@ -47,6 +48,7 @@ class Job:
     memory_mib: int
     gpus: int
     minutes: int | None
+    signal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,14 @@ class Marks:
     size: int
     """Of arrays, when it was sent."""
     limit_s: float | None
+    backfill: bool = False
 
 
 def comment_of(federation: str, marks: Marks) -> str:
     """The comment of a job of this federation."""
     limit = "" if marks.limit_s is None else f"{marks.limit_s:g}"
-    return f"federator:{federation}:{marks.intent}:{marks.spec_hash}:{marks.base}:{marks.size}:{limit}"
+    whose = f"federator:{federation}:{marks.intent}:{marks.spec_hash}:{marks.base}:{marks.size}:{limit}"
+    return f"{whose}:backfill" if marks.backfill else whose
 
 
 def marks_of(federation: str, comment: str) -> Marks | None:
@@ -72,7 +76,8 @@ def marks_of(federation: str, comment: str) -> Marks | None:
     found = _COMMENT.fullmatch(comment)
     if found is None or found[1] != federation:
         return None
-    return Marks(found[2], found[3], int(found[4]), int(found[5]), float(found[6]) if found[6] else None)
+    limit_s = float(found[6]) if found[6] else None
+    return Marks(found[2], found[3], int(found[4]), int(found[5]), limit_s, backfill=bool(found[7]))
 
 
 def bases_of(indices: IndexSet, size: int) -> list[tuple[int, IndexSet]]:
@@ -89,22 +94,29 @@ def jobs_of(
     partitions: tuple[str, ...],
     size: int,
 ) -> list[Job]:
-    """The arrays of an order. ``partitions``: where it goes if it names no flavors. Raises OrderRefused."""
+    """The arrays of an order. ``partitions``: where it goes if it names no flavors. Raises OrderRefused.
+
+    Backfill goes to its own partition, whose nodes are those of all flavors.
+    """
     container, role, intent = _container_of(order, settings), _role_of(order), order.intent
     constraint = ""
     if order.flavors:
         partitions, constraint = _places(order, flavors)
+    if order.backfill:
+        partitions = (settings.backfill_partition,) if settings.backfill_partition else ()
     if not partitions:
         raise OrderRefused("NoPartition", "none of its partitions starts jobs now", permanent=False, retry_after_s=30.0)
     gpus = role.requests[settings.gpu_resource]
     own = {"FEDERATOR_WORKLOAD": intent.workload, "FEDERATOR_INTENT": intent.id, "FEDERATOR_CLUSTER": intent.cluster}
     limit = order.time_limit_s
+    marks = Marks(intent.id, order.spec_hash, 0, size, limit, order.backfill)
+    grace_s = order.grace_s if order.backfill else None
     found = []
     for base, indices in bases_of(intent.indices - intent.withdrawn, size):
         job = Job(
             base=base,
             name=_safe(intent.id),
-            comment=_safe(comment_of(federation, Marks(intent.id, order.spec_hash, base, size, limit))),
+            comment=_safe(comment_of(federation, replace(marks, base=base))),
             array=",".join(f"{a - base}-{b - 1 - base}" if b - a > 1 else str(a - base) for a, b in indices.ranges),
             directory=settings.directory,
             script=script(
@@ -116,6 +128,7 @@ def jobs_of(
                 gpus=bool(gpus),
                 limit_s=limit,
                 grace_s=settings.end_grace_s,
+                yield_s=grace_s,
             ),
             partitions=partitions,
             constraint=constraint,
@@ -125,6 +138,7 @@ def jobs_of(
             memory_mib=math.ceil(role.requests[MEMORY] / MIB),
             gpus=gpus,
             minutes=None if limit is None else math.ceil((limit + settings.end_grace_s) / 60) + 1,
+            signal="" if grace_s is None else f"B:{GIVE_WAY}@{math.ceil(grace_s)}",
         )
         found.append(job)
     return found
@@ -153,7 +167,7 @@ def _role_of(order: Order) -> Role:
 
 def _places(order: Order, flavors: Sequence[Flavor]) -> tuple[tuple[str, ...], str]:
     try:
-        return constraint_for(order.flavors, flavors)
+        return constraint_for(order.flavors, flavors, of_all=order.backfill)
     except KeyError as missing:
         raise OrderRefused("NoFlavor", f"there is no flavor {missing} now", permanent=False) from missing
     except ValueError as alike:

@@ -17,6 +17,10 @@ from federator.model.indexset import IndexSet
 from federator.model.intent import Failure
 
 KEPT_S = 7 * 86_400.0
+_PLAIN = (
+    "intent", "spec_hash", "created_s", "size", "limit_s", "backfill", "jobs", "refused", "leaving", "gone_s",
+    "started_s",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -30,6 +34,7 @@ class Entry:
     size: int
     """Of its arrays."""
     limit_s: float | None = None
+    backfill: bool = False
     jobs: dict[int, list[int]] = field(default_factory=dict)
     """The ids of the arrays, by base; more than one where an answer was lost."""
     refused: dict[int, str] = field(default_factory=dict)
@@ -97,8 +102,7 @@ class Ledger:
 
 def to_text(entry: Entry) -> str:
     """The entry as JSON."""
-    plain = ("intent", "spec_hash", "created_s", "size", "limit_s", "jobs", "refused", "leaving", "gone_s", "started_s")
-    told: dict[str, Any] = {name: getattr(entry, name) for name in plain}
+    told: dict[str, Any] = {name: getattr(entry, name) for name in _PLAIN}
     told |= {name: str(getattr(entry, name)) for name in ("indices", "succeeded", "withdrawn")}
     return json.dumps({**told, "failed": [asdict(failure) for failure in entry.failed.values()]}, separators=(",", ":"))
 

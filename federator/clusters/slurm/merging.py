@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from federator.clusters.slurm.jobs import bases_of
 from federator.clusters.slurm.ledger import Entry
 from federator.clusters.slurm.records import ENDED, RUNNING, WAITING, Task
-from federator.clusters.slurm.script import NO_FOLDER, NOT_OURS, OVER_TIME
+from federator.clusters.slurm.script import GAVE_WAY, NO_FOLDER, NOT_OURS, OVER_TIME
 from federator.model.indexset import IndexSet
-from federator.model.intent import Failure, Note, ObservedIntent
+from federator.model.intent import PREEMPTED, Failure, Note, ObservedIntent
 
 _SOON = {"", "None", "JobArrayTaskLimit", "BeginTime", "Cleaning"}
 """Slurm's reasons for waiting that tell of no lack."""
 _RANK = {RUNNING: 2, WAITING: 1}
 # Slurm's states of a job that the cluster took away, and our word for each.
-_TAKEN = {"NODE_FAIL": "NodeLost", "BOOT_FAIL": "NodeLost", "PREEMPTED": "Preempted", "CANCELLED": "Cancelled"}
+_TAKEN = {"NODE_FAIL": "NodeLost", "BOOT_FAIL": "NodeLost", "PREEMPTED": PREEMPTED, "CANCELLED": "Cancelled"}
 _TAKEN |= {"REVOKED": "Cancelled", "LAUNCH_FAILED": "LaunchFailed", "RECONFIG_FAIL": "LaunchFailed"}
 
 
@@ -68,14 +68,15 @@ def never_was(task: Task) -> bool:
 
 
 def _tell(seen: Seen, entry: Entry, index: int, task: Task) -> None:
-    if task.phase != ENDED:
+    if task.phase != ENDED and not starts_again(entry, task):
         if index not in seen.active or _RANK[task.phase] > _RANK[seen.active[index].phase]:
             seen.active[index] = task
         return
     leaves = entry.leaving or index in entry.withdrawn
     if leaves and task.state == "CANCELLED":
         return
-    end, before = end_of(index, task, entry.limit_s), seen.ended.get(index)
+    end, before = (_taken(index, task) if entry.backfill else None), seen.ended.get(index)
+    end = end or end_of(index, task, entry.limit_s)
     better = end is None or (before is not None and before.exit_code == NOT_OURS)
     if index not in seen.ended or better:
         seen.ended[index] = end
@@ -88,6 +89,21 @@ def _missing(seen: Seen, entry: Entry, listing: int, cut: Set[int]) -> None:
         young = any(entry.sent.get(job, 0) >= listing for job in jobs)
         known = bool(jobs) and base not in cut and not young
         (seen.forgotten if known else seen.unknown).update(indices)
+
+
+def starts_again(entry: Entry, task: Task) -> bool:
+    """Whether Slurm took the task of a filler away and means to start it again: the federator does that, elsewhere."""
+    return entry.backfill and task.restarts > 0 and task.phase != ENDED and task.state != "COMPLETING"
+
+
+def _taken(index: int, task: Task) -> Failure | None:
+    """How the task of a filler ended, if that was not its own doing."""
+    made_room = task.preempted or task.restarts > 0
+    if task.state == "COMPLETED" or not (made_room or task.exit_code == GAVE_WAY or task.state == "TIMEOUT"):
+        return None
+    reason = PREEMPTED if made_room else "TimeLimit"
+    how = "put it back into its queue" if task.restarts else f"says {task.state}"
+    return Failure(index, reason, f"Slurm told it to end and {how}", None, task.node, own_fault=False)
 
 
 def end_of(index: int, task: Task, limit_s: float | None) -> Failure | None:

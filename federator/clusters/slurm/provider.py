@@ -7,16 +7,17 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
+from federator.clusters.slurm import filling, jobs, logs, merging
 from federator.clusters.slurm import flavors as shapes
-from federator.clusters.slurm import jobs, logs, merging
 from federator.clusters.slurm.commands import Commands, CommandTransport
 from federator.clusters.slurm.files import Files, Mounted, OverCommands
 from federator.clusters.slurm.ledger import Entry
-from federator.clusters.slurm.records import ENDED, RUNNING, WAITING
+from federator.clusters.slurm.records import ENDED, RUNNING, WAITING, Task
 from federator.clusters.slurm.refusals import NoNode, Unreachable
 from federator.clusters.slurm.rest import RestTransport
 from federator.clusters.slurm.settings import SlurmSettings
 from federator.clusters.slurm.tracking import Look, Tracker, Transport
+from federator.model.backfill import ABILITY
 from federator.model.indexset import IndexSet
 from federator.model.intent import Observation, Order
 from federator.model.resources import Resources
@@ -66,6 +67,7 @@ class SlurmProvider:
         now_s = self._clock.now_s()
         look = await self._look()
         usable = {node.name for node in look.listing.nodes if node.usable}
+        fillers: list[Task] = []
         intents = {}
         ours = Resources()
         for name, seen in look.seen.items():
@@ -73,18 +75,22 @@ class SlurmProvider:
             if entry is None or (not entry.jobs and not entry.refused):
                 continue  # nothing of it was sent
             intents[name] = merging.observed(entry, seen, usable)
+            if entry.backfill:
+                fillers += seen.active.values()
             for task in seen.active.values():
                 if task.phase == RUNNING and task.node in usable:
                     pieces = task.cpus, task.memory_mib, task.gpus
                     ours = ours + shapes.amounts(*pieces, self._settings.gpu_resource)
+        unfilled = filling.why_not(look.listing, self._settings)
+        told = f"; not filled: {unfilled}" if unfilled and self._settings.backfill_partition else ""
         return Observation(
             cluster=self.name,
             at_s=now_s,
-            flavors=shapes.flavors_of(look.listing, self._settings),
+            flavors=shapes.flavors_of(filling.without(look.listing, () if unfilled else fillers), self._settings),
             foreign=(shapes.used_by_all(look.listing, self._settings) - ours).floor(),
             intents=intents,
-            abilities=ABILITIES,
-            version=f"Slurm {look.listing.version}",
+            abilities=ABILITIES if unfilled else ABILITIES | {ABILITY},
+            version=f"Slurm {look.listing.version}{told}",
         )
 
     async def changed(self) -> None:
@@ -169,7 +175,8 @@ class SlurmProvider:
         wanted = jobs.jobs_of(order, self._settings, self._federation, flavors, partitions, size)
         if entry is None:
             now_s = self._clock.now_s()
-            entry = Entry(order.intent.id, IndexSet(), order.spec_hash, now_s, size, order.time_limit_s)
+            known = order.spec_hash, now_s, size, order.time_limit_s, order.backfill
+            entry = Entry(order.intent.id, IndexSet(), *known)
         if not entry.told or not entry.jobs:
             entry.told = True
             entry.indices |= order.intent.indices - order.intent.withdrawn

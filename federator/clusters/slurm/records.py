@@ -50,6 +50,10 @@ class Task:
     cpus: int = 0
     memory_mib: int = 0
     gpus: int = 0
+    restarts: int = 0
+    """How often Slurm took it away and put it back into its queue."""
+    preempted: bool = False
+    """Whether it was told to make room."""
     submitted_s: float = 0.0
     started_s: float = 0.0
     ended_s: float = 0.0
@@ -79,11 +83,16 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A partition; ``up``: it starts jobs."""
+    """A partition; ``up``: it starts jobs. Those of a higher tier may take nodes from those of a lower one.
+
+    ``preempt``: how its jobs make room (CANCEL, REQUEUE; OFF: never), as far as Slurm tells.
+    """
 
     name: str
     default: bool
     up: bool
+    tier: int = 0
+    preempt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +126,19 @@ def partitions_of(body: Json) -> tuple[Partition, ...]:
     for row in body["partitions"]:
         states = _words(row.get("state", row.get("partition", {}).get("state", "UP")))
         default = "default" in [str(flag).lower() for flag in row.get("flags", ())]
-        found.append(Partition(row["name"], default, "UP" in states))
+        tier = _number(row.get("priority_tier", (row.get("priority") or {}).get("tier")))
+        modes = _words(row.get("preemption_mode", (row.get("preempt") or {}).get("mode", [])))
+        preempt = "OFF" if {"DISABLED", "OFF"} & set(modes) else ",".join(modes)
+        found.append(Partition(row["name"], default, "UP" in states, tier, preempt))
+    return tuple(found)
+
+
+def partitions_told(text: str) -> tuple[Partition, ...]:
+    """The partitions by ``sinfo --format=%P,%a,%M,%p``: ``cpu*,up,OFF,10``."""
+    found = []
+    for line in text.split():
+        name, up, preempt, tier = line.split(",")
+        found.append(Partition(name.rstrip("*"), name.endswith("*"), up == "up", _number(tier), preempt))
     return tuple(found)
 
 
@@ -145,6 +166,8 @@ def _task(row: Json) -> Task:
         cpus=int(allocated.get("cpu", "0")),
         memory_mib=_mebibytes(allocated.get("mem", "0")),
         gpus=sum(count for _, count in _gpus(str(row.get("tres_per_node") or "").replace("gres:", ""))),
+        restarts=_number(row.get("restart_cnt")),
+        preempted=bool(_number(row.get("preempt_time"))),
         submitted_s=float(_number(row.get("submit_time"))),
         started_s=float(_number(row.get("start_time"))),
         ended_s=float(_number(row.get("end_time"))),

@@ -115,6 +115,7 @@ def _words(error: Mapping[str, Any]) -> str:
 
 
 def _described(job: Job) -> dict[str, Any]:
+    # Without the signal: slurmrestd of 22.05 refuses one that is for the script alone.
     described: dict[str, Any] = {
         "name": job.name,
         "comment": job.comment,

@@ -22,8 +22,11 @@ _SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INDEX = "FEDERATOR_REPLICA_INDEX"
 OVER_TIME = 124
 """The exit status of a replica that was stopped at its time limit."""
-NOT_OURS, NO_FOLDER = 75, 73
-"""Exit statuses of a task whose replica another job has, and of one that cannot write to its folder."""
+NOT_OURS, NO_FOLDER, GAVE_WAY = 75, 73, 76
+"""Exit statuses of a task whose replica another job has, of one that cannot write to its folder, and of backfill that
+was told to end."""
+GIVE_WAY = "USR2"
+"""What tells the script of backfill, before Slurm does anything, that its room is needed."""
 
 _HEAD = """\
 index=$(({base} + SLURM_ARRAY_TASK_ID))
@@ -40,21 +43,37 @@ work="$dir/work/$index"
 """
 _RUN = """\
 began=$(date +%s)
-code=0 told= over= ended= watch=
+code=0 told= over= ended= watch= yields=
 trap 'told=1; ended=1' TERM
 trap 'told=1; over=1' USR1
 setsid "$@" &
 pid=$!
+"""
+_ONCE = """\
+[ "${{SLURM_RESTART_COUNT:-0}}" = 0 ] || exit {gave_way}  # Slurm took it away before: the federator places it anew
 """
 _LIMIT = """\
 setsid bash -c 'sleep "$1"; kill -USR1 "$2"; kill -TERM -- "-$3"; sleep "$4"; kill -KILL -- "-$3"' \\
   bash {limit} $$ "$pid" {grace} </dev/null >/dev/null 2>&1 &
 watch=$!
 """
-_TAIL = """\
+_YIELD = """\
+give_way() {{
+  told=1
+  [ -n "$yields" ] && return
+  setsid bash -c 'sleep "$1"; kill -KILL -- "-$2"' bash {grace} "$pid" </dev/null >/dev/null 2>&1 &
+  ended=1 yields=$!
+}}
+trap give_way TERM
+trap 'give_way; kill -TERM -- "-$pid"' {signal}
+"""
+_WAIT = """\
 while wait "$pid" 2>/dev/null; code=$?; [ -n "$told" ]; do told=; done
 exec 2>/dev/null
-kill -KILL -- "-$pid" ${{watch:+"-$watch"}}
+kill -KILL -- "-$pid" ${watch:+"-$watch"} ${yields:+"-$yields"}
+"""
+_GAVE_WAY = '[ -z "$ended" ] || exit {gave_way}\n'
+_TAIL = """\
 [ -z "$over" ] || code={over_time}
 if [ -z "$ended" ]; then
   echo "$code $began $(date +%s)" >"$dir/ends/.$index" && mv -T "$dir/ends/.$index" "$dir/ends/$index"
@@ -73,8 +92,10 @@ def script(
     gpus: bool,
     limit_s: float | None,
     grace_s: float,
+    yield_s: float | None = None,
 ) -> str:
     """The script. ``folder``: of the intent, on the cluster. ``base``: the index of task 0. ``own``: our variables.
+    ``yield_s``: the grace of backfill, which ends when it is told to and runs only once; None: it is no backfill.
 
     Everything of a user is quoted; a replica sees its index in FEDERATOR_REPLICA_INDEX.
     """
@@ -82,11 +103,19 @@ def script(
     ours = {name: shlex.quote(value) for name, value in own.items()} | {_INDEX: '"$index"'}
     env = shell_environment(ours, container.env)
     words = [shell_word(word, env) for word in (*container.command, *container.args)]
-    parts = ["#!/bin/bash\n", _HEAD.format(base=base, folder=folder, not_ours=NOT_OURS, no_folder=NO_FOLDER)]
+    parts = ["#!/bin/bash\n"]
+    if yield_s is not None:
+        parts.append(_ONCE.format(gave_way=GAVE_WAY))
+    parts.append(_HEAD.format(base=base, folder=folder, not_ours=NOT_OURS, no_folder=NO_FOLDER))
     parts += _apptainer(container, env, words, gpus) if apptainer else _process(container, env, words)
     parts.append(_RUN)
     if limit_s is not None:
         parts.append(_LIMIT.format(limit=f"{limit_s:g}", grace=f"{grace_s:g}"))
+    if yield_s is not None:
+        parts.append(_YIELD.format(grace=f"{yield_s:g}", signal=GIVE_WAY))
+    parts.append(_WAIT)
+    if yield_s is not None:
+        parts.append(_GAVE_WAY.format(gave_way=GAVE_WAY))
     return "".join((*parts, _TAIL.format(over_time=OVER_TIME)))
 
 

@@ -30,6 +30,8 @@ class SlurmSettings:
     """The partitions that may be used; empty: the cluster's default one."""
     account: str = ""
     qos: str = ""
+    backfill_partition: str = ""
+    """Where backfill goes: a partition that Slurm empties for those above; empty: the cluster is not filled."""
     gpu_resource: str = "nvidia.com/gpu"
     """What a ``gpu`` of Slurm is called here."""
     images_as_processes: bool = False

@@ -138,7 +138,8 @@ class Tracker:
 
     def _adopted(self, marks: Marks) -> Entry:
         now_s = self._clock.now_s()
-        entry = Entry(marks.intent, IndexSet(), marks.spec_hash, now_s, marks.size, marks.limit_s, told=False)
+        known = marks.spec_hash, now_s, marks.size, marks.limit_s, marks.backfill
+        entry = Entry(marks.intent, IndexSet(), *known, told=False)
         self._ledger.entries[marks.intent] = entry
         return entry
 
@@ -191,6 +192,7 @@ class Tracker:
                     continue
                 base = next((base for base, jobs in entry.jobs.items() if task.job in jobs), 0)
                 leaves = entry.leaving or bool(entry.gone_s)
+                leaves = leaves or merging.starts_again(entry, task)
                 strays += [f"{task.job}_{n}" for n in task.tasks if leaves or base + n in entry.withdrawn]
         if strays:
             await self.cancel(strays)

@@ -43,6 +43,12 @@ def made(block: str) -> Any:
         ("{command: [], directory: d}", "directory", "without quotes", "absolute path"),
         ("{command: [], directory: /d, partitions: ['a;b']}", "partitions[0]", "", ""),
         ("{url: 'http://x', directory: /d, tokenFile: t}", "user", "no user", "name the user"),
+        (
+            "{command: [], directory: /d, partitions: [a], backfillPartition: a}",
+            "backfillPartition",
+            "give way",
+            "lower",
+        ),
         ("{directory: /d}", "url", "no way to Slurm", "give url"),
     ],
 )

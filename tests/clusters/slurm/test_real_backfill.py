@@ -1,0 +1,147 @@
+"""Backfill gives way at a real Slurm: it ends backfill itself, whoever's job it is that needs the room."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from federator.clusters.slurm import SlurmProvider, SlurmSettings
+from federator.model.intent import PREEMPTED, Container, Observation, ObservedIntent, Order
+from federator.ports import ClusterProvider
+from tests.contracts.harness import Behaviour, free_cpu, until, until_intent
+from tests.contracts.test_slurm import CommandMember, SlurmMember
+from tests.patience import PATIENCE_S
+from tests.servers.fixtures import slurm
+from tests.servers.slurm import CPUS, Slurm
+
+__all__ = ["slurm"]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
+GRACE_S = 3.0
+
+
+class ByRest(SlurmMember):
+    """Filled, by slurmrestd."""
+
+    partition = "fill"
+
+    def settings(self) -> SlurmSettings:
+        return replace(super().settings(), backfill_partition=self.partition)
+
+
+class StartsAgain(ByRest):
+    """Slurm puts what it takes away back into its own queue: slurmrestd of 22.05 cannot say that it should not."""
+
+    partition = "again"
+
+
+class ByCommands(CommandMember):
+    """Filled, by Slurm's commands."""
+
+    partition = "again"
+
+    def settings(self) -> SlurmSettings:
+        return replace(super().settings(), backfill_partition=self.partition)
+
+
+class Gently(ByCommands):
+    """Slurm tells the script, and waits for a minute before it ends anything."""
+
+    partition = "gently"
+
+
+Full = tuple[Any, SlurmProvider, Order]
+
+
+@pytest.fixture(params=[ByRest, StartsAgain, ByCommands, Gently])
+async def full(slurm: Slurm, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Full]:
+    """Every core runs backfill that saves within half a second."""
+    member = request.param(slurm, tmp_path)
+    provider = await member.provider()
+    order = filler(member, slurm.sizes.all)
+    await provider.submit(order)
+    await until_intent(provider, order.intent.id, lambda s: len(s.running) == slurm.sizes.all, "it is full")
+    yield member, provider, order
+    await member.clear()
+
+
+def filler(member: SlurmMember, nodes: int) -> Order:
+    """One replica for each node."""
+    script = (
+        "trap 'sleep 0.5; echo saved; exit 0' TERM; "
+        f'echo $FEDERATOR_REPLICA_INDEX >> "{member.witness}/$FEDERATOR_INTENT"; while :; do sleep 0.1; done'
+    )
+    order = member.order(Behaviour(), range(nodes), cpu=CPUS * 1000)
+    return replace(order, container=Container(command=("sh", "-c"), args=(script,)), backfill=True, grace_s=GRACE_S)
+
+
+def gave_way(seen: ObservedIntent) -> bool:
+    return bool(seen.failed)
+
+
+async def test_production_finds_its_room_on_a_full_cluster(full: Full, slurm: Slurm) -> None:
+    member, provider, fill = full
+    seen = await until(provider, lambda o: free_cpu(o) == slurm.sizes.all * CPUS * 1000, "all counts as free")
+    assert "backfill" in seen.abilities
+    assert not seen.foreign["cpu"]
+    work = member.order(Behaviour(), cpu=CPUS * 1000)
+    await provider.submit(work)
+    began = time.monotonic()
+    await until_intent(provider, work.intent.id, lambda s: len(s.running) == 1, "it runs")
+    assert time.monotonic() - began < GRACE_S + 20.0, "Slurm would have waited for a minute"
+    found = await until_intent(provider, fill.intent.id, gave_way, "one has given way")
+    check(found, slurm, member)
+    left = (slurm.sizes.all - 1) * CPUS * 1000
+    await until(provider, lambda o: free_cpu(o) == left, "production's node is not free")
+
+
+async def test_a_job_of_somebody_else_displaces_backfill_while_the_federator_is_dead(full: Full, slurm: Slurm) -> None:
+    """And a federator that has lost all that it knew sees what became of its tasks."""
+    member, provider, fill = full
+    await provider.close()
+    member.providers.clear()
+    member.ledger = member.ledger.with_name("anew")
+    theirs = sbatch(slurm, member.shared, CPUS)
+    async with asyncio.timeout(PATIENCE_S):
+        while state(slurm, theirs) != "RUNNING":
+            await asyncio.sleep(0.1)
+    again: ClusterProvider = await member.provider()
+    found = await until_intent(again, fill.intent.id, gave_way, "one has given way")
+    check(found, slurm, member)
+
+    def counted(seen: Observation) -> bool:
+        return seen.foreign["cpu"] == CPUS * 1000 and free_cpu(seen) == (slurm.sizes.all - 1) * CPUS * 1000
+
+    await until(again, counted, "the job of somebody else is foreign, and all the rest is free")
+
+
+def check(found: ObservedIntent, slurm: Slurm, member: SlurmMember) -> None:
+    """One was displaced, is not done, and is the federator's alone to start again."""
+    assert [(failure.reason, failure.own_fault) for failure in found.failed] == [(PREEMPTED, False)]
+    assert not found.succeeded
+    assert not found.pending
+    assert len(found.running) == slurm.sizes.all - 1
+    starts = Counter(member.starts(found.id))
+    assert set(starts.values()) == {1}
+    queue = slurm.run("squeue", "-r", "-h", "-t", "PENDING", "-p", member.partition, "-o", "%i")
+    assert not queue.split(), "Slurm would start it again by itself"
+
+
+def sbatch(slurm: Slurm, folder: Path, cpus: int) -> str:
+    """A job by another door; its id."""
+    words = ["sbatch", "--parsable", "-p", "cpu", "-c", str(cpus), "-o", "/dev/null", "-D", str(folder)]
+    done = subprocess.run(
+        [*slurm.command, *words, "--wrap", "sleep 600"], capture_output=True, text=True, check=True, timeout=60
+    )
+    return done.stdout.strip()
+
+
+def state(slurm: Slurm, job: str) -> str:
+    return slurm.run("squeue", "-h", "-j", job, "-o", "%T").strip()
