@@ -15,6 +15,7 @@ from typing import Any
 from federator.daemon.draft import Draft
 from federator.documents import WorkloadSpec
 from federator.engine.least_free import LeastFree
+from federator.engine.use_history import UseHistory
 from federator.model.backfill import Filler
 from federator.model.budget import Spending, Spent
 from federator.model.cluster import Cluster, Health, Unschedulable
@@ -94,6 +95,8 @@ class Member:
     unschedulable: dict[str, Unschedulable] = field(default_factory=dict)
     least: dict[float, LeastFree] = field(default_factory=dict)
     """What was free of it lately, by how long the memory is."""
+    history: UseHistory = field(default_factory=UseHistory)
+    """How others used it; kept while there are fillers."""
     intents: set[str] = field(default_factory=set)
     """What is meant to be there: the state's own set, see ``State.at``."""
     retired: bool = False
