@@ -135,6 +135,7 @@ class Recorder:
                 intents=tuple(i for i in self._state.intents_of(live) if i.role == role),
                 pending=self._pending(live, role),
                 gang=live.spec.workload.gang is not None,
+                checkpoint_every_s=live.spec.workload.checkpoint_every_s if live.spec.workload.backfill else None,
             )
             assignment = assign(
                 holder,

@@ -201,15 +201,15 @@ def _keep(kept: dict[str, V], name: str, value: V | None) -> None:
 
 
 def with_idle(state: State, member: Member, at_s: float) -> Cluster:
-    """A member as planning sees it, with what was free for as long as fillers ask for."""
+    """A member as planning sees it, with what fillers need to know of how others used it."""
     cluster, times = as_cluster(state, member, at_s), idle_times(state.fillers)
-    if not times or cluster.flavors is None or cluster.health is not Health.UP:
+    if not state.fillers or cluster.flavors is None or cluster.health is not Health.UP:
         return cluster
     for for_s in member.least.keys() - times:
         del member.least[for_s]
     free = cluster.free
     idle = {for_s: member.least.setdefault(for_s, LeastFree(for_s)).see(at_s, free) for for_s in times}
-    return replace(cluster, idle=idle)
+    return replace(cluster, idle=idle, rises=member.history.see(at_s, free))
 
 
 def as_cluster(state: State, member: Member, at_s: float) -> Cluster:

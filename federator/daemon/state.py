@@ -17,6 +17,7 @@ from federator.daemon.starts import Starts
 from federator.daemon.tally import Tally
 from federator.documents import WorkloadSpec
 from federator.engine.least_free import LeastFree
+from federator.engine.use_history import UseHistory
 from federator.model.backfill import Filler
 from federator.model.budget import Spending, Spent
 from federator.model.cluster import Cluster, Health, Unschedulable
@@ -96,6 +97,8 @@ class Member:
     unschedulable: dict[str, Unschedulable] = field(default_factory=dict)
     least: dict[float, LeastFree] = field(default_factory=dict)
     """What was free of it lately, by how long the memory is."""
+    history: UseHistory = field(default_factory=UseHistory)
+    """How others used it; kept while there are fillers."""
     intents: set[str] = field(default_factory=set)
     """What is meant to be there: the state's own set, see ``State.at``."""
     retired: bool = False

@@ -122,6 +122,10 @@ class BackfillSpec(Part):
     go on elsewhere ([how](../backfill.md#work-is-kept)). Left out: they see to that themselves."""
     smallest_slice: Duration = 0.0
     """No replica is started in a hole that is known to last less than this, before quiet hours or a reservation."""
+    most_lost: Share = 20_000
+    """Of what its replicas on a cluster are expected to do, no more than this share may be lost because others need
+    their room; what would lose more is not started. How long holes last is learnt from how others used the cluster
+    lately, and at the same time of earlier days. `100%`: it fills whatever is lost. Of no effect with `stops`."""
 
     @model_validator(mode="after")
     def _its_replicas_are_alike_and_alone(self) -> BackfillSpec:
@@ -179,6 +183,7 @@ def to_filler(document: Document) -> Filler:
         idle_for_s=spec.idle_for,
         idle_at_most=spec.idle_at_most,
         smallest_slice_s=spec.smallest_slice,
+        most_lost=spec.most_lost,
     )
 
 

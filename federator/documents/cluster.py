@@ -94,6 +94,24 @@ class IdlePart(Part):
     """The least that was free of all its nodes together within that time; what backfill uses counts as free."""
 
 
+class RiseSamplePart(Part):
+    """How much more others came to use."""
+
+    by: Quantities = Field(default_factory=dict)
+    """At the most, of all its nodes together."""
+    times: Annotated[Count, Field(ge=1)] = 1
+    """From how many moments of the past it was so."""
+
+
+class RisePart(Part):
+    """How much more others came to use within a time, from moments of the past."""
+
+    within: Annotated[Duration, Field(gt=0)]
+    """The time after each moment."""
+    samples: Annotated[tuple[RiseSamplePart, ...], Field(min_length=1)]
+    """What was seen."""
+
+
 class ObservedPart(Part):
     """What was seen of a live cluster."""
 
@@ -118,6 +136,8 @@ class ObservedPart(Part):
     """Shapes that found no node."""
     idle: tuple[IdlePart, ...] = ()
     """What was free all the while; for fillers with `idleFor`."""
+    rises: tuple[RisePart, ...] = ()
+    """How much more others came to use, by the time within which they did; for the `mostLost` of fillers."""
 
 
 class KubernetesSettings(Part):

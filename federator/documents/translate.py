@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from federator.documents.budget import to_budget, to_cost
-from federator.documents.cluster import ClusterSpec, FlavorPart, ObservedPart
+from federator.documents.cluster import ClusterSpec, FlavorPart, ObservedPart, RisePart
 from federator.documents.common import ClusterConstraint, FlavorConstraint, LabelSelector, TolerationPart
 from federator.documents.documents import Document
 from federator.documents.fields import Quantities
@@ -13,7 +13,7 @@ from federator.documents.policy import BoundsPart, FlavorChoicePart, PolicySpec,
 from federator.documents.quantities import limits_of, price_unit, resources_of
 from federator.documents.queue import CohortSpec, PlanningSpec, QueueSpec
 from federator.model.budget import Cost, Spent
-from federator.model.cluster import Binding, Cluster, Flavor, Health, NodeGroup, Unschedulable
+from federator.model.cluster import Binding, Cluster, Flavor, Health, NodeGroup, Rise, Unschedulable
 from federator.model.plan import Displacement
 from federator.model.policy import (
     BILLIONTHS,
@@ -92,12 +92,17 @@ def to_cluster(document: Document) -> Cluster:
         power_w=spec.power,
         unschedulable=tuple(Unschedulable(resources_of(one.requests), one.message) for one in seen.unschedulable),
         idle={one.for_: limits_of(one.free) for one in seen.idle},
+        rises=tuple(sorted(map(_rise, seen.rises), key=lambda rise: rise.within_s)),
     )
 
 
 def _abilities(spec: ClusterSpec) -> frozenset[str]:
     settings = getattr(spec, spec.provider)
     return ABILITIES["pilots" if getattr(settings, "submit", "") == "pilots" else spec.provider]
+
+
+def _rise(part: RisePart) -> Rise:
+    return Rise(part.within, tuple((resources_of(one.by), one.times) for one in part.samples))
 
 
 def _prices(prices: Mapping[str, float]) -> dict[str, float]:

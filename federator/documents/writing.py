@@ -22,7 +22,7 @@ from federator.documents.quantities import (
 from federator.documents.translate import ABILITIES
 from federator.documents.workload import WorkloadBody
 from federator.documents.written import Raw, document_of, said
-from federator.model.cluster import Cluster, Flavor, Health, NodeGroup
+from federator.model.cluster import Cluster, Flavor, Health, NodeGroup, Rise
 from federator.model.plan import Displacement, Holding
 from federator.model.policy import FULL_PPM, Bounds, Planning, Policy, Tier
 from federator.model.selectors import Constraint, Requirement, Selector, Taint, Toleration
@@ -61,6 +61,7 @@ def cluster_document(cluster: Cluster) -> Raw:
                 {"for": format_duration(for_s), "free": format_resources(free)}
                 for for_s, free in sorted(cluster.idle.items())
             ],
+            "rises": [_rise(rise) for rise in cluster.rises],
         }
     )
     if cluster.limits is not None:
@@ -80,6 +81,11 @@ def cluster_document(cluster: Cluster) -> Raw:
     if cluster.flavors is not None:
         document["spec"]["flavors"] = [_flavor(flavor) for flavor in cluster.flavors]
     return document
+
+
+def _rise(rise: Rise) -> Raw:
+    samples = [{"by": format_resources(by), "times": times} for by, times in rise.samples]
+    return {"within": format_duration(rise.within_s), "samples": samples}
 
 
 def _prices(prices: Mapping[str, float]) -> Raw:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from federator.engine.lifecycle import IntentEvent, next_intent_state
+from federator.model.backfill import lost_s
 from federator.model.indexset import IndexSet
 from federator.model.intent import WHOLE, Intent, IntentState
 from federator.model.plan import Placement
@@ -39,6 +40,8 @@ class Holder:
     intents: tuple[Intent, ...]
     pending: IndexSet = IndexSet()
     gang: bool = False
+    checkpoint_every_s: float | None = None
+    """Of a filler, how often its replicas save what they have; None: they lose all when they are stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +195,11 @@ def _taken(intents: Sequence[Intent], lost: Collection[str]) -> IndexSet:
 
 
 def _shrink(desk: _Desk, intents: Sequence[Intent], surplus: int) -> None:
-    """Withdraw so many replicas: those that do not run yet first, then from the youngest intent."""
-    youngest_first = sorted(intents, key=lambda i: (-i.created_s, i.id))
+    """Withdraw so many replicas: those that do not run yet first, then from the intent that loses least; of those that
+    lose as much, from the youngest."""
+    least_first = sorted(intents, key=lambda i: (_loses_s(desk, i), -i.created_s, i.id))
     for only_pending in (True, False):
-        for intent in youngest_first:
+        for intent in least_first:
             now = desk.now(intent)
             candidates = now.live & desk.holder.pending if only_pending else now.live
             leaving = candidates.last(surplus)
@@ -204,6 +208,10 @@ def _shrink(desk: _Desk, intents: Sequence[Intent], surplus: int) -> None:
                 desk.changed[intent.id] = _withdraw_some(now, leaving, desk.why.get(now.cluster, NOT_WANTED))
             if surplus <= 0:
                 return
+
+
+def _loses_s(desk: _Desk, intent: Intent) -> float:
+    return lost_s(desk.at_s - intent.created_s, desk.holder.checkpoint_every_s)
 
 
 def _withdraw_some(intent: Intent, indices: IndexSet, reason: str) -> Intent:

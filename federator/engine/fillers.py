@@ -22,6 +22,7 @@ from federator.engine.holes import Holes, at_share, kept_free
 from federator.engine.rows import FREE
 from federator.engine.shapes import Shape
 from federator.engine.verdicts import Amounts
+from federator.engine.worth import Hole, worth
 from federator.model.backfill import Filled, Filler, Kept
 from federator.model.plan import Reservation, Snapshot
 from federator.model.policy import FULL_PPM
@@ -48,6 +49,10 @@ class _Turn:
     """By resource that it asks for and cluster, the three amounts of ``Kept``."""
     why: list[Verdict | None]
     placed: Array
+    left_s: int | None
+    """How long it is until quiet hours; None: there are none."""
+    too_risky: dict[int, Verdict] = field(default_factory=dict)
+    """Where no more of it is worth its start, and why."""
     alone: Array = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """How many more would fit if it were the only filler."""
 
@@ -84,11 +89,11 @@ def fill_holes(
         turn.alone = _room(idle, turn)
     for turn in turns:
         _keep(idle, turn, settling)
-    for turn in turns:
+    for turn in sorted(turns, key=lambda turn: -turn.filler.loses_s):  # what is free longest for who loses most
         share = turn.alone * turn.filler.weight // np.maximum(weights, 1)
-        _grow(idle, turn, share - turn.placed)
+        _grow(idle, turn, share - turn.placed, turns)
     for turn in turns:
-        _grow(idle, turn, turn.alone)
+        _grow(idle, turn, turn.alone, turns)
     found = (
         Filled(turn.filler.name, _by_name(federation, turn.placed), _why(idle, turn), _kept(federation, turn))
         for turn in turns
@@ -135,6 +140,7 @@ def _turn(federation: Federation, idle: Federation, holes: Holes, filler: Filler
         head_room=np.array(head_room),
         why=[eligibility.verdict(at) or bars[at] or waits[at] for at in range(len(bars))],
         placed=held * (federation.silent & ~federation.lost),
+        left_s=holes.left_s(filler),
     )
 
 
@@ -179,9 +185,10 @@ def _keep(idle: Federation, turn: _Turn, settling: Mask) -> None:
     idle.take(turn.shape, np.minimum(stays, fits))
 
 
-def _grow(idle: Federation, turn: _Turn, up_to: Array) -> None:
+def _grow(idle: Federation, turn: _Turn, up_to: Array, turns: Sequence[_Turn]) -> None:
     """Let it start up to so many more on each cluster; where there are not so many tasks, by room."""
     more = np.minimum(_room(idle, turn), np.maximum(up_to, 0)) * turn.open
+    more = np.array([_worth(idle, turn, at, count, turns) for at, count in enumerate(more.tolist())], dtype=np.int64)
     if total(more) > turn.wanted - total(turn.placed):
         none = np.zeros(len(more), dtype=np.int64)
         weights = np.minimum(more, WEIGHT_MAX)
@@ -189,6 +196,25 @@ def _grow(idle: Federation, turn: _Turn, up_to: Array) -> None:
     if more.any():
         idle.take(turn.shape, more)
         turn.placed = turn.placed + more
+
+
+def _worth(idle: Federation, turn: _Turn, at: int, more: int, turns: Sequence[_Turn]) -> int:
+    """How many of so many more on a cluster are worth their start. Who loses less is driven out before it."""
+    rises = idle.clusters[at].rises
+    if not more or not rises:
+        return more
+    held = int(turn.placed[at])
+    free = idle.nodes.sums[0, at].copy()
+    for other in turns:
+        if other is turn or other.filler.loses_s < turn.filler.loses_s:
+            for resource, amount in other.shape.asked.tolist():
+                free[resource] += amount * int(other.placed[at])
+    resources, asked = turn.shape.asked[:, 0], turn.shape.asked[:, 1]
+    names = tuple(idle.nodes.resources[resource] for resource in resources.tolist())
+    found = worth(turn.filler, rises, Hole(names, free[resources], asked, turn.left_s), held + more)
+    if found.replicas < held + more:
+        turn.too_risky[at] = found.verdict(turn.filler)
+    return max(0, found.replicas - held)
 
 
 def _by_name(federation: Federation, placed: Array) -> Mapping[str, int]:
@@ -227,6 +253,8 @@ def _full(idle: Federation, turn: _Turn, at: int) -> Verdict:
         free = int(idle.nodes.sums[0, at, resource])
         if kept and free - kept < amount:
             return kept_free(idle.nodes.resources[resource], free, kept)
+    if at in turn.too_risky:
+        return turn.too_risky[at]
     free_of_each = ((name, int(idle.nodes.free_of(name)[at])) for name in turn.role.requests)
     facts = {"needed": Amounts(turn.role.requests.items_), "free": Amounts(tuple(free_of_each))}
     return Verdict(Reason.NO_ROOM, {**facts, "holds": int(turn.placed[at])})

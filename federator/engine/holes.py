@@ -50,6 +50,11 @@ class Holes:
             return Verdict(Reason.ABOVE_CAP, {"what": "a kWh", "costs": costs, "most": most})
         return None
 
+    def left_s(self, filler: Filler) -> int | None:
+        """How long it is until quiet hours; None: there are none."""
+        quiet_s = quiet_in(filler.quiet_hours, self._at_s)
+        return None if quiet_s == inf else int(quiet_s)
+
     def waits(self, filler: Filler, role: Role) -> list[Verdict | None]:
         """Why no more of it may start on a cluster now, though what runs may go on."""
         reported = self._federation.reported(role.requests)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -54,6 +55,17 @@ class Filler:
     """It leaves free what others used within so many seconds, up to ``idle_at_most`` of what is offered."""
     idle_at_most: int = FULL_PPM
     smallest_slice_s: float = 0.0
+    most_lost: int = 20_000
+    """Of each million that its replicas on a cluster are expected to do, no more than so much may be lost; a million:
+    whatever is lost."""
+
+    @property
+    def loses_s(self) -> float:
+        """What a replica that is driven out loses in the mean; infinite: all."""
+        if self.stops_s is not None:
+            return 0.0
+        every_s = self.workload.checkpoint_every_s
+        return inf if every_s is None else every_s / 2
 
     @property
     def name(self) -> str:
@@ -64,6 +76,11 @@ class Filler:
         """The share of a resource of a cluster that it leaves free."""
         shares = self.keep_free.get(cluster, self.keep_free.get(ANY, {}))
         return shares.get(resource, shares.get(ANY, 0))
+
+
+def lost_s(ran_s: float, checkpoint_every_s: float | None) -> float:
+    """What a replica loses that is stopped after it has run so long: since its last checkpoint, or all."""
+    return ran_s % checkpoint_every_s if checkpoint_every_s else max(0.0, ran_s)
 
 
 def idle_times(fillers: Iterable[Filler]) -> list[float]:

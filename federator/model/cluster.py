@@ -85,6 +85,17 @@ class Unschedulable:
 
 
 @dataclass(frozen=True, slots=True)
+class Rise:
+    """By how much more of a cluster, at the most, others came to use within so long a time from moments of the past.
+
+    ``samples`` are (by how much, at how many of the moments). Backfill is not counted.
+    """
+
+    within_s: float
+    samples: tuple[tuple[Resources, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """One member: who it is, how it is, what it has.
 
@@ -117,6 +128,8 @@ class Cluster:
     unschedulable: tuple[Unschedulable, ...] = ()
     idle: Mapping[float, Resources] = field(default_factory=dict)
     """The least that was free of it, backfill not counted, at any time within the last so many seconds."""
+    rises: tuple[Rise, ...] = ()
+    """How much more of it others came to use, by the time within which they did, rising."""
 
     @property
     def allocatable(self) -> Resources:

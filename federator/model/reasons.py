@@ -44,6 +44,7 @@ class Reason(StrEnum):
     QUIET_HOURS = "QuietHours"
     ABOVE_CAP = "AboveCap"
     HOLE_TOO_SHORT = "HoleTooShort"
+    LOSES_TOO_MUCH = "LosesTooMuch"
     AT_SHARE = "AtShare"
     KEPT_FREE = "KeptFree"
     ALL_PLACED = "AllPlaced"
@@ -88,6 +89,8 @@ WORDS: Mapping[Reason, str] = {
     Reason.ABOVE_CAP: "{what} costs {costs} here, the filler allows {most}",
     Reason.HOLE_TOO_SHORT: "the hole is known to last {left_s} s, the smallest useful slice is {slice_s} s",
     Reason.AT_SHARE: "the filler may have {share} of a cluster, and has it",
+    Reason.LOSES_TOO_MUCH: "a hole here lasts {lasts} on average, and {lost} of the work in it is lost when others "
+    "need it; with one more replica it were more than {most} of all that the filler does here",
     Reason.KEPT_FREE: "{free} {resource} is free, and the filler leaves {kept} of it free",
     Reason.ALL_PLACED: "all {wanted} replicas that may run at once have a place",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from federator.model.backfill import Filler
+from federator.model.backfill import Filler, lost_s
 from federator.model.indexset import IndexSet
 from federator.model.workload import Workload
 
@@ -27,7 +27,7 @@ class Fillers:
         if workload.backfill and self.by_name[workload.name].stops_s is not None:
             return 0.0  # it saves what it has; the time which that takes is used by nobody
         every = workload.checkpoint_every_s if workload.backfill else None
-        return ran_s % every if every else max(0.0, ran_s)
+        return lost_s(ran_s, every)
 
     def keep(self, workload: Workload, index: int, ran_s: float) -> None:
         """A task was stopped after it had run so long."""

@@ -55,6 +55,7 @@ class Hands:
                     live.workload.name, live.uid, role.name, live.workload.lifetime, 1, wanted,
                     tuple(i for i in live.intents.values() if i.role == role.name),
                     self._pending(live), live.workload.gang is not None,
+                    live.workload.checkpoint_every_s if live.workload.backfill else None,
                 )  # fmt: skip
                 of_role = [one for one in placements if one.role == role.name]
                 made = assign(holder, of_role, lost=lost, at_s=now_s, plan_id="", next_wave=live.waves)

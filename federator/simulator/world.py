@@ -10,6 +10,7 @@ from federator.engine.decay import lately
 from federator.engine.feasibility import allowed_flavors
 from federator.engine.least_free import LeastFree
 from federator.engine.lifecycle import WorkloadEvent, next_workload_state
+from federator.engine.use_history import UseHistory
 from federator.model.backfill import Filled, Filler, idle_times
 from federator.model.cluster import Cluster, Flavor, Health
 from federator.model.indexset import IndexSet
@@ -97,6 +98,8 @@ class Member:
     told_s: float = 0.0
     """When it told that last."""
     least: tuple[LeastFree, ...] = ()
+    history: UseHistory | None = None
+    """Kept for fillers only."""
 
     def shown(self, now_s: float) -> Cluster:
         """The cluster as the planner sees it."""
@@ -104,9 +107,11 @@ class Member:
             self.flavors, self.told_s = self.site.flavors(now_s), now_s
         away_s = 0.0 if self.health is Health.UP else now_s - self.away_since_s
         shown = replace(self.site.cluster, health=self.health, away_s=away_s, flavors=self.flavors)
-        free = shown.free if self.least else None
-        idle = {one.for_s: one.see(now_s, free) for one in self.least if free is not None}
-        return replace(shown, idle=idle) if idle else shown
+        if self.history is None or shown.flavors is None:
+            return shown
+        free = shown.free
+        idle = {one.for_s: one.see(now_s, free) for one in self.least}
+        return replace(shown, idle=idle, rises=self.history.see(now_s, free))
 
 
 class World:
@@ -152,7 +157,9 @@ class World:
             tells=tells, fillers=self._bags, transfers=self._transfers,
         )  # fmt: skip
         least = tuple(LeastFree(for_s) for for_s in idle_times(self.story.federation.fillers))
-        return Member(site, cluster.health, -cluster.away_s, flavors=cluster.flavors or (), least=least)
+        history = UseHistory() if self.story.federation.fillers else None
+        flavors = cluster.flavors or ()
+        return Member(site, cluster.health, -cluster.away_s, flavors=flavors, least=least, history=history)
 
     def arrive(self, workload: Workload, run_s: float, now_s: float) -> None:
         """Take a workload in."""
@@ -246,8 +253,10 @@ class World:
         )
 
     def _look_again_when_idle(self, now_s: float) -> None:
-        """Time alone makes room for fillers that wait until it has been idle long enough."""
-        next_s = min((least.rises_s for m in self.members.values() for least in m.least), default=inf)
+        """Time alone makes room for fillers that wait until it has been idle long enough, or more is known."""
+        times = [least.rises_s for m in self.members.values() for least in m.least]
+        times += [m.history.next_s for m in self.members.values() if m.history is not None]
+        next_s = min(times, default=inf)
         if now_s < next_s < inf and next_s != self._idle_s:
             self._idle_s = next_s
             self.timeline.at(next_s, OTHER, lambda at_s: None)

@@ -163,6 +163,29 @@ async def test_what_production_used_lately_is_left_to_it(federation: Federation)
     assert cern["spec"]["observed"]["idle"] == [{"for": "1m", "free": {"cpu": "4"}}]
 
 
+async def test_what_production_comes_for_is_learnt_and_a_snapshot_tells_of_it(federation: Federation) -> None:
+    """Two of four cores were used within five minutes; a filler that saves nothing leaves them alone, in the daemon as
+    in the plan of its snapshot."""
+    federation.write(fake("cern", cpu=4))
+    await federation.start()
+    service = federation.daemon.service
+    idle = backfill(work={"duration": "2h"}, quietHours=[{"from": "00:00", "to": "24:00"}])
+    await service.apply([idle], owner="me", permit=lambda queue: None)
+    await federation.submit("first", 2, env={"FAKE_RUN_S": 30})
+    await federation.until(lambda: federation.state("first") == "finished")
+    await federation.run(300)
+    await service.apply([backfill(work={"duration": "2h"})], owner="me", permit=lambda queue: None)
+    await federation.until(lambda: filling(federation) == 2)
+    await federation.run(5)
+    documents = await service.snapshot()
+    (cern,) = [one for one in documents if one["metadata"]["name"] == "cern"]
+    assert cern["spec"]["observed"]["rises"] == [{"within": "5m", "samples": [{"by": {"cpu": "2"}, "times": 1}]}]
+    (filled,) = plan(to_snapshot(read_objects(documents))).backfill
+    assert (dict(filled.replicas), filled.why["cern"].reason.value) == ({"cern": 2}, "LosesTooMuch")
+    told = await service.explain("backfill-lhc")
+    assert [(one["replicas"], one["reason"]) for one in told["clusters"]] == [(2, "LosesTooMuch")]
+
+
 async def test_of_a_filler_that_saves_when_it_is_told_to_end_nothing_is_lost(federation: Federation) -> None:
     await fill(federation, stops="2s", work={"replicas": 4}, run_s=100.0)
     await federation.run(25)

@@ -52,6 +52,17 @@ def test_replicas_that_do_not_run_yet_are_withdrawn_first() -> None:
     assert [str(i.withdrawn) for i in changed] == ["1-2"]
 
 
+def test_of_a_filler_what_loses_least_is_withdrawn_first_and_then_the_youngest() -> None:
+    """At 100 s, with checkpoints every 40 s: who began at 1 has lost 19 s, at 25 35 s, at 59 1 s, at 99 1 s."""
+    waves = [held("a", 2 * at, 2 * at + 2, wave) for at, wave in enumerate((1, 25, 59, 99))]
+    saves = replace(holder(8, *waves), checkpoint_every_s=40.0)
+    leaving = {i.created_s: str(i.withdrawn) for i in settle(saves, {"a": 3}).changed}
+    assert sorted(leaving) == [1, 59, 99]
+    assert leaving[1] == "1", "its two lose more than those of the last two"
+    youngest = {i.created_s for i in settle(replace(saves, checkpoint_every_s=None), {"a": 6}).changed}
+    assert youngest == {99}, "without checkpoints the youngest lose least"
+
+
 def test_a_lost_cluster_gives_up_only_what_runs_elsewhere() -> None:
     away = held("a", 0, 4)
     made = settle(holder(4, away), {"b": 3}, lost=frozenset({"a"}))

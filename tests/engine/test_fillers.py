@@ -10,8 +10,10 @@ import pytest
 from federator.engine.planner import plan
 from federator.engine.quiet import quiet_for, quiet_in
 from federator.model.backfill import Filled, Filler, QuietHours
+from federator.model.cluster import Rise
 from federator.model.plan import Holding, Plan, Snapshot
 from federator.model.policy import Planning
+from federator.model.resources import Resources
 from tests.engine.build import amounts, cluster, flavor, placed, snapshot, workload
 
 
@@ -119,6 +121,47 @@ def test_what_runs_stays_although_another_is_heavier_and_the_lighter_yields_firs
 def test_a_bag_smaller_than_the_holes_is_spread_by_room() -> None:
     made = plan(snapshot([cluster("a", cpu=8), cluster("b", cpu=24)], [], fillers=[filler(replicas=8)]))
     assert filled(made).replicas == {"a": 2, "b": 6}
+
+
+RESTLESS = (Rise(300.0, ((amounts(5), 1),)),)
+"""From every moment others come to use five cores within five minutes."""
+
+
+def lossy(**more: Any) -> Filler:
+    made = filler("lossy", **more)
+    return replace(made, workload=replace(made.workload, duration_s=3600.0, checkpoint_every_s=600.0))
+
+
+def test_what_others_will_soon_need_is_not_filled_and_the_reason_has_numbers() -> None:
+    seen = snapshot([cluster("a", cpu=10, rises=RESTLESS)], [], fillers=[lossy()])
+    made = plan(seen)
+    assert filled(made, "lossy").replicas == {"a": 5}
+    assert filled(made, "lossy").why["a"].message == (
+        "a hole here lasts 2m30s on average, and 100.0% of the work in it is lost when others need it; "
+        "with one more replica it were more than 2% of all that the filler does here"
+    )
+    assert filled(plan(replace(seen, fillers=(lossy(most_lost=1_000_000),))), "lossy").replicas == {"a": 10}
+    assert filled(plan(replace(seen, fillers=(lossy(stops_s=5.0),))), "lossy").replicas == {"a": 10}
+    runs = replace(seen, holdings=(holding("a", 8, "lossy"),))
+    assert filled(plan(runs), "lossy").replicas == {"a": 8}, "what runs stays until somebody needs the room"
+
+
+def test_shortly_before_quiet_hours_only_what_has_saved_something_by_then_is_started() -> None:
+    """They begin in 800 s. An hour's task that saves every ten minutes has lost 300 s then, one every minute 30 s."""
+    soon = (QuietHours(3 * 3600, 4 * 3600),)
+    calm = cluster("a", cpu=10, rises=(Rise(300.0, ((Resources(), 1),)),))
+    often = lossy(quiet_hours=soon, most_lost=50_000)
+    often = replace(often, workload=replace(often.workload, checkpoint_every_s=60.0))
+    assert reason(plan(snapshot([calm], [], fillers=[lossy(quiet_hours=soon)])), "a", "lossy") == "LosesTooMuch"
+    assert filled(plan(snapshot([calm], [], fillers=[often])), "lossy").replicas == {"a": 10}
+
+
+@pytest.mark.parametrize("held", [(), (holding("a", 5, "all-saved"),)])
+def test_who_loses_most_has_what_is_free_longest_and_who_saves_in_time_the_rest(held: tuple[Holding, ...]) -> None:
+    saves = filler("all-saved", stops_s=5.0)
+    made = plan(snapshot([cluster("a", cpu=10, rises=RESTLESS)], [], fillers=[saves, lossy()], holdings=held))
+    assert filled(made, "lossy").replicas == {"a": 5}
+    assert filled(made, "all-saved").replicas == {"a": 5}
 
 
 def test_a_hole_before_a_reservation_is_left_alone_when_it_is_too_short() -> None:

@@ -7,13 +7,20 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from federator.model.backfill import Filler, QuietHours
+from federator.model.cluster import Rise
 from federator.model.plan import Holding, Plan, Snapshot
+from federator.model.resources import Resources
 from federator.model.selectors import Constraint
 from federator.model.workload import Role, Workload
 from tests.properties.snapshots import NAMES, amounts, sites, snapshots
 
 QUIET_NOW, QUIET_SOON = QuietHours(2 * 3600, 3 * 3600), QuietHours(3 * 3600, 4 * 3600)
 """Snapshots are of 2:46 in the night."""
+RISES = (
+    Rise(300.0, ((Resources(), 30), (amounts(2, 1), 4))),
+    Rise(3600.0, ((Resources(), 10), (amounts(2, 1), 4), (amounts(5, 4), 6))),
+)
+"""Others come for two cores rarely within five minutes, often within an hour."""
 KEEPS = ({}, {"*": {"*": 50_000}}, {"cern": {"cpu": 250_000}, "*": {"*": 0}})
 
 
@@ -30,6 +37,8 @@ def fillers(draw: st.DrawFn, name: str) -> Filler:
         clusters=draw(st.sampled_from((Constraint(), Constraint(), sites("on-prem")))),
         needs=frozenset({"container", "backfill"}),
         backfill=True,
+        duration_s=draw(st.sampled_from((None, 600.0, 10_800.0))),
+        checkpoint_every_s=draw(st.sampled_from((None, 600.0))),
     )
     return Filler(
         work,
@@ -40,6 +49,8 @@ def fillers(draw: st.DrawFn, name: str) -> Filler:
         max_price=draw(st.sampled_from((None, None, 0))),
         max_carbon=draw(st.sampled_from((None, None, 50.0))),
         smallest_slice_s=draw(st.sampled_from((0.0, 3600.0))),
+        stops_s=draw(st.sampled_from((None, None, 5.0))),
+        most_lost=draw(st.sampled_from((20_000, 100_000, 1_000_000))),
     )
 
 
@@ -48,7 +59,11 @@ def backfilled(draw: st.DrawFn) -> Snapshot:
     """A federation with one to three fillers; most of its clusters can run them. Nobody has given way in it."""
     base = draw(snapshots())
     members = tuple(
-        replace(one, abilities=one.abilities | {"backfill"} if draw(st.integers(0, 5)) else one.abilities)
+        replace(
+            one,
+            abilities=one.abilities | {"backfill"} if draw(st.integers(0, 5)) else one.abilities,
+            rises=draw(st.sampled_from(((), (), RISES))),
+        )
         for one in base.clusters
     )
     made = tuple(draw(fillers(f"backfill-{at}")) for at in range(draw(st.integers(1, 3))))

@@ -22,7 +22,7 @@ def filler(run_s: float, every_s: float | None = None, grace_s: float = 30.0, cp
         "backfill-f", more.pop("replicas", 1_000_000), cpu, needs=frozenset({"backfill"}), backfill=True,
         duration_s=run_s, checkpoint_every_s=every_s,
     )  # fmt: skip
-    return Filler(work, grace_s=grace_s, **more)
+    return Filler(work, grace_s=grace_s, **{"most_lost": 1_000_000, **more})
 
 
 def story(members: list[Cluster], fillers: list[Filler], *arrivals: Arrival, lasts_s: float | None = 3600.0) -> Story:
@@ -53,6 +53,17 @@ def test_production_on_a_full_cluster_starts_after_the_grace_and_costs_what_was_
     assert figures["evictions"] == 3
     assert figures["cpu_s_lost"] == 3 * 300.0
     assert figures["cpu_s_useful"] == 8 * 3600.0 - 3 * (1830.0 - 1500.0) - 3 * 300.0
+
+
+def test_what_production_comes_for_again_and_again_is_left_to_it() -> None:
+    """Three of eight cores are wanted for two minutes in every ten: soon it finds them free."""
+    waves = [arrival(330.0 + at * 600.0, 120.0, 3, name=f"w{at}") for at in range(12)]
+    every = [filler(3600.0, 600.0, most_lost=most) for most in (1_000_000, 1000)]
+    fills, heeds = (simulate(story([cluster("a", cpu=8)], [one], *waves, lasts_s=7200.0)) for one in every)
+    assert fills.measures.evictions == 36
+    assert heeds.measures.evictions == 6
+    assert [one.wait_s for one in heeds.measures.workloads] == [30.0] * 2 + [0.0] * 10
+    assert sum(heeds.measures.backfill_lost_s.values()) < sum(fills.measures.backfill_lost_s.values()) / 5
 
 
 def test_production_that_finds_room_beside_backfill_evicts_nothing() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from federator.clusters.fake.parts import NONE
+from federator.clusters.fake.parts import NONE, FakeIntent
+from federator.model.backfill import lost_s
 from federator.model.indexset import IndexSet
 from federator.model.intent import PREEMPTED
 
@@ -13,14 +14,20 @@ if TYPE_CHECKING:
 
 
 def make_room(cluster: FakeCluster, now_s: float) -> float:
-    """End what has to give way, the youngest intents first; how long that takes, in seconds."""
+    """End what has to give way, what loses least first; how long that takes, in seconds."""
     waits_s = 0.0
     for node in cluster.pool.overfull() if cluster.pool is not None else ():
         fillers = [one for one in cluster.intents.values() if one.order.backfill and node.name in one.seats]
-        for intent in sorted(fillers, key=lambda one: (-one.created_s, one.order.intent.id)):
+        for intent in sorted(fillers, key=lambda one: _turn(one, now_s)):
             for index in reversed(list(intent.seats.get(node.name, NONE))):
                 if not node.overfull:
                     break
                 cluster.fail(intent, IndexSet.of([index]), now_s, PREEMPTED, None, own_fault=False)
                 waits_s = max(waits_s, min(intent.order.grace_s, cluster.settings.stop_time_s))
     return waits_s
+
+
+def _turn(one: FakeIntent, now_s: float) -> tuple[float, float, str]:
+    """When it has to give way: of those that lose as much the youngest first."""
+    lost = lost_s(now_s - one.created_s, one.order.checkpoint_every_s)
+    return lost, -one.created_s, one.order.intent.id

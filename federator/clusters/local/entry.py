@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 
 from federator.clusters.local import layout, story, translate
+from federator.model.backfill import lost_s
 from federator.model.indexset import IndexSet
 from federator.model.intent import Note, ObservedIntent
 from federator.model.resources import Resources
@@ -80,6 +81,10 @@ class Entry:
     def backfill(self) -> bool:
         """Whether it runs below everything else, and gives way."""
         return bool(self.order.get("backfill"))
+
+    def lost_s(self, now_s: float) -> float:
+        """What a replica of it loses that has to end now, as far as is known from when it was handed in."""
+        return lost_s(now_s - self.order["created_s"], self.order.get("checkpoint_every_s"))
 
     @property
     def evicted(self) -> IndexSet:

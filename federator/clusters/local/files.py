@@ -57,7 +57,7 @@ class Files:
         """What there is and what runs. Binds what waits for a node, and replaces supervisors that died."""
         with self._alone():
             self._refresh()
-            self._bind_waiting()
+            self._bind_waiting(now_s)
             for entry in self._entries.values():
                 self._renew_addresses(entry, now_s)
                 self._supervise(entry)
@@ -84,7 +84,7 @@ class Files:
             entry.order = {**wanted, "nodes": self._kept_nodes(entry, wanted)}
             try:
                 self._write_addresses(entry, now_s)
-                self._write(entry, self._with_nodes(entry))
+                self._write(entry, self._with_nodes(entry, now_s))
             except (OSError, OrderRefused):
                 self._forget(order.intent.id, entry)  # it is as the disk has it, which the next look reads
                 raise
@@ -191,16 +191,16 @@ class Files:
         self._release(entry)
         self._entries.pop(name, None)
 
-    def _bind_waiting(self) -> None:
+    def _bind_waiting(self, now_s: float) -> None:
         """Bind what has no node yet, the oldest order first."""
         for entry in sorted(self._entries.values(), key=lambda e: (e.order["created_s"], e.path)):
             if not entry.leaving and len(entry.taken) < len(entry.active - entry.evicted):
-                order = self._with_nodes(entry)
+                order = self._with_nodes(entry, now_s)
                 if order is not entry.order:
                     self._write(entry, order)
                     layout.poke(entry.path)
 
-    def _with_nodes(self, entry: Entry) -> translate.Json:
+    def _with_nodes(self, entry: Entry, now_s: float) -> translate.Json:
         """The entry's order with nodes, taken from the pool, for those without one for which there is room."""
         waiting = entry.wanted & entry.active - entry.evicted - IndexSet.of(entry.taken)
         order = entry.order
@@ -212,16 +212,16 @@ class Files:
         if not nodes:
             return order
         if not below:
-            self._make_room()
+            self._make_room(now_s)
         new = dict(zip(waiting, nodes, strict=False))
         entry.taken |= new
         return {**order, "nodes": order["nodes"] | {str(index): node for index, node in new.items()}}
 
-    def _make_room(self) -> None:
-        """Tell backfill to end where others were bound in its place: of the youngest intents first."""
+    def _make_room(self, now_s: float) -> None:
+        """Tell backfill to end where others were bound in its place: of the intents that lose least first."""
         for node in self._pool.overfull():
             fillers = [e for e in self._entries.values() if e.backfill and node.name in e.taken.values()]
-            for entry in sorted(fillers, key=lambda e: (-e.order["created_s"], e.path)):
+            for entry in sorted(fillers, key=lambda e: (e.lost_s(now_s), -e.order["created_s"], e.path)):
                 here = sorted(index for index, name in entry.taken.items() if name == node.name)
                 leaving = []
                 while node.overfull and here:

@@ -66,6 +66,7 @@ def order_json(order: Order, settings: LocalSettings, nodes: Mapping[str, str], 
         "hash": order.spec_hash,
         "created_s": now_s,
         "backfill": order.backfill,
+        "checkpoint_every_s": order.checkpoint_every_s,
         "yield_s": order.grace_s,
         "checkpoints": None if order.attempt is None else order.attempt.to_json(),
     }

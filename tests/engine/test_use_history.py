@@ -1,0 +1,75 @@
+"""What is known of how others came to use a cluster: as a naive reckoning over all that was seen has it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+from federator.engine.use_history import AROUND, DAYS, RECENT, SLOT_S, SLOTS_A_DAY, WITHIN, UseHistory
+from federator.model.cluster import Rise
+from tests.engine.build import amounts
+
+DAY_S = 86_400.0
+MINUTE_S = 60.0
+
+
+def by_cores(rise: Rise) -> dict[int, int]:
+    """How often others came for so many cores."""
+    return {by["cpu"] // 1000: times for by, times in rise.samples}
+
+
+def test_nothing_is_known_at_first_and_five_minutes_later_the_first_five() -> None:
+    history = UseHistory()
+    assert history.see(10_000 * SLOT_S, amounts(8)) == ()
+    assert history.see(10_000 * SLOT_S + 100.0, amounts(5)) == ()
+    assert history.next_s == 10_001 * SLOT_S
+    (rise,) = history.see(10_001 * SLOT_S + 7.0, amounts(8))
+    assert rise == Rise(300.0, ((amounts(3), 1),))
+
+
+def test_the_longer_the_time_the_more_others_came_to_use() -> None:
+    """Four cores are taken at a time, every half hour, and given back after two minutes."""
+    history = UseHistory()
+    told: tuple[Rise, ...] = ()
+    for minute in range(12 * 60):
+        told = history.see(DAY_S + minute * MINUTE_S, amounts(8 if minute % 30 > 2 or minute % 30 == 0 else 4))
+    assert [rise.within_s for rise in told] == [300.0, 900.0, 3600.0, 14_400.0]
+    assert [by_cores(rise) for rise in told] == [{0: 20, 4: 4}, {0: 12, 4: 12}, {4: 24}, {4: 24}]
+
+
+def test_what_happened_at_this_time_of_earlier_days_counts() -> None:
+    """For three days twelve cores are taken at noon. At a quarter to noon of the fourth that is known."""
+    history = UseHistory()
+    told: tuple[Rise, ...] = ()
+    for quarter in range(3 * 96 + 48):
+        told = history.see(quarter * 15 * MINUTE_S, amounts(4 if quarter % 96 in (48, 49, 50) else 16))
+    within_an_hour = by_cores(told[2])
+    assert within_an_hour[12] == 3 * len(AROUND), "at all these moments noon was less than an hour away"
+    assert within_an_hour[0] == RECENT, "this morning nobody came"
+
+
+def naive(first: list[int], least: list[int], slot: int, length: int) -> dict[int, int]:
+    """From what was free at the beginning of each slot, and the least in it: how often so much more was used."""
+    begins = [slot - length - back for back in range(RECENT)]
+    begins += [slot - day * SLOTS_A_DAY + by for day in range(1, DAYS + 1) for by in AROUND]
+    inside = [begin for begin in begins if begin >= 0 and begin + length <= slot]
+    return dict(Counter(first[at] - min(least[at : at + length]) for at in inside))
+
+
+def test_all_of_it_is_as_a_naive_reckoning_has_it() -> None:
+    """Nine days of looks, none in some slots."""
+    random, history = Random(3), UseHistory()
+    first: list[int] = []
+    least: list[int] = []
+    free = 5
+    for slot in range(9 * SLOTS_A_DAY):
+        first.append(free)
+        least.append(free)
+        if slot and random.random() < 0.3:
+            continue
+        free = random.randint(0, 20)
+        first[0] = free if slot == 0 else first[0]
+        least[-1] = free if slot == 0 else min(least[-1], free)
+        told = history.see(slot * SLOT_S, amounts(free))
+        if slot > max(WITHIN) and slot % 40 == 0:
+            assert [by_cores(rise) for rise in told] == [naive(first, least, slot, length) for length in WITHIN]
