@@ -56,7 +56,8 @@ class Worth(NamedTuple):
 def worth(filler: Filler, rises: Sequence[Rise], hole: Hole, room: int) -> Worth:
     """The most of it, up to ``room``, of which no more than ``most_lost`` of what they do is expected to be lost.
 
-    From the lowest upwards: the first with which it were more, or which does nothing useful, is not worth it.
+    From the lowest upwards: the first with which it were more, or which does nothing useful, is not worth it. What
+    counts of each is what it loses in a second of running: one that soon ends is soon started again.
     """
     if not rises or room <= 0 or filler.stops_s is not None or filler.most_lost >= FULL_PPM:
         return Worth(room)
@@ -64,7 +65,8 @@ def worth(filler: Filler, rises: Sequence[Rise], hole: Hole, room: int) -> Worth
     useful, lost = expected(filler, rises, hole, heights)
     found, spare = 0, 0
     for height, does, loses in zip(heights.tolist(), useful.tolist(), lost.tolist(), strict=True):
-        gain = does * filler.most_lost - loses * FULL_PPM
+        share = loses * FULL_PPM // max(1, does + loses)
+        gain = (FULL_PPM - share) * filler.most_lost - share * FULL_PPM
         count = height - found
         fits = 0 if does <= 0 else count if gain >= 0 else min(count, spare // -gain)
         found, spare = found + fits, spare + gain * fits

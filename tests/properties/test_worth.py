@@ -107,10 +107,10 @@ def holds(filler: Filler, seen: tuple[Rise, ...], hole: Hole, room: int) -> None
     bound, useful, lost = Fraction(filler.most_lost, FULL_PPM), Fraction(0), Fraction(0)
     for height in range(1, found + 2):
         one = does(filler, seen, hole, height)
-        useful, lost = useful + one[0], lost + one[1]
+        useful, lost = useful + one[0] / max(sum(one), 1), lost + one[1] / max(sum(one), 1)
         if height <= found:
             assert one[0] > 0, f"{height} of {found} does nothing useful"
-            assert lost <= (bound + ROUNDED) * useful, f"{height} of {found}: {float(lost)} of {float(useful)} is lost"
+            assert lost <= (bound + ROUNDED) * useful, f"{height} of {found}: {float(lost / useful):.1%} is lost"
         elif found < room:
             too_much = one[0] <= 1 or lost >= (bound - ROUNDED) * useful
             assert too_much, f"one more than {found} is worth it"
