@@ -19,7 +19,7 @@ from typing import Any
 
 Json = Mapping[str, Any]
 Tell = Callable[[str, str], None]
-"""Takes an outcome (``kept``, ``failed``, ``resumed``, ``damaged``, ``dropped``) and words for people; "": none."""
+"""Takes an outcome (``kept``, ``failed``, ``resumed``, ``damaged``) and words for people; "": none."""
 
 PATIENCE_S = 60.0
 """How long a task waits for a store that is away before it begins anew."""
