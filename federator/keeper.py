@@ -19,14 +19,12 @@ from typing import Any
 
 Json = Mapping[str, Any]
 Tell = Callable[[str, str], None]
-"""Takes an outcome (``kept``, ``failed``, ``resumed``, ``damaged``, ``dropped``) and words for people; "": none."""
+"""Takes an outcome (``kept``, ``failed``, ``resumed``, ``damaged``) and words for people; "": none."""
 
 PATIENCE_S = 60.0
 """How long a task waits for a store that is away before it begins anew."""
-LEAST_LAST_S = 5.0
-"""The last checkpoint has so long at least, however late the task ended."""
 LAST_S = 60.0
-"""And so long where nobody waits for the room."""
+"""So long the last checkpoint may take where nobody waits for the room."""
 PASSED_ON = ("http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -145,7 +143,7 @@ class Keeper:
             return True
         now = time.monotonic()
         if self._last_until is None:
-            self._last_until = now + LAST_S if until is None else max(until, now + LEAST_LAST_S)
+            self._last_until = now + LAST_S if until is None else until
             self._next_at = now
         self._look()
         if self._errand is None and self._next_at is not None and now >= self._next_at:

@@ -17,7 +17,7 @@ ABILITY = "checkpoints"
 """What a cluster must be able to do that takes work whose checkpoints are kept."""
 SLOTS = 2
 """An attempt writes to these by turns: one that is written, or torn, leaves the one before whole."""
-MOST_TRIED = 12
+MOST_TRIED = 32
 """So many earlier attempts are looked at; each that keeps anything first drops what those before it kept."""
 
 TROUBLE = frozenset({"failed", "damaged"})

@@ -23,6 +23,8 @@ from federator.pilot.spool import CHECKPOINT, LOG, WORK
 INTENT, INDEX = "FEDERATOR_INTENT", "FEDERATOR_REPLICA_INDEX"
 LOOK_S = 0.2
 BUSY_LOOK_S = 0.02
+MOST_UNTOLD = 10_000
+"""News of checkpoints that are kept for a server that does not answer."""
 
 
 class Agent(Holding):
@@ -133,7 +135,8 @@ class Agent(Holding):
             with contextlib.suppress(OSError), open(self.spool.folder(lease) / LOG, "a") as log:
                 log.write(f"federator: {words}\n")
         if outcome:
-            self.kept.append({"lease": lease, "checkpoint": outcome, "checkpointMessage": words})
+            self.kept.append({"lease": lease, "checkpoint": outcome, "checkpointMessage": words[:1000]})
+            del self.kept[:-MOST_UNTOLD]
             self.news.set()
 
     def _is_kept(self, lease: str, payload: Payload) -> bool:

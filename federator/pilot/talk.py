@@ -19,6 +19,8 @@ GOODBYE_S = 5.0
 MOST_AT_ONCE = 64
 """Replicas that one answer may bring."""
 LOG_EVERY_S = 0.5
+MOST_NEWS = 1000
+"""Of checkpoints, in one call."""
 
 
 class Talk:
@@ -139,7 +141,7 @@ class Talk:
         agent = self._agent
         with agent.lock:
             began = list(agent.untold)
-            kept = list(agent.kept)
+            kept = agent.kept[:MOST_NEWS]
             payloads: list[Json] = [{"lease": lease} for lease in began] + kept
             read: dict[str, int] = {}
             for lease, start in agent.logs.items():

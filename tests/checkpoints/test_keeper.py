@@ -150,10 +150,7 @@ def test_an_end_in_the_middle_of_a_checkpoint_leaves_the_one_before(web: WebStor
     assert ("damaged", "a checkpoint was passed over: its checksum is wrong") in again.told
 
 
-def test_the_last_checkpoint_has_no_more_time_than_the_grace(
-    web: WebStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("federator.keeper.LEAST_LAST_S", 0.0)
+def test_the_last_checkpoint_has_no_more_time_than_the_grace(web: WebStore, tmp_path: Path) -> None:
     task = Task(web, tmp_path, 1, every_s=3600.0)
     task.begin()
     task.write("1")

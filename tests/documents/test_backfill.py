@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from federator.documents import DocumentErrors, read_text, to_cluster, to_filler, to_snapshot
-from federator.documents.stored import workload_spec
+from federator.documents.stored import stamped, workload_spec
+from federator.documents.workloads import read_workload
 from federator.model.backfill import QuietHours
+from federator.model.checkpoints import Checkpoints
 from federator.model.intent import Container
 from federator.model.resources import Resources
 
@@ -79,6 +82,7 @@ def test_it_becomes_a_workload_that_runs_and_a_part_of_the_snapshot() -> None:
         (backfill("weight: 1", "workload: {requests: {cpu: 1}, priority: 3}"), "9:44", "no 'priority'", "after"),
         (backfill("weight: 1", "workload: {roles: [{name: a}]}"), "9:21", "no 'roles'", "requests"),
         (backfill("weight: 1", "workload: {requests: {cpu: 1}, lifetime: service}"), "9:44", "no service", ""),
+        (backfill("checkpoints: {url: 'file:///kept'}"), "10:16", "nobody says how often", "checkpointEvery"),
         (backfill("weight: 1", "workload: {}"), "9:13", "nothing limits how many", "give 'requests'"),
     ],
 )  # fmt: skip
@@ -104,3 +108,41 @@ def test_what_is_wrong_is_told_with_its_place_and_cure(text: str, place: str, me
 def test_what_fills_a_batch_system_are_pilots(provider: str, settings: str, fills: bool) -> None:
     (document,) = read_text(f"{CERN}spec: {{provider: {provider}, {provider}: {{{settings}}}}}\n").clusters
     assert ("backfill" in to_cluster(document).abilities) is fills
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("kept", "is no address of a store"),
+        ("ftp://host/kept", "is no address of a store"),
+        ("file://host/kept", "names no folder"),
+        ("file:///kept/../etc", "leaves its own folder"),
+        ("https:///kept", "names no host"),
+        ("s3:///kept", "names no host"),
+        ("https://me:secret@host/kept", "would read secrets"),
+        ("https://host/kept?token=secret", "would read secrets"),
+    ],
+)
+def test_where_checkpoints_are_kept_is_an_address_without_secrets(url: str, message: str) -> None:
+    with pytest.raises(DocumentErrors, match=message):
+        read_text(backfill(f"checkpointEvery: 1m\n  checkpoints: {{url: '{url}'}}"), "f.yaml")
+
+
+def test_checkpoints_need_a_cluster_that_keeps_them() -> None:
+    raw = yaml.safe_load(backfill("checkpointEvery: 1m\n  checkpoints: {url: 'file:///kept', limit: 1Ki}"))
+    spec = workload_spec(raw)
+    assert spec.checkpoints == Checkpoints("file:///kept", 60.0, 1024)
+    assert {"backfill", "checkpoints"} <= spec.workload.needs
+    stored = stamped(spec, "other", 5.0)
+    assert stored.checkpoints == spec.checkpoints
+
+
+def test_batch_work_of_ours_has_them_too_and_nothing_else() -> None:
+    given = {"checkpointEvery": "1m", "checkpoints": {"url": "s3://bucket/kept"}}
+    raw = {"apiVersion": "federator.dev/v1alpha1", "kind": "Workload", "metadata": {"name": "w"}}
+    kept = {"container": {"command": ["true"]}, **given}
+    for read in (workload_spec, read_workload):
+        assert read({**raw, "spec": kept}).checkpoints == Checkpoints("s3://bucket/kept", 60.0, 2**30)
+    for wrong in ({"lifetime": "service"}, {"checkpointEvery": "0s"}):
+        with pytest.raises(DocumentErrors, match="checkpoints"):
+            workload_spec({**raw, "spec": {**kept, **wrong}})

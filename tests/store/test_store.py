@@ -27,6 +27,7 @@ FULL_WORKLOAD = WorkloadRecord(
     name="reco", uid="u1", document={"spec": {"x": [1, 2.5, None, True, "ä\x00\ud800"]}}, owner="sam@wlcg",
     submitted_s=1762530000.123456, queue="atlas", generation=3, state=WorkloadState.RUNNING,
     finished={"": IndexSet.of([0, 2, 3]), "launcher": IndexSet()}, failures={"worker": {0: 1, 11: 4}}, waves=7,
+    tried={"worker": {3: IndexSet.of([0, 4]), 5: IndexSet.of([4])}},
     message="läuft", ended_s=2.5, started_s=1.5, deleted=True,
 )  # fmt: skip
 FULL_INTENT = Intent(

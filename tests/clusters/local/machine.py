@@ -14,12 +14,13 @@ from federator import processes
 from federator.clock import SystemClock
 from federator.clusters.local import LocalProvider, LocalSettings, layout
 from federator.clusters.local.launch import stop_everything
+from federator.model.checkpoints import Sign, plain
 from federator.model.cluster import Flavor, NodeGroup
 from federator.model.indexset import IndexSet
 from federator.model.intent import Container, Intent, ObservedIntent, Order
 from federator.model.resources import CPU, MEMORY, Resources
 from federator.model.workload import Lifetime, Role
-from federator.ports import NoLogs
+from federator.ports import Clock, NoLogs
 from federator.processes import birth, marked
 from tests.contracts.harness import until_intent
 from tests.patience import PATIENCE_S
@@ -42,15 +43,18 @@ class Machine:
         self.settings = LocalSettings(directory / "cluster", (flavor(),), kill_grace_s=0.5, backoff_s=0.1, ready_s=0.3)
         self._gate = directory / "gate"
         self.providers: list[LocalProvider] = []
+        self.clock: Clock = SystemClock()
+        self.kept: list[str] = []
+        """What became of checkpoints, as it was counted."""
 
     @property
     def directory(self) -> Path:
         return self.settings.directory
 
-    async def open(self, **changes: object) -> LocalProvider:
+    async def open(self, sign: Sign = plain, **changes: object) -> LocalProvider:
         """A new provider, as after a restart of the daemon (the ones before are just forgotten)."""
         settings = replace(self.settings, **changes)  # type: ignore[arg-type]
-        self.providers.append(LocalProvider("here", settings, clock=SystemClock()))
+        self.providers.append(LocalProvider("here", settings, clock=self.clock, kept=self.kept.append, sign=sign))
         await self.providers[-1].open()
         return self.providers[-1]
 
