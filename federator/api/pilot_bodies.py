@@ -60,6 +60,8 @@ class PilotRegistration(Body):
     """Labels of its flavor."""
     runtimes: Annotated[list[Literal["process", "apptainer", "podman"]], Field(min_length=1, max_length=3)]
     """What it can run payloads in."""
+    data: Annotated[list[Annotated[str, Field(min_length=1, max_length=253)]], Field(max_length=1000)] = []
+    """The names of inputs of workloads that it has at hand: in a cache, on a disk of its site."""
     lifetime_seconds: Seconds | None = None
     """How long it will still be there; left out: nobody knows."""
 
@@ -162,6 +164,7 @@ def pilot_of(body: PilotRegistration, site: str, now_s: float) -> Pilot:
         resources=Resources.of(amounts),
         labels=dict(body.labels),
         runtimes=frozenset(body.runtimes),
+        data=frozenset(body.data),
         host=body.host,
         version=body.version,
         ends_s=None if body.lifetime_seconds is None else now_s + body.lifetime_seconds,

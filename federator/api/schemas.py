@@ -180,6 +180,7 @@ PILOT = obj(
         "flavor": TEXT,
         "labels": LABELS,
         "runtimes": many(TEXT),
+        "data": {**many(TEXT), "description": "Inputs of workloads that it has at hand."},
         "resources": AMOUNTS,
         "used": AMOUNTS,
         "registeredAt": TIME,

@@ -44,6 +44,7 @@ class Orders:
             backfill=workload.backfill,
             grace_s=self._state.grace_s(workload.name),
             checkpoint_every_s=workload.checkpoint_every_s,
+            inputs=frozenset(one.name for one in workload.inputs),
             attempt=attempt_of(live, intent),
             spec_hash=spec_hash(live),
         )

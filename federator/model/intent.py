@@ -112,6 +112,8 @@ class Order:
     """How long a replica has to end when it is asked to."""
     checkpoint_every_s: float | None = None
     """How often a replica saves what it has; None: never, or not known."""
+    inputs: frozenset[str] = frozenset()
+    """The names of the data that a replica reads."""
     attempt: Attempt | None = None
     """Where the checkpoints of its replicas are kept; None: nothing is kept for them."""
 

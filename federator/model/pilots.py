@@ -33,7 +33,7 @@ class Pilot:
     """An agent on a worker node, as it described itself.
 
     ``resources`` are for payloads in all, ``ends_s`` is when its batch slot ends (None: nobody knows), ``runtimes``
-    are what it can run payloads in: process, apptainer, podman.
+    are what it can run payloads in: process, apptainer, podman; ``data`` are the names of inputs that it has at hand.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Pilot:
     resources: Resources
     labels: Mapping[str, str] = field(default_factory=dict)
     runtimes: frozenset[str] = frozenset({"process"})
+    data: frozenset[str] = frozenset()
     host: str = ""
     version: str = ""
     registered_s: float = 0.0

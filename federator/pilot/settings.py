@@ -29,6 +29,8 @@ class Settings:
     gpus: int | None = None
     labels: dict[str, str] = field(default_factory=dict)
     runtimes: tuple[str, ...] | None = None
+    data: tuple[str, ...] = ()
+    """The names of inputs of workloads that are at hand here."""
     lifetime_s: float | None = None
     drain_s: float = 60.0
     """So long before the lifetime ends no more work is taken, and payloads are told to end."""
@@ -55,6 +57,7 @@ def read_arguments(arguments: Sequence[str], program: str = "federator pilot") -
     add("--gpus", type=int, help="GPUs to offer; default: those that the batch system assigned, or nvidia-smi shows")
     add("--label", action="append", default=[], metavar="KEY=VALUE", help="a label of this pilot's flavor; repeatable")
     add("--runtime", action="append", choices=RUNTIMES, help="how payloads may be run; default: whatever is there")
+    add("--data", action="append", default=[], metavar="NAME", help="an input of workloads that is at hand; repeatable")
     add(
         "--lifetime", type=float, metavar="SECONDS", help="how long this pilot lives; default: as the batch system says"
     )
@@ -77,6 +80,7 @@ def read_arguments(arguments: Sequence[str], program: str = "federator pilot") -
         gpus=given.gpus,
         labels=labels,
         runtimes=tuple(given.runtime) if given.runtime else None,
+        data=tuple(given.data),
         lifetime_s=given.lifetime,
         drain_s=given.drain,
         grace_s=given.grace,

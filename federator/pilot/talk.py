@@ -63,6 +63,8 @@ class Talk:
             "labels": agent.settings.labels,
             "runtimes": list(node.runtimes),
         }
+        if agent.settings.data:
+            described["data"] = list(agent.settings.data)
         return described if left_s is None else {**described, "lifetimeSeconds": left_s}
 
     def _patiently(self, call: Callable[[], Json]) -> Json | None:

@@ -74,6 +74,7 @@ def pilot_row(one: Pilot) -> Values:
         "resources": dict(one.resources.items_),
         "labels": dict(one.labels),
         "runtimes": sorted(one.runtimes),
+        "data": sorted(one.data),
         "host": one.host,
         "version": one.version,
         "registered_s": one.registered_s,
@@ -88,7 +89,8 @@ def pilot(row: Row) -> Pilot:
     name, cluster, text = row
     document = from_json(text)
     resources = Resources.of(document.pop("resources"))
-    return Pilot(name, cluster, resources, **{**document, "runtimes": frozenset(document["runtimes"])})
+    sets = {key: frozenset(document.get(key, ())) for key in ("runtimes", "data")}  # versions before tell no data
+    return Pilot(name, cluster, resources, **{**document, **sets})
 
 
 def order_row(one: LineOrder) -> Values:

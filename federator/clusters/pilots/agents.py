@@ -192,6 +192,7 @@ class Agent:
             "flavor": self.flavor,
             "labels": dict(pilot.labels),
             "runtimes": sorted(pilot.runtimes),
+            "data": sorted(pilot.data),
             "resources": in_base_units(pilot.resources),
             "used": in_base_units(pilot.resources - Resources.of(self.free)),
             "leases": len(self.leases),

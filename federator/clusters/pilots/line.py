@@ -21,6 +21,8 @@ from federator.model.resources import Resources
 from federator.turns import Turns
 
 LOG = structlog.get_logger(__name__)
+NEARER_S = 10.0
+"""A pilot that lacks the inputs of a replica passes it over for so long, where one that has them has room for it."""
 NO_PILOT = "no pilot of this cluster has room for it now"
 Key = tuple[tuple[bool, int, float, str], str]
 
@@ -133,9 +135,28 @@ class Line:
                 return
             if not entry.waiting or not agent.suits(entry.order, now_s, margin_s):
                 continue
+            if self._better_elsewhere(entry, agent, now_s):
+                continue
             if agent.fits(entry.order.requests) > 0:
                 yield entry
             awaited = awaited or bool(entry.waiting and agent.could_hold(entry.order.requests))
+
+    def _better_elsewhere(self, entry: Entry, agent: Agent, now_s: float) -> bool:
+        """Whether its replicas should wait a little for another pilot, which has the data that they read and room.
+
+        Delay scheduling: Zaharia et al., EuroSys 2010. The wait is bounded, so nothing starves for want of data.
+        """
+        order, margin_s = entry.order, self._settings.margin_s
+        if order.inputs <= agent.pilot.data or now_s - entry.waits_since_s >= NEARER_S:
+            return False
+        return any(
+            order.inputs <= other.pilot.data
+            and other.open(now_s, margin_s)
+            and other.suits(order, now_s, margin_s)
+            and other.fits(order.requests) > 0
+            for other in self.agents.values()
+            if other.pilot.data
+        )
 
     def take(self, agent: Agent, limit: int, now_s: float) -> list[Seat]:
         """Give a pilot up to so many replicas that fit it."""

@@ -40,6 +40,8 @@ class Standing:
     backfill: bool = False
     """It runs below everything else, and yields to it."""
     checkpoint_every_s: float | None = None
+    inputs: frozenset[str] = frozenset()
+    """The names of the data that a replica reads."""
     attempt: Attempt | None = None
 
     @property
@@ -86,6 +88,7 @@ def standing(order: Order, now_s: float, images_as_processes: bool) -> Standing:
         grace_s=order.grace_s if order.backfill else GRACE_S,
         backfill=order.backfill,
         checkpoint_every_s=order.checkpoint_every_s,
+        inputs=order.inputs,
         attempt=order.attempt,
     )
 
@@ -114,6 +117,7 @@ def to_json(one: Standing) -> dict[str, Any]:
         "grace_s": one.grace_s,
         "backfill": one.backfill,
         "checkpoint_every_s": one.checkpoint_every_s,
+        "inputs": sorted(one.inputs),
         "attempt": None if one.attempt is None else one.attempt.to_json(),
     }
 
@@ -140,5 +144,6 @@ def from_json(intent: str, value: Json) -> Standing:
         grace_s=value["grace_s"],
         backfill=value.get("backfill", False),  # orders of versions before have none
         checkpoint_every_s=value.get("checkpoint_every_s"),
+        inputs=frozenset(value.get("inputs", ())),
         attempt=attempt(value.get("attempt")),
     )

@@ -1,4 +1,4 @@
-"""Who gets what: the most urgent that fits, by resources, flavors, runtimes and the lifetime that is left."""
+"""Who gets what: the most urgent that fits, by resources, flavors, runtimes, lifetime left and data at hand."""
 
 from __future__ import annotations
 
@@ -171,3 +171,29 @@ async def test_orders_that_no_pilot_could_run_are_refused() -> None:
     with pytest.raises(OrderRefused) as refusal:
         await place.provider.submit(wrong)
     assert refusal.value.permanent
+
+
+async def test_work_waits_a_little_for_the_pilot_that_has_its_data() -> None:
+    place = Place()
+    await place.register("far")
+    await place.register("near", data=frozenset({"muons", "calibration"}))
+    await place.provider.submit(replace(order("reads", 6), inputs=frozenset({"muons"})))
+    await place.provider.submit(order("any"))
+    (any_,) = await place.lease("far")
+    assert any_.intent == "any", "the other is passed over, this is not"
+    assert [grant.intent for grant in await place.lease("near")] == ["reads"] * 4
+    further = await place.lease("far", held=(any_.lease,))
+    assert [grant.intent for grant in further] == ["reads"] * 2, "the pilot that has its data is full"
+
+
+async def test_it_does_not_wait_for_long_nor_for_a_pilot_that_may_not_run_it() -> None:
+    place = Place()
+    await place.register("far")
+    await place.register("near", data=frozenset({"muons"}))
+    await place.register("other", data=frozenset({"jets"}))
+    await place.provider.submit(replace(order("reads", 1), inputs=frozenset({"muons"})))
+    assert await place.lease("far") == ()
+    await place.clock.advance(10.0)
+    (first,) = await place.lease("far")
+    await place.provider.submit(replace(order("both", 1), inputs=frozenset({"muons", "jets"})))
+    assert len(await place.lease("far", held=(first.lease,))) == 1, "nobody has all that it reads"
