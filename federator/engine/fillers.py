@@ -55,13 +55,12 @@ class _Turn:
     """Where no more of it is worth its start, and why."""
     alone: Array = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """How many more would fit if it were the only filler."""
+    kept_free: Array = field(init=False)
+    """By resource that it asks for and cluster, what it leaves free."""
 
-    @property
-    def kept_free(self) -> Array:
-        """By resource that it asks for and cluster, what it leaves free."""
+    def __post_init__(self) -> None:
         fixed, lately, at_most = (self.head_room[:, of] for of in range(3))
-        found: Array = np.maximum(fixed, np.minimum(lately, at_most))
-        return found
+        self.kept_free = np.maximum(fixed, np.minimum(lately, at_most))
 
     @property
     def wanted(self) -> int:
