@@ -15,8 +15,9 @@ Json = Mapping[str, Any]
 IDLE, RUNNING, REMOVED, COMPLETED, HELD, TRANSFERRING, SUSPENDED = 1, 2, 3, 4, 5, 6, 7
 ENDS = {34: "OOMKilled", 46: "DeadlineExceeded", 47: "DeadlineExceeded", 6: "CannotRun"}
 """What HoldReasonCodes mean for a replica: memory over its request, run longer than allowed, cannot be started."""
-MADE_ROOM = (1011, 1018, 1019)
-"""VacateReasonCodes of jobs that others were in need of the room of: the slot's own policy, a better rank or user."""
+MADE_ROOM = (1008, 1011, 1018, 1019)
+"""VacateReasonCodes of jobs whose room others needed: the slot's own policy, a better rank or user. Of a filler that
+ended at the very moment HTCondor knows only that it is not there any more."""
 WAITS = (1, 16)
 """Holds that somebody will end: by a person; until files have come."""
 

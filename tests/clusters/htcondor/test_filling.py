@@ -30,6 +30,15 @@ def test_what_runs_in_backfill_slots_is_free_and_is_nobodys_use() -> None:
     assert seen.foreign([], found)[CPU] == 2000
 
 
+def test_what_began_before_backfill_has_left_its_cores_counts_when_it_has_them_for_itself() -> None:
+    """Otherwise the planner would withdraw backfill for it, while HTCondor ends some for the same reason."""
+    ads = (MACHINE, part(1, 4) | {"EnteredCurrentState": 7}, part(2, 4) | {"EnteredCurrentState": 9}, BELOW)
+    early, late = slots.read((*ads, below(1, 12))), slots.read((*ads, below(1, 8)))
+    assert set(early.used) == {"slot1_1@n1"}
+    assert set(late.used) == {"slot1_1@n1", "slot1_2@n1"}
+    assert [flavor.nodes[0].free[CPU] for found in (early, late) for flavor in found.flavors] == [12_000, 8000]
+
+
 @pytest.mark.parametrize(
     ("ads", "unfilled"),
     [
