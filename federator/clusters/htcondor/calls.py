@@ -25,7 +25,7 @@ JOB = (
     "EnteredCurrentStatus", "JobStartDate", "ExitBySignal", "ExitCode", "ExitSignal", "HoldReason", "HoldReasonCode",
     "LastRemoteHost", "RemoteHost", "QDate", "LastRejMatchTime", "LastRejMatchReason", "LastMatchTime", "JobRunCount",
     "RequestCpus", "RequestMemory", "RequestGPUs", "StageInFinish", "ServerTime", "FederatorBackfill", "NumVacates",
-    "VacateReason", "VacateReasonCode",
+    "VacateReason", "VacateReasonCode", "JobMaxVacateTime",
 )  # fmt: skip
 PILOT = (*JOB, "CompletionDate")
 SLOT = (

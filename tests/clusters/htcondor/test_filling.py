@@ -61,6 +61,12 @@ def test_a_filler_whose_slot_was_taken_away_is_put_back_without_using_a_retry(co
     assert (found.running, found.bound, found.pending) == (IndexSet.of((1,)), 1, IndexSet())
 
 
+def test_a_filler_that_was_lost_sight_of_while_it_was_ended_has_its_grace_first() -> None:
+    lost = job(0, seen.IDLE, NumVacates=1, VacateReasonCode=1008, JobMaxVacateTime=5, ServerTime=105, **FILLER)
+    assert one(lost).pending == IndexSet.of((0,))
+    assert [failure.reason for failure in one({**lost, "ServerTime": 106}).failed] == ["Preempted"]
+
+
 def test_production_that_was_evicted_waits_and_runs_again_under_htcondor() -> None:
     assert one(job(0, seen.IDLE, NumVacates=1)).pending == IndexSet.of((0,))
 
