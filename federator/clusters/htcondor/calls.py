@@ -25,13 +25,13 @@ JOB = (
     "EnteredCurrentStatus", "JobStartDate", "ExitBySignal", "ExitCode", "ExitSignal", "HoldReason", "HoldReasonCode",
     "LastRemoteHost", "RemoteHost", "QDate", "LastRejMatchTime", "LastRejMatchReason", "LastMatchTime", "JobRunCount",
     "RequestCpus", "RequestMemory", "RequestGPUs", "StageInFinish", "ServerTime", "FederatorBackfill", "NumVacates",
-    "VacateReason", "VacateReasonCode",
+    "VacateReason", "VacateReasonCode", "JobMaxVacateTime",
 )  # fmt: skip
 PILOT = (*JOB, "CompletionDate")
 SLOT = (
     "Name", "SlotType", "State", "TotalSlotCpus", "TotalSlotMemory", "TotalSlotDisk", "TotalSlotGPUs", "Cpus", "Memory",
     "Disk", "GPUs", "Arch", "OpSysAndVer", "GPUs_DeviceName", "HasContainer", "Offline", "Draining",
-    "BackfillSlot",
+    "BackfillSlot", "EnteredCurrentState",
 )  # fmt: skip
 
 
@@ -69,9 +69,9 @@ class Queue:
         self._ad = None
 
     def look(self, federation: str) -> Json:
-        """All our jobs, and all slots of the pool."""
-        jobs = self._ours(federation)
+        """All slots of the pool, and all our jobs: later, so that no job is shown to run that has left its slot."""
         slots = htcondor2.Collector(self._collector).query(htcondor2.AdType.Startd, projection=list(SLOT))
+        jobs = self._ours(federation)
         return {"jobs": jobs, "slots": [_plain(ad) for ad in slots], "version": self.version}
 
     def news(self, federation: str, since_s: int) -> Json:

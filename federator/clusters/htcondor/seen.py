@@ -15,8 +15,10 @@ Json = Mapping[str, Any]
 IDLE, RUNNING, REMOVED, COMPLETED, HELD, TRANSFERRING, SUSPENDED = 1, 2, 3, 4, 5, 6, 7
 ENDS = {34: "OOMKilled", 46: "DeadlineExceeded", 47: "DeadlineExceeded", 6: "CannotRun"}
 """What HoldReasonCodes mean for a replica: memory over its request, run longer than allowed, cannot be started."""
-MADE_ROOM = (1011, 1018, 1019)
-"""VacateReasonCodes of jobs that others were in need of the room of: the slot's own policy, a better rank or user."""
+LOST = 1008
+"""The VacateReasonCode of a job that HTCondor lost sight of while it was being ended, as happens now and then."""
+MADE_ROOM = (LOST, 1011, 1018, 1019)
+"""Those of jobs whose room others needed: the slot's own policy, a better rank or user; and what was lost sight of."""
 WAITS = (1, 16)
 """Holds that somebody will end: by a person; until files have come."""
 
@@ -78,8 +80,14 @@ def _latest(jobs: Iterable[Json]) -> dict[int, Json]:
 
 
 def _taken(job: Json) -> bool:
-    """Whether HTCondor ended the job of a filler, which waits since and never runs again."""
-    return job["JobStatus"] == IDLE and job.get("FederatorBackfill") is True and job.get("NumVacates", 0) > 0
+    """Whether HTCondor ended the job of a filler, which waits since and never runs again.
+
+    One that it has lost sight of may still be saving what it has, within its grace.
+    """
+    if job["JobStatus"] != IDLE or job.get("FederatorBackfill") is not True or not job.get("NumVacates"):
+        return False
+    idle_s = job.get("ServerTime", 0) - job["EnteredCurrentStatus"]
+    return bool(job.get("VacateReasonCode") != LOST or idle_s > job.get("JobMaxVacateTime", 0))
 
 
 def _failure(index: int, job: Json) -> Failure:

@@ -49,7 +49,10 @@ def read(ads: Sequence[Json]) -> Slots:
     ads = [ad for ad in ads if ad.get("BackfillSlot") is not True]
     parts: dict[str, Resources] = defaultdict(Resources)
     used: dict[str, Resources] = {}
+    early = _early(ads, below)
     for ad in ads:
+        if ad["Name"] in early:
+            continue
         if ad.get("SlotType") == "Dynamic":
             used[ad["Name"]] = _now(ad)
             parts[_parent(ad["Name"])] += _now(ad)
@@ -70,6 +73,27 @@ def read(ads: Sequence[Json]) -> Slots:
         filled=frozenset(ad["Name"] for ad in below if ad.get("State") == "Claimed"),
         unfilled=_unfilled(ads, below),
     )
+
+
+def _early(ads: Sequence[Json], below: Sequence[Json]) -> set[str]:
+    """The slots that have begun before backfill has left their cores: the latest of a machine with cores used twice.
+
+    They do not count yet, as work that is on its way does not: backfill that is still there is leaving, and need not be
+    made to leave a second time.
+    """
+    over: dict[str, int] = defaultdict(int)
+    for ad in (*ads, *below):
+        if ad.get("SlotType") == "Dynamic":
+            over[_host(ad)] += _whole(ad.get("Cpus"))
+    for ad in ads:
+        if ad.get("SlotType") != "Dynamic":
+            over[_host(ad)] -= _whole(ad.get("TotalSlotCpus"))
+    found = set()
+    for ad in sorted(ads, key=lambda ad: _whole(ad.get("EnteredCurrentState")), reverse=True):
+        if ad.get("SlotType") == "Dynamic" and over[_host(ad)] > 0:
+            found.add(ad["Name"])
+            over[_host(ad)] -= _whole(ad.get("Cpus"))
+    return found
 
 
 def _unfilled(ads: Sequence[Json], below: Sequence[Json]) -> str | None:

@@ -30,6 +30,15 @@ def test_what_runs_in_backfill_slots_is_free_and_is_nobodys_use() -> None:
     assert seen.foreign([], found)[CPU] == 2000
 
 
+def test_what_began_before_backfill_has_left_its_cores_counts_when_it_has_them_for_itself() -> None:
+    """Otherwise the planner would withdraw backfill for it, while HTCondor ends some for the same reason."""
+    ads = (MACHINE, part(1, 4) | {"EnteredCurrentState": 7}, part(2, 4) | {"EnteredCurrentState": 9}, BELOW)
+    early, late = slots.read((*ads, below(1, 12))), slots.read((*ads, below(1, 8)))
+    assert set(early.used) == {"slot1_1@n1"}
+    assert set(late.used) == {"slot1_1@n1", "slot1_2@n1"}
+    assert [flavor.nodes[0].free[CPU] for found in (early, late) for flavor in found.flavors] == [12_000, 8000]
+
+
 @pytest.mark.parametrize(
     ("ads", "unfilled"),
     [
@@ -50,6 +59,12 @@ def test_a_filler_whose_slot_was_taken_away_is_put_back_without_using_a_retry(co
     found = one(ended, job(1, seen.RUNNING, RemoteHost="slot2_1@n1", **FILLER), ads=(MACHINE, BELOW, below(1, 1)))
     assert [(failure.index, failure.reason, failure.own_fault) for failure in found.failed] == [(0, reason, False)]
     assert (found.running, found.bound, found.pending) == (IndexSet.of((1,)), 1, IndexSet())
+
+
+def test_a_filler_that_was_lost_sight_of_while_it_was_ended_has_its_grace_first() -> None:
+    lost = job(0, seen.IDLE, NumVacates=1, VacateReasonCode=1008, JobMaxVacateTime=5, ServerTime=105, **FILLER)
+    assert one(lost).pending == IndexSet.of((0,))
+    assert [failure.reason for failure in one({**lost, "ServerTime": 106}).failed] == ["Preempted"]
 
 
 def test_production_that_was_evicted_waits_and_runs_again_under_htcondor() -> None:
