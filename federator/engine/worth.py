@@ -7,7 +7,7 @@ tells of the one at each height how likely it is to be there still, and so what 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -120,21 +120,20 @@ def _heights(rises: Sequence[Rise], hole: Hole, room: int) -> Array:
     return np.append(found[(found > 0) & (found < room)], room)
 
 
-def _stays(rises: Sequence[Rise], hole: Hole, heights: Array) -> list[tuple[int, Array]]:
+def _stays(rises: Sequence[Rise], hole: Hole, heights: Array) -> Iterator[tuple[int, Array]]:
     """Until when, and how likely in millionths a replica at each height is there then."""
-    found = []
+    last = np.zeros_like(heights)
     for rise in rises:
         left, times = _left(rise, hole)
         order = left.argsort(kind="stable")
         below = np.concatenate((np.zeros(1, dtype=np.int64), times[order].cumsum()))
         gone = below[left[order].searchsorted(heights, side="left")]
-        found.append((int(rise.within_s), (below[-1] - gone) * FULL_PPM // below[-1]))
-    longest_s, last = found[-1]
-    stay = last
+        last = (below[-1] - gone) * FULL_PPM // below[-1]
+        yield int(rise.within_s), last
+    stay, longest_s = last, int(rises[-1].within_s)
     for at in range(2, MOST_TIMES + 1):
         stay = stay * last // FULL_PPM
-        found.append((at * longest_s, stay))
-    return found
+        yield at * longest_s, stay
 
 
 def _left(rise: Rise, hole: Hole) -> tuple[Array, Array]:
