@@ -34,7 +34,7 @@ FILLER = f"""
 ---
 {HEAD}kind: Backfill
 metadata: {{name: lhc}}
-spec: {{workload: {{requests: {{cpu: 1}}, duration: 3h}}, keepFree: 0%, grace: 20s}}
+spec: {{workload: {{requests: {{cpu: 1}}, duration: 3h}}, keepFree: 0%, mostLost: 100%, grace: 20s}}
 """
 
 

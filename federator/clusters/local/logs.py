@@ -15,9 +15,10 @@ _LOOK_S = 0.1
 
 
 class State(NamedTuple):
-    """Where a replica's output is, and whether more may come."""
+    """Where a replica's output is, whether it is there yet, and whether no more will come."""
 
     path: str
+    there: bool
     over: bool
 
 
@@ -28,9 +29,10 @@ def state(files: Files, intent_id: str, index: int) -> State:
         raise NoLogs(f"{intent_id} is not here (any more)")
     replica = entry.story.replicas.get(index)
     path = layout.log_path(entry.path, index)
-    if replica is None and not os.path.exists(path):
+    there = os.path.exists(path)
+    if replica is None and not there:
         raise NoLogs(f"replica {index} of {intent_id} has not started")
-    return State(path, replica is None or replica.phase == story.ENDED)
+    return State(path, there, replica is not None and replica.phase == story.ENDED)
 
 
 async def pieces(
@@ -42,11 +44,13 @@ async def pieces(
     tail_lines: int | None,
 ) -> AsyncIterator[bytes]:
     """The output from the beginning or its last lines; with ``follow`` until the replica is over."""
-    path, over = await look(intent_id, index)
-    try:
-        file = open(path, "rb")  # noqa: ASYNC230, SIM115 - a local file; closed below, when the reader goes away too
-    except FileNotFoundError:
-        return
+    path, there, over = await look(intent_id, index)
+    while not there:  # it has begun, and its output has not yet
+        if over or not follow:
+            return
+        await clock.sleep(_LOOK_S)
+        path, there, over = await look(intent_id, index)
+    file = open(path, "rb")  # noqa: ASYNC230, SIM115 - a local file; closed below, when the reader goes away too
     try:
         if tail_lines is not None:
             file.seek(start_of_tail(path, tail_lines))
@@ -58,7 +62,7 @@ async def pieces(
             await clock.sleep(_LOOK_S)
             try:
                 # Asked before the next read: what was written before the end is read after it.
-                _, over = await look(intent_id, index)
+                _, _, over = await look(intent_id, index)
             except NoLogs:
                 over = True
     finally:
