@@ -11,13 +11,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 from federator.daemon.draft import Draft
 from federator.daemon.starts import Starts
 from federator.daemon.tally import Tally
 from federator.documents import WorkloadSpec
 from federator.engine.least_free import LeastFree
-from federator.engine.use_history import UseHistory
+from federator.engine.use_history import SLOT_S, UseHistory
 from federator.model.backfill import Filler
 from federator.model.budget import Spending, Spent
 from federator.model.cluster import Cluster, Health, Unschedulable
@@ -97,12 +98,15 @@ class Member:
     unschedulable: dict[str, Unschedulable] = field(default_factory=dict)
     least: dict[float, LeastFree] = field(default_factory=dict)
     """What was free of it lately, by how long the memory is."""
-    history: UseHistory = field(default_factory=UseHistory)
+    history: UseHistory = field(init=False)
     """How others used it; kept while there are fillers."""
     intents: set[str] = field(default_factory=set)
     """What is meant to be there: the state's own set, see ``State.at``."""
     retired: bool = False
     """No document speaks of it any more; it is drained, and let go when it is empty."""
+
+    def __post_init__(self) -> None:
+        self.history = UseHistory(ahead_s=crc32(self.cluster.name.encode()) % SLOT_S)
 
     def observed(self, intent_id: str) -> ObservedIntent | None:
         """What the cluster says of one intent; None if it says nothing."""

@@ -30,7 +30,9 @@ AROUND = (-3, 0, 3)
 class UseHistory:
     """Of one cluster. What was free at a look is taken to have stayed so until the next one."""
 
-    def __init__(self) -> None:
+    def __init__(self, ahead_s: float = 0.0) -> None:
+        """Its slots begin so much earlier than those of others: not all clusters are reckoned anew in one moment."""
+        self._ahead_s = ahead_s
         self._names: tuple[str, ...] = ()
         self._first = self._least = np.zeros((KEPT, 0), dtype=np.int64)
         self._slot = self._since = -1
@@ -40,7 +42,7 @@ class UseHistory:
 
     def see(self, at_s: float, free: Resources) -> tuple[Rise, ...]:
         """Take in what is free now; what is known of rises."""
-        slot = int(at_s // SLOT_S)
+        slot = int((at_s + self._ahead_s) // SLOT_S)
         if not set(free) <= set(self._names):
             self._name(free)
         if self._slot < 0:
@@ -60,7 +62,7 @@ class UseHistory:
     @property
     def next_s(self) -> float:
         """When it knows more."""
-        return float((self._slot + 1) * SLOT_S)
+        return float((self._slot + 1) * SLOT_S) - self._ahead_s
 
     def _name(self, free: Resources) -> None:
         """More resources than before: nothing of them was free."""

@@ -24,6 +24,10 @@ MOST_TIMES = 42
 """A task is followed no further than so many times the longest time that is told of: a week of four hours."""
 
 
+Left = tuple[Array, Array]
+"""How many replicas each moment of the past would have left, and how many moments were so."""
+
+
 class Hole(NamedTuple):
     """What is free for one filler: resources, how much of each, how much of it a replica asks for."""
 
@@ -61,8 +65,9 @@ def worth(filler: Filler, rises: Sequence[Rise], hole: Hole, room: int) -> Worth
     """
     if not rises or room <= 0 or filler.stops_s is not None or filler.most_lost >= FULL_PPM:
         return Worth(room)
-    heights = _heights(rises, hole, room)
-    useful, lost = expected(filler, rises, hole, heights)
+    lefts = [_left(rise, hole) for rise in rises]
+    heights = _heights(lefts, room)
+    useful, lost = _expected(filler, rises, lefts, hole.left_s, heights)
     found, spare = 0, 0
     for height, does, loses in zip(heights.tolist(), useful.tolist(), lost.tolist(), strict=True):
         share = loses * FULL_PPM // max(1, does + loses)
@@ -75,17 +80,19 @@ def worth(filler: Filler, rises: Sequence[Rise], hole: Hole, room: int) -> Worth
     return Worth(found)
 
 
-def expected(filler: Filler, rises: Sequence[Rise], hole: Hole, heights: Array) -> tuple[Array, Array]:
+def _expected(
+    filler: Filler, rises: Sequence[Rise], lefts: Sequence[Left], left_s: int | None, heights: Array
+) -> tuple[Array, Array]:
     """What a replica at each height is expected to do that is kept, and to lose, in millionths of a second.
 
     Who is driven out within a time is taken to be so in its middle, and to lose half a checkpoint interval, or all.
     After the longest time that is told of it goes on as in that time.
     """
-    runs_s, ends = _runs_s(filler, rises, hole)
+    runs_s, ends = _runs_s(filler, rises, left_s)
     there = np.full(len(heights), FULL_PPM, dtype=np.int64)
     useful, lost = np.zeros_like(there), np.zeros_like(there)
     begins_s = 0
-    for until_s, stay in _stays(rises, hole, heights):
+    for until_s, stay in _stays(rises, lefts, heights):
         if begins_s >= runs_s:
             break
         to_s = min(until_s, runs_s)
@@ -98,13 +105,13 @@ def expected(filler: Filler, rises: Sequence[Rise], hole: Hole, heights: Array) 
     return useful + there * (begins_s - stopped_s), lost + there * stopped_s
 
 
-def _runs_s(filler: Filler, rises: Sequence[Rise], hole: Hole) -> tuple[int, bool]:
+def _runs_s(filler: Filler, rises: Sequence[Rise], left_s: int | None) -> tuple[int, bool]:
     """How long a replica is followed; whether it is stopped then."""
     longest_s = int(rises[-1].within_s)
     duration_s = filler.workload.duration_s
     runs_s = min(longest_s * MOST_TIMES, longest_s if duration_s is None else max(1, int(duration_s)))
-    if hole.left_s is not None and hole.left_s < runs_s:
-        return max(1, hole.left_s), True
+    if left_s is not None and left_s < runs_s:
+        return max(1, left_s), True
     return runs_s, False
 
 
@@ -113,18 +120,16 @@ def _loses_s(filler: Filler, ran_s: int) -> int:
     return ran_s if every_s is None else min(ran_s, int(every_s) // 2)
 
 
-def _heights(rises: Sequence[Rise], hole: Hole, room: int) -> Array:
+def _heights(lefts: Sequence[Left], room: int) -> Array:
     """The heights at which anything changes: all above one, up to the next, have the same to expect."""
-    lefts = [_left(rise, hole)[0] for rise in rises]
-    found = np.unique(np.clip(np.concatenate(lefts), 0, room))
+    found = np.unique(np.concatenate([left for left, _ in lefts]))
     return np.append(found[(found > 0) & (found < room)], room)
 
 
-def _stays(rises: Sequence[Rise], hole: Hole, heights: Array) -> Iterator[tuple[int, Array]]:
+def _stays(rises: Sequence[Rise], lefts: Sequence[Left], heights: Array) -> Iterator[tuple[int, Array]]:
     """Until when, and how likely in millionths a replica at each height is there then."""
     last = np.zeros_like(heights)
-    for rise in rises:
-        left, times = _left(rise, hole)
+    for rise, (left, times) in zip(rises, lefts, strict=True):
         order = left.argsort(kind="stable")
         below = np.concatenate((np.zeros(1, dtype=np.int64), times[order].cumsum()))
         gone = below[left[order].searchsorted(heights, side="left")]
@@ -136,7 +141,7 @@ def _stays(rises: Sequence[Rise], hole: Hole, heights: Array) -> Iterator[tuple[
         yield at * longest_s, stay
 
 
-def _left(rise: Rise, hole: Hole) -> tuple[Array, Array]:
+def _left(rise: Rise, hole: Hole) -> Left:
     """How many replicas each moment of the past would have left, and how many moments were so."""
     by, times = _table(rise, hole.resources)
     return ((hole.free - by) // hole.asked).min(axis=1), times

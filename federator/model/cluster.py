@@ -94,6 +94,10 @@ class Rise:
     within_s: float
     samples: tuple[tuple[Resources, int], ...]
 
+    def __hash__(self) -> int:
+        """Of as much as tells them apart nearly always: plans look each of them up many times."""
+        return hash((self.within_s, len(self.samples), self.samples[:1], self.samples[-1:]))
+
 
 @dataclass(frozen=True, slots=True)
 class Cluster:

@@ -68,8 +68,13 @@ trap give_way TERM
 trap 'give_way; kill -TERM -- "-$pid"' {signal}
 """
 _WAIT = """\
-while wait "$pid" 2>/dev/null; code=$?; [ -n "$told" ]; do told=; done
 exec 2>/dev/null
+while wait "$pid"; code=$?; [ -n "$told" ] && kill -0 "$pid"; do told=; done
+"""
+_HEAR = """\
+[ -n "$ended" ] || sleep 0.5  # Slurm tells all of a job at once: the payload may have heard it and ended first
+"""
+_CLEAN = """\
 kill -KILL -- "-$pid" ${watch:+"-$watch"} ${yields:+"-$yields"}
 """
 _GAVE_WAY = '[ -z "$ended" ] || exit {gave_way}\n'
@@ -114,6 +119,9 @@ def script(
     if yield_s is not None:
         parts.append(_YIELD.format(grace=f"{yield_s:g}", signal=GIVE_WAY))
     parts.append(_WAIT)
+    if yield_s is not None:
+        parts.append(_HEAR)
+    parts.append(_CLEAN)
     if yield_s is not None:
         parts.append(_GAVE_WAY.format(gave_way=GAVE_WAY))
     return "".join((*parts, _TAIL.format(over_time=OVER_TIME)))
