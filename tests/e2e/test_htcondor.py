@@ -13,9 +13,10 @@ import pytest
 
 from tests.e2e.federator_process import Federator, named, until
 from tests.e2e.pilot_process import leases, pilot_token
+from tests.patience import PATIENCE_S
 from tests.servers.fixtures import htcondor_pool
 from tests.servers.htcondor import Pool
-from tests.servers.processes import free_port, temporary_directory
+from tests.servers.processes import ServerFailed, free_port, temporary_directory
 
 __all__ = ["htcondor_pool"]
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
@@ -28,6 +29,7 @@ def shared(htcondor_pool: Pool) -> Iterator[Path]:
     folder.chmod(0o777)
     yield folder
     htcondor_pool.remove("true")
+    until(lambda: not queue(htcondor_pool, "JobStatus <= 2"), "nothing to run any more")
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -57,8 +59,15 @@ def begun(folder: Path) -> Counter[int]:
 
 
 def queue(given: Pool, constraint: str) -> list[str]:
-    """The jobs in the schedd's queue, whoever says what of them."""
-    return given.run("condor_q", "-allusers", "-constraint", constraint, "-af", "JobStatus").split()
+    """The jobs in the schedd's queue, whoever says what of them; a schedd that is just being started is waited for."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return given.run("condor_q", "-allusers", "-constraint", constraint, "-af", "JobStatus").split()
+        except ServerFailed:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.5)
 
 
 def test_replicas_are_jobs_and_a_daemon_that_is_killed_runs_none_twice(

@@ -147,7 +147,7 @@ def test_a_controller_that_is_away_and_restarts_costs_what_its_pilots_run_nothin
     with_pilots(federator, slurm, shared, idle="5m")
     federator.submit(held_reco(20, shared))
     federator.wait_for("reco", lambda w: w["running"] == 8)
-    slurm.controller.stop(signal.SIGKILL)
+    slurm.controller.stop(signal.SIGTERM)
     try:
         told = "takes no pilots now"
         until(lambda: told in federator.http("/api/v1/clusters/hpc")["version"], "silence", federator.tail)

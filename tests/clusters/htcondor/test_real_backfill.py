@@ -61,7 +61,7 @@ async def test_production_starts_on_a_full_pool_and_the_task_that_made_room_is_t
     await until_intent(provider, work.intent.id, lambda s: len(s.running) == 1, "it runs")
     assert time.monotonic() - began < GRACE_S + 20.0
     found = await until_intent(provider, fill.intent.id, lambda s: bool(s.failed), "one has given way")
-    check(found, member)
+    await check(found, member)
     await until(provider, lambda o: free_cpu(o) == (CORES - PIECE) * 1000, "production's cores are not free")
 
     await provider.cancel(work.intent.id)
@@ -83,7 +83,7 @@ async def test_a_job_of_somebody_else_displaces_backfill_while_the_federator_is_
                 await asyncio.sleep(0.1)
         again = await member.provider()
         found = await until_intent(again, fill.intent.id, lambda s: bool(s.failed), "one has given way")
-        check(found, member)
+        await check(found, member)
 
         def counted(seen: Observation) -> bool:
             return seen.foreign["cpu"] == PIECE * 1000 and free_cpu(seen) == (CORES - PIECE) * 1000
@@ -93,10 +93,14 @@ async def test_a_job_of_somebody_else_displaces_backfill_while_the_federator_is_
         htcondor_pool.remove("Theirs =?= true")
 
 
-def check(found: ObservedIntent, member: HTCondorMember) -> None:
+async def check(found: ObservedIntent, member: HTCondorMember) -> None:
     """One was displaced, although it ended well it is not done, and the others run on."""
     assert [(failure.reason, failure.own_fault) for failure in found.failed] == [(PREEMPTED, False)], found.failed
     assert not found.succeeded
     assert len(found.running) == found.bound == CORES // PIECE - 1
     assert len(found.pending) == 1
-    assert len((member.witness / f"{found.id}.saved").read_text().split()) == 1
+    saved = member.witness / f"{found.id}.saved"
+    async with asyncio.timeout(PATIENCE_S):
+        while not saved.exists():  # the pool may tell of its end before it has ended
+            await asyncio.sleep(0.1)
+    assert len(saved.read_text().split()) == 1
