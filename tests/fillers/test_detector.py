@@ -9,14 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from types import ModuleType
 
 import pytest
 
 from tests.patience import PATIENCE_S
+from tests.web_store import WebStore
 
 SCRIPT = Path(__file__).parents[2] / "config" / "fillers" / "detector.py"
 
@@ -56,49 +55,11 @@ def test_the_sums_are_the_same_however_often_it_was_stopped_or_killed(tmp_path: 
     assert set(endings) - {0}, "it was never stopped, so this test shows nothing"
 
 
-class WebStore:
-    """A web server that keeps what is put; ``trouble`` is the status that it answers instead."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-        self.trouble = 0
-        self.refused = 0
-        store = self
-
-        class Answer(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self._answer(200 if self.path in store.kept else 404, store.kept.get(self.path, b""))
-
-            def do_PUT(self) -> None:
-                data = self.rfile.read(int(self.headers["Content-Length"]))
-                if not store.trouble:
-                    store.kept[self.path] = data
-                self._answer(201, b"")
-
-            def _answer(self, status: int, data: bytes) -> None:
-                store.refused += bool(store.trouble)
-                self.send_response(store.trouble or status)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: object) -> None:
-                return
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-        Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}/bag"
-
-
 @pytest.fixture
 def web() -> Iterator[WebStore]:
     store = WebStore()
     yield store
-    store.server.shutdown()
-    store.server.server_close()
+    store.stop()
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
@@ -119,7 +80,7 @@ def test_a_task_goes_on_while_its_store_is_away_or_full_and_is_resumed_by_its_ad
     half = {"batches": 1, "sums": detector.add({}, detector.batch_sums(3, 0))}
     web.kept["/bag/task-3.json"] = json.dumps(half).encode()
     web.trouble = status
-    process = start(web.url, tracks)
+    process = start(f"{web.url}/bag", tracks)
     until(lambda: web.refused >= 3, "the store to be asked in vain")
     assert process.poll() is None, "it is not done as long as its sums are not saved"
     assert json.loads(web.kept["/bag/task-3.json"]) == half
@@ -130,7 +91,7 @@ def test_a_task_goes_on_while_its_store_is_away_or_full_and_is_resumed_by_its_ad
 
 def test_a_task_that_is_told_to_end_while_its_store_is_away_is_not_done(web: WebStore, detector: ModuleType) -> None:
     web.trouble = 503
-    process = start(web.url, detector.BATCH)
+    process = start(f"{web.url}/bag", detector.BATCH)
     until(lambda: web.refused >= 2, "the store to be asked in vain")
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_S) == detector.STOPPED
