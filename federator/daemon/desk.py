@@ -5,24 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Executor
-from difflib import get_close_matches
-from typing import Any
 
-from federator.daemon import fillers, limit_views, queue_views, sites, views
+from federator.daemon import sites, views
 from federator.daemon.dispatcher import Dispatcher, needs_action
 from federator.daemon.draft import Draft
 from federator.daemon.files import Registry, as_documents, imagine
 from federator.daemon.intake import Arrival, take_in
 from federator.daemon.removal import begin_removal
-from federator.daemon.service import Conflict, Json, NotFound, Page, Permit
+from federator.daemon.service import Conflict, Json, Page, Permit
+from federator.daemon.shelves import Shelves, no_such
 from federator.daemon.snapshots import Snapshots
 from federator.daemon.state import State
-from federator.documents import Document, DocumentErrors, Problem, read_objects, workload_spec
+from federator.documents import Document, DocumentErrors, Problem, read_objects
 from federator.engine.answer import explanation_document, filler_explanation, plan_document
 from federator.engine.planner import plan
 from federator.model.intent import WHOLE
 from federator.model.pilots import Mail, Pilot
-from federator.model.records import WorkloadRecord, WorkloadState
 from federator.ports import Clock, NoLogs, PilotSite, Store
 
 KINDS = {
@@ -33,8 +31,6 @@ KINDS = {
     "policies": "PlacementPolicy",
     "backfills": "Backfill",
 }
-LINES = ("queues", "cohorts", "limits")
-"""Kinds of which all are made at once."""
 
 
 class Desk:
@@ -57,6 +53,7 @@ class Desk:
         self._registry = registry
         self._clock = clock
         self._planners = planners
+        self._shelves = Shelves(state, snapshots, store, clock, planners)
 
     def ready(self) -> Json:
         """See Service."""
@@ -113,14 +110,14 @@ class Desk:
 
     async def cancel(self, name: str, *, permit: Permit) -> Json:
         """See Service."""
-        permit(self.queue_of(name) if name in self._state.workloads else (await self._record(name)).queue)
+        permit(self.queue_of(name) if name in self._state.workloads else (await self._shelves.record(name)).queue)
         await self._withdraw(name, delete=False)
         return await self.get("workloads", name)
 
     async def delete(self, kind: str, name: str, *, permit: Permit) -> Json:
         """See Service."""
         if kind == "workloads":
-            record = await self._record(name)
+            record = await self._shelves.record(name)
             permit(record.queue)
             await self._withdraw(name, delete=True)
             return {"kind": "Workload", "name": name, "result": "deleted"}
@@ -136,13 +133,6 @@ class Desk:
         other = "ReplicaSchedulingPreference"
         here = {*self._state.file_objects, *self._state.objects}
         return other if kind == "PlacementPolicy" and (kind, name) not in here and (other, name) in here else kind
-
-    async def _record(self, name: str) -> WorkloadRecord:
-        live = self._state.workloads.get(name)
-        record = live.record if live else await self._store.find_workload(name)
-        if record is None or record.deleted:
-            raise self._not_found("workload", name, self._state.workloads)
-        return record
 
     async def _withdraw(self, name: str, *, delete: bool) -> None:
         async with self._state.writing:
@@ -161,58 +151,7 @@ class Desk:
 
     async def get(self, kind: str, name: str) -> Json:
         """See Service."""
-        if kind == "workloads":
-            live = self._state.workloads.get(name)
-            if live and not live.record.deleted:
-                return views.workload(self._state, live, whole=True)
-            record = await self._record(name)
-            return _ended(record)
-        if kind == "clusters" and name in self._state.members:
-            return views.cluster(self._state, self._state.members[name])
-        if kind in LINES:
-            found = await self._lines(kind)
-            if name in found:
-                return found[name]
-            raise self._not_found(kind.removesuffix("s"), name, found)
-        if kind == "policies" and any(p.name == name for p in self._state.policies):
-            return views.policy(self._state, name)
-        if kind == "backfills" and name in fillers.names(self._state):
-            return fillers.view(self._state, name)
-        if kind == "pilots" and (rows := sites.pilot_rows(self._state, [name])):
-            return rows[0]
-        if kind == "placements":
-            for row in views.placements(self._state):
-                if row["name"] == name:
-                    return row
-        raise self._not_found(kind.removesuffix("s"), name, self._names(kind))
-
-    async def _lines(self, kind: str) -> Mapping[str, Json]:
-        """All queues, cohorts or limits by name. What is summed up for them is so in the planner's thread."""
-        made, of_queues = self._state.plan, kind == "queues"
-        if kind == "limits":
-            return await asyncio.get_running_loop().run_in_executor(
-                self._planners, limit_views.limits, self._state, self._state.snapshot, made
-            )
-        shares = await asyncio.get_running_loop().run_in_executor(
-            self._planners, lambda: dict(made.queues if of_queues else made.cohorts)
-        )
-        if not of_queues:
-            return queue_views.cohorts(self._state, shares)
-        await self._snapshots.refresh(self._clock.now_s())
-        return queue_views.queues(self._state, self._snapshots, shares)
-
-    def _names(self, kind: str) -> Sequence[str]:
-        if kind == "clusters":
-            return sorted(self._state.members)
-        if kind == "policies":
-            return sorted(p.name for p in self._state.policies)
-        if kind == "limits":
-            return sorted(limit.name for limit in self._state.limits)
-        if kind == "backfills":
-            return fillers.names(self._state)
-        if kind == "pilots":
-            return sites.pilot_names(self._state)
-        return [str(row["name"]) for row in views.placements(self._state)]
+        return await self._shelves.get(kind, name)
 
     async def register_pilot(self, pilot: Pilot) -> Mail:
         """See Service."""
@@ -234,50 +173,14 @@ class Desk:
     ) -> Page:
         """See Service."""
         if kind == "workloads":
-            return await self._list_workloads(after, limit, queue, state, labels or {})
-        if kind == "pilots":
-            names = [name for name in self._names(kind) if name > after]
-            rows = list(sites.pilot_rows(self._state, names[:limit]))
-            return Page(tuple(rows), names[limit - 1] if len(names) > limit else "")
-        if kind in (*LINES, "placements"):
-            own = kind == "placements"
-            all_ = views.placements(self._state) if own else (await self._lines(kind)).values()
-            rows = [row for row in all_ if row["name"] > after]
-            return Page(tuple(rows[:limit]), rows[limit - 1]["name"] if len(rows) > limit else "")
-        names = [name for name in self._names(kind) if name > after]
-        items = [await self.get(kind, name) for name in names[:limit]]
-        return Page(tuple(items), names[limit - 1] if len(names) > limit else "")
-
-    async def _list_workloads(self, after: str, limit: int, queue: str, state: str, labels: Mapping[str, str]) -> Page:
-        """Live workloads from memory and ended ones from the store, merged by name."""
-        live = {
-            name: one
-            for name, one in self._state.workloads.items()
-            if name > after
-            and not one.record.deleted
-            and (not queue or one.record.queue == queue)
-            and (not state or one.record.state == state)
-            and all(one.spec.workload.labels.get(key) == value for key, value in labels.items())
-        }
-        ended: dict[str, WorkloadRecord] = {}
-        if not state or WorkloadState(state).over:
-            for record in await self._store.ended_workloads(after=after, limit=limit + 1, queue=queue):
-                if record.name not in self._state.workloads and (not state or record.state == state):
-                    ended[record.name] = record
-        names = sorted({*live, *ended})
-        items = []
-        for name in names[:limit]:
-            view = views.workload(self._state, live[name]) if name in live else _ended(ended[name])
-            shown: Mapping[str, str] = view["labels"]
-            if all(shown.get(key) == value for key, value in labels.items()):
-                items.append({key: value for key, value in view.items() if key != "document"})
-        return Page(tuple(items), names[limit - 1] if len(names) > limit else "")
+            return await self._shelves.workloads(after, limit, queue, state, labels or {})
+        return await self._shelves.page(kind, after, limit)
 
     async def explain(self, name: str) -> Json:
         """See Service."""
         live = self._state.workloads.get(name)
         if live is None:
-            record = await self._record(name)
+            record = await self._shelves.record(name)
             return {"workload": name, "state": str(record.state), "message": record.message, "clusters": []}
         picture = await self._snapshots.take(self._clock.now_s())
         loop = asyncio.get_running_loop()
@@ -294,7 +197,7 @@ class Desk:
         """See Service."""
         found = await self._store.history(name, after=after, limit=limit)
         if not found and name not in self._state.workloads:
-            await self._record(name)
+            await self._shelves.record(name)
         return [views.entry(item) for item in found]
 
     async def events(self, *, after: int = 0, limit: int = 500) -> Sequence[Json]:
@@ -316,7 +219,7 @@ class Desk:
         """See Service."""
         live = self._state.workloads.get(name)
         if live is None:
-            record = await self._record(name)
+            record = await self._shelves.record(name)
             raise NoLogs(f"workload {name} is {record.state}; its logs were kept at the cluster and are gone")
         found = [
             i for i in self._state.intents_of(live) if index in i.indices and (i.role in (role, WHOLE) or not role)
@@ -345,7 +248,7 @@ class Desk:
         self, cluster: str, key: str, marked: set[str], on: bool, by_s: dict[str, float] | None = None
     ) -> Json:
         if cluster not in self._state.members:
-            raise self._not_found("cluster", cluster, self._state.members)
+            raise no_such("cluster", cluster, self._state.members)
         async with self._state.writing:
             wanted = marked | {cluster} if on else marked - {cluster}
             draft = Draft(self._state, self._clock.now_s())
@@ -379,30 +282,10 @@ class Desk:
         """See Service."""
         live = self._state.workloads.get(name)
         if live is None:
-            raise self._not_found("workload", name, self._state.workloads)
+            raise no_such("workload", name, self._state.workloads)
         return live.record.queue
 
     def _not_from_file(self, kind: str, name: str) -> None:
         owned = self._state.file_objects.get((kind, name))
         if owned:
             raise Conflict(f"{kind} {name!r} is owned by {owned[1]}; change it there")
-
-    @staticmethod
-    def _not_found(kind: str, name: str, names: Mapping[str, object] | Sequence[str]) -> NotFound:
-        near = get_close_matches(name, list(names), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return NotFound(f"there is no {kind} {name!r}{hint}")
-
-
-def _ended(record: WorkloadRecord) -> dict[str, Any]:
-    """A workload that is over and of which nothing is left at a cluster."""
-    view = views.record(record)
-    spec = workload_spec(record.document)
-    view |= {
-        "labels": dict(spec.workload.labels),
-        "priority": spec.workload.priority,
-        "lifetime": str(spec.workload.lifetime),
-        "replicas": spec.workload.replicas,
-        "document": record.document,
-    }
-    return view

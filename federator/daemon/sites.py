@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from federator.daemon.service import Conflict, NotFound
@@ -36,16 +36,14 @@ async def register(state: State, pilot: Pilot) -> Mail:
     return await wanted.register(pilot)
 
 
-def pilot_names(state: State) -> Sequence[str]:
-    """All pilots, by name."""
-    return sorted(name for one in sites(state) for name in one.names())
+def pilots(state: State) -> dict[str, PilotSite]:
+    """The site of each pilot, by the pilot's name."""
+    return {name: one for one in sites(state) for name in one.names()}
 
 
-def pilot_rows(state: State, names: Sequence[str]) -> Sequence[Mapping[str, Any]]:
-    """These pilots, by name; there may be thousands of others."""
-    wanted = set(names)
-    rows = (row for one in sites(state) for row in one.pilots(wanted & set(one.names())))
-    return sorted(rows, key=lambda row: str(row["name"]))
+def pilot_row(site: PilotSite, name: str) -> Mapping[str, Any]:
+    """A pilot of that site, as people see it."""
+    return next(iter(site.pilots([name])))
 
 
 def site_of(state: State, pilot: str, cluster: str) -> PilotSite:
