@@ -47,6 +47,11 @@ def _clusters(random: Random) -> tuple[Cluster, ...]:
     return tuple(made)
 
 
+def _as_one_node(cluster: Cluster) -> Cluster:
+    whole = cluster.allocatable
+    return replace(cluster, flavors=(Flavor("standard", 1, whole, (NodeGroup(whole, 1),)),))
+
+
 def _workloads(random: Random, offered: Numbers) -> tuple[Workload, ...]:
     """Shapes that ask for LOAD times what there is of every resource."""
     cores = [random.choices((1, 2, 4, 8), (50, 20, 15, 15))[0] for _ in range(SHAPES)]
@@ -120,6 +125,14 @@ class Contended:
         """The same, with clusters that bind replicas to nodes in this way."""
         members = tuple(replace(cluster, binding=binding) for cluster in self.snapshot.clusters)
         return Contended(replace(self.snapshot, clusters=members))
+
+    def ordered(self, order: str) -> Contended:
+        """The same, served in this order."""
+        return Contended(replace(self.snapshot, planning=replace(self.snapshot.planning, order=order)))
+
+    def without_nodes(self) -> Contended:
+        """The same, with clusters of one large node, as the bound has them."""
+        return Contended(replace(self.snapshot, clusters=tuple(map(_as_one_node, self.snapshot.clusters))))
 
     @cached_property
     def offered(self) -> Numbers:

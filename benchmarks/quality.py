@@ -5,8 +5,10 @@ each resource, so the value of a plan is the share of the federation that it use
 bound is that of a linear program (OR-tools' PDLP) under the same eligibility, bounds, quotas and demand, without nodes,
 with replicas that may be cut and nobody first; ``--quick`` takes all there is instead, which is a little more.
 
-First what the planner makes of it, node by node. Then rules tried by themselves, without nodes, in the order of
-service: what a cluster is worth to a shape at its turn, and whether the best is filled first or all by proportion.
+First what the planner makes of it, with clusters of one node each, as the bound has them, and node by node, for members
+that spread replicas or balance nodes; first come, first served, and where nobody is first (``order: fit``). Then rules
+tried by themselves, without nodes, in the order of service: what a cluster is worth to a shape at its turn, and whether
+the best is filled first or all by proportion.
 """
 
 from __future__ import annotations
@@ -121,16 +123,20 @@ def main() -> None:
     bound = 1.0 if arguments.quick else upper_bound(federation)
     print(f"{describe()}; seed {arguments.seed}; bound {bound:.4f} in {time.perf_counter() - start:.0f} s")
     plan(federation.snapshot)  # compiles, or loads what was compiled before
-    for rule, binding in product(("room", "fit", "foresight"), (Binding.SPREAD, Binding.BALANCE)):
-        snapshot = federation.weighed_by(rule).bound_by(binding).snapshot
+    clusters = {
+        "one node": federation.without_nodes(),
+        "spread": federation.bound_by(Binding.SPREAD),
+        "balance": federation.bound_by(Binding.BALANCE),
+    }
+    rules = (("room", "fifo"), ("fit", "fifo"), ("foresight", "fifo"), ("foresight", "fit"))
+    for (rule, order), (binding, members) in product(rules, clusters.items()):
+        snapshot = members.weighed_by(rule).ordered(order).snapshot
         start, busy = time.perf_counter(), time.process_time()
         made = plan(snapshot)
         took, busy = time.perf_counter() - start, time.process_time() - busy
         share = federation.value_of(made) / bound
-        pairs = len(made.placements)
-        print(
-            f"weightBy {rule:10} binding {binding:8} {share:7.2%}  {took:.2f} s (cpu {busy:.2f} s), {pairs} placements"
-        )
+        pairs = f"{len(made.placements)} placements"
+        print(f"weightBy {rule:9} order {order:4} {binding:8} {share:7.2%}  {took:.2f} s (cpu {busy:.2f} s), {pairs}")
     for name, (weigh, first) in tries(federation.offered / federation.offered.sum(axis=0)).items():
         print(f"rule: {name:26} {fill(federation, weigh, first) / bound:7.2%}", flush=True)
 

@@ -24,7 +24,7 @@ from federator.documents.fields import (
 )
 from federator.documents.problems import did_you_mean
 
-ORDERS = ("fifo", "fair", "shortest", "f1")
+ORDERS = ("fifo", "fair", "fit", "shortest", "f1")
 
 
 def _order(value: str) -> str:
@@ -156,7 +156,8 @@ class PlanningSpec(Part):
     """What the daemon, `plan` and `simulate` all read."""
 
     order: Annotated[str, Field(strict=True, min_length=1), AfterValidator(_order)] = "fifo"
-    """fifo, fair, shortest, f1, or an [expression](expressions.md) over `workload`, the smallest first."""
+    """fifo, fair, fit (among equals nobody is first), shortest, f1, or an [expression](expressions.md) over `workload`,
+    the smallest first."""
     blocked_head: Literal["pass", "wait", "stay"] = "pass"
     """Whether workloads may pass one before them that does not fit now. `stay`: they wait, and it stays the first of
     its queue until it starts, whatever comes (in `simulate`; a daemon chooses the first anew in each cycle)."""

@@ -1,8 +1,8 @@
 """The order of service: who is asked first where work should run.
 
 Backfill comes last. The larger priority of the queue comes first, then heads that stay, then the workload's own
-priority, then what the order says, then first come, then name. ``fair`` is no fixed order: it is found as work is
-admitted (see ``fair_order``).
+priority, then what the order says, then first come, then name. ``fair`` and ``fit`` are no fixed orders: they are found
+as work is admitted (see ``fair_service`` and ``open_service``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from federator.model.policy import Planning
 from federator.model.resources import CPU
 from federator.model.workload import Workload
 
-FAIR = "fair"
+FAIR, FIT = "fair", "fit"
+FOUND = (FAIR, FIT)
+"""Orders that are found as work is admitted."""
 Place = tuple[float | str, ...]
 """By what workloads are sorted into the order of service."""
 _FINE = 10**9
@@ -25,23 +27,30 @@ _FINE = 10**9
 
 
 def in_order(snapshot: Snapshot) -> tuple[Workload, ...]:
-    """All workloads in the order of service; under ``fair`` the order within each queue is that of ``fifo``."""
+    """All workloads in the order of service; as ``fifo`` where the order is found as work is admitted."""
     return tuple(sorted(snapshot.workloads, key=place_in_line(snapshot)))
 
 
 def place_in_line(snapshot: Snapshot) -> Callable[[Workload], Place]:
     """By what workloads are sorted, the first to be served first: no two are alike."""
+    first, key = rank(snapshot), ORDERS.get(snapshot.planning.order, _by_expression)
+    return lambda workload: (
+        *first(workload),
+        key(workload, snapshot.planning),
+        workload.submitted_at_s,
+        workload.name,
+    )
+
+
+def rank(snapshot: Snapshot) -> Callable[[Workload], Place]:
+    """What comes before the order: workloads of one rank are equals, which the order tells apart."""
     priority = {queue.name: queue.priority for queue in snapshot.queues}
-    key = ORDERS.get(snapshot.planning.order, _by_expression)
     heads = {head.workload for head in snapshot.heads}
     return lambda workload: (
         workload.backfill,
         -priority.get(workload.queue, 0),
         workload.name not in heads,
         -workload.priority,
-        key(workload, snapshot.planning),
-        workload.submitted_at_s,
-        workload.name,
     )
 
 
@@ -70,6 +79,7 @@ def _by_expression(workload: Workload, planning: Planning) -> float:
 ORDERS: Mapping[str, Callable[[Workload, Planning], float]] = {
     "fifo": _first_come,
     FAIR: _first_come,
+    FIT: _first_come,
     "shortest": _shortest,
     "f1": _f1,
 }

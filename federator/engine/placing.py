@@ -15,6 +15,7 @@ from federator.engine.federation import Federation
 from federator.engine.filling import UNWEIGHED
 from federator.engine.gangs import InOneCluster, believed, by_heft
 from federator.engine.kinds import Kinds
+from federator.engine.matching import Matching
 from federator.engine.opening import Clocks
 from federator.engine.outcome import Outcome
 from federator.engine.outlook import Outlook
@@ -40,7 +41,7 @@ class Placing:
         """``grace_s`` is the outage grace."""
         self._federation, self._kinds, self._allowance = federation, kinds, allowance
         self._clocks, self._grace_s = clocks, grace_s
-        self.outlook: Outlook | None = None
+        self.outlook: Outlook | Matching | None = None
         self.blocked_heads: dict[str, str] = {}
         """By queue the head that everybody behind it waits for."""
         self.hints: Mapping[str, int] = {}

@@ -22,9 +22,11 @@ from federator.engine.fillers import fill_holes, unfilled
 from federator.engine.giving_way import giving_way, waiting
 from federator.engine.ground import Ground
 from federator.engine.heads import heads_stay, plan_with_heads
+from federator.engine.matching import Matching, Share
 from federator.engine.on_its_way import bind_what_is_on_its_way
+from federator.engine.open_service import OpenService
 from federator.engine.opening import Clocks
-from federator.engine.order import FAIR, in_order
+from federator.engine.order import FAIR, FIT, in_order
 from federator.engine.outcome import Outcome
 from federator.engine.outlook import outlook
 from federator.engine.placing import Placing
@@ -97,9 +99,7 @@ class _Planner:
         self.allowance = Allowance(snapshot, self.federation)
         self.placing = Placing(self.federation, self.kinds, self.allowance, self.clocks, self.planning.outage_grace_s)
         self.resting = Resting(self.federation, self.kinds, self.allowance)
-        self.fair = (
-            FairService(snapshot, self.federation, self.allowance, self.queue) if self.planning.order == FAIR else None
-        )
+        self.by_turns = self._service()
         self.contests = Contests(snapshot, self.federation, self.allowance, self.placing.in_one_cluster)
         self.placing.hints = self.contests.hints
         backfills = self.planning.backfilling != "none"
@@ -126,9 +126,10 @@ class _Planner:
                 self.queue,
                 self.firsts,
             )
-        self.placing.outlook = outlook(self.snapshot, self.federation, self.kinds, self.queue)
-        if self.fair is not None:
-            self.fair.run(self)
+        if self.planning.order != FIT:
+            self.placing.outlook = outlook(self.snapshot, self.federation, self.kinds, self.queue)
+        if self.by_turns is not None:
+            self.by_turns.run(self)
         else:
             self._serve_in_order()
         answer = self.answer
@@ -141,10 +142,16 @@ class _Planner:
             if self.reserving is not None
             else (),
             full_tiers=frozenset(answer.full_tiers),
-            explanations=with_queues(answer.explanations, self.queue, queues, turns=self.fair is not None),
+            explanations=with_queues(answer.explanations, self.queue, queues, turns=self.by_turns is not None),
             queues=queues,
             cohorts=cohorts,
         )
+
+    def _service(self) -> FairService | OpenService | None:
+        """Who serves where the order is found as work is admitted."""
+        if self.planning.order == FAIR:
+            return FairService(self.snapshot, self.federation, self.allowance, self.queue)
+        return OpenService(self.snapshot, self.queue) if self.planning.order == FIT else None
 
     @property
     def preempted(self) -> Sequence[Preemption]:
@@ -178,7 +185,7 @@ class _Planner:
                     if first is None:
                         self.serve(workload)
                     else:
-                        self.portion(workload, first, self.wanted(workload) - first.filling.total)
+                        self.go_on(workload, first)
 
     def serve(self, workload: Workload) -> None:
         """Place all of a workload that finds a place, and record the answer."""
@@ -189,6 +196,15 @@ class _Planner:
             self._record(workload, outcomes)
         if self.placing.outlook is not None:
             self.placing.outlook.draw(workload.name)
+
+    def go_on(self, workload: Workload, begun: Outcome) -> None:
+        """Place all that one lacks who has had a part already, and record the answer."""
+        self.portion(workload, begun, self.wanted(workload) - begun.filling.total)
+
+    def match(self, workloads: Sequence[Workload]) -> Mapping[str, Share]:
+        """Match those of these that wait and are divided by foresight with what is free now; they aim at that."""
+        matching = self.placing.outlook = Matching.over(self.federation, self.kinds, workloads)
+        return matching.shares
 
     def serve_first(self) -> Mapping[str, Outcome | None]:
         """Serve those for which others have given way, up to what that gives them; None for one that is recorded."""

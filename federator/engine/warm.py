@@ -17,7 +17,7 @@ from federator.model.workload import Role, Workload
 
 
 def warm() -> Plan:
-    """Plan with reservations and foresight and then without reservations; whatever is not compiled yet is then."""
+    """Plan with reservations and foresight, with nobody first, and with neither; what is not compiled yet is then."""
     node = Resources.of({"cpu": 4000})
     clusters = tuple(
         Cluster(habit.value, binding=habit, flavors=(Flavor("f", 4, node, (NodeGroup(node, 4),)),)) for habit in Binding
@@ -30,6 +30,7 @@ def warm() -> Plan:
     ahead = Policy("ahead", match=Match(workload="grows"), tiers=(Tier("all", weight_by="foresight"),))
     snapshot = Snapshot(clusters=clusters, workloads=workloads, holdings=held, policies=(ahead,), planning=planning)
     plan(snapshot)
+    plan(replace(snapshot, planning=Planning(order="fit")))
     return plan(replace(snapshot, policies=(), planning=Planning()))
 
 

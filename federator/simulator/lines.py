@@ -17,7 +17,7 @@ import numpy as np
 
 from federator.engine.allowance import Allowance
 from federator.engine.ground import Ground
-from federator.engine.order import FAIR, Place, place_in_line
+from federator.engine.order import FOUND, Place, place_in_line
 from federator.engine.plain import Plain
 from federator.engine.plain_answers import Entry, Found
 from federator.engine.rows import COUNT, FREE, LENGTH, START
@@ -45,7 +45,7 @@ def only_room_decides(story: Story) -> bool:
         not (story.faults or story.standing or bounded or any(others))
         and stays_as_it_is(seen)
         and (planning.backfilling, planning.blocked_head) == ("none", "pass")
-        and planning.order != FAIR
+        and planning.order not in FOUND
         and all(map(_is_plain, seen.clusters))
     )
 

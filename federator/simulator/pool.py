@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from federator.engine.ends import milliseconds
 from federator.engine.ground import Ground
-from federator.engine.order import FAIR, ORDERS
+from federator.engine.order import FOUND, ORDERS
 from federator.model.cluster import Cluster, Flavor
 from federator.model.plan import Head, Snapshot
 from federator.model.policy import OVERRUN_S, Planning
@@ -52,7 +52,7 @@ def pool_of(federation: Snapshot) -> tuple[Cluster, Flavor] | None:
         federation.fillers,
     )
     order = federation.planning.order
-    if any(others) or federation.usage or order == FAIR or order not in ORDERS or len(federation.clusters) != 1:
+    if any(others) or federation.usage or order in FOUND or order not in ORDERS or len(federation.clusters) != 1:
         return None
     if federation.planning.backfilling == "conservative":
         return None

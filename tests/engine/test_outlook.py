@@ -91,7 +91,7 @@ def test_when_all_have_had_their_turn_nothing_is_aimed_at() -> None:
     for name in ("anywhere", "bound", "bound"):
         ahead.draw(name)
     assert not ahead.aims.any()
-    assert not ahead.left.any()
+    assert not ahead.crowd.left.any()
     assert np.allclose(ahead.later, 0)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from federator.engine import binding, division, filling, plain_turns, rows
+from federator.engine import binding, division, filling, matching, plain_turns, rows
 from federator.engine.compiled import drop_stale
 from federator.engine.warm import warm
 
@@ -16,6 +16,7 @@ ENTRIES = [
     division.divided,
     filling.fill_tiers,
     filling.look,
+    matching.match,
     plain_turns.take_turns,
     rows.keep_remains,
     rows.rooms,

@@ -94,7 +94,7 @@ def crowded(draw: st.DrawFn) -> Snapshot:
         queues=tuple(queues),
         cohorts=(Cohort("lhc", quota=draw(st.sampled_from((None, amounts(6))))),),
         planning=Planning(
-            order=draw(st.sampled_from(("fifo", "fair"))),
+            order=draw(st.sampled_from(("fifo", "fair", "fit"))),
             backfilling=draw(st.sampled_from(("none", "none", "easy"))),
             blocked_head=draw(st.sampled_from(("pass", "pass", "wait"))),
         ),

@@ -231,7 +231,7 @@ def restless(draw: st.DrawFn) -> Snapshot:
     budget = draw(st.sampled_from((None, MoveBudget(300_000))))
     stay = Stay(draw(st.sampled_from((Rebalance.PREFERRED, Rebalance.ALWAYS))), 0.0, budget)
     rule = replace(draw(policies("p")), stay=stay, match=Match(), require=Constraint(), replicas=None)
-    planning = Planning(order=draw(st.sampled_from(("fifo", "fifo", "fair"))))
+    planning = Planning(order=draw(st.sampled_from(("fifo", "fifo", "fair", "fit"))))
     return Snapshot(10_000.0, tuple(members), tuple(served), tuple(held), (rule,), planning=planning)
 
 
@@ -279,7 +279,7 @@ def snapshots(draw: st.DrawFn, *, fresh: bool = False) -> Snapshot:
         queues=(draw(queues("atlas")), *((draw(queues("cms")),) if draw(st.booleans()) else ())),
         cohorts=(Cohort("lhc", quota=amounts(4, 8)),) if draw(st.integers(0, 3)) == 0 else (),
         planning=Planning(
-            order=draw(st.sampled_from(("fifo", "fifo", "fair", "shortest"))),
+            order=draw(st.sampled_from(("fifo", "fifo", "fair", "fit", "shortest"))),
             blocked_head=draw(st.sampled_from(("pass", "pass", "wait"))),
         ),
         clocks=tuple(clocks),
