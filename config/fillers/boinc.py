@@ -378,7 +378,7 @@ class Attempt:
             self._told, self._tell_at = told, now + self._given.every
 
     def _last_words(self) -> str:
-        return self._client.last_words[-1] if self._client.last_words else "the client said nothing"
+        return "; ".join(list(self._client.last_words)[-2:]) or "the client said nothing"
 
 
 def run(given: argparse.Namespace, wake: int) -> int:
