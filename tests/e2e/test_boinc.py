@@ -17,17 +17,20 @@ import yaml
 from tests.e2e.federator_process import Federator, batch, local, until
 from tests.patience import PATIENCE_S
 from tests.servers.boinc import find_boinc
+from tests.servers.boinc_app import STEP_S
 from tests.servers.boinc_project import BoincProject
 
 pytestmark = pytest.mark.real
 FILLERS = Path(__file__).parents[2] / "config" / "fillers"
 KEY = "5e884898da28047151d0e56f8dc62927"
 QUIT_S, GRACE_S = 40.0, 45.0
+STEPS = 60
+MEASURED, WHERE = "federator_backfill_measured_cpu_seconds_total", '{cluster="here",filler="boinc"}'
 
 
 @pytest.fixture
 def project() -> Iterator[BoincProject]:
-    one = BoincProject(KEY, steps=60)
+    one = BoincProject(KEY, steps=STEPS)
     yield one
     one.stop()
 
@@ -69,10 +72,16 @@ def shown(federator: Federator) -> Any:
     return federator.http("/api/v1/backfills/boinc")
 
 
-def kept(federator: Federator) -> int:
+def metric(federator: Federator, name: str, labels: str) -> float:
+    """One value; 0 where it is not there yet."""
     text = federator.http("/metrics", accept="text/plain")
-    found = re.search(r'^federator_checkpoints_total\{cluster="here",outcome="kept"\} (\S+)$', text, re.MULTILINE)
-    return int(float(found[1])) if found else 0
+    found = re.search(rf"^{name}{re.escape(labels)} (\S+)$", text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def kept(federator: Federator) -> float:
+    """How many checkpoints were kept."""
+    return metric(federator, "federator_checkpoints_total", '{cluster="here",outcome="kept"}')
 
 
 def test_a_boinc_client_fills_gives_way_and_goes_on_where_it_was(federator: Federator, project: BoincProject) -> None:
@@ -82,7 +91,8 @@ def test_a_boinc_client_fills_gives_way_and_goes_on_where_it_was(federator: Fede
 
     def story() -> str:
         logs = federator.try_cli("logs", "backfill-boinc").stdout
-        return f"{logs}\n{project.hosts} {list(project.reported)}\n{federator.tail()}"
+        used = metric(federator, MEASURED, WHERE)
+        return f"{logs}\n{project.hosts} {list(project.reported)}\n{used} s of CPU time\n{federator.tail()}"
 
     federator.cli("apply", "-f", "-", stdin=yaml.safe_dump(backfill))
     until(lambda: counting(federator), "a task of the project to run", story)
@@ -107,12 +117,13 @@ def test_a_boinc_client_fills_gives_way_and_goes_on_where_it_was(federator: Fede
     starts = [int(step) for step in re.findall(r"counts from (\d+)", result)]
     assert starts[0] == 0
     assert starts[-1] > 0, f"it began anew: {result}"
-    assert "counted to 60" in result
+    assert f"counted to {STEPS}" in result
     assert list(project.hosts) == [1], "the project knows it again"
     assert project.hosts[1].requests > 0, "its requests are not counted, so nothing is shown"
 
     federator.cli("delete", "backfill", "boinc")
     until(lambda: not at_work(federator), "all of it to end", lambda: f"{at_work(federator)}")
+    until(lambda: metric(federator, MEASURED, WHERE) >= STEPS * STEP_S, "what its tasks used to be counted", story)
     told = [path for path in federator.folder.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
     assert told == [federator.folder / "boinc.key"], "the key stays where it was given"
 

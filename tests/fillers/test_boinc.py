@@ -38,7 +38,7 @@ class Filler:
         key.write_text(f"{KEY}\n")
         command = [sys.executable, str(FOLDER / "boinc.py"), "--project", URL, "--key-file", str(key)]
         command += ["--client", str(program), "--hold", "0", *options]
-        env = {"STAND_IN": manner, "PATH": os.environ["PATH"]}
+        env = {"STAND_IN": manner, "PATH": os.environ["PATH"], "BOINC_ACCOUNT_KEY": KEY}
         if kept is not None:
             env["FEDERATOR_CHECKPOINT_DIR"] = str(kept)
         with self.log.open("ab") as log:
@@ -68,6 +68,14 @@ def until(condition: Callable[[], bool], what: str, story: Callable[[], str]) ->
         time.sleep(0.02)
 
 
+def runs(pid: int) -> bool:
+    """Whether a process is there that has not ended."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.fixture
 def filler(tmp_path: Path) -> Iterator[Callable[..., Filler]]:
     made: list[Filler] = []
@@ -87,7 +95,7 @@ def test_it_is_suspended_and_quits_by_its_own_commands(filler: Callable[..., Fil
     one = filler()
     pid = one.started()["pid"]
     assert one.end() == 75
-    assert not psutil.pid_exists(pid)
+    assert not runs(pid)
     commands = (one.client / "commands").read_text()
     assert "<always/>" in commands.splitlines()[0]
     assert commands.index("<never/>") < commands.index("<quit/>")
@@ -100,8 +108,8 @@ def test_a_client_that_does_not_quit_is_killed_in_time_with_what_it_left(filler:
     began = time.monotonic()
     assert one.end() == 75
     assert time.monotonic() - began < PATIENCE_S
-    assert not psutil.pid_exists(told["pid"])
-    assert not psutil.pid_exists(told["stray"])
+    assert not runs(told["pid"])
+    assert not runs(told["stray"])
     assert "has not quit within 0.5 s and is killed" in one.said
 
 
@@ -127,12 +135,13 @@ def test_what_was_kept_is_gone_on_with_elsewhere_and_copied_while_tasks_are_susp
 ) -> None:
     kept = tmp_path / "kept"
     one = filler("--checkpoint", "0.2", kept=kept)
-    one.started()
+    pid = one.started()["pid"]
     until(lambda: (one.client / "commands").read_text().count("<always/>") > 1, "a checkpoint", lambda: one.said)
     commands = (one.client / "commands").read_text()
     assert commands.index("<never/>") < commands.rindex("<always/>")
-    one.process.kill()  # what was kept before stays
+    one.process.kill()  # what was kept before stays, and the client does not
     one.process.wait()
+    until(lambda: not runs(pid), "the client to end", lambda: one.said)
     other = filler(name="other", kept=kept)
     assert other.started()["times"] == 2
     assert other.end() == 75
