@@ -2,7 +2,7 @@
 
     python3 boinc.py --project URL --key-file FILE [--cpus 1] [--memory-mib 2048] [--keep DIR]
 
-The client (``boinc``, 7.10 or newer) gets a directory of its own and is spoken to over a socket in there: nothing
+The client (``boinc``, tried with 7.20) gets a directory of its own and is spoken to over a socket in there: nothing
 listens on the network. It is attached by a file that it alone reads: the account's key, from FILE or the variable
 BOINC_ACCOUNT_KEY, is on no command line, in no log, and in nothing that is kept.
 
@@ -73,7 +73,7 @@ def say(words: str) -> None:
 
 
 def key_of(given: argparse.Namespace) -> str:
-    """The account's key; whoever looks into our environment later does not find it. Raises Trouble."""
+    """The account's key, which the client does not inherit as a variable. Raises Trouble."""
     key: str = os.environ.pop("BOINC_ACCOUNT_KEY", "")
     if given.key_file:
         try:
