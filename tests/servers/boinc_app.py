@@ -1,7 +1,8 @@
 """The application of the pretended project: counts, a tenth of a second of CPU time a step, saves each step, and hears
 its client as BOINC's own library does: by messages in a file that both have mapped. Standard library only.
 
-Started in a slot of the client, with the number of steps as its argument.
+Started in a slot of the client with the number of steps as its argument; and, if there are more, with the step after
+which it waits until there is such a file.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def tell(shared: mmap.mmap, cpu_s: float, part: float) -> None:
     shared[at] = 1
 
 
-def main(steps: int) -> int:
+def main(steps: int, waits_after: int = 0, gate: str = "") -> int:
     """Count from what is saved to the end; the exit status."""
     done = int(SAVED.read_text()) if SAVED.exists() else 0
     print(f"counts from {done} to {steps}", file=sys.stderr, flush=True)
@@ -51,7 +52,7 @@ def main(steps: int) -> int:
             if b"<quit/>" in message or b"<abort/>" in message:
                 return 0
             suspended = b"<suspend/>" in message or (suspended and b"<resume/>" not in message)
-            if suspended:
+            if suspended or (gate and done >= waits_after and not os.path.exists(gate)):
                 time.sleep(STEP_S)
                 continue
             until = time.process_time() + STEP_S
@@ -67,4 +68,4 @@ def main(steps: int) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(int(sys.argv[1])))
+    raise SystemExit(main(*map(int, sys.argv[1:3]), *sys.argv[3:]))

@@ -31,12 +31,13 @@ class Host:
 
 @dataclass
 class BoincProject:
-    """``key`` is the account's; ``steps`` of about 0.1 s of CPU time each are in a piece of work, of which there are
-    ``pieces``. With ``away`` set it answers 503 to everything."""
+    """``key`` is the account's; ``steps`` of about 0.1 s of CPU time each are in a piece of work, which waits after
+    ``waits_after`` of them until there is the file ``gate``. With ``away`` set it answers 503 to everything."""
 
     key: str
     steps: int = 10
-    pieces: int = 1000
+    waits_after: int = 0
+    gate: str = ""
     away: bool = False
     hosts: dict[int, Host] = field(default_factory=dict)
     reported: dict[str, str] = field(default_factory=dict)
@@ -88,14 +89,10 @@ class BoincProject:
                 self.reported.setdefault(name, result)
                 parts.append(f"<result_ack><name>{name}</name></result_ack>")
             out = len(re.findall(r"<other_result>", request))
-            if float(_text(request, "work_req_seconds") or 0) > 0 and not out and self._given < self.pieces:
+            if float(_text(request, "work_req_seconds") or 0) > 0 and not out:
                 host.given += 1
                 parts.append(self._work(f"piece_{number}_{host.given}"))
             return self._reply("\n".join(parts))
-
-    @property
-    def _given(self) -> int:
-        return sum(host.given for host in self.hosts.values())
 
     def _reply(self, inside: str, delay_s: float = 1.0) -> str:
         return f"""<scheduler_reply>
@@ -119,7 +116,7 @@ class BoincProject:
 <api_version>7.20.0</api_version><avg_ncpus>1</avg_ncpus>
 <file_ref><file_name>{APP_FILE}</file_name><main_program/></file_ref></app_version>
 <workunit><name>{name}</name><app_name>count</app_name><version_num>100</version_num>
-<command_line>{self.steps}</command_line>
+<command_line>{self.steps} {self.waits_after} {self.gate}</command_line>
 <rsc_fpops_est>1e10</rsc_fpops_est><rsc_fpops_bound>1e15</rsc_fpops_bound>
 <rsc_memory_bound>5e7</rsc_memory_bound><rsc_disk_bound>1e8</rsc_disk_bound></workunit>
 <result><name>{name}_0</name><wu_name>{name}</wu_name><report_deadline>{time.time() + 86400:.0f}</report_deadline>
