@@ -14,7 +14,7 @@ import psutil
 import pytest
 import yaml
 
-from tests.e2e.federator_process import Federator, batch, local, until
+from tests.e2e.federator_process import Federator, batch, local, until, with_version
 from tests.patience import PATIENCE_S
 from tests.servers.boinc import find_boinc
 from tests.servers.boinc_app import STEP_S
@@ -53,6 +53,12 @@ def document(federator: Federator, project: BoincProject) -> dict[str, Any]:
     return found
 
 
+def apply(federator: Federator, what: dict[str, Any]) -> None:
+    """By the API: a command takes seconds to begin on a busy machine, in which nothing is to be seen."""
+    answer = federator.ask("PUT", "/api/v1/apply", yaml.safe_dump(what))
+    assert answer.status < 300, answer
+
+
 def at_work(federator: Federator) -> list[psutil.Process]:
     """The processes of the filler: ours, the client, and its tasks."""
     found = []
@@ -88,14 +94,13 @@ def kept(federator: Federator) -> float:
 def test_a_boinc_client_fills_gives_way_and_goes_on_where_it_was(federator: Federator, project: BoincProject) -> None:
     federator.write([local("here", 1)])
     federator.start()
-    backfill = document(federator, project)
 
     def story() -> str:
         logs = federator.try_cli("logs", "backfill-boinc").stdout
         used = metric(federator, MEASURED, WHERE)
         return f"{logs}\n{project.hosts} {list(project.reported)}\n{used} s of CPU time\n{federator.tail()}"
 
-    federator.cli("apply", "-f", "-", stdin=yaml.safe_dump(backfill))
+    apply(federator, document(federator, project))
     until(lambda: counting(federator), "a task of the project to run", story)
     lines = [" ".join(process.cmdline()) for process in psutil.process_iter() if process.is_running()]
     assert any("--gui_rpc_unix_domain" in line for line in lines)
@@ -104,7 +109,7 @@ def test_a_boinc_client_fills_gives_way_and_goes_on_where_it_was(federator: Fede
     until(lambda: kept(federator) > before, "a checkpoint", story)
 
     began = time.monotonic()
-    federator.submit(batch("work", 1, ["sh", "-c", federator.held]))
+    apply(federator, with_version(batch("work", 1, ["sh", "-c", federator.held])))
     federator.wait_for("work", lambda w: w["running"] == 1)
     until(lambda: not counting(federator), "the client to leave", story)
     assert time.monotonic() - began < QUIT_S, "it was killed, and should have quit by itself"
@@ -121,7 +126,7 @@ def test_a_boinc_client_fills_gives_way_and_goes_on_where_it_was(federator: Fede
     assert list(project.hosts) == [1], "the project knows it again"
     assert project.hosts[1].requests > 0, "its requests are not counted, so nothing is shown"
 
-    federator.cli("delete", "backfill", "boinc")
+    assert federator.ask("DELETE", "/api/v1/backfills/boinc").status < 300
     until(lambda: not at_work(federator), "all of it to end", lambda: f"{at_work(federator)}")
     until(lambda: metric(federator, MEASURED, WHERE) >= STEPS * STEP_S, "what its tasks used to be counted", story)
     told = [path for path in federator.folder.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
