@@ -89,6 +89,9 @@ def filler(tmp_path: Path) -> Iterator[Callable[..., Filler]]:
         if one.process.poll() is None:
             one.process.kill()
             one.process.wait()
+    for process in psutil.process_iter(["cwd"]):
+        if (process.info["cwd"] or "").startswith(f"{tmp_path}/"):
+            process.kill()
 
 
 def test_it_is_suspended_and_quits_by_its_own_commands(filler: Callable[..., Filler]) -> None:
