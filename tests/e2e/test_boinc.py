@@ -102,7 +102,7 @@ def test_a_boinc_client_fills_gives_way_and_goes_on_where_it_was(federator: Fede
 
     apply(federator, document(federator, project))
     until(lambda: counting(federator), "a task of the project to run", story)
-    lines = [" ".join(process.cmdline()) for process in psutil.process_iter() if process.is_running()]
+    lines = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
     assert any("--gui_rpc_unix_domain" in line for line in lines)
     assert not any(KEY in line for line in lines)
     before = kept(federator)
@@ -129,6 +129,8 @@ def test_a_boinc_client_fills_gives_way_and_goes_on_where_it_was(federator: Fede
     assert federator.ask("DELETE", "/api/v1/backfills/boinc").status < 300
     until(lambda: not at_work(federator), "all of it to end", lambda: f"{at_work(federator)}")
     until(lambda: metric(federator, MEASURED, WHERE) >= STEPS * STEP_S, "what its tasks used to be counted", story)
+    until(lambda: not any(federator.folder.glob("var/local/here/*backfill*")), "its files to be removed", story)
+    federator.stop()
     told = [path for path in federator.folder.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
     assert told == [federator.folder / "boinc.key"], "the key stays where it was given"
 
