@@ -25,6 +25,7 @@ from federator.daemon.settle import Rules
 from federator.daemon.snapshots import Snapshots
 from federator.daemon.state import Member, State
 from federator.documents import Configuration, Document, DocumentErrors, read_files
+from federator.documents.backfill import PREFIX
 from federator.model.records import AuditEntry, Changes, Stored
 from federator.ports import Clock, ClusterProvider, Store, StoreUnavailable
 from federator.store import SqlStore
@@ -189,9 +190,11 @@ async def compose(configuration: Configuration, config_path: Path | None = None)
     def kept(cluster: str, outcome: str) -> None:
         metrics.checkpoints_total.labels(cluster, outcome).inc()
 
-    around = Surroundings(
-        directory, clock, configuration.federation, store, leased, spent, kept, signer(configuration.checkpoint_stores)
-    )
+    def measured(cluster: str, workload: str, cpu_s: float) -> None:
+        metrics.backfill_measured_cpu_seconds_total.labels(cluster, workload.removeprefix(PREFIX)).inc(cpu_s)
+
+    sign = signer(configuration.checkpoint_stores)
+    around = Surroundings(directory, clock, configuration.federation, store, leased, spent, kept, measured, sign)
     return Daemon(
         store=store,
         clock=clock,

@@ -44,6 +44,8 @@ class Surroundings:
     """Counts core seconds of a cluster's pilots by use."""
     kept: Callable[[str, str], None] = lambda cluster, outcome: None
     """Counts one checkpoint at a cluster by what became of it."""
+    measured: Callable[[str, str, float], None] = lambda cluster, workload, cpu_s: None
+    """Counts what a replica of a filler was measured to use at a cluster, in CPU seconds, when it has ended."""
     sign: Sign = plain
     """Makes addresses of places where checkpoints are kept."""
 
@@ -86,6 +88,7 @@ def _local(document: Document, around: Surroundings) -> ClusterProvider:
         settings,
         clock=around.clock,
         kept=lambda outcome: around.kept(document.name, outcome),
+        measured=lambda workload, cpu_s: around.measured(document.name, workload, cpu_s),
         sign=around.sign,
     )
 
@@ -117,6 +120,7 @@ def _pilots(document: Document, around: Surroundings) -> ClusterProvider:
         count=lambda outcome: around.leased(document.name, outcome),
         spend=lambda use, core_seconds: around.spent(document.name, use, core_seconds),
         kept=lambda outcome: around.kept(document.name, outcome),
+        measured=lambda workload, cpu_s: around.measured(document.name, workload, cpu_s),
         sign=around.sign,
     )
 
@@ -209,6 +213,7 @@ def _sent_pilots(
         count=lambda outcome: around.leased(document.name, outcome),
         spend=lambda use, core_seconds: around.spent(document.name, use, core_seconds),
         kept=lambda outcome: around.kept(document.name, outcome),
+        measured=lambda workload, cpu_s: around.measured(document.name, workload, cpu_s),
         sign=around.sign,
     )
 

@@ -74,6 +74,12 @@ class Metrics:
             "filler",
             "outcome",
         )
+        self.backfill_measured_cpu_seconds_total = self._counter(
+            "backfill_measured_cpu_seconds_total",
+            "CPU time that ended replicas of a filler were measured to use, where the cluster tells it.",
+            "cluster",
+            "filler",
+        )
         self.backfill_evictions_total = self._counter(
             "backfill_evictions_total",
             "Replicas of a filler that ended before their time, by cause.",

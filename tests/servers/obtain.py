@@ -6,6 +6,7 @@ import sys
 import time
 
 from tests.servers.apptainer import find_apptainer
+from tests.servers.boinc import find_boinc
 from tests.servers.build_kubernetes import build_if_needed
 from tests.servers.htcondor_programs import find_htcondor
 from tests.servers.postgres import find_postgres
@@ -22,6 +23,7 @@ def main() -> None:
         ("Slurm", find_slurm),
         ("moto", find_moto),
         ("HTCondor", find_htcondor),
+        ("BOINC", find_boinc),
     )
     for name, obtain in servers:
         began = time.monotonic()

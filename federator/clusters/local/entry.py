@@ -37,6 +37,7 @@ class Entry:
         self.try_at = float("-inf")
         self._stamps: tuple[int, ...] = ()
         self._kept: list[layout.Event] = []
+        self._used: list[layout.Event] = []
 
     def refresh(self) -> bool:
         """Read what is new; False if there is no order."""
@@ -49,6 +50,7 @@ class Entry:
             events = self.journal.new_events()
             self.story.tell(events)
             self._kept += [event for event in events if event["event"] == "kept"]
+            self._used += [event for event in events if self.backfill and event.get("cpu_s")]
             if any(event["event"] != "supervisor" for event in events):
                 self.tries = 0
             self.seen = None
@@ -58,6 +60,11 @@ class Entry:
         """What became of checkpoints since this was last asked."""
         kept, self._kept = self._kept, []
         return kept
+
+    def take_used(self) -> list[tuple[str, layout.Event]]:
+        """What replicas of a filler that ended since this was last asked were measured to use: workload, event."""
+        used, self._used = self._used, []
+        return [(self.order["workload"], event) for event in used]
 
     def size(self) -> int:
         """The length of the journal now."""

@@ -44,6 +44,7 @@ class Files:
         self._cancelled_read = 0
         self._started: list[subprocess.Popen[bytes]] = []
         self._kept: list[layout.Event] = []
+        self._used: list[tuple[str, layout.Event]] = []
 
     def open(self) -> None:
         """Make the directory, if it is not there. Raises OSError."""
@@ -119,6 +120,11 @@ class Files:
         kept, self._kept = self._kept, []
         return kept
 
+    def take_used(self) -> list[tuple[str, layout.Event]]:
+        """The ends of replicas of fillers, by workload, as far as they were read since this was last asked."""
+        used, self._used = self._used, []
+        return used
+
     def news(self) -> bool:
         """Whether something is on the disk that the last ``observe`` has not seen. Takes no lock."""
         with contextlib.suppress(FileNotFoundError):
@@ -161,6 +167,7 @@ class Files:
         for name, entry in list(self._entries.items()):
             if name in names and entry.refresh():
                 self._kept += entry.take_kept()
+                self._used += entry.take_used()
                 self._settle(name, entry)
             else:
                 self._forget(name, entry)

@@ -40,14 +40,16 @@ class LocalProvider:
         *,
         clock: Clock,
         kept: Callable[[str], None] = lambda outcome: None,
+        measured: Callable[[str, float], None] = lambda workload, cpu_s: None,
         sign: Sign = plain,
     ) -> None:
-        """``kept`` counts one checkpoint by what became of it."""
+        """``kept`` counts one checkpoint by what became of it, ``measured`` what a replica of a filler has used."""
         self.name = name
         self._settings = settings
         self._clock = clock
         self._files = Files(settings, sign)
         self._kept = kept
+        self._measured = measured
         self._began_s = clock.now_s()
         # One thread: calls of one cluster take turns, and the event loop waits for no disk.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"local-{name}")
@@ -63,6 +65,9 @@ class LocalProvider:
         now_s = self._clock.now_s()
         flavors, intents = await self._call(self._files.observe, now_s)
         self._count_checkpoints(await self._call(self._files.take_kept))
+        for workload, event in await self._call(self._files.take_used):
+            if event["at_s"] >= self._began_s:
+                self._measured(workload, event["cpu_s"])
         return Observation(
             cluster=self.name,
             at_s=now_s,

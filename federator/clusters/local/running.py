@@ -36,6 +36,8 @@ class Running:
         self.memory_bytes = memory_bytes
         self.time_limit_s = time_limit_s
         self.status: int | None = None
+        self.cpu_s = 0.0
+        """What its first process has used, with all that it has waited for; known when that has ended."""
         self.why = ""
         self.message = ""
         self.kill_at: float | None = None

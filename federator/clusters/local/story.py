@@ -4,10 +4,11 @@ Events, each with ``at_s`` (seconds since the epoch):
 
 ``supervisor``  boot, pid, birth                              a supervisor began its work, in this run of the kernel
 ``started``     index, pid, birth, hash                 written before the command runs: no start is ever unknown
-``ended``       index, reason, message, exit_code, own_fault, again_s
-                                                        reason "" is a success; again_s: a service starts it again then
+``ended``       index, reason, message, exit_code, own_fault, again_s, cpu_s
+                                                        reason "" is a success; again_s: a service starts it again then;
+                                                        cpu_s: what it was measured to use, if that is known
 ``kept``        index, outcome, message                 what became of a checkpoint (``federator.keeper``)
-``left``        index                                   a replica that was not wanted any more has stopped
+``left``        index, cpu_s                            a replica that was not wanted any more has stopped
 ``gone``                                                nothing of the intent runs any more and nothing will
 """
 

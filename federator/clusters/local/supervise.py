@@ -121,13 +121,14 @@ class Supervisor:
         by_pid = {running.pid: running for running in self.running.values() if running.status is None}
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
             if pid in by_pid:
                 by_pid[pid].status = status
+                by_pid[pid].cpu_s = usage.ru_utime + usage.ru_stime
 
     def _step(self) -> None:
         """Ask to end what should, kill what does not, write down what has ended."""
@@ -164,13 +165,14 @@ class Supervisor:
             self._roll(strays)
 
     def _end_of(self, running: Running) -> Event:
+        used = {"cpu_s": round(running.cpu_s, 3)}
         if running.index not in self.wanted:
-            return {"event": "left", "index": running.index}
+            return {"event": "left", "index": running.index, **used}
         end = running.end(layout.log_path(self.directory, running.index))
         again_s = None
         if self._is_service:
             again_s = time.time() + (0.0 if end["reason"] in (ROLLED, LEFT) else self._backoff_s(running.index))
-        return _ended(running.index, again_s, **end) | {"own_fault": end["reason"] != PREEMPTED}
+        return _ended(running.index, again_s, **end) | {"own_fault": end["reason"] != PREEMPTED, **used}
 
     def _backoff_s(self, index: int) -> float:
         """Twice as long for each end in a row that came soon after the start."""

@@ -35,6 +35,7 @@ class Endings:
         settings: PilotsSettings,
         clock: Clock,
         count: Callable[[str], None],
+        measured: Callable[[str, float], None],
     ) -> None:
         self._line = line
         self._scribe = scribe
@@ -42,6 +43,7 @@ class Endings:
         self._settings = settings
         self._clock = clock
         self._count = count
+        self._measured = measured
         self._ending: dict[str, asyncio.Event] = {}
         """Leases whose end is being written."""
 
@@ -57,7 +59,10 @@ class Endings:
         if result.reason == STOPPED and self._yielded(agent, seat):
             result = replace(result, reason=PREEMPTED, message="others needed its room", own_fault=False)
         ended = _ended(seat.lease, result, self._clock.now_s())
+        order = self._line.entries[seat.lease.intent].order
         await self._end([seat], {lease_id: ended})
+        if order.backfill:
+            self._measured(order.workload, result.usage.get("cpuSeconds", 0.0))
         self._tails.finish(lease_id, result.log, result.log_from)
         self._count("succeeded" if ended.state is LeaseState.SUCCEEDED else _outcome(result.reason))
 

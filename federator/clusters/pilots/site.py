@@ -32,6 +32,8 @@ what became of it."""
 
 Spend = Callable[[str, float], None]
 """Counts core seconds of pilots by use: payload, idle."""
+Measured = Callable[[str, float], None]
+"""Counts the CPU seconds that a replica of this filler (its workload) was measured to use."""
 
 
 class Site:
@@ -47,6 +49,7 @@ class Site:
         count: Count,
         spend: Spend = lambda use, core_seconds: None,
         kept: Count = lambda outcome: None,
+        measured: Measured = lambda workload, cpu_s: None,
         sign: Sign = plain,
     ) -> None:
         self.name = name
@@ -66,7 +69,7 @@ class Site:
         self.used = {"payload": 0.0, "idle": 0.0}
         self.marks: Mapping[str, bool] = {}
         self._counted_s = clock.now_s()
-        self._endings = Endings(self._line, self._scribe, self._tails, settings, clock, count)
+        self._endings = Endings(self._line, self._scribe, self._tails, settings, clock, count, measured)
 
     async def register(self, pilot: Pilot) -> Mail:
         """See PilotSite."""

@@ -10,7 +10,7 @@ import structlog
 from federator.clusters.pilots.agents import flavor_name
 from federator.clusters.pilots.provider import PilotsProvider
 from federator.clusters.pilots.settings import PilotsSettings
-from federator.clusters.pilots.site import Count, Spend
+from federator.clusters.pilots.site import Count, Measured, Spend
 from federator.clusters.sent.missing import Missing
 from federator.clusters.sent.queue import PilotQueue, QueueAway, Queued
 from federator.clusters.sent.settings import PilotJobs
@@ -43,9 +43,12 @@ class SentPilots(PilotsProvider):
         count: Count,
         spend: Spend = lambda use, core_seconds: None,
         kept: Count = lambda outcome: None,
+        measured: Measured = lambda workload, cpu_s: None,
         sign: Sign = plain,
     ) -> None:
-        super().__init__(name, settings, store=store, clock=clock, count=count, spend=spend, kept=kept, sign=sign)
+        super().__init__(
+            name, settings, store=store, clock=clock, count=count, spend=spend, kept=kept, measured=measured, sign=sign
+        )
         self._jobs = jobs
         self._queue = queue
         self._sender: asyncio.Task[None] | None = None

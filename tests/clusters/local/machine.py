@@ -46,6 +46,8 @@ class Machine:
         self.clock: Clock = SystemClock()
         self.kept: list[str] = []
         """What became of checkpoints, as it was counted."""
+        self.measured: list[tuple[str, float]] = []
+        """What replicas of fillers used: workload, CPU seconds."""
 
     @property
     def directory(self) -> Path:
@@ -54,7 +56,8 @@ class Machine:
     async def open(self, sign: Sign = plain, **changes: object) -> LocalProvider:
         """A new provider, as after a restart of the daemon (the ones before are just forgotten)."""
         settings = replace(self.settings, **changes)  # type: ignore[arg-type]
-        self.providers.append(LocalProvider("here", settings, clock=self.clock, kept=self.kept.append, sign=sign))
+        counters = {"kept": self.kept.append, "measured": lambda *one: self.measured.append(one)}
+        self.providers.append(LocalProvider("here", settings, clock=self.clock, sign=sign, **counters))
         await self.providers[-1].open()
         return self.providers[-1]
 

@@ -10,7 +10,7 @@ from federator.model.indexset import IndexSet
 from federator.model.intent import Order
 from federator.model.resources import CPU, Resources
 from tests.clusters.local.machine import Machine, all_run, ended, flavor, says, shell
-from tests.contracts.harness import free_cpu, observe, until_intent
+from tests.contracts.harness import free_cpu, observe, until, until_intent
 from tests.patience import PATIENCE_S
 
 FOUR_CORES = (flavor(1, Resources.of({CPU: 4000})),)
@@ -75,3 +75,24 @@ async def test_one_that_finds_no_room_waits_below_all_others(machine: Machine) -
     assert not first.failed
     machine.let_go()
     assert (await ended(provider, production.intent.id)).succeeded == IndexSet.span(0, 3)
+
+
+async def test_what_it_used_is_measured_with_all_that_it_waited_for_and_production_is_not(machine: Machine) -> None:
+    """One counts in a child and is told to end, one sleeps as long; what was counted before a restart is not again."""
+    provider = await machine.open(flavors=FOUR_CORES)
+    count = "(i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done)"
+    works = filler(f"trap 'exit 1' TERM; {count}; echo done; {machine.held}", range(1))
+    await provider.submit(works)
+    await says(provider, works.intent.id, "done")
+    sleeps = filler("sleep 0.5", range(1))
+    production = shell(count, cpu=1000)
+    for order in (sleeps, production):
+        await provider.submit(order)
+        await ended(provider, order.intent.id)
+    await provider.cancel(works.intent.id, 5.0)
+    await until(provider, lambda o: works.intent.id not in o.intents, "it is gone")
+    used = sorted(cpu_s for workload, cpu_s in machine.measured if workload == works.intent.workload)
+    assert len(used) == len(machine.measured) == 2, "production is not a filler"
+    assert used[0] < 0.1 < used[1]
+    await observe(await machine.open(flavors=FOUR_CORES))
+    assert len(machine.measured) == 2

@@ -28,6 +28,7 @@ class Place:
         self.clock = VirtualClock(1000.0)
         self.counted: Counter[str] = Counter()
         self.spent: dict[str, float] = {}
+        self.measured: Counter[str] = Counter()
         self._settings = PilotsSettings(**{"lease_s": LEASE_S, "margin_s": 10.0, **settings})
         self.restart()
 
@@ -36,6 +37,7 @@ class Place:
         self.provider = PilotsProvider(
             "grid", self._settings, store=self.lines, clock=self.clock, count=lambda o: self.counted.update([o]),
             spend=self._spend, sign=self._sign, kept=lambda o: self.counted.update([o]),
+            measured=lambda workload, cpu_s: self.measured.update({workload: cpu_s}),
         )  # fmt: skip
 
     def _spend(self, use: str, core_seconds: float) -> None:

@@ -136,3 +136,15 @@ async def test_those_yield_that_lose_least_since_their_last_checkpoint() -> None
     await place.clock.advance(50.0)
     await place.provider.submit(order("work"))
     assert list(await stops(place, "p", (*older, *younger))) == [older[1]]
+
+
+async def test_what_pilots_measured_of_backfill_is_counted_once_and_nothing_of_production() -> None:
+    place, grants = await full("p")
+    await place.provider.submit(order("work", 1))
+    *held, last = ids(grants["p"])
+    await place.provider.finish("p", last, done("Stopped", own_fault=False, usage={"cpuSeconds": 2.5}))
+    await place.provider.finish("p", last, done("Stopped", own_fault=False, usage={"cpuSeconds": 2.5}))
+    (work,) = ids(await place.lease(held=tuple(held)))
+    await place.provider.finish("p", work, done(usage={"cpuSeconds": 9.0}))
+    await place.provider.finish("p", held[0], done(usage={"cpuSeconds": 0.5}))
+    assert place.measured == {"workload-fill": 3.0}
