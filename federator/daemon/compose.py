@@ -25,6 +25,7 @@ from federator.daemon.settle import Rules
 from federator.daemon.snapshots import Snapshots
 from federator.daemon.state import Member, State
 from federator.documents import Configuration, Document, DocumentErrors, read_files
+from federator.model.checkpoints import LONGEST_S
 from federator.model.records import AuditEntry, Changes, Stored
 from federator.ports import Clock, ClusterProvider, Store, StoreUnavailable
 from federator.store import SqlStore
@@ -190,7 +191,15 @@ async def compose(configuration: Configuration, config_path: Path | None = None)
         metrics.checkpoints_total.labels(cluster, outcome).inc()
 
     around = Surroundings(
-        directory, clock, configuration.federation, store, leased, spent, kept, signer(configuration.checkpoint_stores)
+        directory,
+        clock,
+        configuration.federation,
+        store,
+        leased,
+        spent,
+        kept,
+        sign=signer(configuration.checkpoint_stores),
+        sign_for_long=signer(configuration.checkpoint_stores, LONGEST_S),
     )
     return Daemon(
         store=store,
