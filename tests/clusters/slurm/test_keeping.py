@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -10,18 +11,22 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from federator.clusters.companions import NO_PYTHON
 from federator.clusters.slurm import jobs, merging
 from federator.clusters.slurm.addresses import Addresses
-from federator.clusters.slurm.files import Mounted
+from federator.clusters.slurm.commands import Commands
+from federator.clusters.slurm.files import Mounted, OverCommands
 from federator.clusters.slurm.jobs import Marks, comment_of, marks_of
 from federator.clusters.slurm.ledger import Entry, Ledger, to_text
 from federator.clusters.slurm.script import GAVE_WAY
 from federator.clusters.slurm.settings import SlurmSettings
-from federator.model.checkpoints import Attempt, Checkpoints, plain
+from federator.clusters.slurm.tracking import Tracker
+from federator.model.checkpoints import GOOD_FOR_S, RENEW_S, Attempt, Checkpoints, plain
 from federator.model.indexset import IndexSet
 from federator.model.intent import Container, Intent, Order
 from federator.model.resources import CPU, Resources
@@ -107,6 +112,15 @@ def test_what_slurm_starts_again_would_write_to_the_places_of_the_first_executio
     assert not merging.starts_again(replace(work, kept=False), task("PENDING", restarts=1))
 
 
+def test_without_that_rule_it_would(web: WebStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mistake that the test above is there for."""
+    monkeypatch.setattr("federator.clusters.slurm.script._ONCE", "# {gave_way}\n")
+    with pytest.raises(AssertionError):
+        test_what_slurm_starts_again_would_write_to_the_places_of_the_first_execution_and_so_runs_nothing(
+            web, tmp_path, backfill=True
+        )
+
+
 def test_a_node_without_python_says_so(web: WebStore, tmp_path: Path) -> None:
     bare = tmp_path / "bin"
     bare.mkdir()
@@ -153,6 +167,42 @@ def test_an_order_whose_addresses_could_not_be_given_anew_is_refused(tmp_path: P
     assert told.value.permanent
     with pytest.raises(OrderRefused, match="no credentials for s3://bucket/kept"):
         script(tmp_path, order("s3://bucket/kept", 1))
+
+
+async def test_what_runs_is_given_new_addresses_for_its_user_alone_until_it_has_ended(tmp_path: Path) -> None:
+    attempt = order("s3://bucket/kept", 7, 3).attempt
+    assert attempt is not None
+    entry = Entry("bag-1a-7", IndexSet.of((3,)), "h", 0.0, 100, kept=True, attempt=attempt.to_json())
+    tracker = cast(Tracker, SimpleNamespace(entry={"bag-1a-7": entry}.get))
+    given = Addresses("hpc", Mounted(str(tmp_path), 5.0), lambda method, place: f"{method} {place}")
+    seen = {"bag-1a-7": merging.Seen(active={3: task("RUNNING")})}
+    await given.renew(tracker, {"bag-1a-7": merging.Seen(active={3: task("PENDING")})}, 1000.0)
+    path = tmp_path / "bag-1a-7" / "addresses"
+    await given.renew(tracker, seen, 1000.0)  # its job has not made the folder yet
+    path.parent.mkdir()
+    await given.renew(tracker, seen, 1020.0)
+    assert not path.exists(), "it is tried again a while later"
+    await given.renew(tracker, seen, 1031.0)
+    told = json.loads(path.read_text())
+    assert told["goodUntil"] == 1031.0 + GOOD_FOR_S
+    assert told["errands"]["3"]["put"][0] == "PUT s3://bucket/kept/bag-1a-3-7-0"
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.unlink()
+    await given.renew(tracker, seen, 1031.0 + RENEW_S - 1)
+    assert not path.exists()
+    await given.renew(tracker, seen, 1031.0 + RENEW_S)
+    assert path.exists()
+
+
+async def test_by_commands_they_are_written_too(tmp_path: Path) -> None:
+    files = OverCommands(Commands(("env",), 30.0), str(tmp_path))
+    with pytest.raises(OSError, match="No such file"):
+        await files.write("bag-1a-7", "addresses", "1")
+    (tmp_path / "bag-1a-7").mkdir()
+    for text in ("a longer one", "{'$(id)'}"):
+        await files.write("bag-1a-7", "addresses", text)
+        assert (tmp_path / "bag-1a-7/addresses").read_text() == text
+    assert (tmp_path / "bag-1a-7/addresses").stat().st_mode & 0o777 == 0o600
 
 
 def test_no_script_of_a_full_array_is_longer_than_slurm_takes(tmp_path: Path) -> None:
