@@ -8,9 +8,11 @@ how far it has come. What goes wrong is told and tried again at the next turn; t
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import pkgutil
+import signal
 import subprocess
 import sys
 import time
@@ -28,21 +30,32 @@ LAST_S = 60.0
 PASSED_ON = ("http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
+@functools.cache
+def program() -> str:
+    """What carries. Read once: the file that we are packed in may be gone when it is needed again."""
+    source = pkgutil.get_data("federator", "keep.py")
+    assert source is not None
+    return source.decode()
+
+
 class Errand:
     """One errand on its way."""
 
     def __init__(self, errand: Json) -> None:
         """Send it. Raises OSError."""
-        source = pkgutil.get_data("federator", "keep.py")
-        assert source is not None
-        self._process = subprocess.Popen(
-            [sys.executable or "python3", "-I", "-S", "-c", source.decode()],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd="/",
-            env={name: value for name, value in os.environ.items() if name in PASSED_ON or name.lower() in PASSED_ON},
-            start_new_session=True,
-        )
+        # Sites tell all of a job at once to end: what carries the last checkpoint is deaf to that.
+        heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable or "python3", "-I", "-S", "-c", program()],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                cwd="/",
+                env={n: value for n, value in os.environ.items() if n in PASSED_ON or n.lower() in PASSED_ON},
+                start_new_session=True,
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, heard)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError), self._process.stdin as file:

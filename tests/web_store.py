@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 
 class WebStore:
-    """Takes PUT, GET and DELETE. ``trouble`` is the status that it answers instead, 0: none."""
+    """Takes PUT, GET and DELETE. ``trouble`` is the status that it answers instead, 0: none. Each PUT takes ``slow_s``;
+    ``begun`` are those that have begun."""
 
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
         self.trouble = 0
         self.refused = 0
         self.puts: list[str] = []
+        self.begun: list[str] = []
+        self.slow_s = 0.0
         store = self
 
         class Answer(BaseHTTPRequestHandler):
@@ -21,6 +25,8 @@ class WebStore:
                 self._answer(200 if self.path in store.kept else 404, store.kept.get(self.path, b""))
 
             def do_PUT(self) -> None:
+                store.begun.append(self.path)
+                time.sleep(store.slow_s)
                 data = self.rfile.read(int(self.headers["Content-Length"]))
                 if not store.trouble:
                     store.puts.append(self.path)

@@ -1,6 +1,6 @@
 """A filler that does physics: muons through a layered detector, task by task, saved as it goes.
 
-    python detector.py --store WHERE [--tracks 1000000]
+    python detector.py [--store WHERE] [--results WHERE] [--tracks 1000000]
 
 Each track loses energy in every layer (the mean by Bethe and Bloch with a most simple density, fluctuations by Moyal's
 approximation of Landau's distribution) and is scattered (Highland's formula); a track that has lost its energy stops
@@ -9,8 +9,9 @@ a task's result is the same to the last digit however often it was stopped and w
 
 ``FEDERATOR_REPLICA_INDEX`` is the task. After each batch whose time has come, and on SIGTERM, what is done is written
 to ``WHERE/task-INDEX.json`` in one step; a task that begins looks there first. WHERE is a folder that all nodes share,
-or the address of a web server that takes PUT and GET. While it is away, or full, the task says so and goes on, and ends
-only when its sums are saved. Exit status: 0 done and saved, 75 told to end.
+or the address of a web server that takes PUT and GET; or left out, where the federator keeps checkpoints
+(``FEDERATOR_CHECKPOINT_DIR``) and the sums of a whole task go to ``--results``. While one is away, or full, the task
+says so and goes on, and ends only when its sums are saved. Exit status: 0 done and saved, 75 told to end.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ class Store:
         text = json.dumps(state)
         try:
             if self._file is not None:
-                draft = self._file.with_suffix(f".{os.getpid()}.new")
+                draft = self._file.with_suffix(f".{os.getpid()}.part")
                 draft.parent.mkdir(parents=True, exist_ok=True)
                 draft.write_text(text, "utf-8")
                 os.replace(draft, self._file)
@@ -149,8 +150,9 @@ class Store:
 class Task:
     """One task: what is done of it, and what is saved."""
 
-    def __init__(self, number: int, batches: int, store: Store) -> None:
-        self._number, self._batches, self._store = number, batches, store
+    def __init__(self, number: int, batches: int, store: Store, results: Store | None) -> None:
+        """``results``: where the sums of all of it go; None: nowhere but to the store."""
+        self._number, self._batches, self._store, self._results = number, batches, store, results
         self._state = dict(NOTHING)
         self._looked = False
 
@@ -172,6 +174,8 @@ class Task:
                 self._state = max(self._store.load(), self._state, key=lambda state: int(state["batches"]))
                 self._looked = True
             self._store.save(self._state)
+            if self.done and self._results is not None:
+                self._results.save(self._state)
         except Away as error:
             print(  # noqa: T201
                 f"task {self._number}: the store is away, {self._state['batches']} batches are not saved: {error}",
@@ -203,13 +207,18 @@ def main() -> int:
     """Read the arguments and run."""
     arguments = argparse.ArgumentParser(description="Muons through a layered detector.")
     arguments.add_argument(
-        "--store", required=True, help="where tasks are saved: a folder, or an address for PUT and GET"
-    )
+        "--store", default=os.environ.get("FEDERATOR_CHECKPOINT_DIR"),
+        help="where tasks are saved: a folder, or an address for PUT and GET",
+    )  # fmt: skip
+    arguments.add_argument("--results", help="where the sums of whole tasks go, if not there")
     arguments.add_argument("--tracks", type=int, default=1_000_000, help="of one task")
     arguments.add_argument("--every", type=float, default=60.0, help="seconds between two checkpoints")
     given = arguments.parse_args()
+    if given.store is None:
+        arguments.error("say --store, or let the federator keep checkpoints")
     task = int(os.environ.get("FEDERATOR_REPLICA_INDEX", "0"))
-    return run(Task(task, -(-given.tracks // BATCH), Store(given.store, task)), given.every)
+    results = Store(given.results, task) if given.results else None
+    return run(Task(task, -(-given.tracks // BATCH), Store(given.store, task), results), given.every)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from federator.daemon.snapshots import Snapshots
 from federator.daemon.state import Member, State
 from federator.documents import Configuration, Document, DocumentErrors, read_files
 from federator.documents.backfill import PREFIX
+from federator.model.checkpoints import LONGEST_S
 from federator.model.records import AuditEntry, Changes, Stored
 from federator.ports import Clock, ClusterProvider, Store, StoreUnavailable
 from federator.store import SqlStore
@@ -193,8 +194,18 @@ async def compose(configuration: Configuration, config_path: Path | None = None)
     def measured(cluster: str, workload: str, cpu_s: float) -> None:
         metrics.backfill_measured_cpu_seconds_total.labels(cluster, workload.removeprefix(PREFIX)).inc(cpu_s)
 
-    sign = signer(configuration.checkpoint_stores)
-    around = Surroundings(directory, clock, configuration.federation, store, leased, spent, kept, measured, sign)
+    around = Surroundings(
+        directory,
+        clock,
+        configuration.federation,
+        store,
+        leased=leased,
+        spent=spent,
+        kept=kept,
+        measured=measured,
+        sign=signer(configuration.checkpoint_stores),
+        sign_for_long=signer(configuration.checkpoint_stores, LONGEST_S),
+    )
     return Daemon(
         store=store,
         clock=clock,

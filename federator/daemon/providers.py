@@ -48,6 +48,8 @@ class Surroundings:
     """Counts what a replica of a filler was measured to use at a cluster, in CPU seconds, when it has ended."""
     sign: Sign = plain
     """Makes addresses of places where checkpoints are kept."""
+    sign_for_long: Sign = plain
+    """The same, for those to whom nobody can bring new ones."""
 
 
 def make_provider(document: Document, around: Surroundings) -> ClusterProvider:
@@ -153,7 +155,7 @@ def _slurm(document: Document, around: Surroundings) -> ClusterProvider:
         jobs = _pilot_jobs(document, "slurm", block.pilots, block.poll, block.gpu_resource)
         queue = SlurmQueue(document.name, jobs, settings, around.federation, around.clock)
         return _sent_pilots(document, around, block.pilots, jobs, queue)
-    return SlurmProvider(document.name, settings, clock=around.clock, federation=around.federation)
+    return SlurmProvider(document.name, settings, clock=around.clock, federation=around.federation, sign=around.sign)
 
 
 def _htcondor(document: Document, around: Surroundings) -> ClusterProvider:
@@ -167,7 +169,9 @@ def _htcondor(document: Document, around: Surroundings) -> ClusterProvider:
         queue = ScheddQueue(document.name, jobs, access, directory, around.federation)
         return _sent_pilots(document, around, block.pilots, jobs, queue)
     settings = HTCondorSettings(access, directory, block.grace, block.poll)
-    return HTCondorProvider(document.name, settings, clock=around.clock, federation=around.federation)
+    return HTCondorProvider(
+        document.name, settings, clock=around.clock, federation=around.federation, sign=around.sign_for_long
+    )
 
 
 def _pilot_jobs(document: Document, block: str, part: PilotJobsPart, poll_s: float, gpu: str) -> PilotJobs:

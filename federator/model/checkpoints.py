@@ -30,6 +30,8 @@ Sign = Callable[[str, str], str]
 """Makes an address of a place, for one method (GET, PUT or DELETE)."""
 GOOD_FOR_S = 1800.0
 """How long a signed address is good."""
+LONGEST_S = 7 * 86_400.0
+"""The longest that buckets allow: for those to whom nobody can bring new ones."""
 RENEW_S = 600.0
 """So often whoever carries is given new ones."""
 

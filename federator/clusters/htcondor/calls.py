@@ -24,8 +24,8 @@ JOB = (
     "ClusterId", "ProcId", "JobStatus", "FederatorIntent", "FederatorIndex", "FederatorSpec", "FederatorService",
     "EnteredCurrentStatus", "JobStartDate", "ExitBySignal", "ExitCode", "ExitSignal", "HoldReason", "HoldReasonCode",
     "LastRemoteHost", "RemoteHost", "QDate", "LastRejMatchTime", "LastRejMatchReason", "LastMatchTime", "JobRunCount",
-    "RequestCpus", "RequestMemory", "RequestGPUs", "StageInFinish", "ServerTime", "FederatorBackfill", "NumVacates",
-    "VacateReason", "VacateReasonCode", "JobMaxVacateTime",
+    "RequestCpus", "RequestMemory", "RequestGPUs", "StageInFinish", "ServerTime", "FederatorBackfill", "FederatorKeeps",
+    "NumVacates", "VacateReason", "VacateReasonCode", "JobMaxVacateTime",
 )  # fmt: skip
 PILOT = (*JOB, "CompletionDate")
 SLOT = (

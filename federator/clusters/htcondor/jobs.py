@@ -1,4 +1,8 @@
-"""An order as the description of a cluster of jobs. Pure."""
+"""An order as the description of a cluster of jobs. Pure.
+
+Whose checkpoints are kept runs under a companion, a file that is spooled with the job: the schedd shows it to its owner
+alone, and it is gone from the sandbox before the payload begins.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,11 @@ import json
 import shlex
 from collections.abc import Mapping
 
+from federator.clusters import companions
 from federator.clusters.htcondor.settings import HTCondorSettings
-from federator.expansion import shell_environment, shell_word
+from federator.expansion import CHECKPOINT_DIR, shell_environment, shell_word
+from federator.model.checkpoints import LONGEST_S, Sign
+from federator.model.indexset import IndexSet
 from federator.model.intent import Container, Order
 from federator.model.resources import CPU, GPU, MEMORY, STORAGE, Resources
 from federator.model.workload import Lifetime, Role
@@ -17,16 +24,25 @@ KEPT_S = 30 * 86400
 """How long a job that has ended stays in the queue if nobody cancels it: a federator that is gone leaves nothing."""
 PRIMARY = "TARGET.BackfillSlot =!= true"
 """Slots that nobody takes away for the room of others."""
-ONCE = "TARGET.BackfillSlot =?= true && (MY.NumVacates ?: 0) == 0"
-"""Slots that HTCondor empties for others. It starts no filler again that it has ended: the federator places it anew."""
-FILLS = {
-    "nice_user": "true",
-    "periodic_remove": f"(NumVacates ?: 0) > 0 && time() - EnteredCurrentStatus > {KEPT_S}",
-    "My.FederatorBackfill": "true",
-}
+BELOW = "TARGET.BackfillSlot =?= true"
+"""Slots that HTCondor empties for others."""
+ONCE = "(MY.NumVacates ?: 0) == 0"
+"""HTCondor starts nothing again that it has ended, of fillers and of what keeps checkpoints: the federator places it
+anew, as another attempt."""
+GOES = {"periodic_remove": f"(NumVacates ?: 0) > 0 && time() - EnteredCurrentStatus > {KEPT_S}"}
+FILLS = {"nice_user": "true", "My.FederatorBackfill": "true", **GOES}
 """What only jobs of backfill say. What a nice user uses counts against nobody."""
+KEEPS = {"My.FederatorKeeps": "true", **GOES}
+"""What only jobs say whose checkpoints are kept."""
+FOLDER = ".federator-checkpoint"
+"""In the sandbox: what the payload writes."""
+AGAIN = 76
+"""The exit status of a job that runs a second time, although it should not: two executions would write to one place."""
+FIRST = f'! grep -Eqi "^NumShadowStarts = ([2-9]|[0-9][0-9])" "$_CONDOR_JOB_AD" || exit {AGAIN}'
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-./:=,+@%&|;<>()[]{}*?!#~^")
 """What stands for itself wherever it passes through: the submit language, the ClassAd, the shell's ``printf %b``."""
+COMPANION = "federator-companion"
+"""The name of its file."""
 UNPACK = 'eval "$(DOLLAR)(printf %b "$(DOLLAR)0")"'.replace('"', '\\"')
 INDEX = "FEDERATOR_REPLICA_INDEX"
 RUNS = ("FEDERATOR_WORKLOAD", "FEDERATOR_INTENT", "FEDERATOR_CLUSTER")
@@ -47,7 +63,10 @@ def description(order: Order, federation: str, settings: HTCondorSettings, requi
     if any("\0" in word for word in words) or any("=" in name or not name for name in container.env):
         raise OrderRefused("Invalid", "a NUL in the command or environment, or a bad variable name", permanent=True)
     service = order.lifetime is Lifetime.SERVICE
-    intent, slots = order.intent, ONCE if order.backfill else PRIMARY
+    intent, slots = order.intent, BELOW if order.backfill else PRIMARY
+    if order.backfill or order.attempt:
+        slots = f"{slots} && {ONCE}"
+    grace_s = order.grace_s if order.backfill or order.attempt else settings.grace_s
     told = {
         "universe": "vanilla",
         "executable": "/bin/sh",
@@ -60,7 +79,7 @@ def description(order: Order, federation: str, settings: HTCondorSettings, requi
         "error": f"{intent.id}.$(index)",
         "log": "",
         "notification": "never",
-        "job_max_vacate_time": str(round(order.grace_s if order.backfill else settings.grace_s)),
+        "job_max_vacate_time": str(round(grace_s)),
         "want_graceful_removal": "true",
         "priority": str(order.priority),
         "on_exit_remove": "false" if service else "true",
@@ -71,11 +90,12 @@ def description(order: Order, federation: str, settings: HTCondorSettings, requi
         "My.FederatorIndex": "$(index)",
         "My.FederatorSpec": json.dumps(order.spec_hash),
         "My.FederatorService": "true" if service else "false",
-        "My.Arguments": f"\"-c '{UNPACK}' '{packed(script(container))}'\"",
+        "My.Arguments": f"\"-c '{UNPACK}' '{packed(script(container, keeps=order.attempt is not None))}'\"",
         "My.Environment": f'"{_environment(order)}"',
         **_image(container),
         **requested(role_of(order).requests),
         **(FILLS if order.backfill else {}),
+        **(KEEPS if order.attempt else {}),
         "requirements": f"{slots} && ({requirements})" if requirements else slots,
     }
     if order.time_limit_s is not None:
@@ -83,16 +103,33 @@ def description(order: Order, federation: str, settings: HTCondorSettings, requi
     return told
 
 
-def script(container: Container) -> str:
-    """What the shell of the worker node does: the payload takes its place. Our variables are in its environment."""
+def companion(order: Order, indices: IndexSet, sign: Sign, now_s: float) -> bytes:
+    """What keeps the checkpoints of these replicas; empty where none are kept. ``sign``: for as long as can be, since
+    nobody brings new addresses to a job. Raises OrderRefused."""
+    if order.attempt is None:
+        return b""
+    until_s = now_s + LONGEST_S if companions.is_signed(order.attempt) else None
+    errands = companions.errands(order.attempt, indices, sign)
+    told = {"graceSeconds": order.grace_s, "tellsAll": False, "drops": True, "hides": True, "renewed": None}
+    return companions.pack({**told, "errands": errands, "goodUntil": until_s})
+
+
+def script(container: Container, *, keeps: bool = False) -> str:
+    """What the shell of the worker node does: the payload takes its place, or its companion. Our variables are in its
+    environment."""
     ours = {name: f'"${name}"' for name in (INDEX, *RUNS)}
+    first = begin = ""
+    if keeps:
+        ours[CHECKPOINT_DIR] = f'"${CHECKPOINT_DIR}"'
+        first = f'{FIRST}\n{companions.CHECK}\nexport {CHECKPOINT_DIR}="$PWD/{FOLDER}" keeper="$PWD/{COMPANION}"\n'
+        begin = f'{companions.PYTHON} "$keeper" run "${INDEX}" "${CHECKPOINT_DIR}" '
     env = shell_environment(ours, container.env)
     settings = [f"{shlex.quote(name)}={env[name]}" for name in container.env if name not in ours]
     words = [shell_word(word, env) for word in (*container.command, *container.args)]
     where = shlex.quote(container.working_dir)
     make = "" if container.working_dir.startswith("/") else f"mkdir -p {where} && "
     place = f"{make}cd {where} && " if container.working_dir else ""
-    return f"{place}exec {' '.join((*(['env', *settings] if settings else []), *words))}"
+    return f"{first}{place}exec {begin}{' '.join((*(['env', *settings] if settings else []), *words))}"
 
 
 def packed(text: str) -> str:

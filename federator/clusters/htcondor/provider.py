@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from federator.clusters.htcondor import jobs, output, seen, slots
 from federator.clusters.htcondor.helper import CallFailed, Helper
 from federator.clusters.htcondor.settings import HTCondorSettings
+from federator.model import checkpoints
 from federator.model.backfill import ABILITY
+from federator.model.checkpoints import Sign, plain
 from federator.model.indexset import IndexSet
 from federator.model.intent import Observation, Order
 from federator.model.workload import Lifetime
@@ -26,10 +30,14 @@ class HTCondorProvider:
     cancelled: the queue is all that has to be known. ``federation`` marks what is ours.
     """
 
-    def __init__(self, name: str, settings: HTCondorSettings, *, clock: Clock, federation: str) -> None:
+    def __init__(
+        self, name: str, settings: HTCondorSettings, *, clock: Clock, federation: str, sign: Sign = plain
+    ) -> None:
+        """``sign``: makes addresses of checkpoints that are good for as long as can be."""
         self.name = name
         self._settings = settings
         self._clock = clock
+        self._sign = sign
         self._mark = f"{federation}/{name}"
         self._helper = Helper(settings.access, settings.directory)
         self._slots = slots.Slots()
@@ -58,7 +66,7 @@ class HTCondorProvider:
         )
 
     def _abilities(self) -> frozenset[str]:
-        can = {"process", "service"}
+        can = {"process", "service", checkpoints.ABILITY}
         if self._slots.containers:
             can.add("container")
         if self._slots.unfilled == "":
@@ -90,12 +98,24 @@ class HTCondorProvider:
                     await self._remove(intent, None, left, order.spec_hash)
                 for at in range(0, len(left), AT_ONCE):
                     part = left[at : at + AT_ONCE]
-                    answer = await self._call("submit", intent=intent, description=told, indices=part)
+                    answer = await self._send(order, told, part)
                     if answer["unsettled"]:
                         words = f"{answer['unsettled']} jobs of a submission that was cut off are not settled yet"
                         raise OrderRefused("Unsettled", words, permanent=False, retry_after_s=2.0)
         finally:
             self._news.set()
+
+    async def _send(self, order: Order, description: dict[str, str], indices: list[int]) -> Any:
+        """One call of a submission; a companion goes with jobs whose checkpoints are kept."""
+        packed = jobs.companion(order, IndexSet.of(indices), self._sign, self._clock.now_s())
+        intent = order.intent.id
+        if not packed:
+            return await self._call("submit", intent=intent, description=description, indices=indices)
+        with tempfile.TemporaryDirectory(dir=self._settings.directory) as folder:
+            path = Path(folder) / jobs.COMPANION
+            path.write_bytes(packed)
+            description = {**description, "transfer_input_files": str(path)}
+            return await self._call("submit", intent=intent, description=description, indices=indices)
 
     def _requirements(self, order: Order) -> str:
         if not order.flavors:

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from federator.clusters.companions import NO_PYTHON, NO_PYTHON_WORDS
+from federator.clusters.htcondor.jobs import AGAIN
 from federator.clusters.htcondor.slots import Slots
 from federator.model.indexset import IndexSet
 from federator.model.intent import PREEMPTED, Failure, Note, ObservedIntent
@@ -80,11 +82,12 @@ def _latest(jobs: Iterable[Json]) -> dict[int, Json]:
 
 
 def _taken(job: Json) -> bool:
-    """Whether HTCondor ended the job of a filler, which waits since and never runs again.
+    """Whether HTCondor ended a job that runs once, which waits since and never runs again.
 
     One that it has lost sight of may still be saving what it has, within its grace.
     """
-    if job["JobStatus"] != IDLE or job.get("FederatorBackfill") is not True or not job.get("NumVacates"):
+    once = job.get("FederatorBackfill") is True or job.get("FederatorKeeps") is True
+    if job["JobStatus"] != IDLE or not once or not job.get("NumVacates"):
         return False
     idle_s = job.get("ServerTime", 0) - job["EnteredCurrentStatus"]
     return bool(job.get("VacateReasonCode") != LOST or idle_s > job.get("JobMaxVacateTime", 0))
@@ -103,6 +106,10 @@ def _failure(index: int, job: Json) -> Failure:
         number = int(job.get("ExitSignal", 0))
         return Failure(index, "Error", f"ended by signal {number}", 128 + number, node)
     code = int(job.get("ExitCode", 0))
+    if job.get("FederatorKeeps") is True and code == AGAIN:
+        return Failure(index, "Evicted", "HTCondor started its job again", code, node, own_fault=False)
+    if job.get("FederatorKeeps") is True and code == NO_PYTHON:
+        return Failure(index, "NoPython", NO_PYTHON_WORDS, code, node)
     return Failure(index, "Error", f"ended with exit status {code}", code, node)
 
 

@@ -47,6 +47,10 @@ class Files(Protocol):
         """Up to a piece of a replica's output from there on."""
         ...
 
+    async def write(self, intent: str, name: str, text: str) -> None:
+        """Put a file beside what an intent's replicas left, in one step, for their user alone. Raises OSError."""
+        ...
+
     async def remove(self, intent: str) -> None:
         """Remove all of an intent's files."""
         ...
@@ -71,6 +75,10 @@ class Mounted:
         """See Files."""
         return await self._call(self._read, intent, index, offset)
 
+    async def write(self, intent: str, name: str, text: str) -> None:
+        """See Files. Only as the user that jobs run as, or as root."""
+        await self._call(self._write, intent, name, text)
+
     async def remove(self, intent: str) -> None:
         """See Files. What cannot be removed (another user's) stays."""
         await self._call(shutil.rmtree, self._root / intent, True)
@@ -94,6 +102,17 @@ class Mounted:
         with contextlib.suppress(FileNotFoundError), _folder(self._root, intent, "logs") as folder:
             return os.stat(str(index), dir_fd=folder, follow_symlinks=False).st_size
         return None
+
+    def _write(self, intent: str, name: str, text: str) -> None:
+        with _folder(self._root, intent) as folder:
+            draft, owner = f"{name}.new", os.fstat(folder)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(draft, dir_fd=folder)
+            fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
+            with os.fdopen(fd, "w", encoding="utf-8") as file:
+                file.write(text)
+                os.fchown(fd, owner.st_uid, owner.st_gid)
+            os.rename(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
 
     def _read(self, intent: str, index: int, offset: int) -> bytes:
         with contextlib.suppress(FileNotFoundError), _folder(self._root, intent, "logs") as folder:
@@ -127,6 +146,16 @@ class OverCommands:
         """See Files."""
         options = ("iflag=skip_bytes,count_bytes", f"skip={offset}", f"count={PIECE}", "bs=65536", "status=none")
         return await self._run("dd", f"if={self._log(intent, index)}", *options)
+
+    async def write(self, intent: str, name: str, text: str) -> None:
+        """See Files."""
+        path = f"{self._root}/{intent}/{name}"
+        try:
+            await self._commands.run("install", "-m", "600", "/dev/null", f"{path}.new")
+            await self._commands.run("dd", f"of={path}.new", "status=none", given=text)
+            await self._commands.run("mv", f"{path}.new", path)
+        except Failed as error:
+            raise OSError(str(error)) from error
 
     async def remove(self, intent: str) -> None:
         """See Files."""

@@ -10,10 +10,13 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from federator.clusters import companions
 from federator.clusters.slurm.flavors import MIB, constraint_for
 from federator.clusters.slurm.script import GIVE_WAY, script
 from federator.clusters.slurm.settings import SlurmSettings
+from federator.model.checkpoints import GOOD_FOR_S, Attempt, Sign
 from federator.model.cluster import Flavor
 from federator.model.indexset import IndexSet
 from federator.model.intent import Container, Order
@@ -23,7 +26,11 @@ from federator.ports import OrderRefused
 
 SAFE = re.compile(r"[A-Za-z0-9_./:=,+@%-]+")
 """Words that mean themselves to every shell."""
-_COMMENT = re.compile(r"federator:([^:]*):([^:]*):([^:]*):(\d+):(\d+):([\d.e+]*)(:backfill)?")
+_COMMENT = re.compile(r"federator:([^:]*):([^:]*):([^:]*):(\d+):(\d+):([\d.e+]*)(:backfill|:kept)?")
+KEPT_AT_ONCE = 100
+"""The most tasks of an array whose checkpoints are kept: their addresses go with the script."""
+ADDRESSES = "addresses"
+"""The file of an intent, below the directory, with addresses that are good for longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +69,15 @@ class Marks:
     """Of arrays, when it was sent."""
     limit_s: float | None
     backfill: bool = False
+    kept: bool = False
+    """Whether checkpoints of its replicas are kept."""
 
 
 def comment_of(federation: str, marks: Marks) -> str:
     """The comment of a job of this federation."""
     limit = "" if marks.limit_s is None else f"{marks.limit_s:g}"
     whose = f"federator:{federation}:{marks.intent}:{marks.spec_hash}:{marks.base}:{marks.size}:{limit}"
-    return f"{whose}:backfill" if marks.backfill else whose
+    return f"{whose}:backfill" if marks.backfill else f"{whose}:kept" if marks.kept else whose
 
 
 def marks_of(federation: str, comment: str) -> Marks | None:
@@ -77,7 +86,9 @@ def marks_of(federation: str, comment: str) -> Marks | None:
     if found is None or found[1] != federation:
         return None
     limit_s = float(found[6]) if found[6] else None
-    return Marks(found[2], found[3], int(found[4]), int(found[5]), limit_s, backfill=bool(found[7]))
+    return Marks(
+        found[2], found[3], int(found[4]), int(found[5]), limit_s, found[7] == ":backfill", found[7] == ":kept"
+    )
 
 
 def bases_of(indices: IndexSet, size: int) -> list[tuple[int, IndexSet]]:
@@ -93,6 +104,8 @@ def jobs_of(
     flavors: Sequence[Flavor],
     partitions: tuple[str, ...],
     size: int,
+    sign: Sign,
+    now_s: float,
 ) -> list[Job]:
     """The arrays of an order. ``partitions``: where it goes if it names no flavors. Raises OrderRefused.
 
@@ -109,7 +122,7 @@ def jobs_of(
     gpus = role.requests[settings.gpu_resource]
     own = {"FEDERATOR_WORKLOAD": intent.workload, "FEDERATOR_INTENT": intent.id, "FEDERATOR_CLUSTER": intent.cluster}
     limit = order.time_limit_s
-    marks = Marks(intent.id, order.spec_hash, 0, size, limit, order.backfill)
+    marks = Marks(intent.id, order.spec_hash, 0, size, limit, order.backfill, order.attempt is not None)
     grace_s = order.grace_s if order.backfill else None
     found = []
     for base, indices in bases_of(intent.indices - intent.withdrawn, size):
@@ -129,6 +142,7 @@ def jobs_of(
                 limit_s=limit,
                 grace_s=settings.end_grace_s,
                 yield_s=grace_s,
+                companion=_companion(order, settings, indices, sign, now_s),
             ),
             partitions=partitions,
             constraint=constraint,
@@ -142,6 +156,26 @@ def jobs_of(
         )
         found.append(job)
     return found
+
+
+def _companion(order: Order, settings: SlurmSettings, indices: IndexSet, sign: Sign, now_s: float) -> bytes:
+    """What keeps the checkpoints of these replicas; empty where none are kept."""
+    if order.attempt is None:
+        return b""
+    told = {
+        "graceSeconds": order.grace_s,
+        "tellsAll": True,
+        "drops": False,
+        "hides": False,
+        "renewed": f"{settings.directory}/{_safe(order.intent.id)}/{ADDRESSES}",
+    }
+    return companions.pack(told | addresses(order.attempt, indices, sign, now_s))
+
+
+def addresses(attempt: Attempt, indices: IndexSet, sign: Sign, now_s: float) -> dict[str, Any]:
+    """What a companion is told of where checkpoints are. Raises OrderRefused."""
+    until_s = now_s + GOOD_FOR_S if companions.is_signed(attempt) else None
+    return {"errands": companions.errands(attempt, indices, sign), "goodUntil": until_s}
 
 
 def _container_of(order: Order, settings: SlurmSettings) -> Container:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from federator.model.intent import Failure
 
 KEPT_S = 7 * 86_400.0
 _PLAIN = (
-    "intent", "spec_hash", "created_s", "size", "limit_s", "backfill", "jobs", "refused", "leaving", "gone_s",
-    "started_s",
+    "intent", "spec_hash", "created_s", "size", "limit_s", "backfill", "kept", "attempt", "jobs", "refused", "leaving",
+    "gone_s", "started_s",
 )  # fmt: skip
 
 
@@ -35,6 +36,10 @@ class Entry:
     """Of its arrays."""
     limit_s: float | None = None
     backfill: bool = False
+    kept: bool = False
+    """Whether checkpoints of its replicas are kept."""
+    attempt: Mapping[str, Any] | None = None
+    """Where, as JSON; None also for what is only known by the comments of its jobs."""
     jobs: dict[int, list[int]] = field(default_factory=dict)
     """The ids of the arrays, by base; more than one where an answer was lost."""
     refused: dict[int, str] = field(default_factory=dict)
@@ -50,6 +55,11 @@ class Entry:
     """Not kept: False where only Slurm's jobs tell of it, and not all of its indices need be known."""
     sent: dict[int, int] = field(default_factory=dict)
     """Not kept: before which listing each array id became known. Older listings do not show it."""
+
+    @property
+    def once(self) -> bool:
+        """Whether a replica runs under one job once: the federator starts anew what Slurm took away."""
+        return self.backfill or self.kept
 
     @property
     def ended(self) -> IndexSet:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
+from federator.clusters.companions import NO_PYTHON, NO_PYTHON_WORDS
 from federator.clusters.slurm.jobs import bases_of
 from federator.clusters.slurm.ledger import Entry
 from federator.clusters.slurm.records import ENDED, RUNNING, WAITING, Task
@@ -75,8 +76,8 @@ def _tell(seen: Seen, entry: Entry, index: int, task: Task) -> None:
     leaves = entry.leaving or index in entry.withdrawn
     if leaves and task.state == "CANCELLED":
         return
-    end, before = (_taken(index, task) if entry.backfill else None), seen.ended.get(index)
-    end = end or end_of(index, task, entry.limit_s)
+    end, before = (_taken(entry, index, task) if entry.once else None), seen.ended.get(index)
+    end = end or end_of(index, task, entry.limit_s, kept=entry.kept)
     better = end is None or (before is not None and before.exit_code == NOT_OURS)
     if index not in seen.ended or better:
         seen.ended[index] = end
@@ -92,22 +93,23 @@ def _missing(seen: Seen, entry: Entry, listing: int, cut: Set[int]) -> None:
 
 
 def starts_again(entry: Entry, task: Task) -> bool:
-    """Whether Slurm took the task of a filler away and means to start it again: the federator does that, elsewhere."""
-    return entry.backfill and task.restarts > 0 and task.phase != ENDED and task.state != "COMPLETING"
+    """Whether Slurm took a task away and means to start it again; only the federator may, as another attempt."""
+    return entry.once and task.restarts > 0 and task.phase != ENDED and task.state != "COMPLETING"
 
 
-def _taken(index: int, task: Task) -> Failure | None:
-    """How the task of a filler ended, if that was not its own doing."""
+def _taken(entry: Entry, index: int, task: Task) -> Failure | None:
+    """How a task that runs once ended, if that was not its own doing."""
     made_room = task.preempted or task.restarts > 0
-    if task.state == "COMPLETED" or not (made_room or task.exit_code == GAVE_WAY or task.state == "TIMEOUT"):
+    told = entry.backfill and (task.exit_code == GAVE_WAY or task.state == "TIMEOUT")
+    if task.state == "COMPLETED" or not (made_room or told):
         return None
-    reason = PREEMPTED if made_room else "TimeLimit"
+    reason = PREEMPTED if task.preempted or (made_room and entry.backfill) else "Requeued" if made_room else "TimeLimit"
     how = "put it back into its queue" if task.restarts else f"says {task.state}"
     return Failure(index, reason, f"Slurm told it to end and {how}", None, task.node, own_fault=False)
 
 
-def end_of(index: int, task: Task, limit_s: float | None) -> Failure | None:
-    """How a task ended; None: well."""
+def end_of(index: int, task: Task, limit_s: float | None, *, kept: bool = False) -> Failure | None:
+    """How a task ended; None: well. ``kept``: its script says where it cannot keep checkpoints."""
     code = 128 + task.signal if task.signal else task.exit_code
     state, node = task.state, task.node
     if state == "COMPLETED":
@@ -121,6 +123,8 @@ def end_of(index: int, task: Task, limit_s: float | None) -> Failure | None:
     if not code:
         words = f"Slurm says {state} ({task.reason}), and the replica did not fail"
         return Failure(index, "LaunchFailed", words, None, node, own_fault=False)
+    if kept and code == NO_PYTHON:
+        return Failure(index, "NoPython", NO_PYTHON_WORDS, code, node)
     return failure_of(index, code, task.ended_s - task.started_s, limit_s, node)
 
 

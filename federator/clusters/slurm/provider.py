@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from federator.clusters.slurm import filling, jobs, logs, merging
 from federator.clusters.slurm import flavors as shapes
+from federator.clusters.slurm.addresses import Addresses
 from federator.clusters.slurm.commands import Commands, CommandTransport
 from federator.clusters.slurm.files import Files, Mounted, OverCommands
 from federator.clusters.slurm.ledger import Entry
@@ -17,13 +18,15 @@ from federator.clusters.slurm.refusals import NoNode, Unreachable
 from federator.clusters.slurm.rest import RestTransport
 from federator.clusters.slurm.settings import SlurmSettings
 from federator.clusters.slurm.tracking import Look, Tracker, Transport
+from federator.model import checkpoints
 from federator.model.backfill import ABILITY
+from federator.model.checkpoints import Sign, plain
 from federator.model.indexset import IndexSet
 from federator.model.intent import Observation, Order
 from federator.model.resources import Resources
 from federator.ports import Clock, ClusterUnreachable, NoLogs, OrderRefused
 
-ABILITIES = frozenset({"container", "process"})
+ABILITIES = frozenset({"container", "process", checkpoints.ABILITY})
 _LOOK_S = 0.1
 
 
@@ -42,8 +45,9 @@ class SlurmProvider:
         clock: Clock,
         federation: str,
         transport: Transport | None = None,
+        sign: Sign = plain,
     ) -> None:
-        """``transport``: instead of the way in that the settings name."""
+        """``transport``: instead of the way in that the settings name. ``sign``: addresses of checkpoints."""
         self.name = name
         self._settings = settings
         self._clock = clock
@@ -51,6 +55,8 @@ class SlurmProvider:
         usual, self._files = ways_in(settings)
         self._transport = transport or usual
         self._tracker = Tracker(settings, federation, self._transport, self._files, clock)
+        self._sign = sign
+        self._addresses = Addresses(name, self._files, sign)
         self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._latest: Look | None = None
         self._news = True
@@ -66,6 +72,7 @@ class SlurmProvider:
         self._news = False
         now_s = self._clock.now_s()
         look = await self._look()
+        await self._addresses.renew(self._tracker, look.seen, now_s)
         usable = {node.name for node in look.listing.nodes if node.usable}
         fillers: list[Task] = []
         intents = {}
@@ -169,14 +176,19 @@ class SlurmProvider:
             # It may have been sent, by us or by a daemon before us: found, it is not sent again.
             self._latest = look = await self._tracker.look()
             entry = self._tracker.entry(order.intent.id)
-        size = entry.size if entry is not None else self._settings.array_size
+        if entry is not None:
+            size = entry.size
+        else:
+            size = min(self._settings.array_size, jobs.KEPT_AT_ONCE) if order.attempt else self._settings.array_size
+        self._addresses.can_reach(order)
         partitions = shapes.usable_partitions(look.listing, self._settings.partitions)
         flavors = shapes.flavors_of(look.listing, self._settings)
-        wanted = jobs.jobs_of(order, self._settings, self._federation, flavors, partitions, size)
+        where, now_s = (flavors, partitions, size), self._clock.now_s()
+        wanted = jobs.jobs_of(order, self._settings, self._federation, *where, self._sign, now_s)
         if entry is None:
-            now_s = self._clock.now_s()
-            known = order.spec_hash, now_s, size, order.time_limit_s, order.backfill
+            known = order.spec_hash, now_s, size, order.time_limit_s, order.backfill, order.attempt is not None
             entry = Entry(order.intent.id, IndexSet(), *known)
+        entry.attempt = order.attempt.to_json() if order.attempt else None
         if not entry.told or not entry.jobs:
             entry.told = True
             entry.indices |= order.intent.indices - order.intent.withdrawn

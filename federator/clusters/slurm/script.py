@@ -7,19 +7,26 @@ Below ``DIRECTORY/INTENT`` a task keeps, by the index of its replica::
     logs/INDEX     output and errors
     work/INDEX/    the replica's working directory
     ends/INDEX     exit status, began, ended: for ends that nobody saw before Slurm forgot them
+    keep/INDEX/    where checkpoints are kept: the companion, and the folder that the payload writes to
+
+Whose checkpoints are kept runs under a companion, which dies with the payload's group and is told what that is told.
 """
 
 from __future__ import annotations
 
+import base64
 import re
 import shlex
 from collections.abc import Mapping
 
-from federator.expansion import shell_environment, shell_word
+from federator.clusters.companions import CHECK
+from federator.expansion import CHECKPOINT_DIR, shell_environment, shell_word
 from federator.model.intent import Container
 
 _SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INDEX = "FEDERATOR_REPLICA_INDEX"
+_INSIDE = "/checkpoint"
+"""Where the folder of checkpoints is in a container, as under pilots."""
 OVER_TIME = 124
 """The exit status of a replica that was stopped at its time limit."""
 NOT_OURS, NO_FOLDER, GAVE_WAY = 75, 73, 76
@@ -40,6 +47,18 @@ if ! ln -sT "$me" "$dir/claims/$index" 2>/dev/null && [ "$(readlink "$dir/claims
 fi
 if [ -e "$dir/ends/$index" ]; then read -r code _ <"$dir/ends/$index"; exit "$code"; fi
 work="$dir/work/$index"
+"""
+_KEEP = """\
+keep="$dir/keep/$index"
+{check}
+keeper=$(command -v python3)
+(umask 077; mkdir -p "$keep" && base64 -d >"$keep/companion") <<'END' || exit {no_folder}
+{companion}END
+mkdir -p "$keep/checkpoint" || exit {no_folder}
+"""
+_UNDER_COMPANION = 'set -- "$keeper" -I -S "$keep/companion" run "$index" "$keep/checkpoint" "$@"\n'
+_DROP = """\
+[ "$code" != 0 ] || [ -n "$ended" ] || "$keeper" -I -S "$keep/companion" drop "$index" "$keep/checkpoint" 2>&1
 """
 _RUN = """\
 began=$(date +%s)
@@ -83,7 +102,6 @@ _TAIL = """\
 if [ -z "$ended" ]; then
   echo "$code $began $(date +%s)" >"$dir/ends/.$index" && mv -T "$dir/ends/.$index" "$dir/ends/$index"
 fi
-exit "$code"
 """
 
 
@@ -98,21 +116,32 @@ def script(
     limit_s: float | None,
     grace_s: float,
     yield_s: float | None = None,
+    companion: bytes = b"",
 ) -> str:
     """The script. ``folder``: of the intent, on the cluster. ``base``: the index of task 0. ``own``: our variables.
-    ``yield_s``: the grace of backfill, which ends when it is told to and runs only once; None: it is no backfill.
+    ``yield_s``: the grace of backfill, which ends when it is told to; None: it is no backfill.
+    ``companion``: keeps the replicas' checkpoints; empty: nothing does. It runs under one job once, as backfill does:
+    no two executions write to the same places.
 
     Everything of a user is quoted; a replica sees its index in FEDERATOR_REPLICA_INDEX.
     """
     # The index is only known where the script runs, also as $(FEDERATOR_REPLICA_INDEX) in a command.
     ours = {name: shlex.quote(value) for name, value in own.items()} | {_INDEX: '"$index"'}
+    if companion:
+        ours[CHECKPOINT_DIR] = _INSIDE if apptainer else '"$keep/checkpoint"'
     env = shell_environment(ours, container.env)
     words = [shell_word(word, env) for word in (*container.command, *container.args)]
     parts = ["#!/bin/bash\n"]
-    if yield_s is not None:
+    if yield_s is not None or companion:
         parts.append(_ONCE.format(gave_way=GAVE_WAY))
     parts.append(_HEAD.format(base=base, folder=folder, not_ours=NOT_OURS, no_folder=NO_FOLDER))
-    parts += _apptainer(container, env, words, gpus) if apptainer else _process(container, env, words)
+    if companion:
+        lines = base64.encodebytes(companion).decode()
+        parts.append(_KEEP.format(check=CHECK, companion=lines, no_folder=NO_FOLDER))
+    keeps = bool(companion)
+    parts += _apptainer(container, env, words, gpus, keeps) if apptainer else _process(container, env, words)
+    if companion:
+        parts.append(_UNDER_COMPANION)
     parts.append(_RUN)
     if limit_s is not None:
         parts.append(_LIMIT.format(limit=f"{limit_s:g}", grace=f"{grace_s:g}"))
@@ -124,7 +153,10 @@ def script(
     parts.append(_CLEAN)
     if yield_s is not None:
         parts.append(_GAVE_WAY.format(gave_way=GAVE_WAY))
-    return "".join((*parts, _TAIL.format(over_time=OVER_TIME)))
+    parts.append(_TAIL.format(over_time=OVER_TIME))
+    if companion:
+        parts.append(_DROP)
+    return "".join((*parts, 'exit "$code"\n'))
 
 
 def _process(container: Container, env: Mapping[str, str], words: list[str]) -> list[str]:
@@ -137,7 +169,7 @@ def _process(container: Container, env: Mapping[str, str], words: list[str]) -> 
     return [*exports, place, "set -- " + " ".join((*(["env", *odd] if odd else []), *words)) + "\n"]
 
 
-def _apptainer(container: Container, env: Mapping[str, str], words: list[str], gpus: bool) -> list[str]:
+def _apptainer(container: Container, env: Mapping[str, str], words: list[str], gpus: bool, keeps: bool) -> list[str]:
     image = container.image
     if not image.startswith("/") and not re.match(r"[a-z-]+:(//|/|\.)", image):
         image = f"docker://{image}"
@@ -145,6 +177,7 @@ def _apptainer(container: Container, env: Mapping[str, str], words: list[str], g
     exports = [f"export APPTAINERENV_{name}={value}\n" for name, value in env.items() if _SHELL_NAME.fullmatch(name)]
     exports.append(f'export FEDERATOR_INTENT={env["FEDERATOR_INTENT"]} {_INDEX}="$index"\n')
     options = ["--containall", "--no-privs", "--bind", '"$work":/work', *(["--nv"] if gpus else [])]
+    options += ["--bind", f'"$keep/checkpoint":{_INSIDE}'] if keeps else []
     options += ["--pwd", shlex.quote(container.working_dir or "/work")]
     verb = "exec" if container.command else "run"
     line = " ".join(("apptainer", "--quiet", verb, *options, shlex.quote(image), *words))

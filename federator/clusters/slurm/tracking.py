@@ -138,7 +138,7 @@ class Tracker:
 
     def _adopted(self, marks: Marks) -> Entry:
         now_s = self._clock.now_s()
-        known = marks.spec_hash, now_s, marks.size, marks.limit_s, marks.backfill
+        known = marks.spec_hash, now_s, marks.size, marks.limit_s, marks.backfill, marks.kept
         entry = Entry(marks.intent, IndexSet(), *known, told=False)
         self._ledger.entries[marks.intent] = entry
         return entry
