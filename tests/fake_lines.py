@@ -38,6 +38,10 @@ class FakeLines:
                 else:
                     kept[key] = one
 
+        gone = {intent for intent, one in changes.orders.items() if one is None}
+        for key in [key for key in self.leases if key[0] in gone]:
+            del self.leases[key]
+
     def _check(self) -> None:
         if self.down:
             raise StoreUnavailable(self.down)
