@@ -68,6 +68,11 @@ class Pool:
         """The token of the identity ``fed``, readable for us alone."""
         return self.directory / "fed.token"
 
+    @property
+    def owner(self) -> str:
+        """Whose its jobs are."""
+        return self._user or pwd.getpwuid(os.geteuid()).pw_name
+
     def start(self) -> None:
         self.directory = temporary_directory(self.name)
         self.directory.chmod(0o755)
