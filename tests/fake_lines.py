@@ -39,8 +39,8 @@ class FakeLines:
                     kept[key] = one
 
         gone = {intent for intent, one in changes.orders.items() if one is None}
-        for key in [key for key in self.leases if key[0] in gone]:
-            del self.leases[key]
+        if gone:
+            self.leases = {key: one for key, one in self.leases.items() if key[0] not in gone}
 
     def _check(self) -> None:
         if self.down:

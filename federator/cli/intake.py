@@ -31,7 +31,11 @@ def intake(
     collector: Annotated[str, typer.Option(help="HOST:PORT of the pool's collector.")],
     schedd: Annotated[str, typer.Option(help="Name of the schedd whose jobs are taken.")],
     condor_token: Annotated[
-        Path | None, typer.Option(help="File with the IDTOKEN of a queue super user of that schedd; none: FS.")
+        Path | None,
+        typer.Option(help="File with the IDTOKEN or SciToken of a queue super user there; none: FS."),
+    ] = None,
+    condor_ca: Annotated[
+        Path | None, typer.Option(help="File with the authorities of the pool's certificates, for SciTokens.")
     ] = None,
     where: Annotated[
         str, typer.Option(help="Which idle jobs are taken, as a ClassAd expression.")
@@ -51,7 +55,7 @@ def intake(
     if condor_token is not None and not condor_token.is_file():
         raise Failure(f"--condor-token: there is no file {condor_token}", WRONG_INPUT)
     settings = Settings(plain(schedd), where, queue, most, duration("--every", every))
-    access = Access(collector, schedd, str(condor_token or ""))
+    access = Access(collector, schedd, str(condor_token or ""), str(condor_ca or ""))
     with_client(server, token_file, lambda client: _run(settings, access, client, output))
 
 

@@ -198,8 +198,12 @@ class HTCondorSettings(Part):
     schedd: str = ""
     """The name of the schedd, with or without its `@HOST`. Empty: the only one of the pool."""
     token_file: str = ""
-    """The file with the IDTOKEN (or SciToken); `~` is the home directory, a relative path starts at this document's
-    folder. Empty: as the user that the daemon runs as, on the schedd's own machine."""
+    """The file with the IDTOKEN, or the SciToken or WLCG token; `~` is the home directory, a relative path starts at
+    this document's folder. Read anew for every connection. Empty: as the user that the daemon runs as, on the schedd's
+    own machine."""
+    ca_file: str = ""
+    """The file with the certificates of the authorities that sign those of the pool's daemons, which they show before
+    they are sent a SciToken. Empty: those that HTCondor trusts by itself (the machine's)."""
     submit: Literal["pilots", "jobs"] = "pilots"
     """Send pilots that pull work, or each replica as a job."""
     pilots: PilotJobsPart = PilotJobsPart()
