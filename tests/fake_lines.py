@@ -38,6 +38,10 @@ class FakeLines:
                 else:
                     kept[key] = one
 
+        gone = {intent for intent, one in changes.orders.items() if one is None}
+        if gone:
+            self.leases = {key: one for key, one in self.leases.items() if key[0] not in gone}
+
     def _check(self) -> None:
         if self.down:
             raise StoreUnavailable(self.down)

@@ -71,6 +71,10 @@ def explain(found: Json) -> None:
         say("\nData that is not there:")
         rows = [[one["cluster"], amount("memory", float(one["lacks"])), one["nearness"]] for one in lacking]
         table(["CLUSTER", "LACKS", "WEIGHT TIMES"], rows)
+    if whole := [one for one in shares if one.get("wholeCores")]:
+        say("\nClusters that give whole cores (the planner counts what is asked for, and the rest waits there):")
+        rows = [[one["cluster"], *(one["wholeCores"][key] for key in ("asked", "takes", "most"))] for one in whole]
+        table(["CLUSTER", "ASKED", "TAKES", "HOLDS AT MOST"], rows)
     if flavors := found.get("flavors") or ():
         roles = any(one.get("role") for one in flavors)
         say("\nWhich nodes it uses first:")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,8 +18,10 @@ from federator.cli.running import at, duration, with_client
 from federator.clusters.htcondor.helper import CallFailed, Helper
 from federator.clusters.htcondor.settings import Access
 from federator.intake.ads import plain
+from federator.intake.files import OwnersFiles
 from federator.intake.mirror import View
-from federator.intake.router import QueueAway, Rejected, Router, Settings
+from federator.intake.router import Router, Settings
+from federator.intake.sides import OutputGone, OutputLater, QueueAway, Rejected
 
 NO_ENTRY, NOT_THERE = 401, 404
 EVENTS_PAGE = 1000
@@ -29,13 +31,20 @@ def intake(
     collector: Annotated[str, typer.Option(help="HOST:PORT of the pool's collector.")],
     schedd: Annotated[str, typer.Option(help="Name of the schedd whose jobs are taken.")],
     condor_token: Annotated[
-        Path | None, typer.Option(help="File with the IDTOKEN of a queue super user of that schedd; none: FS.")
+        Path | None,
+        typer.Option(help="File with the IDTOKEN or SciToken of a queue super user there; none: FS."),
+    ] = None,
+    condor_ca: Annotated[
+        Path | None, typer.Option(help="File with the authorities of the pool's certificates, for SciTokens.")
     ] = None,
     where: Annotated[
         str, typer.Option(help="Which idle jobs are taken, as a ClassAd expression.")
     ] = "WantFederator =?= true",
     queue: Annotated[str, typer.Option(help="The queue of jobs that do not say FederatorQueue.")] = "default",
     most: Annotated[int, typer.Option(min=1, help="So many taken jobs wait at most.")] = 5000,
+    output: Annotated[
+        bool, typer.Option(help="Whether what jobs write is written to their owners' files on this machine.")
+    ] = True,
     every: Annotated[str, typer.Option(help="How often both sides are looked at.")] = "2s",
     server: ServerOption = None,
     token_file: TokenOption = None,
@@ -46,15 +55,16 @@ def intake(
     if condor_token is not None and not condor_token.is_file():
         raise Failure(f"--condor-token: there is no file {condor_token}", WRONG_INPUT)
     settings = Settings(plain(schedd), where, queue, most, duration("--every", every))
-    access = Access(collector, schedd, str(condor_token or ""))
-    with_client(server, token_file, lambda client: _run(settings, access, client))
+    access = Access(collector, schedd, str(condor_token or ""), str(condor_ca or ""))
+    with_client(server, token_file, lambda client: _run(settings, access, client, output))
 
 
-async def _run(settings: Settings, access: Access, client: Client) -> None:
+async def _run(settings: Settings, access: Access, client: Client, output: bool) -> None:
     """Until SIGTERM or Ctrl-C: between two calls, so that the turn after the next start goes on from there."""
     with tempfile.TemporaryDirectory(prefix="federator-intake-") as directory:
         helper = Helper(access, Path(directory))
-        running = asyncio.create_task(Router(settings, _Queue(helper), _Daemon(client)).run())
+        router = Router(settings, _Queue(helper), _Daemon(client), OwnersFiles() if output else None)
+        running = asyncio.create_task(router.run())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, running.cancel)
@@ -96,6 +106,17 @@ class _Daemon:
         entries = (await self._ask("GET", at("workloads", name, "history")) or {}).get("items", [])
         codes = [entry["details"].get("exit_code") for entry in entries if entry["kind"] == "failed"]
         return next((int(code) for code in reversed(codes) if code is not None), None)
+
+    async def output(self, name: str) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self._client.logs(name):
+                yield piece
+        except Refused as error:
+            if error.http_status == NOT_THERE:
+                raise OutputGone from error
+            raise OutputLater(str(error)) from error
+        except Failure as error:
+            raise OutputLater(str(error)) from error
 
     async def cancel(self, name: str) -> None:
         await self._ask("POST", at("workloads", name, "cancel"))

@@ -162,7 +162,8 @@ def _htcondor(document: Document, around: Surroundings) -> ClusterProvider:
     block = document.spec.htcondor
     if not block.collector:
         raise _wrong(document, "htcondor.collector", "nobody can be asked where the schedd is", "write HOST:PORT")
-    access = Access(block.collector, block.schedd, _path(document, block.token_file), block.timeout)
+    files = _path(document, block.token_file), _path(document, block.ca_file)
+    access = Access(block.collector, block.schedd, *files, block.timeout)
     directory = around.directory / "htcondor" / document.name
     if block.submit == "pilots":
         jobs = _pilot_jobs(document, "htcondor", block.pilots, block.poll, GPU)

@@ -198,8 +198,12 @@ class HTCondorSettings(Part):
     schedd: str = ""
     """The name of the schedd, with or without its `@HOST`. Empty: the only one of the pool."""
     token_file: str = ""
-    """The file with the IDTOKEN (or SciToken); `~` is the home directory, a relative path starts at this document's
-    folder. Empty: as the user that the daemon runs as, on the schedd's own machine."""
+    """The file with the IDTOKEN, or the SciToken or WLCG token; `~` is the home directory, a relative path starts at
+    this document's folder. Read anew for every connection. Empty: as the user that the daemon runs as, on the schedd's
+    own machine."""
+    ca_file: str = ""
+    """The file with the certificates of the authorities that sign those of the pool's daemons, which they show before
+    they are sent a SciToken. Empty: those that HTCondor trusts by itself (the machine's)."""
     submit: Literal["pilots", "jobs"] = "pilots"
     """Send pilots that pull work, or each replica as a job."""
     pilots: PilotJobsPart = PilotJobsPart()
@@ -251,6 +255,9 @@ class ClusterSpec(Part):
     """gCO2e/kWh."""
     power: dict[ResourceName, Number] = Field(default_factory=dict)
     """Watts of a core, GiB or piece; with `carbonIntensity`, what a replica costs of CO2. Not named: nothing."""
+    whole_cores: bool | None = None
+    """Whether it gives a replica whole cores, so that one that asks for a part of a core takes all of it. The planner
+    counts what is asked for; `explain` tells what fits. Left out: Slurm and HTCondor do, where they are sent jobs."""
     cordoned: Flag = False
     """Take no new work."""
     flavors: tuple[FlavorPart, ...] | None = None

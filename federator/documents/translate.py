@@ -90,6 +90,7 @@ def to_cluster(document: Document) -> Cluster:
         price=_prices(spec.price),
         carbon_g_per_kwh=spec.carbon_intensity,
         power_w=spec.power,
+        whole_cores=_whole_cores(spec) if spec.whole_cores is None else spec.whole_cores,
         unschedulable=tuple(Unschedulable(resources_of(one.requests), one.message) for one in seen.unschedulable),
         idle={one.for_: limits_of(one.free) for one in seen.idle},
         rises=tuple(sorted(map(_rise, seen.rises), key=lambda rise: rise.within_s)),
@@ -99,6 +100,11 @@ def to_cluster(document: Document) -> Cluster:
 def _abilities(spec: ClusterSpec) -> frozenset[str]:
     settings = getattr(spec, spec.provider)
     return ABILITIES["pilots" if getattr(settings, "submit", "") == "pilots" else spec.provider]
+
+
+def _whole_cores(spec: ClusterSpec) -> bool:
+    """Batch systems give their jobs whole cores; pilots share theirs out to the millicore."""
+    return spec.provider in ("htcondor", "slurm") and getattr(spec, spec.provider).submit == "jobs"
 
 
 def _rise(part: RisePart) -> Rise:

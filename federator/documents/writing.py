@@ -78,6 +78,8 @@ def cluster_document(cluster: Cluster) -> Raw:
         "observed": observed,
     }
     document = document_of("Cluster", cluster.name, spec, cluster.labels)
+    if cluster.whole_cores != (cluster.provider == "slurm"):  # which it is read as without its provider's settings
+        document["spec"]["wholeCores"] = cluster.whole_cores
     if cluster.flavors is not None:
         document["spec"]["flavors"] = [_flavor(flavor) for flavor in cluster.flavors]
     return document

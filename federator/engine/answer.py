@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from federator.documents.quantities import format_amount
 from federator.model.backfill import Filled, Kept
-from federator.model.plan import Explanation, FlavorShare, Plan, QueueShare, Share
-from federator.model.resources import in_base_units
+from federator.model.plan import Explanation, FlavorShare, Plan, QueueShare, Share, WholeCores
+from federator.model.resources import CPU, in_base_units
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -148,9 +149,14 @@ def _share_document(share: Share, several: bool) -> dict[str, Any]:
         "share": None if share.ideal is None else round(share.ideal, 3),
         "replicas": share.replicas,
         **({"lacks": share.lacks_bytes, "nearness": round(share.nearness, 3)} if share.lacks_bytes else {}),
+        **({"wholeCores": _whole_cores(share.whole_cores)} if share.whole_cores else {}),
         "reason": share.verdict.reason.value if share.verdict else None,
         "message": share.verdict.message if share.verdict else None,
     }
+
+
+def _whole_cores(told: WholeCores) -> dict[str, Any]:
+    return {"asked": format_amount(CPU, told.asked_millicores), "takes": told.takes, "most": told.most}
 
 
 def _flavor_document(share: FlavorShare, several: bool) -> dict[str, Any]:

@@ -12,10 +12,15 @@ from federator.engine.filling import NEAR, UNWEIGHED
 from federator.engine.flavor_shares import flavor_shares
 from federator.engine.nearness import ALL_THERE, lacking
 from federator.engine.outcome import Outcome
+from federator.engine.shapes import ALLOWED
 from federator.engine.tiers import tier_weights
+from federator.engine.turn import Turn
 from federator.engine.verdicts import Reasons
-from federator.model.plan import Explanation, FlavorShare, Share
+from federator.model.plan import Explanation, FlavorShare, Share, WholeCores
+from federator.model.resources import CPU
 from federator.model.workload import Workload
+
+MILLI = 1000
 
 
 def explanation(
@@ -75,6 +80,7 @@ def _shares(federation: Federation, outcome: Outcome, reasons: Reasons) -> Itera
     ideal = _ideal(federation, outcome, weights)
     tiers = [*(tier.name for tier in turn.rule.tiers), ""]
     lacks = lacking(turn.workload, federation.clusters)
+    whole = _whole_cores(turn)
     for at, name in enumerate(federation.names):
         room = int(turn.held[at] + turn.room.more[at] + turn.room.extra[at])
         unknown = federation.unknown[at] and turn.eligibility.open[at]
@@ -94,7 +100,23 @@ def _shares(federation: Federation, outcome: Outcome, reasons: Reasons) -> Itera
             verdict=reasons[name] if refused else (reasons.find(name) if placed[at] == 0 else None),
             lacks_bytes=int(lacks[at]),
             nearness=int(turn.desk[at, NEAR]) / ALL_THERE,
+            whole_cores=whole.get(at),
         )
+
+
+def _whole_cores(turn: Turn) -> dict[int, WholeCores]:
+    """By cluster, what those give that give whole cores, to a replica that asks for a part of one."""
+    nodes, asked = turn.federation.nodes, turn.role.requests[CPU]
+    takes = -(-asked // MILLI)
+    clusters = [at for at, cluster in enumerate(turn.federation.clusters) if cluster.whole_cores]
+    if not clusters or asked == takes * MILLI:
+        return {}
+    shape = turn.eligibility.shape
+    rounded = shape.asked.copy()
+    rounded[rounded[:, 0] == nodes.at[CPU], 1] = takes * MILLI
+    each = (nodes.allocatable[rounded[:, 0]] // rounded[:, 1, None]).min(axis=0)
+    by_lot = each * nodes.population * (shape.terms[:, ALLOWED] > 0) * ~nodes.potential
+    return {at: WholeCores(asked, takes, int(by_lot[nodes.home == at].sum())) for at in clusters}
 
 
 def _weights(federation: Federation, outcome: Outcome) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -8,16 +8,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 VANILLA = 5
+NOWHERE = "/dev/null"
 INTAKE, OWNER = "federator.dev/intake", "federator.dev/owner"
 """Labels of what an intake handed in: its name, and whose job it is."""
 ATTRIBUTES = (
     "ClusterId", "ProcId", "QDate", "Owner", "JobStatus", "JobUniverse", "Cmd", "Arguments", "Args",
     "Environment", "Env", "In", "TransferInput", "TransferExecutable", "ContainerImage", "DockerImage",
     "RequestCpus", "RequestMemory", "RequestDisk", "RequestGPUs", "JobPrio", "JobMaxRetries", "AllowedExecuteDuration",
-    "FederatorQueue", "FederatorLabels", "FederatorReason", "RemoteHost",
+    "FederatorQueue", "FederatorLabels", "FederatorReason", "RemoteHost", "OsUser", "Iwd", "Out", "Err",
+    "TransferOutput",
 )  # fmt: skip
 """All that is read of a job."""
 _TOKEN = re.compile(r"(?:[^\s']|'(?:[^']|'')*')+")
@@ -45,6 +48,21 @@ class Job:
     def status(self) -> int:
         """``JobStatus``."""
         return int(self.ad["JobStatus"])
+
+    @property
+    def owner(self) -> str:
+        """The account on the schedd's machine whose files its output is."""
+        return str(self.ad.get("OsUser") or self.ad["Owner"])
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """Where what it writes belongs: first the file for all of it, then perhaps one that stays empty.
+
+        A federator keeps both streams as one, in the order in which they were written.
+        """
+        named = [str(self.ad.get(key) or NOWHERE) for key in ("Out", "Err")]
+        wanted = dict.fromkeys(Path(str(self.ad.get("Iwd", "/")), name) for name in named if name != NOWHERE)
+        return tuple(wanted)
 
 
 def plain(name: str) -> str:
@@ -92,7 +110,9 @@ def _fits(ad: Mapping[str, Any]) -> None:
     faults = (
         (ad.get("JobUniverse", VANILLA) != VANILLA, "only the universes vanilla, container and docker are taken"),
         (bool(ad.get("TransferInput")), "it has input files, which nobody carries to where it would run"),
-        (ad.get("In", "/dev/null") not in ("", "/dev/null"), "it reads its standard input from a file"),
+        (ad.get("In", NOWHERE) not in ("", NOWHERE), "it reads its standard input from a file"),
+        (bool(ad.get("TransferOutput")), "it names output files, and only what it writes to its standard streams comes "
+         "back; let it write files to storage"),
         (bool(ad.get("Cmd")) and ad.get("TransferExecutable", True), "its executable would have to be carried to where "
          "it runs; say transfer_executable = false where it is in the image, or on every node"),
     )  # fmt: skip

@@ -77,8 +77,21 @@ def left(reason: str) -> Edit:
     return Edit((("FederatorReason", json.dumps(reason)), *NOT_OURS))
 
 
-def step(job: Job, seen: View | None, now_s: int, exit_code: int | None = None) -> Step | None:
-    """What is next for a job that was taken; None: nothing. ``exit_code``: of a workload that failed, if known."""
+def ends(job: Job, seen: View | None) -> bool:
+    """Whether the next step tells the job that it has ended, so that its output has to be there."""
+    return seen is not None and seen["state"] in ("finished", "failed") and job.status in (Status.IDLE, Status.RUNNING)
+
+
+def not_brought(reason: str) -> Act:
+    """As HTCondor itself does with a job whose output cannot be written."""
+    return Act("Hold", f"federator: {reason}")
+
+
+def step(job: Job, seen: View | None, now_s: int, exit_code: int | None = None, note: str = "") -> Step | None:
+    """What is next for a job that was taken; None: nothing.
+
+    ``exit_code``: of a workload that failed, if known. ``note``: what its owner should know of one that has ended.
+    """
     there, state = seen is not None, str(seen["state"]) if seen else ""
     if job.status == Status.HELD:
         return Delete() if there else GIVEN_BACK
@@ -89,18 +102,19 @@ def step(job: Job, seen: View | None, now_s: int, exit_code: int | None = None) 
     if seen is None:
         return HandIn()
     if state == "finished":
-        return _completed(0, now_s)
+        return _completed(0, now_s, note)
     if state == "failed":
         why = str(seen.get("message") or "it failed")
-        return _completed(exit_code, now_s) if exit_code is not None else Act("Hold", f"federator: {why}")
+        return _completed(exit_code, now_s, note) if exit_code is not None else Act("Hold", f"federator: {why}")
     if state in ("cancelled", "cancelling"):
         return Act("Remove", "federator: its workload was cancelled") if state == "cancelled" else None
     return _shown(job, seen, now_s)
 
 
-def _completed(exit_code: int | None, now_s: int) -> Edit:
+def _completed(exit_code: int | None, now_s: int, note: str) -> Edit:
     how = (("ExitCode", str(exit_code)), ("ExitBySignal", "false"), ("CompletionDate", str(now_s)))
-    return Edit((*how, ("FederatorReason", "undefined"), *_entered(Status.COMPLETED, now_s), *DONE))
+    told = ("FederatorReason", json.dumps(note) if note else "undefined")
+    return Edit((*how, told, *_entered(Status.COMPLETED, now_s), *DONE))
 
 
 def _shown(job: Job, seen: View, now_s: int) -> Edit | None:

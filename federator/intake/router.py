@@ -9,56 +9,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
 
 import structlog
 
 from federator.intake import mirror
 from federator.intake.ads import ATTRIBUTES, Job, Unfit, job_of, workload
 from federator.intake.mirror import Act, Cancel, Delete, Edit, HandIn, Status, Step, View
+from federator.intake.sides import Files, NotWritten, OutputGone, OutputLater, QueueAway, Rejected, Schedd, Server
 
 LOG = structlog.get_logger(__name__)
 MANAGER = "federator"
 LOOKS_AT_ONCE = 32
-
-
-class QueueAway(Exception):
-    """The schedd does not answer, or refuses; the words say which."""
-
-
-class Rejected(Exception):
-    """The server will not have what it was given; the words say why."""
-
-
-class Server(Protocol):
-    """A federator. Each call raises ``Rejected`` for a no, and ``ConnectionError`` where nobody answers."""
-
-    async def submit(self, documents: Sequence[Mapping[str, Any]]) -> None:
-        """Hand in workloads, all or none."""
-
-    async def look(self, name: str) -> View | None:
-        """A workload; None: there is none."""
-
-    async def exit_code(self, name: str) -> int | None:
-        """With which exit status the last replica of a workload failed, where that is known."""
-
-    async def cancel(self, name: str) -> None:
-        """Cancel a workload."""
-
-    async def delete(self, name: str) -> None:
-        """Cancel a workload and forget it."""
-
-    async def changed(self, since: str) -> tuple[set[str], str]:
-        """The workloads of which there is news since then ("": from now on), and what to ask for next."""
-
-
-class Schedd(Protocol):
-    """A schedd."""
-
-    async def call(self, name: str, **arguments: object) -> Any:
-        """One of the calls ``wanted``, ``edit`` and ``act``. Raises QueueAway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +47,8 @@ class Router:
     settings: Settings
     schedd: Schedd
     server: Server
+    files: Files | None = None
+    """None: what jobs write stays with the federator."""
     _seen: dict[str, View | None] = field(default_factory=dict)
     """Of the workloads of taken jobs, what was seen last; those to be looked at anew are not in it."""
     _since: str = ""
@@ -112,9 +78,11 @@ class Router:
         taken += await self._take(idle, taken)
         await self._refresh(taken)
         steps: dict[Step, list[Job]] = defaultdict(list)
-        for job in taken:
-            if (step := await self._step(job)) is not None:
-                steps[step].append(job)
+        for begin in range(0, len(taken), LOOKS_AT_ONCE):
+            some = taken[begin : begin + LOOKS_AT_ONCE]
+            for job, step in zip(some, await asyncio.gather(*map(self._step, some)), strict=True):
+                if step is not None:
+                    steps[step].append(job)
         for step, jobs in steps.items():
             await self._do(step, jobs)
 
@@ -130,9 +98,11 @@ class Router:
         """Mark jobs as ours, before anything is done with them."""
         room = self.settings.most_waiting - sum(job.status == Status.IDLE for job in taken)
         fit: list[Job] = []
+        checked: set[tuple[str, Path]] = set()
         for job in idle:
             try:
                 workload(job, self.settings.name, self.settings.queue)
+                await self._check_files(job, checked)
             except Unfit as error:
                 await self._leave(job, str(error))
             else:
@@ -142,6 +112,13 @@ class Router:
             await self._edit(mine, mirror.claim(self.manager, self.settings.name))
             LOG.info("taken", jobs=len(mine), first=mine[0].id)
         return mine
+
+    async def _check_files(self, job: Job, checked: set[tuple[str, Path]]) -> None:
+        """Whether what the job writes can be brought to where it belongs. Raises Unfit."""
+        if self.files is not None:
+            for owner, folder in {(job.owner, path.parent) for path in job.outputs} - checked:
+                await self.files.check(owner, folder)
+                checked.add((owner, folder))
 
     async def _leave(self, job: Job, reason: str) -> None:
         """Say why a job stays with its schedd."""
@@ -161,7 +138,24 @@ class Router:
         seen = self._seen[job.workload]
         failed = seen is not None and seen["state"] == "failed"
         code = await self.server.exit_code(job.workload) if failed else None
-        return mirror.step(job, seen, round(time.time()), code)
+        note = ""
+        if self.files is not None and job.outputs and mirror.ends(job, seen):
+            try:
+                await self._bring(self.files, job)
+            except OutputLater:
+                return None
+            except OutputGone:
+                note = "what it wrote is kept nowhere any more"
+            except (NotWritten, Unfit) as error:
+                return mirror.not_brought(str(error))
+        return mirror.step(job, seen, round(time.time()), code, note)
+
+    async def _bring(self, files: Files, job: Job) -> None:
+        """The output of a job to where it belongs. Nothing remembers that it was: it may happen twice."""
+        whole, *empty = job.outputs
+        await files.write(job, whole, self.server.output(job.workload))
+        for path in empty:
+            await files.write(job, path, _nothing())
 
     async def _do(self, step: Step, jobs: Sequence[Job]) -> None:
         match step:
@@ -194,3 +188,10 @@ class Router:
                 return
             for job in jobs:
                 await self._hand_in([job])
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    """No output."""
+    nothing: tuple[bytes, ...] = ()
+    for piece in nothing:
+        yield piece

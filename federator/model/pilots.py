@@ -155,7 +155,7 @@ Replica = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class LineChanges:
-    """What one transaction writes of lines, by key; None removes."""
+    """What one transaction writes of lines, by key; None removes, an order with all its leases."""
 
     pilots: Mapping[str, Pilot | None] = field(default_factory=dict)
     orders: Mapping[str, LineOrder | None] = field(default_factory=dict)

@@ -179,6 +179,17 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
+class WholeCores:
+    """What a cluster gives that gives no parts of cores, where the planner counts what is asked for."""
+
+    asked_millicores: int
+    takes: int
+    """So many cores a replica takes."""
+    most: int
+    """So many replicas its nodes hold if nothing else is there; not those that an autoscaler may add."""
+
+
+@dataclass(frozen=True, slots=True)
 class Share:
     """What the planner saw and did for one workload's role on one cluster: a line of ``explain``.
 
@@ -200,6 +211,8 @@ class Share:
     """Of the workload's inputs, what the cluster has not."""
     nearness: float = 1.0
     """By what the weight was multiplied for that."""
+    whole_cores: WholeCores | None = None
+    """Where the cluster gives whole cores, and it asks for a part of one."""
 
 
 @dataclass(frozen=True, slots=True)

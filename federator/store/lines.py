@@ -33,6 +33,11 @@ DROP_ORDERS = named(
     "Take orders out of a line.",
     delete(line_orders).where(line_orders.c.intent == bindparam("key")),
 )
+DROP_LEASES_OF = named(
+    "drop_leases_of",
+    "Forget the leases of orders that are taken out of a line.",
+    delete(leases).where(leases.c.intent == bindparam("key")),
+)
 DROP_LEASES = named(
     "drop_leases",
     "Forget leases, by intent and replica.",
@@ -48,13 +53,15 @@ class LineWrites:
 
     async def write(self, connection: AsyncConnection, changes: LineChanges) -> None:
         """Write the changes in the transaction under way. A key is either dropped or written, never both."""
+        gone: list[Values] = [{"key": intent} for intent, one in changes.orders.items() if one is None]
         steps: tuple[tuple[Query, list[Values]], ...] = (
             (DROP_PILOTS, [{"key_name": name} for name, one in changes.pilots.items() if one is None]),
-            (DROP_ORDERS, [{"key": intent} for intent, one in changes.orders.items() if one is None]),
+            (DROP_ORDERS, gone),
             (DROP_LEASES, [{"key": i, "key_replica": n} for (i, n), one in changes.leases.items() if one is None]),
             (self._pilots, [pilot_row(one) for one in changes.pilots.values() if one is not None]),
             (self._orders, [order_row(one) for one in changes.orders.values() if one is not None]),
             (self._leases, [lease_row(one) for one in changes.leases.values() if one is not None]),
+            (DROP_LEASES_OF, gone),
         )
         for query, rows in steps:
             if rows:

@@ -88,7 +88,7 @@ def clusters(draw: st.DrawFn) -> Cluster:
     return Cluster(
         name=draw(names),
         labels=draw(labels),
-        provider=draw(st.sampled_from(["kubernetes", "local", "fake"])),
+        provider=draw(st.sampled_from(["kubernetes", "local", "fake", "slurm", "htcondor"])),
         health=draw(st.sampled_from(Health)),
         health_message=draw(st.sampled_from(["", "no answer"])),
         away_s=draw(millis),
@@ -100,6 +100,7 @@ def clusters(draw: st.DrawFn) -> Cluster:
         foreign=draw(amounts),
         abilities=frozenset(draw(st.lists(st.sampled_from(["container", "service"])))),
         carbon_g_per_kwh=draw(st.integers(0, 500)),
+        whole_cores=draw(st.booleans()),
         power_w=draw(st.dictionaries(st.sampled_from(["cpu", "nvidia.com/gpu"]), st.integers(1, 500))),
         unschedulable=tuple(draw(st.lists(st.builds(Unschedulable, amounts, st.just("no node")), max_size=1))),
     )
@@ -140,6 +141,22 @@ def workloads(draw: st.DrawFn) -> Workload:
 def test_a_live_cluster_is_read_back_as_it_was_written(written: list[Cluster]) -> None:
     documents = read_objects(json.loads(json.dumps([cluster_document(cluster) for cluster in written])))
     assert [to_cluster(document) for document in documents.clusters] == written
+
+
+@pytest.mark.parametrize(
+    ("spec", "whole"),
+    [
+        ({"provider": "htcondor", "htcondor": {"submit": "jobs"}}, True),
+        ({"provider": "htcondor"}, False),
+        ({"provider": "slurm"}, True),
+        ({"provider": "slurm", "slurm": {"submit": "pilots"}}, False),
+        ({"provider": "slurm", "wholeCores": False}, False),
+        ({"provider": "kubernetes"}, False),
+    ],
+)
+def test_batch_systems_that_are_sent_jobs_give_whole_cores(spec: dict[str, Any], whole: bool) -> None:
+    raw = {"apiVersion": "federator.dev/v1alpha1", "kind": "Cluster", "metadata": {"name": "c"}, "spec": spec}
+    assert to_cluster(read_objects([raw]).clusters[0]).whole_cores is whole
 
 
 @settings(max_examples=25, deadline=None)

@@ -65,7 +65,7 @@ def intake(federator: Federator, htcondor_pool: Pool, folder: Path) -> Iterator[
     one.kill()
 
 
-def submit(pool: Pool, folder: Path, script: str, count: int = 1, **more: str) -> int:
+def submit(pool: Pool, folder: Path, script: str, count: int = 1, *words: str, **more: str) -> int:
     """Hand jobs in as a user of the schedd does; the number of their cluster. ``$(Process)`` is its own of each."""
     told = {
         "executable": "/bin/sh", "transfer_executable": "false", "arguments": f'"-c \'{script}\'"', "request_cpus": "1",
@@ -75,7 +75,7 @@ def submit(pool: Pool, folder: Path, script: str, count: int = 1, **more: str) -
     path = folder / "jobs.sub"
     path.write_text("\n".join(f"{key} = {value}" for key, value in told.items()) + f"\nqueue {count}\n")
     path.chmod(0o644)
-    return int(pool.run("condor_submit", "-terse", str(path)).split(".")[0])
+    return int(pool.run("condor_submit", "-terse", *words, str(path)).split(".")[0])
 
 
 def queued(pool: Pool, *attributes: str) -> list[list[str]]:
@@ -108,6 +108,29 @@ def test_jobs_of_a_schedd_run_here_and_end_there_with_their_exit_status(
     assert sorted((folder / "ran").read_text().splitlines()) == [f"good morning {part}" for part in range(3)]
 
 
+def test_what_jobs_write_comes_back_to_their_owners_files(
+    federator: Federator, htcondor_pool: Pool, folder: Path, intake: Intake
+) -> None:
+    """Of a job that was handed in beside the schedd it is there; of one from afar its owner fetches it, as ever."""
+    both = {"output": "$(Process).out", "error": "$(Process).err", "initialdir": str(folder)}
+    here = submit(htcondor_pool, folder, "echo out $PART; echo err >&2; exit $PART", 2, **both)
+    afar = submit(htcondor_pool, folder, "echo from afar", 1, "-spool", output="afar.out", initialdir=str(folder))
+    until(lambda: ended(htcondor_pool, here).total() == 2, "the jobs to leave the queue", intake.tail)
+    written = [folder / f"{part}.out" for part in (0, 1)]
+    assert [path.read_text() for path in written] == ["out 0\nerr\n", "out 1\nerr\n"]
+    assert {path.owner() for path in folder.glob("?.*")} == {htcondor_pool.owner}
+    assert [(folder / f"{part}.err").read_text() for part in (0, 1)] == ["", ""]
+
+    def finished() -> bool:
+        return [str(afar), "4"] in queued(htcondor_pool, "ClusterId", "JobStatus")
+
+    until(finished, "the job from afar to be completed", intake.tail)
+    assert not (folder / "afar.out").exists()
+    htcondor_pool.run("condor_transfer_data", str(afar))
+    assert (folder / "afar.out").read_text() == "from afar\n"
+    until(lambda: ended(htcondor_pool, afar).total() == 1, "it to leave the queue then", intake.tail)
+
+
 def test_what_users_do_to_their_jobs_is_done_here(
     federator: Federator, htcondor_pool: Pool, folder: Path, intake: Intake
 ) -> None:
@@ -136,15 +159,20 @@ def test_jobs_that_cannot_run_elsewhere_or_are_not_asked_for_stay_with_their_sch
 ) -> None:
     fits = submit(htcondor_pool, folder, "sleep 600", request_cpus="64")
     files = submit(htcondor_pool, folder, "sleep 600", transfer_input_files="/etc/hosts", should_transfer_files="yes")
-    queue = submit(htcondor_pool, folder, "sleep 600", **{"+FederatorQueue": '"not a queue"'})
-    other = submit(htcondor_pool, folder, "sleep 600", **{"+WantFederator": "false"})
+    brings = submit(htcondor_pool, folder, "sleep 600", transfer_output_files="out.root", should_transfer_files="yes")
+    closed = submit(htcondor_pool, folder, "sleep 600", output="/root/job.out")
+    queue = submit(htcondor_pool, folder, "sleep 600", 1, **{"+FederatorQueue": '"not a queue"'})
+    other = submit(htcondor_pool, folder, "sleep 600", 1, **{"+WantFederator": "false"})
 
     def told() -> bool:
         reasons = {int(q[0]): " ".join(q[1:]) for q in queued(htcondor_pool, "ClusterId", "FederatorReason")}
-        words = {fits: "cpu", files: "input files", queue: "not a queue", other: "undefined"}
+        words = {
+            fits: "cpu", files: "input files", brings: "output files", closed: "belongs into /root, where nobody",
+            queue: "not a queue", other: "undefined",
+        }  # fmt: skip
         return all(word in reasons[job] for job, word in words.items())
 
     until(told, "each to say why", lambda: str(queued(htcondor_pool, "ClusterId", "FederatorReason")) + intake.tail())
     managed = {int(q[0]): q[1] for q in queued(htcondor_pool, "ClusterId", "Managed")}
-    assert managed == {fits: "External", files: "undefined", queue: "undefined", other: "undefined"}
+    assert managed == {job: "External" if job == fits else "undefined" for job in managed}
     assert len(federator.items("workloads")) == 1

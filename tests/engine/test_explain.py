@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from dataclasses import replace
+from typing import Any
 
 from federator.engine.answer import explanation_document, plan_document
 from federator.engine.order import in_order
@@ -13,7 +14,7 @@ from federator.model.cluster import Cluster, Health
 from federator.model.plan import Holding
 from federator.model.policy import Bounds, Match, Planning, Policy, Queue, Tier
 from federator.model.selectors import Taint
-from federator.model.workload import Gang, Role
+from federator.model.workload import Gang, Role, Workload
 from tests.engine.build import amounts, cluster, flavor, placed, snapshot, workload
 
 CERN_RSP = Policy(
@@ -155,6 +156,23 @@ def test_the_position_is_the_place_in_the_order_of_service() -> None:
     assert [one.name for one in in_order(federation)] == order
     made = plan(federation, explain=order)
     assert [made.explanations[name].position for name in order] == [1, 2, 3, 4, 5]
+
+
+def told_of_cores(clusters: tuple[Cluster, ...], one: Workload, **more: Any) -> dict[str, Any]:
+    made = plan(snapshot(clusters, [one], **more), explain=[one.name])
+    shares = explanation_document(made.explanations[one.name])["clusters"]
+    return {share["cluster"]: share.get("wholeCores") for share in shares}
+
+
+def test_it_is_told_where_a_part_of_a_core_takes_all_of_it() -> None:
+    """Three nodes of eight cores hold 24 jobs, not 48. Nothing is told of whole cores, nor of other clusters."""
+    batch, pods = replace(cluster("batch", nodes=3), whole_cores=True), cluster("pods", nodes=3)
+    half = workload("half", 60, cpu=0.5)
+    assert told_of_cores((batch, pods), half) == {"batch": {"asked": "500m", "takes": 1, "most": 24}, "pods": None}
+    assert told_of_cores((batch, pods), workload("whole", 60, cpu=2)) == {"batch": None, "pods": None}
+    odd = replace(batch, flavors=(flavor("small", 2, amounts(3.5, 64)), flavor("large", 1, amounts(9, 2))))
+    told = told_of_cores((odd,), workload("odd", 9, cpu=1.5, memory=1))["batch"]
+    assert told == {"asked": "1500m", "takes": 2, "most": 4}, "one on each small node, two by memory on the large"
 
 
 def test_unknown_room_is_said_to_be_unknown() -> None:

@@ -69,6 +69,7 @@ def test_the_old_syntax_of_arguments_and_environment_is_read() -> None:
     [
         ({"JobUniverse": 7}, "universes"),
         ({"TransferInput": "data.root"}, "input files"),
+        ({"TransferOutput": "hist.root"}, "output files"),
         ({"In": "numbers.txt"}, "standard input"),
         ({"TransferExecutable": True}, "transfer_executable"),
         ({"FederatorLabels": "atlas"}, "key=value"),
@@ -77,6 +78,22 @@ def test_the_old_syntax_of_arguments_and_environment_is_read() -> None:
 def test_what_only_its_schedd_can_run_is_refused_with_the_reason(given: dict[str, Any], word: str) -> None:
     with pytest.raises(Unfit, match=word):
         document(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "files"),
+    [
+        ({}, []),
+        ({"Out": "/dev/null", "Err": ""}, []),
+        ({"Out": "job.out", "Err": "job.out"}, ["/home/alice/job.out"]),
+        ({"Out": "/data/job.out", "Err": "logs/job.err"}, ["/data/job.out", "/home/alice/logs/job.err"]),
+        ({"Out": "/dev/null", "Err": "job.err"}, ["/home/alice/job.err"]),
+    ],
+)
+def test_where_what_it_writes_belongs(given: dict[str, str], files: list[str]) -> None:
+    job = job_of({**JOB, "Iwd": "/home/alice", **given}, "ce01")
+    assert list(map(str, job.outputs)) == files
+    assert (job.owner, job_of({**JOB, "OsUser": "alice"}, "ce01").owner) == ("Alice.B", "alice")
 
 
 @given(st.lists(st.text("ab '\"$\\\t", min_size=1), max_size=4))

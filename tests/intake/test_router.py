@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federator.intake import mirror
-from federator.intake.ads import Job
+from federator.intake.ads import Job, Unfit
 from federator.intake.mirror import View
-from federator.intake.router import Rejected, Router, Settings
+from federator.intake.router import Router, Settings
+from federator.intake.sides import NotWritten, OutputGone, OutputLater, Rejected
 
 
 class Cut(Exception):
@@ -26,8 +28,11 @@ class World:
 
     def __init__(self, count: int, dies: int = 0) -> None:
         head = {"ClusterId": 1, "QDate": 1790000000, "Owner": "alice", "JobStatus": 1, "JobUniverse": 5}
-        body = {"Cmd": "/bin/true", "TransferExecutable": False}
-        self.queue = {f"1.{n}": {**head, **body, "ProcId": n} for n in range(count)}
+        body = {"Cmd": "/bin/true", "TransferExecutable": False, "Iwd": "/home", "Err": "err"}
+        self.queue = {f"1.{n}": {**head, **body, "ProcId": n, "Out": f"out{n}"} for n in range(count)}
+        self.written: dict[str, bytes] = {}
+        self.outputs: dict[str, bytes | Exception] = {}
+        self.closed: set[str] = set()
         self.history: dict[str, dict[str, Any]] = {}
         self.workloads: dict[str, dict[str, Any]] = {}
         self.handed_in: Counter[str] = Counter()
@@ -107,6 +112,25 @@ class World:
         self.news.append(name)
         self._called()
 
+    async def output(self, name: str) -> AsyncIterator[bytes]:
+        found = self.outputs.get(name, b"of " + name.encode())
+        if isinstance(found, Exception):
+            raise found
+        yield found
+
+    # -- files
+
+    async def check(self, owner: str, folder: Path) -> None:
+        if str(folder) in self.closed:
+            raise Unfit(f"not into {folder}")
+
+    async def write(self, job: Job, path: Path, pieces: AsyncIterator[bytes]) -> None:
+        whole = b"".join([piece async for piece in pieces])
+        if str(path) in self.closed:
+            raise NotWritten("disk full")
+        self.written[str(path)] = whole
+        self._called()
+
     async def changed(self, since: str) -> tuple[set[str], str]:
         return set(self.news[int(since or len(self.news)) :]), str(len(self.news))
 
@@ -121,12 +145,12 @@ def name_of(job: str) -> str:
 
 async def turns(world: World, count: int = 6, most: int = 100) -> None:
     """So many turns; whoever is cut off begins anew, knowing nothing."""
-    router = Router(Settings("ce", most_waiting=most), world, world)
+    router = Router(Settings("ce", most_waiting=most), world, world, world)
     for _ in range(count):
         try:
             await router.turn()
         except Cut:
-            router = Router(Settings("ce", most_waiting=most), world, world)
+            router = Router(Settings("ce", most_waiting=most), world, world, world)
 
 
 def stays(world: World) -> Any:
@@ -137,6 +161,7 @@ def stays(world: World) -> Any:
         {job: (ad["JobStatus"], ad.get("ExitCode")) for job, ad in world.history.items()},
         world.handed_in,
         {name: one["state"] for name, one in world.workloads.items()},
+        world.written,
     )
 
 
@@ -162,6 +187,8 @@ async def test_every_end_is_told_in_the_queue() -> None:
     assert {job: (ad["JobStatus"], ad.get("ExitCode")) for job, ad in world.history.items()} == {
         "1.0": (4, 0), "1.1": (4, 7), "1.2": (3, None),
     }  # fmt: skip
+    ends = {f"/home/out{n}": f"of {name_of(f'1.{n}')}".encode() for n in (0, 1, 3)}
+    assert world.written == {**ends, "/home/err": b""}, "also where no exit status is known"
     assert world.workloads[name_of("1.2")]["state"] == "cancelled"
     assert name_of("1.4") not in world.workloads, "a held job runs nowhere, and may be taken again"
     assert world.queue["1.3"]["JobStatus"] == 5, "no exit status is known: its user has to look at it"
@@ -175,6 +202,40 @@ async def test_an_intake_that_is_killed_at_any_call_leaves_no_other_trace(dies: 
     await day(cut)
     assert stays(cut) == stays(whole)
     assert set(cut.handed_in.values()) == {1}
+
+
+async def test_a_job_whose_output_cannot_be_written_is_not_taken_and_says_why() -> None:
+    world = World(2)
+    world.queue["1.0"]["Out"], world.closed = "/root/out", {"/root"}
+    await turns(world)
+    assert set(world.workloads) == {name_of("1.1")}
+    assert (world.queue["1.0"]["FederatorReason"], world.queue["1.0"].get("Managed")) == ("not into /root", None)
+
+
+async def test_a_job_ends_with_its_output_or_says_what_became_of_it() -> None:
+    """One whose cluster is away waits for it, one that is kept nowhere is told, one that has no room is held."""
+    world = World(3)
+    await turns(world)
+    world.outputs = {name_of("1.0"): OutputLater(), name_of("1.1"): OutputGone()}
+    world.closed = {"/home/out2"}
+    for job in list(world.queue):
+        world.become(name_of(job), "finished")
+    await turns(world)
+    assert (world.queue["1.0"]["JobStatus"], world.queue["1.2"]["JobStatus"]) == (1, 5)
+    assert world.history["1.1"]["FederatorReason"] == "what it wrote is kept nowhere any more"
+    world.outputs = {}
+    await turns(world)
+    assert (world.history["1.0"]["JobStatus"], world.written["/home/out0"]) == (4, b"of ce-1-0-1790000000")
+
+
+async def test_where_nothing_is_to_be_written_jobs_end_without() -> None:
+    world = World(1)
+    router = Router(Settings("ce"), world, world)
+    await router.turn()
+    await router.turn()
+    world.become(name_of("1.0"), "finished")
+    await router.turn()
+    assert (set(world.history), world.written) == ({"1.0"}, {})
 
 
 async def test_a_job_that_was_held_is_taken_again_when_it_is_released() -> None:

@@ -113,7 +113,7 @@ class Days(RuleBasedStateMachine):
         self.count = 0
 
     @initialize(
-        order=st.sampled_from(("fifo", "fair", "fit")),
+        order=st.sampled_from(("fifo", "fifo", "fair", "fit")),
         backfilling=st.sampled_from(("none", "none", "easy")),
         preempt=st.sampled_from(("never", "lowerPriority")),
         rebalance=st.sampled_from(Rebalance),

@@ -33,11 +33,11 @@ class Authority:
         self.ca_file = directory / "ca.crt"
         self.ca_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def serving(self, name: str) -> tuple[Path, Path]:
-        """Certificate and key files of a server on 127.0.0.1."""
+    def serving(self, name: str, *also: str) -> tuple[Path, Path]:
+        """Certificate and key files of a server on 127.0.0.1, which may have further names."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName(
-            [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+            [*map(x509.DNSName, ("localhost", *also)), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         )
         certificate = (
             _unsigned(_named(name), self._name, key)

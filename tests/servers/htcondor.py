@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.patience import PATIENCE_S
+from tests.servers.htcondor_issuer import Issuer
 from tests.servers.htcondor_programs import find_htcondor
 from tests.servers.processes import (
     Server,
@@ -67,6 +68,11 @@ class Pool:
     def token_file(self) -> Path:
         """The token of the identity ``fed``, readable for us alone."""
         return self.directory / "fed.token"
+
+    @property
+    def owner(self) -> str:
+        """Whose its jobs are."""
+        return self._user or pwd.getpwuid(os.geteuid()).pw_name
 
     def start(self) -> None:
         self.directory = temporary_directory(self.name)
@@ -164,6 +170,8 @@ class Pool:
         local = self.directory / "local"
         for name in ("log", "spool", "execute", "passwords.d", "tokens.d"):
             (local / name).mkdir(parents=True)
+        domain = f"{self.name}.test"
+        self.issuer = Issuer(self.directory, local, f"head.{domain}", "federator", f"fed@{domain}")
         (self.directory / "condor_config").write_text(self._configuration(local))
         key = local / "passwords.d/POOL"
         key.touch(0o600)
@@ -206,7 +214,8 @@ class Pool:
             "SLOT_TYPE_1": "100%",
             "SLOT_TYPE_1_PARTITIONABLE": True,
             "SEC_DEFAULT_AUTHENTICATION": "REQUIRED",
-            "SEC_DEFAULT_AUTHENTICATION_METHODS": "FS, IDTOKENS",
+            "SEC_DEFAULT_AUTHENTICATION_METHODS": "FS, IDTOKENS, SCITOKENS",
+            **self.issuer.settings,
             "SEC_PASSWORD_DIRECTORY": local / "passwords.d",
             "SEC_TOKEN_DIRECTORY": local / "tokens.d",
             "ALLOW_READ": "*",

@@ -116,4 +116,6 @@ class Helper:
                 link.symlink_to(target)
             environment["_CONDOR_SEC_TOKEN_DIRECTORY"] = str(self._tokens)
             environment["_CONDOR_SCITOKENS_FILE"] = access.token_file
+        if access.ca_file:
+            environment["_CONDOR_AUTH_SSL_CLIENT_CAFILE"] = access.ca_file
         return environment

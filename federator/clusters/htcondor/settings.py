@@ -16,6 +16,8 @@ class Access:
     """The name of the schedd, with or without its ``@HOST``. Empty: the only one of the pool."""
     token_file: str = ""
     """An IDTOKEN or SciToken. Empty: as whoever the daemon runs as (FS)."""
+    ca_file: str = ""
+    """Whose certificates the pool's daemons may show, with a SciToken. Empty: those that HTCondor trusts by itself."""
     timeout_s: float = 30.0
     """The longest that one call may take; then whoever makes it is killed."""
 

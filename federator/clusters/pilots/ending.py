@@ -15,6 +15,7 @@ from federator.clusters.pilots.settings import PilotsSettings
 from federator.model.intent import PREEMPTED
 from federator.model.pilots import Lease, LeaseState, LineChanges, Replica, Result
 from federator.ports import Clock, LeaseRefused
+from federator.turns import Turns
 
 VOID = "PilotLost"
 """The reason of a lease that was not renewed."""
@@ -137,11 +138,11 @@ class Endings:
     async def forget_if_over(self, intent: str) -> None:
         """Let go of an order that should leave and of which nothing is in a pilot's hands."""
         entry = self._line.entries.get(intent)
-        if entry is None or not entry.order.leaving or any(entry.granted()):
+        if entry is None or not entry.order.leaving or entry.held:
             return
-        leases: dict[Replica, Lease | None] = {(intent, index): None for index in entry.seats}
-        await self._scribe.write(LineChanges(orders={intent: None}, leases=leases))
+        await self._scribe.write(LineChanges(orders={intent: None}))
         self._line.drop(intent)
+        await entry.dissolve(Turns())
 
 
 def _ended(lease: Lease, result: Result, now_s: float) -> Lease:

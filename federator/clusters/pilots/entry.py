@@ -14,6 +14,7 @@ from federator.model.pilots import Lease, LeaseState
 from federator.turns import Turns
 
 NOTES_SHOWN = 64
+LET_GO_AT_ONCE = 1024
 STEADY_S = 10.0
 """A replica of a service that ran for so long is not one that ends again and again."""
 
@@ -59,9 +60,7 @@ class Entry:
         """Another number of replicas, another spec, fewer wanted."""
         self.order = order
         self.resting = {index: at for index, at in self.resting.items() if index in order.wanted}
-        self.waiting = order.wanted - IndexSet.of(self.resting)
-        if self.waiting:
-            self.waiting -= self._board.taken()
+        self.waiting = self._board.free_of(order.wanted - IndexSet.of(self.resting))
         self.waits_since_s = now_s
         self.touch()
 
@@ -132,14 +131,28 @@ class Entry:
         """The seats in pilots' hands."""
         return (seat for seat in self.seats.values() if seat.granted)
 
-    def to_stop(self) -> list[Seat]:
-        """The seats in pilots' hands that should not be."""
-        wanted = self.order.wanted
-        if wanted == self.order.indices:
-            wanted_set = set(wanted) if len(self.seats) > len(wanted) or self.order.service else None
-            return [] if wanted_set is None else [s for s in self.granted() if s.lease.index not in wanted_set]
-        keep = set(wanted)
-        return [seat for seat in self.granted() if seat.lease.index not in keep]
+    @property
+    def held(self) -> bool:
+        """Whether any is in a pilot's hands."""
+        return self._board.held > 0
+
+    def to_stop(self) -> Iterator[Seat]:
+        """The seats in pilots' hands that should not be; no more of them once the order is changed again."""
+        order = self.order
+        for index in self._board.held_but(order.wanted).tolist():
+            if self.order is not order:
+                return
+            seat = self.seats.get(index)
+            if seat is not None and seat.granted:
+                yield seat
+
+    async def dissolve(self, turns: Turns) -> None:
+        """Let go of all seats, for good: letting go of hundreds of thousands at once takes long."""
+        while self.seats:
+            for _ in range(min(len(self.seats), LET_GO_AT_ONCE)):
+                self.seats.popitem()
+            if turns.due:
+                await turns.rest()
 
     def to_exchange(self, now_s: float, ready_s: float) -> Seat | None:
         """The next seat of a service whose spec is no longer the order's, once all others have run for a while."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -238,7 +238,7 @@ class Site:
             lease_s=self._settings.lease_s,
         )
 
-    async def _stop(self, seats: Sequence[Seat], grace_s: float) -> None:
+    async def _stop(self, seats: Iterable[Seat], grace_s: float) -> None:
         """Let pilots end payloads, of those that they still hold."""
         turns = Turns()
         for seat in seats:
@@ -299,7 +299,7 @@ class Site:
                 if agent_ is not None and seat.lease.id in agent_.expires:
                     agent_.oldest_s = 0.0
         await self._forget_lost(now_s)
-        over = [intent for intent, e in self._line.entries.items() if e.order.leaving and not any(e.granted())]
+        over = [intent for intent, e in self._line.entries.items() if e.order.leaving and not e.held]
         with contextlib.suppress(StoreUnavailable):
             for intent in over:
                 await self._endings.forget_if_over(intent)
