@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
+from math import inf
 from typing import NamedTuple
 
 from federator.documents.quantities import natural_amount, price_unit
@@ -114,30 +115,33 @@ class Measures:
         lost_s = min(lost_s, lasted_s)
         cores = cost_per_h = carbon_per_h = 0.0
         name = cluster.name
-        self.first_s[name] = min(starts_s, self.first_s.get(name, starts_s))
+        if starts_s < self.first_s.get(name, inf):
+            self.first_s[name] = starts_s
         for flavor, replicas in places:
             use = self.use[name]
             rate = self._rate(cluster, flavor, role.requests, replicas)
             for resource, amount, micro_per_h in rate.amounts:
                 use[resource] += amount * lasted_s
-                self.cost[name] += micro_per_h * lasted_s / HOUR_S
-                cost_per_h += micro_per_h
+                if micro_per_h:
+                    self.cost[name] += micro_per_h * lasted_s / HOUR_S
+                    cost_per_h += micro_per_h
             if lost_s and rate.millicores:
                 self.lost_s[name] += rate.millicores * lost_s / 1000
             if workload.backfill and rate.millicores:
                 place = workload.name, name
                 self.backfill_lost_s[place] += rate.millicores * lost_s / 1000
                 self.backfill_useful_s[place] += rate.millicores * (lasted_s - lost_s) / 1000
-            self.carbon_g[name] += rate.kilowatts * lasted_s / HOUR_S * cluster.carbon_g_per_kwh
-            carbon_per_h += rate.kilowatts * cluster.carbon_g_per_kwh
+            if rate.kilowatts:
+                self.carbon_g[name] += rate.kilowatts * lasted_s / HOUR_S * cluster.carbon_g_per_kwh
+                carbon_per_h += rate.kilowatts * cluster.carbon_g_per_kwh
             cores += rate.cores
-        kept, of = ends_s - lost_s, (cores, cost_per_h, carbon_per_h)
-        for kind, begins_s, until_s in (
-            ("backfill" if workload.backfill else "production", starts_s, kept),
-            ("backfill lost" if workload.backfill else "lost", kept, ends_s),
-        ):
-            if until_s > begins_s:
-                self._noted.append((kind, cluster.name, workload.queue, begins_s, until_s, *of))
+        kept_s, queue = ends_s - lost_s, workload.queue
+        if kept_s > starts_s:
+            kind = "backfill" if workload.backfill else "production"
+            self._noted.append((kind, name, queue, starts_s, kept_s, cores, cost_per_h, carbon_per_h))
+        if ends_s > kept_s:
+            kind = "backfill lost" if workload.backfill else "lost"
+            self._noted.append((kind, name, queue, kept_s, ends_s, cores, cost_per_h, carbon_per_h))
         if len(self._noted) >= AT_ONCE:
             self._fold()
 

@@ -161,7 +161,7 @@ class Pool:
     def _arrive(self, one: Arrival, now_s: float) -> None:
         workload = one.workload
         cores = self._cores(workload)
-        told = Told(workload.name, workload.queue, workload.replicas, now_s, one.run_s)
+        told = Told(workload.name, workload.queue, workload.roles[0].replicas, now_s, one.run_s)
         self.measures.workloads.append(told)
         expected_s = self._planning.unknown_duration_s if workload.duration_s is None else workload.duration_s
         key = (-workload.priority, self._key(workload, self._planning), workload.submitted_at_s)
@@ -215,8 +215,8 @@ class Pool:
 
     def _used(self, job: Job, start_s: float, ends_s: float) -> None:
         workload = job.arrival.workload
-        places = ((self._flavor, workload.roles[0].replicas),)
-        self.measures.used(self._cluster, workload, workload.roles[0], places, start_s, ends_s)
+        (role,) = workload.roles
+        self.measures.used(self._cluster, workload, role, ((self._flavor, role.replicas),), start_s, ends_s)
 
     # Rules
 
