@@ -1,8 +1,9 @@
 """A week's jobs over 200 clusters, with the planner: ``python -m benchmarks.grid JOBS`` tells the first so many.
 
-A million jobs come in a week, four of five with one core and one with eight, log-normal with a median of 1 h 40 min, of
-ten queues; the clusters have 36,000 cores, of which they use nine in ten. A scenario's file in place of the number is
-told instead. It prints one JSON document.
+A million jobs come in a week, fewer at night and at the weekend: sixty kinds, of ten queues and of six shapes from one
+core to eight, log-normal with a median of 1 h 40 min. The clusters have 36,000 cores, of which they use nine in ten; by
+day more comes than they can run, and that is made up for at night. A scenario's file in place of the number is told
+instead. It prints one JSON document.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import replace
 from heapq import merge
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from federator.cli.simulating import story_of
 from federator.documents.scenario import GeneratePart
@@ -27,7 +29,33 @@ from federator.simulator.chance import generated
 from federator.simulator.run import Run, simulate_quickly
 from federator.simulator.story import Arrival, Story
 
-CLUSTERS, QUEUES, WEEK_S, JOBS = 200, 10, 604_800, 1_000_000
+CLUSTERS, QUEUES, JOBS = 200, 10, 1_000_000
+
+
+class Shape(NamedTuple):
+    """What a job asks for, and which part of all jobs asks for that."""
+
+    cores: int
+    gib_a_core: int
+    share: float
+
+
+class Days(NamedTuple):
+    """Days of the week, and which part of its jobs comes on each."""
+
+    name: str
+    first: int
+    days: int
+    each: float
+
+
+SHAPES = (
+    Shape(1, 2, 0.38), Shape(1, 3, 0.20), Shape(1, 4, 0.10), Shape(2, 2, 0.10), Shape(4, 2, 0.08), Shape(8, 2, 0.14),
+)  # fmt: skip
+WEEK = (Days("week", 0, 5, 0.152), Days("weekend", 5, 3, 0.12))
+"""The third day of the weekend is there for what chance leaves to come of a million."""
+SWING = "30%"
+"""The rate at two in the afternoon is so much above the day's average, and at two at night so much below."""
 NODE = Resources.of({"cpu": 60_000, "memory": 240 * 2**30})
 NODES = (1, 2, 3, 4, 5)
 """Of the clusters, in turns: three on average, so that all have 36,000 cores."""
@@ -39,12 +67,15 @@ def cluster(at: int) -> Cluster:
     return Cluster(f"site-{at:03}", flavors=(Flavor("node", count, NODE, (NodeGroup(NODE, count),)),))
 
 
-def part(name: str, queue: int, share: float, cores: int) -> GeneratePart:
-    """The jobs of one size that come in one queue."""
+def part(queue: int, shape: Shape, days: Days) -> GeneratePart:
+    """The jobs of one shape that come in one queue on some days of the week."""
+    each_day = JOBS * shape.share / QUEUES * days.each / 24
     return GeneratePart.model_validate(
         {
-            "name": f"{name}-{queue}", "queue": f"queue-{queue}", "rate": f"{JOBS * share / QUEUES / 168:.1f}/h",
-            "requests": {"cpu": cores, "memory": f"{2 * cores}Gi"},
+            "name": f"{days.name}-{shape.cores}x{shape.gib_a_core}-{queue}", "queue": f"queue-{queue}",
+            "rate": f"{each_day:.1f}/h", "daily": SWING,
+            "begins": f"{days.first}d", "lasts": f"{days.days}d",
+            "requests": {"cpu": shape.cores, "memory": f"{shape.cores * shape.gib_a_core}Gi"},
             "duration": {"lognormal": {"median": "1h40m", "sigma": 0.8}}, "expected": [1, 3],
         }
     )  # fmt: skip
@@ -52,8 +83,8 @@ def part(name: str, queue: int, share: float, cores: int) -> GeneratePart:
 
 def arrivals(jobs: int) -> Iterator[Arrival]:
     """The first so many."""
-    parts = [part(*one) for at in range(QUEUES) for one in (("one", at, 0.8, 1), ("eight", at, 0.2, 8))]
-    return islice(merge(*(generated(one, 1, WEEK_S * 2) for one in parts), key=lambda one: one.at_s), jobs)
+    parts = [part(queue, shape, days) for queue in range(QUEUES) for shape in SHAPES for days in WEEK]
+    return islice(merge(*(generated(one, 1, None) for one in parts), key=lambda one: one.at_s), jobs)
 
 
 def story(jobs: int) -> Story:

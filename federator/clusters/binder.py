@@ -7,6 +7,7 @@ from bisect import bisect_left, insort
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from federator.model.cluster import Binding, Flavor, NodeGroup
 from federator.model.resources import CPU, MEMORY, Resources
@@ -20,11 +21,12 @@ Alike = tuple[str, tuple[tuple[str, int], ...], tuple[tuple[str, int], ...], boo
 class Node:
     """One node: its flavor, what is free on it now, and what backfill uses of that (changed in place)."""
 
-    __slots__ = ("alike", "down", "filled", "flavor", "free", "name")
+    __slots__ = ("_sizes", "alike", "down", "filled", "flavor", "free", "name")
 
     def __init__(self, name: str, flavor: Flavor) -> None:
         self.name = name
         self.flavor = flavor
+        self._sizes = flavor.allocatable[CPU], flavor.allocatable[MEMORY]
         self.free = dict(flavor.allocatable.items_)
         self.filled: dict[str, int] = {}
         self.down = False
@@ -36,11 +38,11 @@ class Node:
 
     def shares(self, requests: Resources) -> tuple[int, int]:
         """Of its cpu and of its memory, in 2**-30: what would be used with one more such replica."""
-        return self._share(CPU, requests), self._share(MEMORY, requests)
-
-    def _share(self, name: str, requests: Resources) -> int:
-        size = self.flavor.allocatable[name]
-        return ((size - self.free.get(name, 0) + requests[name]) << 30) // size if size else 0
+        free, (cpu, memory) = self.free, self._sizes
+        return (
+            ((cpu - free.get(CPU, 0) + requests[CPU]) << 30) // cpu if cpu else 0,
+            ((memory - free.get(MEMORY, 0) + requests[MEMORY]) << 30) // memory if memory else 0,
+        )
 
     def fits(self, requests: Resources) -> int:
         """How many more such replicas fit."""
@@ -48,13 +50,17 @@ class Node:
 
     def holds(self, requests: Resources) -> bool:
         """Whether one more such replica fits, if backfill gives way."""
-        return not self.down and all(self.free.get(name, 0) >= amount for name, amount in requests.items_)
+        free = self.free
+        for name, amount in requests.items_:
+            if free.get(name, 0) < amount:
+                return False
+        return not self.down
 
     def holds_beside(self, requests: Resources) -> bool:
         """Whether one more such replica fits beside what fills the node."""
-        free, filled = self.free, self.filled
-        return not self.down and all(
-            free.get(name, 0) - filled.get(name, 0) >= amount for name, amount in requests.items_
+        filled = self.filled
+        return self.holds(requests) and not (
+            filled and any(self.free.get(name, 0) - filled.get(name, 0) < amount for name, amount in requests.items_)
         )
 
     @property
@@ -143,42 +149,42 @@ class Pool:
         ``flavors``: the only ones that may be used; empty: any. Taints that are not tolerated are respected.
         """
         open_to_it = {flavor.name for flavor in self.open_flavors(flavors, tolerations)}
-        chosen = Counter[str]()
-        for fits in (Node.holds_beside,) if below or not self._filled else (Node.holds_beside, Node.holds):
-            for node in self._choices(open_to_it, requests, fits):
-                if chosen.total() >= count:
-                    break
+        chosen: dict[str, int] = {}
+        beside: tuple[Fits, ...] = (Node.holds_beside,) if below or self._filled else ()
+        for fits in beside if below else (*beside, Node.holds):
+            for node in islice(self._choices(open_to_it, requests, fits), count - sum(chosen.values())):
                 self.take(node.name, requests, below=below)
-                chosen[node.name] += 1
+                chosen[node.name] = chosen.get(node.name, 0) + 1
         return [name for name, times in chosen.items() for _ in range(times)]
 
     def _choices(self, flavors: Collection[str], requests: Resources, fits: Fits) -> Iterator[Node]:
         """The node for the next replica, again and again; the caller takes its room before it asks again."""
         keys: dict[Alike, tuple[int, ...] | None] = {}
-        heap: list[tuple[tuple[int, ...], int, Alike]] = []
+        key_of = KEYS[self._binding]
 
-        def offer(alike: Alike) -> None:
-            """The first of alike nodes, if they may be used."""
-            places = self._alike.get(alike)
-            if places is None or alike[0] not in flavors:
-                return
-            if alike not in keys:
-                node = self._listed[places[0]]
-                keys[alike] = KEYS[self._binding](node, requests) if fits(node, requests) else None
-            key = keys[alike]
+        def key_for(alike: Alike, place: int) -> tuple[int, ...] | None:
+            node = self._listed[place]
+            return key_of(node, requests) if alike[0] in flavors and fits(node, requests) else None
+
+        heap = []
+        for alike, places in self._alike.items():
+            keys[alike] = key = key_for(alike, places[0])
             if key is not None:
-                heapq.heappush(heap, (key, places[0], alike))
-
-        for alike in list(self._alike):
-            offer(alike)
+                heap.append((key, places[0], alike))
+        heapq.heapify(heap)
         while heap:
             _, place, alike = heapq.heappop(heap)
             node = self._listed[place]
-            if node.alike == alike:  # else it was offered before it changed
-                yield node
-                offer(alike)
-                if node.alike != alike:
-                    offer(node.alike)
+            if node.alike != alike:
+                continue  # it was offered before it changed
+            yield node
+            for changed in {alike, node.alike} & self._alike.keys():
+                first = self._alike[changed][0]
+                if changed not in keys:
+                    keys[changed] = key_for(changed, first)
+                key = keys[changed]
+                if key is not None:
+                    heapq.heappush(heap, (key, first, changed))
 
     def take(self, node: str, requests: Resources, count: int = 1, *, below: bool = False) -> None:
         """Use room on a node (one that is not there any more has none to use)."""

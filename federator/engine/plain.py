@@ -13,11 +13,11 @@ import numpy as np
 from federator.engine.allowance import Allowance
 from federator.engine.arrays import Array
 from federator.engine.division import REPLICAS_MAX, WEIGHT_MAX
-from federator.engine.families import NONE, Families
+from federator.engine.families import NONE, Families, Tables
 from federator.engine.federation import Federation
 from federator.engine.filling import Times
 from federator.engine.opening import Clocks
-from federator.engine.plain_answers import Entry, Found, Writer, blank
+from federator.engine.plain_answers import Answers, Entry, Found, Writer, blank
 from federator.engine.plain_turns import (
     AMOUNTS,
     DONE,
@@ -170,16 +170,9 @@ class Plain:
         while done < len(entries):
             left = turns[done:]
             answers = blank(left, len(federation.names), places, nodes.sums)
-            taken, end, federation.changes = take_turns(
-                nodes.rows, nodes.blocks, nodes.sums, nodes.first_lots, nodes.population, nodes.sizes,
-                federation.habits, NO_JOURNAL,
-                tables.lot_classes, tables.classes, tables.scaled,
-                tables.sizes, tables.resources, tables.lots, tables.members, tables.desks, tables.tiers, tables.times,
-                tables.offers, tables.closed, left, full_s[done:], self._grace_s, self._at_refusal, self._stamps,
-                federation.changes, *answers,
-            )  # fmt: skip
-            if end == ILLEGAL:
-                raise ValueError(f"weights go up to {WEIGHT_MAX}, replicas up to {REPLICAS_MAX}")
+            taken, end = taken_of(
+                federation, tables, left, full_s[done:], self._grace_s, self._at_refusal, self._stamps, answers
+            )
             short = {at - done: verdict for at, verdict in why.items() if at >= done}
             self._busy = self._writer.write(entries[done : done + taken], left, short, answers)
             done += taken
@@ -197,3 +190,22 @@ class Plain:
                 known = full_for(self._clocks, self._federation, entry.workload, entry.rule)
                 full_s[at, : len(known)] = known
         return full_s
+
+
+def taken_of(
+    federation: Federation, tables: Tables, turns: Array, full_s: Times, grace_s: float, at_refusal: int,
+    stamps: Array, answers: Answers,
+) -> tuple[int, int]:  # fmt: skip
+    """Take turns as ``take_turns`` does, in the federation; returns how many were taken, and why no more."""
+    nodes = federation.nodes
+    taken, end, federation.changes = take_turns(
+        nodes.rows, nodes.blocks, nodes.sums, nodes.first_lots, nodes.population, nodes.sizes,
+        federation.habits, NO_JOURNAL,
+        tables.lot_classes, tables.classes, tables.scaled,
+        tables.sizes, tables.resources, tables.lots, tables.members, tables.desks, tables.tiers, tables.times,
+        tables.offers, tables.closed, turns, full_s, grace_s, at_refusal, stamps,
+        federation.changes, *answers,
+    )  # fmt: skip
+    if end == ILLEGAL:
+        raise ValueError(f"weights go up to {WEIGHT_MAX}, replicas up to {REPLICAS_MAX}")
+    return taken, end

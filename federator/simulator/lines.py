@@ -1,5 +1,4 @@
-"""Plans of those alone that may start: what waits stands in lines of alike workloads, and the planner's tables are kept
-from one plan to the next.
+"""Lines of alike workloads that wait, and the turns of those that may start, on tables of the planner's that are kept.
 
 A whole plan looks at all that runs, to find that it stays; among many jobs that takes long, and one is asked for at
 every arrival and every end. Where nothing but room decides, as here, turns are taken only by the first of each line,
@@ -9,241 +8,217 @@ own tables, in which only what is free is kept up. A property test tells stories
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import heapify, heappop, heappush
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
+from federator.clusters.binder import Pool
 from federator.engine.allowance import Allowance
 from federator.engine.ground import Ground
-from federator.engine.order import FOUND, Place, place_in_line
+from federator.engine.order import Place, place_in_line
 from federator.engine.plain import Plain
 from federator.engine.plain_answers import Entry, Found
 from federator.engine.rows import COUNT, FREE, LENGTH, START
-from federator.model.cluster import Cluster, Health
-from federator.model.plan import Placement
+from federator.engine.single_turns import SingleTurns
+from federator.model.cluster import Cluster
+from federator.model.plan import Placement, Snapshot
 from federator.model.policy import FULL_PPM
 from federator.model.resources import Resources
 from federator.model.workload import Role, Workload
-from federator.simulator.needless import stays_as_it_is
-from federator.simulator.story import Story
-from federator.simulator.world import Live, World
-
-MOST_REFUSALS = 2000
-"""After so many refusals the planner's turns begin anew, so that the reasons they keep are forgotten."""
-Starts = list[tuple[Live, list[Placement]]]
 
 
-def only_room_decides(story: Story) -> bool:
-    """Whether what runs matters to what waits by the room that it takes alone."""
-    seen = story.federation
-    others = (seen.cohorts, seen.limits, seen.spent, seen.fillers, seen.exclusions, seen.heads, seen.displacements)
-    bounded = any(q.quota is not None or q.cluster_quota or q.budget is not None for q in seen.queues)
-    planning = seen.planning
-    return (
-        not (story.faults or story.standing or bounded or any(others))
-        and stays_as_it_is(seen)
-        and (planning.backfilling, planning.blocked_head) == ("none", "pass")
-        and planning.order not in FOUND
-        and all(map(_is_plain, seen.clusters))
-    )
+class Waits(Protocol):
+    """Whoever stands in line."""
+
+    @property
+    def workload(self) -> Workload:
+        """What it asks for."""
+        ...
 
 
-def _is_plain(cluster: Cluster) -> bool:
-    """Whether its nodes are known, none may be added, and nobody but the run uses them."""
-    if cluster.health is not Health.UP or cluster.draining or cluster.limits is not None or cluster.unschedulable:
-        return False
-    return cluster.flavors is not None and all(
-        flavor.max_count <= flavor.count and all(group.free == flavor.allocatable for group in flavor.nodes)
-        for flavor in cluster.flavors
-    )
+Who = TypeVar("Who", bound=Waits)
 
 
 @dataclass(slots=True, eq=False)
-class Line:
+class Line(Generic[Who]):
     """Workloads that are alike in all that planning reads but for their place in the order of service."""
 
+    entry: Entry
+    """What the planner's turn of one of them is made of."""
     takes: int
     """The clusters that may take them, a bit each."""
-    requests: Resources
     closer: bool
     """Whether more than the room on those counts: what is free elsewhere, for tiers that are filled to a part."""
-    waiting: list[tuple[Place, Live]] = field(default_factory=list)
+    asked: tuple[tuple[int, int], ...]
+    """What a replica asks for: the column that rows of nodes have of a resource, and how much of it."""
+    waiting: list[tuple[Place, Who]] = field(default_factory=list)
     """A heap."""
+    refused: bool = False
+    """Whether the last that was asked was refused."""
     freed: int = 0
-    """Clusters that may take them on which something has come free since one was refused."""
+    """Clusters that may take them on which room may have come since."""
 
 
-class Lines:
-    """The lines of one run, and the tables."""
+class Lines(Generic[Who]):
+    """The lines of one run, and the tables. To be laid out before anybody stands in line."""
 
-    def __init__(self, world: World) -> None:
-        self._world, self._seen = world, world.story.federation
-        world.begun_to_wait = []
-        self._place = place_in_line(self._seen)
+    def __init__(self, federation: Snapshot, pools: Mapping[str, Pool]) -> None:
+        """``pools`` are the nodes of every cluster."""
+        self._seen, self._pools = federation, pools
+        self._place = place_in_line(federation)
         self._ground = Ground()
-        self._at = {name: at for at, name in enumerate(sorted(world.members))}
+        self._at = {name: at for at, name in enumerate(sorted(pools))}
         self._names: set[str] = set()
         """The resources that anybody has asked for."""
-        self._lines: dict[Hashable, Line | None] = {}
+        self._lines: dict[Hashable, Line[Who] | None] = {}
         """By likeness; None: such take no plain turns."""
-        self._refused: dict[Line, None] = {}
-        self._coming: dict[Line, None] = {}
-        """Those in which somebody stands who has had no turn."""
-        self._others: set[str] = set()
-        """Workloads that take no plain turns."""
+        self._refused: dict[Line[Who], None] = {}
+        """Those of which one was refused."""
+        self._rows: dict[int, list[list[int]]] = {}
+        """By cluster what is free on its nodes (rows of the planner's), until anybody takes room."""
+        self._coming: dict[Line[Who], None] = {}
+        """Those of which somebody is to be asked."""
         self.turns = 0
         """How many have been taken."""
-        self._afresh = True
-        """Whether the planner itself was asked last, so that lines and tables are to be made anew."""
 
-    def plan(self, now_s: float) -> Starts | None:
-        """Who starts where, in the order of service; None where the planner itself has to be asked."""
-        waiting = self._world.waiting
-        self._world.look(now_s)
-        coming: Sequence[Live]
-        coming, self._world.begun_to_wait = self._world.begun_to_wait or (), []
-        if self._afresh or not self._known(coming):
-            coming = list(waiting.values())
-            self._known(coming)
-            self._lay_out(now_s)
-        for live in coming:
-            self._stand_in_line(live)
-        self._others &= waiting.keys()
-        starts = [] if self._others else self._serve()
-        self._afresh = bool(self._others)
-        return None if self._others and not starts else starts
-
-    def begin_afresh(self) -> None:
-        """The planner is asked for a whole plan, so that who waits will not be as it was."""
-        self._afresh = True
-
-    def _known(self, coming: Iterable[Live]) -> bool:
-        """Whether the tables have all resources that these ask for."""
-        asked = {name for live in coming for role in live.workload.roles for name, _ in role.requests.items_}
+    def know(self, workloads: Iterable[Workload]) -> bool:
+        """Whether the tables have all resources that these ask for; else they are to be laid out anew, with those."""
+        asked = {name for workload in workloads for role in workload.roles for name, _ in role.requests.items_}
         known = asked <= self._names
         self._names |= asked
         return known
 
-    def _lay_out(self, now_s: float) -> None:
-        """Make the tables anew, with nobody in line."""
+    def lay_out(self, clusters: Iterable[Cluster]) -> None:
+        """Make the tables anew, with nobody in line, from the clusters with what is free on them now."""
         everything = Workload("", (Role("", 1, Resources.of(dict.fromkeys(self._names, 1))),))
-        shown = tuple(member.shown(now_s) for member in map(self._world.members.__getitem__, self._at))
-        self._whole = replace(self._seen, clusters=shown, workloads=(everything,))
-        self._federation, _, self._families = self._ground.stand(self._whole)
-        for kept in (self._lines, self._refused, self._coming, self._others, self._world.heard):
+        shown = tuple(sorted(clusters, key=lambda one: one.name))
+        whole = replace(self._seen, clusters=shown, workloads=(everything,))
+        self._federation, _, families = self._ground.stand(whole)
+        for kept in (self._lines, self._refused, self._coming):
             kept.clear()
-        self._begin_turns()
-
-    def _begin_turns(self) -> None:
-        self._found = Found([], [], set())
-        self._refusals, grace_s = 0, self._seen.planning.outage_grace_s
-        allowance = Allowance(self._whole, self._federation)
-        self._plain = Plain(self._federation, self._families, allowance, {}, grace_s, (), self._found, None)
-
-    def _entry(self, workload: Workload) -> Entry | None:
-        _, entries = next(self._plain.stretches((workload,)))
-        return entries[0] if entries else None
+        grace_s = self._seen.planning.outage_grace_s
+        self._plain = Plain(
+            self._federation, families, Allowance(whole, self._federation), {}, grace_s, (), Found([], [], set()), None
+        )
+        self._turns = SingleTurns(self._federation, families, grace_s)
 
     # Lines
 
-    def _stand_in_line(self, live: Live) -> None:
-        line, part = None, live.part
-        if part is not None and part.workload is live.workload and not part.held and not live.service:
-            line = self._line(live.workload)
+    def stand(self, who: Who) -> bool:
+        """Stand in line; False: it takes no plain turns."""
+        line = self._line(who.workload)
         if line is None:
-            self._others.add(live.workload.name)
-        else:
-            heappush(line.waiting, (self._place(live.workload), live))
+            return False
+        heappush(line.waiting, (self._place(who.workload), who))
+        if not line.refused or line.freed:
             self._coming[line] = None
+        return True
 
-    def _line(self, workload: Workload) -> Line | None:
+    def standing(self) -> list[Who]:
+        """All that stand in line."""
+        return [who for line in self._lines.values() if line is not None for _, who in line.waiting]
+
+    def _line(self, workload: Workload) -> Line[Who] | None:
         role = workload.roles[0]
         if len(workload.roles) > 1 or workload.gang is not None or workload.inputs or role.limits.items_:
             return None
         key = (
-            id(self._federation.governing.rule(workload)), workload.queue, workload.clusters, workload.needs,
-            workload.min_replicas, role.replicas, role.requests, role.flavors, role.tolerations,
+            id(self._federation.governing.rule(workload)), workload.clusters, workload.needs, workload.min_replicas,
+            role.replicas, role.requests, role.flavors, role.tolerations,
         )  # fmt: skip
         if key not in self._lines:
             self._lines[key] = self._new_line(workload)
         return self._lines[key]
 
-    def _new_line(self, workload: Workload) -> Line | None:
-        entry, role = self._entry(workload), workload.roles[0]
-        if entry is None:
+    def _new_line(self, workload: Workload) -> Line[Who] | None:
+        _, entries = next(self._plain.stretches((workload,)))
+        if not entries:
             return None
-        takes, *_ = self._federation.feasibility.outline(workload, role, entry.rule)
-        closer = any(tier.fill_to_ppm < FULL_PPM for tier in entry.rule.tiers)
+        rule = entries[0].rule
+        takes, *_ = self._federation.feasibility.outline(workload, workload.roles[0], rule)
+        closer = any(tier.fill_to_ppm < FULL_PPM for tier in rule.tiers)
         at = range(len(takes)) if closer else np.flatnonzero(takes).tolist()
-        return Line(sum(1 << one for one in at), role.requests, closer)
+        columns = self._federation.nodes.at
+        asked = tuple((FREE + columns[name], amount) for name, amount in entries[0].requests.items_)
+        return Line(entries[0], sum(1 << one for one in at), closer, asked)
 
     # Turns
 
-    def _serve(self) -> Starts:
-        """Let the first of every line that may start have its turn, in the order of service."""
-        freed = sum(1 << at for at in self._renewed())
-        for line in self._refused if freed else ():
-            line.freed |= freed & line.takes
-            if line.freed and line.waiting:
-                self._coming[line] = None
-        asked = [(line.waiting[0], line) for line in self._coming if line.freed or line not in self._refused]
+    def serve(self, heard: Iterable[str]) -> list[tuple[Who, list[Placement]]]:
+        """Let the first of every line that may start have its turn: who starts where, in the order of service.
+        ``heard`` are the clusters on whose nodes something may have changed."""
+        self._tell_of_room(heard)
+        asked = [(line.waiting[0], line) for line in self._coming if line.waiting]
         self._coming.clear()
         heapify(asked)
-        starts: Starts = []
+        starts: list[tuple[Who, list[Placement]]] = []
         while asked:
-            (_, live), line = heappop(asked)
-            may_start = line not in self._refused or self._room_has_come(line)
-            entry = self._entry(live.workload) if may_start else None
-            if may_start and entry is None:  # of more families than the planner lays out
-                self._others.add(live.workload.name)
-                break
-            placed = self._turn(entry) if entry is not None else []
+            (_, who), line = heappop(asked)
+            placed = [] if line.refused and not self._room_has_come(line) else self._turn(line, who)
             if not placed:
-                self._refused[line], line.freed = None, 0
+                line.refused, line.freed = True, 0
+                self._refused[line] = None
                 continue
-            starts.append((live, placed))
+            self._rows.clear()
+            starts.append((who, placed))
             heappop(line.waiting)
-            if sum(one.replicas for one in placed) < live.workload.replicas:
-                self._others.add(live.workload.name)
             if line.waiting:
                 heappush(asked, (line.waiting[0], line))
         return starts
 
-    def _renewed(self) -> Iterator[int]:
+    def _tell_of_room(self, heard: Iterable[str]) -> None:
+        """Have the tables be as nodes are, and lines that were refused know where room may have come for them."""
+        self._rows.clear()
+        for at in self._renewed(heard):
+            for line in self._refused:
+                if line.takes >> at & 1 and (line.closer or _fits(line.asked, self._rows_of(at))):
+                    line.freed |= 1 << at
+                    self._coming[line] = None
+
+    def _renewed(self, heard: Iterable[str]) -> Iterator[int]:
         """The clusters on which not the same is free as the tables say, from now on as it is."""
-        heard, self._world.heard = self._world.heard, {}
         for name in heard:
-            at, site = self._at[name], self._world.members[name].site
-            if self._federation.nodes.renew(at, site.pool.free_nodes()):
+            at = self._at[name]
+            if self._federation.nodes.renew(at, self._pools[name].free_nodes()):
                 self._federation.changes += 1  # what was refused before may find room
                 yield at
 
-    def _room_has_come(self, line: Line) -> bool:
+    def _room_has_come(self, line: Line[Who]) -> bool:
         """Whether a replica may fit on any cluster on which something has come free."""
-        if line.closer:
-            return True
-        nodes = self._federation.nodes
-        columns = [FREE + nodes.at[name] for name, _ in line.requests.items_]
-        amounts = [amount for _, amount in line.requests.items_]
-        for at in (at for at in range(line.freed.bit_length()) if line.freed >> at & 1):
-            for start, length in nodes.blocks[nodes.first_lots[at] : nodes.first_lots[at + 1], [START, LENGTH]]:
-                rows = nodes.rows[start : start + length]
-                if ((rows[:, columns] >= amounts).all(axis=1) & (rows[:, COUNT] > 0)).any():
-                    return True
-        return False
+        freed = (at for at in range(line.freed.bit_length()) if line.freed >> at & 1)
+        return any(line.closer or _fits(line.asked, self._rows_of(at)) for at in freed)
 
-    def _turn(self, entry: Entry) -> list[Placement]:
+    def _rows_of(self, at: int) -> list[list[int]]:
+        rows = self._rows.get(at)
+        if rows is None:
+            nodes = self._federation.nodes
+            blocks = nodes.blocks[nodes.first_lots[at] : nodes.first_lots[at + 1]].tolist()
+            rows = self._rows[at] = [
+                row for block in blocks for row in nodes.rows[block[START] : block[START] + block[LENGTH]].tolist()
+            ]
+        return rows
+
+    def _turn(self, line: Line[Who], who: Who) -> list[Placement]:
         """The planner's answer for one workload; its room is taken."""
-        found = self._found
-        self._plain.serve((entry,))
         self.turns += 1
-        placed = [one for column in found.placements for one in column]
-        if found.refusals:
-            self._refusals += 1
-        for kept in (found.placements, found.refusals, found.full_tiers):
-            kept.clear()
-        if self._refusals >= MOST_REFUSALS:
-            self._begin_turns()
-        return placed
+        rule, names = line.entry.rule, self._federation.names
+        tiers = [*(tier.name for tier in rule.tiers), ""]  # the last is picked by NO_TIER, which is -1
+        return [
+            Placement(
+                who.workload.name,
+                who.workload.roles[0].name,
+                names[at],
+                replicas,
+                tiers[rule.tier[at]],
+                rule.policy.name,
+            )
+            for at, replicas in self._turns.take(line.entry)
+        ]
+
+
+def _fits(asked: Iterable[tuple[int, int]], rows: Iterable[Sequence[int]]) -> bool:
+    """Whether a replica fits on a node of these rows, whatever else keeps it off that."""
+    return any(row[COUNT] > 0 and all(row[column] >= amount for column, amount in asked) for row in rows)

@@ -6,11 +6,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
+from math import inf
+from typing import NamedTuple
 
 from federator.documents.quantities import natural_amount, price_unit
 from federator.model.cluster import Cluster, Flavor
 from federator.model.intent import PREEMPTED
-from federator.model.resources import CPU
+from federator.model.resources import CPU, Resources
 from federator.model.workload import Role, Workload
 from federator.simulator.history import History
 
@@ -18,6 +20,7 @@ HOUR_S = 3600.0
 Place = tuple[str, str]
 """A filler's workload, and a cluster."""
 AT_ONCE = 4096
+MOST_RATES = 10_000
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +51,28 @@ class Told:
         return max(1.0, (self.ended_s - self.submitted_s) / max(self.runs_s, 10.0))
 
 
+class Rate(NamedTuple):
+    """What alike replicas use as long as they run."""
+
+    amounts: tuple[tuple[str, int, float], ...]
+    """By resource how much, in the units of ``Resources``, and what that costs for each hour."""
+    millicores: int
+    cores: float
+    kilowatts: float
+
+
+def _rate(cluster: Cluster, flavor: Flavor, requests: Resources, replicas: int) -> Rate:
+    amounts, millicores, cores, watts = [], 0, 0.0, 0.0
+    for name, amount in requests.items_:
+        natural = natural_amount(name, amount) * replicas
+        micro = flavor.price.get(name, cluster.price.get(name, 0.0))
+        amounts.append((name, amount * replicas, micro / 1e6 * natural))
+        watts += cluster.power_w.get(name, 0.0) * natural / price_unit(name)
+        if name == CPU:
+            millicores, cores = amount * replicas, natural
+    return Rate(tuple(amounts), millicores, cores, watts / 1000)
+
+
 class Measures:
     """The sums of one run."""
 
@@ -74,6 +99,7 @@ class Measures:
         self.nodes_lost = 0
         """How often a node broke."""
         self._clusters = clusters
+        self._rates: dict[tuple[object, ...], Rate] = {}
         self._grown: list[tuple[str, Flavor, int, float]] = []
 
     def used(
@@ -88,36 +114,45 @@ class Measures:
         lasted_s = max(0.0, ends_s - starts_s)
         lost_s = min(lost_s, lasted_s)
         cores = cost_per_h = carbon_per_h = 0.0
-        self.first_s[cluster.name] = min(starts_s, self.first_s.get(cluster.name, starts_s))
+        name = cluster.name
+        if starts_s < self.first_s.get(name, inf):
+            self.first_s[name] = starts_s
         for flavor, replicas in places:
-            watts = 0.0
-            for name, amount in role.requests.items_:
-                spent = amount * replicas * lasted_s
-                self.use[cluster.name][name] += spent
-                natural = natural_amount(name, amount) * replicas
-                micro = flavor.price.get(name, cluster.price.get(name, 0.0))
-                self.cost[cluster.name] += micro / 1e6 * natural * lasted_s / HOUR_S
-                cost_per_h += micro / 1e6 * natural
-                watts += cluster.power_w.get(name, 0.0) * natural / price_unit(name)
-                if name == CPU:
-                    cores += natural
-                if name == CPU and lost_s:
-                    self.lost_s[cluster.name] += amount * replicas * lost_s / 1000
-                if name == CPU and workload.backfill:
-                    place = workload.name, cluster.name
-                    self.backfill_lost_s[place] += amount * replicas * lost_s / 1000
-                    self.backfill_useful_s[place] += amount * replicas * (lasted_s - lost_s) / 1000
-            self.carbon_g[cluster.name] += watts / 1000 * lasted_s / HOUR_S * cluster.carbon_g_per_kwh
-            carbon_per_h += watts / 1000 * cluster.carbon_g_per_kwh
-        kept, of = ends_s - lost_s, (cores, cost_per_h, carbon_per_h)
-        for kind, begins_s, until_s in (
-            ("backfill" if workload.backfill else "production", starts_s, kept),
-            ("backfill lost" if workload.backfill else "lost", kept, ends_s),
-        ):
-            if until_s > begins_s:
-                self._noted.append((kind, cluster.name, workload.queue, begins_s, until_s, *of))
+            use = self.use[name]
+            rate = self._rate(cluster, flavor, role.requests, replicas)
+            for resource, amount, micro_per_h in rate.amounts:
+                use[resource] += amount * lasted_s
+                if micro_per_h:
+                    self.cost[name] += micro_per_h * lasted_s / HOUR_S
+                    cost_per_h += micro_per_h
+            if lost_s and rate.millicores:
+                self.lost_s[name] += rate.millicores * lost_s / 1000
+            if workload.backfill and rate.millicores:
+                place = workload.name, name
+                self.backfill_lost_s[place] += rate.millicores * lost_s / 1000
+                self.backfill_useful_s[place] += rate.millicores * (lasted_s - lost_s) / 1000
+            if rate.kilowatts:
+                self.carbon_g[name] += rate.kilowatts * lasted_s / HOUR_S * cluster.carbon_g_per_kwh
+                carbon_per_h += rate.kilowatts * cluster.carbon_g_per_kwh
+            cores += rate.cores
+        kept_s, queue = ends_s - lost_s, workload.queue
+        if kept_s > starts_s:
+            kind = "backfill" if workload.backfill else "production"
+            self._noted.append((kind, name, queue, starts_s, kept_s, cores, cost_per_h, carbon_per_h))
+        if ends_s > kept_s:
+            kind = "backfill lost" if workload.backfill else "lost"
+            self._noted.append((kind, name, queue, kept_s, ends_s, cores, cost_per_h, carbon_per_h))
         if len(self._noted) >= AT_ONCE:
             self._fold()
+
+    def _rate(self, cluster: Cluster, flavor: Flavor, requests: Resources, replicas: int) -> Rate:
+        key = cluster.name, flavor.name, requests.items_, replicas
+        rate = self._rates.get(key)
+        if rate is None:
+            if len(self._rates) >= MOST_RATES:
+                self._rates.clear()
+            rate = self._rates[key] = _rate(cluster, flavor, requests, replicas)
+        return rate
 
     @property
     def history(self) -> History:

@@ -19,13 +19,16 @@ from federator.model.plan import Head, Snapshot
 from federator.model.policy import OVERRUN_S, Planning
 from federator.model.resources import CPU
 from federator.model.selectors import Constraint
-from federator.model.workload import Lifetime, Workload
+from federator.model.workload import Lifetime, Role, Workload
 from federator.simulator.looks import Looks
 from federator.simulator.measures import Measures, Told
 from federator.simulator.pool_looks import PoolLooks
 from federator.simulator.story import Arrival, Story
 
 OVERRUN_MS = milliseconds(OVERRUN_S)
+ANYWHERE = Constraint()
+MOST_KNOWN = 4096
+NO_ROLES: tuple[tuple[Role, ...], int] = ((), 0)
 
 
 class Job(NamedTuple):
@@ -78,6 +81,8 @@ class Pool:
     def __init__(self, story: Story, cluster: Cluster, flavor: Flavor, looks: Looks | None = None) -> None:
         """``looks``, if any, look at what waits now and then, and ask the planner why."""
         self.measures = Measures((cluster,))
+        self.plan_s: list[float] = []
+        self.skipped = 0
         self._looks = None if looks is None else PoolLooks(looks, story.federation, cluster, flavor, Ground())
         self._story, self._planning = story, story.federation.planning
         self._cluster, self._flavor = cluster, flavor
@@ -87,10 +92,15 @@ class Pool:
         """What every replica asks for, where there are several nodes."""
         self._queue: str | None = None
         self._waiting: list[Job] = []
-        self._running: list[tuple[float, int, float, Job]] = []
-        """(end, number, start, job), a heap."""
+        self._running: list[tuple[float, int, float, tuple[int, int, int], Job]] = []
+        """(end, number, start, its line in what is expected, job), a heap."""
         self._expected: list[tuple[int, int, int]] = []
         """(expected end, number, cores), sorted."""
+        self._known: dict[int, tuple[tuple[Role, ...], int]] = {}
+        """What jobs of these very roles take: readers of logs make those of one size once."""
+        self._one_line = self._planning.backfilling == "once" or (
+            self._planning.backfilling == "none" and self._planning.blocked_head != "pass"
+        )
         self._number = 0
         self._head: Job | None = None
         self._reserved_ms = 0
@@ -111,13 +121,12 @@ class Pool:
         coming, lasts_s, together = self._story.arrivals(), self._story.lasts_s, not self._story.one_by_one
         running, one, now_s = self._running, next(coming, None), 0.0
         while one is not None or running:
-            arrives_s = max(one.at_s, now_s) if one is not None else None
-            ends_s = running[0][0] if running else None
-            next_s = min(at_s for at_s in (arrives_s, ends_s) if at_s is not None)
+            first = one is not None and (not running or one.at_s <= running[0][0])
+            next_s = max(one.at_s, now_s) if one is not None and first else running[0][0]
             if lasts_s is not None and next_s > lasts_s:
                 break
             now_s = next_s
-            if one is not None and arrives_s == now_s:
+            if one is not None and first:
                 self._arrive(one, now_s)
                 one = next(coming, None)
             else:
@@ -132,13 +141,13 @@ class Pool:
             if self._looks is not None:
                 self._looks.look(now_s, self._runs(), [job.arrival.workload for job in self._waiting], self._heads())
         ended_s = now_s if lasts_s is None else lasts_s
-        for _, _, start_s, job in running:
+        for _, _, start_s, _, job in running:
             self._used(job, start_s, ended_s)
         return ended_s
 
     def _runs(self) -> Iterator[tuple[Workload, float]]:
         """What runs, and since when."""
-        return ((job.arrival.workload, start_s) for _, _, start_s, job in self._running)
+        return ((job.arrival.workload, start_s) for _, _, start_s, _, job in self._running)
 
     def _heads(self) -> tuple[Head, ...]:
         """Who stays the first, with its reservation where one is made."""
@@ -152,53 +161,62 @@ class Pool:
     def _arrive(self, one: Arrival, now_s: float) -> None:
         workload = one.workload
         cores = self._cores(workload)
-        told = Told(workload.name, workload.queue, workload.replicas, now_s, one.run_s)
+        told = Told(workload.name, workload.queue, workload.roles[0].replicas, now_s, one.run_s)
         self.measures.workloads.append(told)
         expected_s = self._planning.unknown_duration_s if workload.duration_s is None else workload.duration_s
         key = (-workload.priority, self._key(workload, self._planning), workload.submitted_at_s)
         insort(self._waiting, Job(key, workload.name, cores, milliseconds(expected_s), one, told))
 
     def _cores(self, workload: Workload) -> int:
-        role = workload.roles[0]
-        one_line = self._planning.backfilling == "once" or (
-            self._planning.backfilling == "none" and self._planning.blocked_head != "pass"
-        )
+        """What a job takes. Raises NotAPool."""
         if self._queue is None:
-            self._queue, self._unit = workload.queue, role.requests[CPU]
-        alike = self._flavor.count == 1 or (
-            role.requests[CPU] == self._unit and self._flavor.allocatable[CPU] % self._unit == 0
-        )
-        whole = role.replicas == 1 or (workload.gang is not None and workload.gang.scope == "cluster")
-        cores = role.requests[CPU] * role.replicas
+            self._queue, self._unit = workload.queue, workload.roles[0].requests[CPU]
+        gang = workload.gang
+        roles, cores = self._known.get(id(workload.roles), NO_ROLES)
+        if roles is not workload.roles:
+            cores = self._cores_of(workload.roles)
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[id(workload.roles)] = workload.roles, cores
         if (
-            len(workload.roles) != 1 or len(role.requests) != 1 or role.limits or role.flavors != Constraint()
-            or workload.lifetime is not Lifetime.BATCH or workload.clusters != Constraint() or workload.needs
-            or workload.parallelism is not None or not (whole and alike) or not 0 < cores <= self._whole
-            or (one_line and workload.queue != self._queue)
+            not 0 < cores <= self._whole
+            or not (workload.roles[0].replicas == 1 or (gang is not None and gang.scope == "cluster"))
+            or workload.lifetime is not Lifetime.BATCH or workload.needs or workload.parallelism is not None
+            or (self._one_line and workload.queue != self._queue) or workload.clusters != ANYWHERE
         ):  # fmt: skip
             raise NotAPool(workload.name)
         return cores
+
+    def _cores_of(self, roles: tuple[Role, ...]) -> int:
+        """What jobs of these roles take; 0: they are not for a pool."""
+        role = roles[0]
+        alike = self._flavor.count == 1 or (
+            role.requests[CPU] == self._unit and self._flavor.allocatable[CPU] % self._unit == 0
+        )
+        if len(roles) != 1 or len(role.requests) != 1 or role.limits or role.flavors != ANYWHERE or not alike:
+            return 0
+        return role.requests[CPU] * role.replicas
 
     def start(self, job: Job, now_s: float, now_ms: int) -> None:
         """Start a job that fits; whoever asks takes it off the line."""
         self._number += 1
         self._free -= job.cores
         job.told.started_s = now_s
-        heappush(self._running, (now_s + job.arrival.run_s, self._number, now_s, job))
-        insort(self._expected, (now_ms + job.lasts_ms, self._number, job.cores))
+        line = now_ms + job.lasts_ms, self._number, job.cores
+        heappush(self._running, (now_s + job.arrival.run_s, self._number, now_s, line, job))
+        insort(self._expected, line)
 
     def _end(self, now_s: float) -> None:
-        _, number, start_s, job = heappop(self._running)
+        _, _, start_s, line, job = heappop(self._running)
         self._free += job.cores
         job.told.ended_s = now_s
-        line = milliseconds(start_s) + job.lasts_ms, number, job.cores
         del self._expected[bisect_right(self._expected, line) - 1]
         self._used(job, start_s, now_s)
 
     def _used(self, job: Job, start_s: float, ends_s: float) -> None:
         workload = job.arrival.workload
-        places = ((self._flavor, workload.roles[0].replicas),)
-        self.measures.used(self._cluster, workload, workload.roles[0], places, start_s, ends_s)
+        (role,) = workload.roles
+        self.measures.used(self._cluster, workload, role, ((self._flavor, role.replicas),), start_s, ends_s)
 
     # Rules
 
@@ -253,30 +271,34 @@ class Pool:
     def serve_easy(self, now_s: float, now_ms: int) -> None:
         """Whoever fits passes the first that does not, unless that delays the start that it can expect now."""
         self.serve_in_line(now_s, now_ms)
-        if not self._waiting or not self._free:
+        waiting = self._waiting
+        fitting = [job for job in waiting if job.cores <= self._free] if self._free else []
+        if not fitting:  # the first is not among them
             return
-        at_ms, spare = self._earliest(self._waiting[0].cores, now_ms)
-        left = self._waiting[:1]
-        for job in self._waiting[1:]:
+        at_ms, spare = self._earliest(waiting[0].cores, now_ms)
+        started = set()
+        for job in fitting:
             long = now_ms + job.lasts_ms > at_ms
-            if job.cores > self._free or (long and job.cores > spare):
-                left.append(job)
-                continue
-            spare -= job.cores if long else 0
-            self.start(job, now_s, now_ms)
-        self._waiting = left
+            if job.cores <= self._free and not (long and job.cores > spare):
+                spare -= job.cores if long else 0
+                self.start(job, now_s, now_ms)
+                started.add(job.name)
+        if started:
+            self._waiting = [job for job in waiting if job.name not in started]
 
     def _earliest(self, cores: int, now_ms: int) -> tuple[int, int]:
         """When so many cores are expected to be free, and how many then are beyond them."""
-        begun = bisect_right(self._expected, (now_ms + 1, 0, 0))
-        coming = self._expected[begun:]
-        insort(coming, (now_ms + OVERRUN_MS, 0, sum(line[2] for line in self._expected[:begun])))  # should have ended
+        coming = self._expected
+        begun = bisect_right(coming, (now_ms + 1, 0, 0))
+        if begun:  # these should have ended
+            overdue = sum(line[2] for line in coming[:begun])
+            coming = coming[begun:]
+            insort(coming, (now_ms + OVERRUN_MS, 0, overdue))
         free, at_ms = self._free, now_ms
         for ends_ms, _, freed in coming:
             if free >= cores and ends_ms > at_ms:
                 break
-            if freed:
-                free, at_ms = free + freed, ends_ms
+            free, at_ms = free + freed, ends_ms
         return at_ms, free - cores
 
 

@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from federator.engine import families
-from federator.engine.plain import Entry
 from federator.model.cluster import Binding, Cluster
 from federator.model.plan import Placement
 from federator.model.policy import Bounds, Match, Planning, Policy, Queue, Tier
 from federator.model.selectors import Constraint, Requirement, Selector
 from federator.model.workload import Gang
 from federator.simulator import lines
-from federator.simulator import run as running
 from federator.simulator.looks import Looks
 from federator.simulator.run import simulate, simulate_quickly
+from federator.simulator.starters import only_room_decides
 from federator.simulator.story import Arrival, Fault, Story
+from federator.simulator.world import Live
 from tests.engine.build import amounts, cluster, flavor
 from tests.simulator.stories import arrival, journal, story
 
@@ -115,14 +115,15 @@ def test_only_those_that_may_start_are_asked() -> None:
     """Each starts once and few are refused: without lines all that wait are asked in every plan."""
     turns = 0
 
-    class Counting(lines.Lines):
-        def _turn(self, entry: Entry) -> list[Placement]:
-            nonlocal turns
-            turns += 1
-            return super()._turn(entry)
+    take_turn = lines.Lines._turn
+
+    def counting(self: lines.Lines[Live], line: lines.Line[Live], who: Live) -> list[Placement]:
+        nonlocal turns
+        turns += 1
+        return take_turn(self, line, who)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(running, "Lines", Counting)
+        patch.setattr(lines.Lines, "_turn", counting)
         run = simulate_quickly(_crowd())
     assert max(one.wait_s for one in run.measures.workloads) > 10, "nobody waited, so this test shows nothing"
     assert 60 <= turns < 120
@@ -130,9 +131,8 @@ def test_only_those_that_may_start_are_asked() -> None:
 
 
 def test_of_more_families_than_the_planner_lays_out_some_get_whole_plans(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two kinds, one family; the tables begin anew at every refusal, so that each kind has its turn to be the one."""
+    """Two kinds, one family: those of the other kind get whole plans."""
     monkeypatch.setattr(families, "_MOST", 1)
-    monkeypatch.setattr(lines, "MOST_REFUSALS", 1)
     _compare(_crowd())
 
 
@@ -154,7 +154,7 @@ def test_whole_plans_are_made_where_somebody_looks_for_reasons() -> None:
     ],
 )
 def test_where_more_than_room_decides_the_planner_makes_whole_plans(other: Story) -> None:
-    assert not lines.only_room_decides(other)
+    assert not only_room_decides(other)
 
 
 def test_a_planted_mistake_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,12 @@ def recorded(path: Path, part: TracePart = AS_IT_IS) -> Iterator[Job]:
 
 def jobs(path: Path, part: TracePart = AS_IT_IS) -> Iterator[Job]:
     """The same; times that count since 1970 count from the first submission. Raises TraceError."""
-    dated, first_s = READERS[part.format or format_of(path)].dated, 0.0
-    for at, job in enumerate(recorded(path, part)):
-        first_s = job.submit_s if dated and at == 0 else first_s
-        yield job._replace(submit_s=job.submit_s - first_s) if dated else job
+    dated = READERS[part.format or format_of(path)].dated
+    return _from_the_first(recorded(path, part)) if dated else recorded(path, part)
+
+
+def _from_the_first(jobs: Iterator[Job]) -> Iterator[Job]:
+    first_s: float | None = None
+    for job in jobs:
+        first_s = job.submit_s if first_s is None else first_s
+        yield job._replace(submit_s=job.submit_s - first_s)

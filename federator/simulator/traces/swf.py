@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from math import hypot
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,23 +68,22 @@ def header(path: Path) -> list[tuple[str, str]]:
 def jobs(path: Path) -> Iterator[SwfJob]:
     """The jobs, one at a time. Raises TraceError, which names the line."""
     for number, line in lines(path):
-        if line.startswith(";") or not line.strip():
-            continue
         words = line.split()
+        if not words or line.startswith(";"):
+            continue
         if len(words) != len(FIELDS):
             raise TraceError(
                 str(path), number, f"has {len(words)} fields, not {len(FIELDS)}", "write -1 for what is not known"
             )
         try:
-            values = [float(word) for word in words]
+            values = list(map(float, words))
         except ValueError:
             raise _wrong(path, number, words) from None
-        total = sum(values)  # what is no number makes this one that is not equal to itself
-        if total != total or min(values) <= -MOST_NUMBER or max(values) >= MOST_NUMBER:
-            raise _wrong(path, number, words)
+        if not hypot(*values) < MOST_NUMBER and not all(-MOST_NUMBER < one < MOST_NUMBER for one in values):
+            raise _wrong(path, number, words)  # one is too large, or no number
         if values[1] < 0:
             raise TraceError(str(path), number, "submit_s is below zero", "every job needs a time of submission")
-        yield SwfJob(*values)
+        yield tuple.__new__(SwfJob, values)  # no frame for each
 
 
 def _wrong(path: Path, number: int, words: list[str]) -> TraceError:
@@ -99,14 +99,20 @@ def _wrong(path: Path, number: int, words: list[str]) -> TraceError:
 
 def read(path: Path, part: TracePart) -> Iterator[Job]:
     """The jobs as jobs of any log; what was a number of a user or queue is called ``user-7``. Raises TraceError."""
+    of_size: dict[int, tuple[Role, ...]] = {}
+    replicas = part.jobs_are == "replicas"
     for one in jobs(path):
-        count = chosen(part, int(one.processors), int(one.used_processors))
+        number, submit_s, wait_s, run_s, used, _, _, asked, requested_s, *_ = one
+        status, user, group, _, queue, partition, *_ = one[10:]
+        count = chosen(part, int(asked), int(used))
+        roles = of_size.get(count)
+        if roles is None:
+            roles = of_size[count] = pieces(part, count, CORE) if count > 0 else ()
         yield Job(
-            f"{int(one.number):08d}", one.submit_s, pieces(part, count, CORE) if count > 0 else (),
-            _told(one.run_s), _told(one.requested_s) or None, _told(one.wait_s),
-            together=part.jobs_are == "replicas" and count > 1, status=int(one.status),
-            user=_named("user", one.user), group=_named("group", one.group),
-            queue=_named("queue", one.queue), partition=_named("partition", one.partition),
+            f"{int(number):08d}", submit_s, roles,
+            run_s if run_s >= 0 else None, requested_s if requested_s > 0 else None, wait_s if wait_s >= 0 else None,
+            replicas and count > 1, int(status), 0,
+            _named("user", user), _named("group", group), _named("queue", queue), _named("partition", partition),
         )  # fmt: skip
 
 
@@ -126,10 +132,6 @@ def chosen(part: TracePart, asked: int, used: int) -> int:
         return max(asked, used)
     first, second = (asked, used) if part.processors == "requested" else (used, asked)
     return first if first > 0 else second
-
-
-def _told(value_s: float) -> float | None:
-    return value_s if value_s >= 0 else None
 
 
 @lru_cache(4096)

@@ -26,7 +26,8 @@ def arrivals(part: TracePart, path: Path) -> Iterator[Arrival]:
     for job in islice(counted, part.skip, None if part.first is None else part.skip + part.first):
         first_s = job.submit_s if first_s is None else first_s
         at_s = job.submit_s if part.start is None else part.start + job.submit_s - first_s
-        yield Arrival(at_s, _workload(part, job, at_s), _run_s(part, job) or 0.0)
+        run_s = _run_s(part, job) or 0.0
+        yield Arrival(at_s, _workload(part, job, at_s, run_s), run_s)
 
 
 def counts(part: TracePart, job: Job) -> bool:
@@ -39,7 +40,7 @@ def _run_s(part: TracePart, job: Job) -> float | None:
     return part.unknown_run if job.run_s is None else job.run_s
 
 
-def _workload(part: TracePart, job: Job, at_s: float) -> Workload:
+def _workload(part: TracePart, job: Job, at_s: float, run_s: float) -> Workload:
     expected_s = job.expected_s if part.estimates == "requested" else None
     return Workload(
         name=f"{part.name}-{job.name}",
@@ -48,7 +49,7 @@ def _workload(part: TracePart, job: Job, at_s: float) -> Workload:
         priority=job.priority,
         submitted_at_s=at_s,
         gang=Gang() if job.together else None,
-        duration_s=_run_s(part, job) if expected_s is None else expected_s,
+        duration_s=run_s if expected_s is None else expected_s,
         clusters=_in_partition(job.partition) if part.runs_at == "partition" and job.partition else ANYWHERE,
     )
 
