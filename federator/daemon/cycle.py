@@ -170,8 +170,15 @@ class Cycle:
                 await settler.progress_in_turns(turns)
                 await draft.commit(self._store)
                 settler.written()
+            self._count(settler)
             await self._send(draft)
         del self._dispatcher.answers[:taken]
+        for cluster, intent_id in settler.orphans:
+            LOG.warning("an intent that nobody means is removed", cluster=cluster, intent=intent_id)
+            self._dispatcher.kick(cluster, intent_id)
+
+    def _count(self, settler: Settler) -> None:
+        """Count what was settled and is written: should the store be away for the rest, this is not found again."""
         for start in settler.starts:
             self._metrics.production_start_seconds.labels(start.cluster, start.beside).observe(start.took_s)
         for one in settler.spent:
@@ -182,9 +189,7 @@ class Cycle:
                 self._metrics.backfill_evictions_total.labels(one.cluster, one.filler, one.cause).inc(one.replicas)
         for queue, waited_s in settler.waits:
             self._metrics.wait_seconds.labels(queue).observe(waited_s)
-        for cluster, intent_id in settler.orphans:
-            LOG.warning("an intent that nobody means is removed", cluster=cluster, intent=intent_id)
-            self._dispatcher.kick(cluster, intent_id)
+        settler.counted()
 
     async def _send(self, draft: Draft) -> None:
         orders = [i for i in draft.intents.values() if i is not None and needs_action(i)]
