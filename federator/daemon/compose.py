@@ -93,6 +93,10 @@ class Daemon:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await self._cycle.learnt.keep_all(self._clock.now_s())
+        except StoreUnavailable as error:
+            LOG.warning("what was learnt lately is not kept", detail=str(error))
         await self._dispatcher.close()
         await asyncio.gather(*(observer.stop() for observer in self._observers.values()))
         self._planners.shutdown(wait=True, cancel_futures=True)
@@ -123,6 +127,7 @@ class Daemon:
         state.clocks = {(p, t, s): since for p, t, s, since in stored.values.get("clocks") or ()}
         state.lately, state.lately_s = usage.of_value(stored.values.get(usage.VALUE))
         state.spending, state.spending_s = spending.of_value(stored.values.get(spending.VALUE))
+        self._cycle.learnt.remember(stored.values)
         LOG.info("state read", workloads=len(state.workloads), intents=len(state.intents))
 
     async def _hand_in(self, objects: ObjectSet, stored: Stored) -> None:
@@ -137,6 +142,7 @@ class Daemon:
         await self.store.commit(Changes(values={"samples": True}))
 
     def _watch(self, member: Member) -> None:
+        self._cycle.learnt.resume(member)
         observer = Observer(member, self.state, self._dispatcher, self._clock, self._entrance)
         self._observers[id(member)] = observer
         observer.start()

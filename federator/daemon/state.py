@@ -106,7 +106,12 @@ class Member:
     """No document speaks of it any more; it is drained, and let go when it is empty."""
 
     def __post_init__(self) -> None:
-        self.history = UseHistory(ahead_s=crc32(self.cluster.name.encode()) % SLOT_S)
+        self.history = UseHistory(self.ahead_s)
+
+    @property
+    def ahead_s(self) -> float:
+        """By how much the slots of its history begin earlier than those of others; the same in every daemon."""
+        return float(crc32(self.cluster.name.encode()) % SLOT_S)
 
     def observed(self, intent_id: str) -> ObservedIntent | None:
         """What the cluster says of one intent; None if it says nothing."""
