@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from federator.clock import SystemClock
-from federator.daemon import garbage, spending, usage
+from federator.daemon import garbage, spending, strays, usage
 from federator.daemon.checkpoint_stores import signer
 from federator.daemon.cycle import Cycle, Pace
 from federator.daemon.desk import Desk
@@ -24,7 +24,9 @@ from federator.daemon.providers import Surroundings, make_provider
 from federator.daemon.settle import Rules
 from federator.daemon.snapshots import Snapshots
 from federator.daemon.state import Member, State
+from federator.daemon.sweeper import Sweeper
 from federator.documents import Configuration, Document, DocumentErrors, read_files
+from federator.model.checkpoints import Sign, plain
 from federator.model.records import AuditEntry, Changes, Stored
 from federator.ports import Clock, ClusterProvider, Store, StoreUnavailable
 from federator.store import SqlStore
@@ -51,6 +53,7 @@ class Daemon:
         planners: Executor,
         pace: Pace,
         retention_s: float,
+        sign: Sign = plain,
     ) -> None:
         self.store = store
         self.metrics = metrics
@@ -67,6 +70,7 @@ class Daemon:
         snapshots = Snapshots(self.state)
         self._cycle = Cycle(self.state, snapshots, store, self._dispatcher, clock, metrics, self._planners, pace)
         self.service = Desk(self.state, snapshots, store, self._dispatcher, self._registry, clock, self._planners)
+        self._sweeper = Sweeper(self.state, store, clock, metrics, sign)
         self._entrance = asyncio.Lock()
         self._observers: dict[int, Observer] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -83,6 +87,7 @@ class Daemon:
             asyncio.create_task(self._cycle.run(), name="cycle"),
             asyncio.create_task(self._registry.watch(self._files_changed), name="files"),
             asyncio.create_task(self._keep_house(), name="house"),
+            asyncio.create_task(self._sweeper.run(), name="sweeper"),
             asyncio.create_task(self._measure_lag(), name="lag"),
         ]
         await self._hand_in(objects, stored)
@@ -127,6 +132,7 @@ class Daemon:
         state.clocks = {(p, t, s): since for p, t, s, since in stored.values.get("clocks") or ()}
         state.lately, state.lately_s = usage.of_value(stored.values.get(usage.VALUE))
         state.spending, state.spending_s = spending.of_value(stored.values.get(spending.VALUE))
+        state.strays = strays.of_values(stored.values)
         self._cycle.learnt.remember(stored.values)
         LOG.info("state read", workloads=len(state.workloads), intents=len(state.intents))
 
@@ -195,9 +201,8 @@ async def compose(configuration: Configuration, config_path: Path | None = None)
     def kept(cluster: str, outcome: str) -> None:
         metrics.checkpoints_total.labels(cluster, outcome).inc()
 
-    around = Surroundings(
-        directory, clock, configuration.federation, store, leased, spent, kept, signer(configuration.checkpoint_stores)
-    )
+    sign = signer(configuration.checkpoint_stores)
+    around = Surroundings(directory, clock, configuration.federation, store, leased, spent, kept, sign)
     return Daemon(
         store=store,
         clock=clock,
@@ -214,6 +219,7 @@ async def compose(configuration: Configuration, config_path: Path | None = None)
             rules=Rules(configuration.recall_unschedulable, configuration.keep_ended),
         ),
         retention_s=configuration.retention,
+        sign=sign,
     )
 
 

@@ -11,6 +11,7 @@ from federator.daemon.filler_ends import End, ran_s, spent, why_withdrawn
 from federator.daemon.moves import Moves
 from federator.daemon.starts import Start
 from federator.daemon.state import Live, Look, Member, State
+from federator.daemon.strays import of_completed
 from federator.daemon.tally import Spent
 from federator.engine.assign import recall, withdraw
 from federator.engine.lifecycle import IntentEvent, WorkloadEvent, next_intent_state
@@ -201,6 +202,7 @@ class Settler:
             self._spent(live, intent, fresh, End.DONE)
             record = replace(record, finished={**record.finished, intent.role: before | fresh})
             if tried := record.tried.get(intent.role):
+                self._draft.leave(live, of_completed(tried, fresh))
                 record = replace(record, tried={**record.tried, intent.role: without(tried, fresh)})
             self._draft.put_record(record)
             self._draft.tell(
