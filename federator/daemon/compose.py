@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from federator.clock import SystemClock
-from federator.daemon import garbage, spending, usage
+from federator.daemon import garbage, spending, strays, usage
 from federator.daemon.checkpoint_stores import signer
 from federator.daemon.cycle import Cycle, Pace
 from federator.daemon.desk import Desk
@@ -24,9 +24,10 @@ from federator.daemon.providers import Surroundings, make_provider
 from federator.daemon.settle import Rules
 from federator.daemon.snapshots import Snapshots
 from federator.daemon.state import Member, State
+from federator.daemon.sweeper import Sweeper
 from federator.documents import Configuration, Document, DocumentErrors, read_files
 from federator.documents.backfill import PREFIX
-from federator.model.checkpoints import LONGEST_S
+from federator.model.checkpoints import LONGEST_S, Sign, plain
 from federator.model.records import AuditEntry, Changes, Stored
 from federator.ports import Clock, ClusterProvider, Store, StoreUnavailable
 from federator.store import SqlStore
@@ -53,6 +54,7 @@ class Daemon:
         planners: Executor,
         pace: Pace,
         retention_s: float,
+        sign: Sign = plain,
     ) -> None:
         self.store = store
         self.metrics = metrics
@@ -69,6 +71,7 @@ class Daemon:
         snapshots = Snapshots(self.state)
         self._cycle = Cycle(self.state, snapshots, store, self._dispatcher, clock, metrics, self._planners, pace)
         self.service = Desk(self.state, snapshots, store, self._dispatcher, self._registry, clock, self._planners)
+        self._sweeper = Sweeper(self.state, store, clock, metrics, sign)
         self._entrance = asyncio.Lock()
         self._observers: dict[int, Observer] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -85,6 +88,7 @@ class Daemon:
             asyncio.create_task(self._cycle.run(), name="cycle"),
             asyncio.create_task(self._registry.watch(self._files_changed), name="files"),
             asyncio.create_task(self._keep_house(), name="house"),
+            asyncio.create_task(self._sweeper.run(), name="sweeper"),
             asyncio.create_task(self._measure_lag(), name="lag"),
         ]
         await self._hand_in(objects, stored)
@@ -95,6 +99,10 @@ class Daemon:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await self._cycle.learnt.keep_all(self._clock.now_s())
+        except StoreUnavailable as error:
+            LOG.warning("what was learnt lately is not kept", detail=str(error))
         await self._dispatcher.close()
         await asyncio.gather(*(observer.stop() for observer in self._observers.values()))
         self._planners.shutdown(wait=True, cancel_futures=True)
@@ -125,6 +133,8 @@ class Daemon:
         state.clocks = {(p, t, s): since for p, t, s, since in stored.values.get("clocks") or ()}
         state.lately, state.lately_s = usage.of_value(stored.values.get(usage.VALUE))
         state.spending, state.spending_s = spending.of_value(stored.values.get(spending.VALUE))
+        state.strays = strays.of_values(stored.values)
+        self._cycle.learnt.remember(stored.values)
         LOG.info("state read", workloads=len(state.workloads), intents=len(state.intents))
 
     async def _hand_in(self, objects: ObjectSet, stored: Stored) -> None:
@@ -139,6 +149,7 @@ class Daemon:
         await self.store.commit(Changes(values={"samples": True}))
 
     def _watch(self, member: Member) -> None:
+        self._cycle.learnt.resume(member)
         observer = Observer(member, self.state, self._dispatcher, self._clock, self._entrance)
         self._observers[id(member)] = observer
         observer.start()
@@ -194,6 +205,7 @@ async def compose(configuration: Configuration, config_path: Path | None = None)
     def measured(cluster: str, workload: str, cpu_s: float) -> None:
         metrics.backfill_measured_cpu_seconds_total.labels(cluster, workload.removeprefix(PREFIX)).inc(cpu_s)
 
+    sign = signer(configuration.checkpoint_stores)
     around = Surroundings(
         directory,
         clock,
@@ -203,7 +215,7 @@ async def compose(configuration: Configuration, config_path: Path | None = None)
         spent=spent,
         kept=kept,
         measured=measured,
-        sign=signer(configuration.checkpoint_stores),
+        sign=sign,
         sign_for_long=signer(configuration.checkpoint_stores, LONGEST_S),
     )
     return Daemon(
@@ -222,6 +234,7 @@ async def compose(configuration: Configuration, config_path: Path | None = None)
             rules=Rules(configuration.recall_unschedulable, configuration.keep_ended),
         ),
         retention_s=configuration.retention,
+        sign=sign,
     )
 
 

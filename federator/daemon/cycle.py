@@ -15,6 +15,7 @@ from federator.daemon.decision import Decision, decision
 from federator.daemon.dispatcher import Dispatcher, needs_action
 from federator.daemon.draft import Draft
 from federator.daemon.fillers import FillerKeeper
+from federator.daemon.learnt import LearntKeeper
 from federator.daemon.measure import measure
 from federator.daemon.recorder import Recorder
 from federator.daemon.settle import Rules, Settler
@@ -50,6 +51,8 @@ class Pace:
     rules: Rules = field(default_factory=Rules)
     usage_s: float = 30.0
     """How often what queues use is added to what they had lately, and what it costs to what they have spent."""
+    learnt_s: float = 3600.0
+    """How often what is learnt of how others use a cluster is written, each cluster by itself."""
 
 
 class Cycle:
@@ -78,6 +81,7 @@ class Cycle:
         self._fillers = FillerKeeper(state, store, pace.rules)
         self._usage = UsageKeeper(state, snapshots, store, pace.usage_s)
         self._spending = SpendingKeeper(state, store, planners, pace.usage_s)
+        self.learnt = LearntKeeper(state, store, pace.learnt_s)
         self._ground = Ground()
         self._began_s = 0.0
 
@@ -128,6 +132,7 @@ class Cycle:
         # 7 explain and measure
         self._remember(decided)
         await self._spending.keep_up(decided.seen)
+        await self.learnt.keep_up(self._clock.now_s())
         await self._snapshots.refresh(self._clock.now_s())
         await measure(self._state, self._snapshots, decided.counted, self._metrics)
         self._metrics.cycle_seconds.observe(time.perf_counter() - started)
@@ -170,8 +175,15 @@ class Cycle:
                 await settler.progress_in_turns(turns)
                 await draft.commit(self._store)
                 settler.written()
+            self._count(settler)
             await self._send(draft)
         del self._dispatcher.answers[:taken]
+        for cluster, intent_id in settler.orphans:
+            LOG.warning("an intent that nobody means is removed", cluster=cluster, intent=intent_id)
+            self._dispatcher.kick(cluster, intent_id)
+
+    def _count(self, settler: Settler) -> None:
+        """Count what was settled and is written: should the store be away for the rest, this is not found again."""
         for start in settler.starts:
             self._metrics.production_start_seconds.labels(start.cluster, start.beside).observe(start.took_s)
         for one in settler.spent:
@@ -182,9 +194,7 @@ class Cycle:
                 self._metrics.backfill_evictions_total.labels(one.cluster, one.filler, one.cause).inc(one.replicas)
         for queue, waited_s in settler.waits:
             self._metrics.wait_seconds.labels(queue).observe(waited_s)
-        for cluster, intent_id in settler.orphans:
-            LOG.warning("an intent that nobody means is removed", cluster=cluster, intent=intent_id)
-            self._dispatcher.kick(cluster, intent_id)
+        settler.counted()
 
     async def _send(self, draft: Draft) -> None:
         orders = [i for i in draft.intents.values() if i is not None and needs_action(i)]

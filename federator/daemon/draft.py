@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from federator.daemon.strays import PREFIX, Strays, of_leaving
 from federator.documents import WorkloadSpec
+from federator.engine.assign import intent_id
+from federator.model.checkpoints import Tried, name_of
 from federator.model.intent import Intent
 from federator.model.records import AuditEntry, Changes, HistoryEntry, StoredObject, WorkloadRecord
 from federator.ports import Store
@@ -34,6 +38,7 @@ class Draft:
         self.dropped_objects: list[tuple[str, str]] = []
         self.audit: list[AuditEntry] = []
         self.values: dict[str, Any] = {}
+        self.strays: dict[str, Strays] = {}
 
     @property
     def size(self) -> int:
@@ -90,6 +95,28 @@ class Draft:
             HistoryEntry(record.name, record.uid, self.at_s, kind, message, self.plan_id, cluster, details)
         )
 
+    def leave(self, live: Live, tried: Tried) -> None:
+        """Nobody needs any more what these attempts have kept."""
+        if tried and live.spec.checkpoints is not None:
+            record = self.record(live)
+            name = name_of(intent_id(record.name, record.uid, 0))
+            known = self.strays.get(name) or self._state.strays.get(name)
+            self.strays[name] = (known or Strays(live.spec.checkpoints.url, self.at_s, {})).more(tried)
+
+    def _leave_strays(self) -> None:
+        """Of workloads of which nothing is left anywhere, all that they have kept."""
+        for name in self.touched:
+            live = self._state.workloads.get(name)
+            if live is None or live.spec.checkpoints is None:
+                continue
+            record = self.record(live)
+            dropped = name in self.records and self.records[name] is None
+            left = of_leaving(record) if dropped or record.state.over else {}
+            if left and not self.intents_of(live):
+                self.leave(live, left)
+                if not dropped:
+                    self.put_record(replace(record, tried={}))
+
     def changes(self) -> Changes:
         """What the store is asked to write."""
         return Changes(
@@ -101,7 +128,7 @@ class Draft:
             objects=tuple(self.objects),
             dropped_objects=tuple(self.dropped_objects),
             audit=tuple(self.audit),
-            values=self.values,
+            values={**self.values, **{PREFIX + name: one.as_value() for name, one in self.strays.items()}},
         )
 
     async def commit(self, store: Store) -> None:
@@ -109,6 +136,7 @@ class Draft:
 
         The caller holds ``state.writing``.
         """
+        self._leave_strays()
         changes = self.changes()
         if changes:
             self.stored_history = await store.commit(changes)

@@ -1,4 +1,4 @@
-"""What replicas of fillers have used and lost when they end, and why the plan wanted no more of them. Pure reading."""
+"""What replicas of fillers have used and lost when they end, and why that was. Pure reading."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from federator.daemon.state import Live, State
 from federator.daemon.tally import Spent
 from federator.documents.backfill import PREFIX
 from federator.model.intent import Intent
+from federator.model.plan import Plan
+from federator.model.reasons import Reason
 from federator.model.resources import CPU
 
 WITHDRAWN = "Withdrawn"
-"""The cause of an eviction of a filler of which the plan says nothing any more."""
+"""The cause of an eviction that no plan asked for: its document is gone, or another copy was done."""
+_REASONS = frozenset(reason.value for reason in Reason)
 
 
 class End(Enum):
@@ -26,11 +29,18 @@ class End(Enum):
     """Before its time: it goes on from what it has saved."""
 
 
-def why_withdrawn(state: State, live: Live, cluster: str) -> str:
-    """Why the plan wants no more of a filler there."""
-    filled = (one for one in state.plan.backfill if one.workload == live.record.name)
-    verdict = next((one.why.get(cluster) for one in filled), None)
-    return str(verdict.reason) if verdict is not None else WITHDRAWN
+def not_wanted(state: State, live: Live, made: Plan) -> dict[str, str]:
+    """Why the plan wants no more of a filler on each cluster where some of it is, as ``Intent.reason`` keeps it."""
+    filled = next((one for one in made.backfill if one.workload == live.record.name), None)
+    places = {state.intents[intent_id].cluster for intent_id in live.intents} if filled is not None else ()
+    verdicts = {name: verdict for name in places if filled is not None and (verdict := filled.why.get(name))}
+    return {name: f"{verdict.reason}: {verdict.message}" for name, verdict in verdicts.items()}
+
+
+def why_withdrawn(intent: Intent) -> str:
+    """Why a filler was withdrawn, as the plan said that did it; when it has ended there is another, or none yet."""
+    said = intent.reason.partition(":")[0]
+    return said if said in _REASONS else WITHDRAWN
 
 
 def ran_s(state: State, intent: Intent, at_s: float) -> float:

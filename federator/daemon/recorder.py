@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from federator.daemon.decision import Change, Decision
 from federator.daemon.draft import Draft, spread
+from federator.daemon.filler_ends import not_wanted
 from federator.daemon.settle import Rules, Settler
 from federator.daemon.state import Displaced, Live, State
 from federator.engine.assign import Holder, assign
@@ -22,7 +23,7 @@ from federator.model.checkpoints import Tried, wave_of
 from federator.model.cluster import Health
 from federator.model.indexset import IndexSet
 from federator.model.intent import WHOLE, Intent
-from federator.model.plan import Placement, Preemption
+from federator.model.plan import Placement, Plan, Preemption
 from federator.model.records import WorkloadState
 from federator.ports import Clock, Store
 from federator.telemetry.metrics import Metrics
@@ -96,7 +97,7 @@ class Recorder:
                     words.append((live, decided.words[name]))
                     draft.tell(live.record, "waiting", decided.words[name])
                 else:
-                    self._assign(draft, live, change, lost)
+                    self._assign(draft, live, change, lost, decided.made)
                     if name not in decided.words:
                         words.append((live, ""))
                 if turns.due:
@@ -121,8 +122,9 @@ class Recorder:
             if intent.policy:
                 self._metrics.placements_total.labels(intent.cluster, intent.policy).inc(len(intent.indices))
 
-    def _assign(self, draft: Draft, live: Live, change: Change, lost: set[str]) -> None:
+    def _assign(self, draft: Draft, live: Live, change: Change, lost: set[str], plan: Plan) -> None:
         record, now_s = live.record, self._clock.now_s()
+        fewer = not_wanted(self._state, live, plan) if live.spec.workload.backfill else {}
         made: list[Intent] = []
         for role, replicas in live.roles():
             holder = Holder(
@@ -144,7 +146,7 @@ class Recorder:
                 at_s=now_s,
                 plan_id=draft.plan_id,
                 next_wave=record.waves + len(made),
-                why={one.cluster: _gives_way(one) for one in change.gives_way if role in (one.role, WHOLE)},
+                why=fewer | {one.cluster: _gives_way(one) for one in change.gives_way if role in (one.role, WHOLE)},
             )
             made.extend(assignment.new)
             draft.put(*assignment.new, *assignment.changed)

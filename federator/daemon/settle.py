@@ -11,10 +11,11 @@ from federator.daemon.filler_ends import End, ran_s, spent, why_withdrawn
 from federator.daemon.moves import Moves
 from federator.daemon.starts import Start
 from federator.daemon.state import Live, Look, Member, State
+from federator.daemon.strays import of_completed
 from federator.daemon.tally import Spent
 from federator.engine.assign import recall, withdraw
 from federator.engine.lifecycle import IntentEvent, WorkloadEvent, next_intent_state
-from federator.engine.reconcile import Finding, reconcile
+from federator.engine.reconcile import LOST, Finding, reconcile
 from federator.engine.retry import decide
 from federator.model.checkpoints import without
 from federator.model.cluster import Unschedulable
@@ -80,6 +81,11 @@ class Settler:
             member.settled_tick, member.looks = began, looks
         self._looked = []
 
+    def counted(self) -> None:
+        """What was spent, started and waited for so far was counted."""
+        for told in (self.spent, self.starts, self.waits):
+            told.clear()
+
     def answers(self, answers: Iterable[Answer]) -> Iterator[None]:
         """Take in what clusters answered to orders."""
         for answer in answers:
@@ -93,13 +99,11 @@ class Settler:
         live = self._state.workloads.get(intent.workload)
         if answer.refused:
             self._refused(intent, live, answer.refused)
-        elif (
-            intent.state is IntentState.RECORDED
-            and intent.generation == answer.generation
-            and intent.indices == answer.indices
-        ):
-            state = next_intent_state(intent.id, intent.state, IntentEvent.ACCEPTED)
-            self._draft.put(replace(intent, state=state, sent_s=answer.at_s))
+        elif intent.generation == answer.generation and intent.indices == answer.indices:
+            overtaken = intent.state is IntentState.LEAVING and not intent.sent_s  # it may have begun before it left
+            if intent.state is IntentState.RECORDED or overtaken:
+                state = next_intent_state(intent.id, intent.state, IntentEvent.ACCEPTED)
+                self._draft.put(replace(intent, state=state, sent_s=answer.at_s))
 
     def _refused(self, intent: Intent, live: Live | None, detail: str) -> None:
         """The cluster will never take it: what it may have taken of it leaves, and the workload goes elsewhere."""
@@ -176,7 +180,7 @@ class Settler:
                 intent = self._failed(live, intent, failure)
         if finding.left or finding.gone:
             left = finding.left or intent.indices - intent.settled
-            self._spent(live, intent, left, End.STOPPED, why_withdrawn(self._state, live, intent.cluster), told=True)
+            self._spent(live, intent, left, End.STOPPED, why_withdrawn(intent), told=True)
         if finding.left:
             intent = replace(intent, indices=intent.indices - finding.left, withdrawn=intent.withdrawn - finding.left)
         if not intent.indices - intent.settled and intent.state in (IntentState.SENT, IntentState.RECORDED):
@@ -198,6 +202,7 @@ class Settler:
             self._spent(live, intent, fresh, End.DONE)
             record = replace(record, finished={**record.finished, intent.role: before | fresh})
             if tried := record.tried.get(intent.role):
+                self._draft.leave(live, of_completed(tried, fresh))
                 record = replace(record, tried={**record.tried, intent.role: without(tried, fresh)})
             self._draft.put_record(record)
             self._draft.tell(
@@ -262,6 +267,8 @@ class Settler:
         self._draft.drop(intent.id)
         record = self._draft.record(live)
         lost = intent.indices - intent.settled
+        self._spent(live, intent, intent.withdrawn & lost, End.STOPPED, why_withdrawn(intent), told=True)
+        self._spent(live, intent, lost - intent.withdrawn, End.STOPPED, LOST)
         self._draft.tell(
             record, "vanished", f"{intent.cluster} no longer has {len(lost)} replicas; they are placed again",
             cluster=intent.cluster, indices=str(lost), role=intent.role,

@@ -208,7 +208,12 @@ def with_idle(state: State, member: Member, at_s: float) -> Cluster:
     for for_s in member.least.keys() - times:
         del member.least[for_s]
     free = cluster.free
-    idle = {for_s: member.least.setdefault(for_s, LeastFree(for_s)).see(at_s, free) for for_s in times}
+    for for_s in times:
+        if for_s not in member.least:
+            member.least[for_s] = least = LeastFree(for_s)
+            for until_s, was_free in member.history.kept_since(at_s - for_s):
+                least.see(min(until_s, at_s), was_free)
+    idle = {for_s: member.least[for_s].see(at_s, free) for for_s in times}
     return replace(cluster, idle=idle, rises=member.history.see(at_s, free))
 
 

@@ -15,6 +15,7 @@ from zlib import crc32
 
 from federator.daemon.draft import Draft
 from federator.daemon.starts import Starts
+from federator.daemon.strays import Strays
 from federator.daemon.tally import Tally
 from federator.documents import WorkloadSpec
 from federator.engine.least_free import LeastFree
@@ -106,7 +107,12 @@ class Member:
     """No document speaks of it any more; it is drained, and let go when it is empty."""
 
     def __post_init__(self) -> None:
-        self.history = UseHistory(ahead_s=crc32(self.cluster.name.encode()) % SLOT_S)
+        self.history = UseHistory(self.ahead_s)
+
+    @property
+    def ahead_s(self) -> float:
+        """By how much the slots of its history begin earlier than those of others; the same in every daemon."""
+        return float(crc32(self.cluster.name.encode()) % SLOT_S)
 
     def observed(self, intent_id: str) -> ObservedIntent | None:
         """What the cluster says of one intent; None if it says nothing."""
@@ -153,6 +159,8 @@ class State:
         self.lately: dict[str, Resources] = {}
         """What each queue had lately, in billionths (``QueueUsage``), as of ``lately_s``."""
         self.lately_s: float | None = None
+        self.strays: dict[str, Strays] = {}
+        """Checkpoints that are to be removed, by what their names begin with."""
         self.spending: dict[str, Spending] = {}
         """What each queue with a budget has spent, as it was counted here, as of ``spending_s``."""
         self.spending_s: float | None = None
@@ -231,6 +239,7 @@ class State:
             self._adopt_record(name, record, draft)
         for intent_id, intent in draft.intents.items():
             self._adopt_intent(intent_id, intent)
+        self.strays.update(draft.strays)
         for name in draft.touched:
             self.stale[name] = None
             live = self.workloads.get(name)

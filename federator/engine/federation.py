@@ -137,6 +137,14 @@ class Federation:
         held[self.lost] = 0
         return held
 
+    def held_unbound(self, workload: str, role: str) -> Array:
+        """How many of these are not on a node yet."""
+        unbound = np.zeros(len(self.names), dtype=np.int64)
+        for holding in self.holdings(workload, role):
+            unbound[self.index[holding.cluster]] += min(holding.unbound, holding.replicas)
+        unbound[self.lost] = 0
+        return unbound
+
     def shape_of(self, workload: Workload, role: Role) -> Shape:
         """What a replica of the role asks for, where its policy and its own limits let it be."""
         return self.feasibility.of(workload, role, self.governing.rule(workload), ()).shape

@@ -2,9 +2,10 @@
 
 The plan of production is made first, as if there were no fillers: what they use counts as free. What is free after it,
 less what each filler keeps free and up to its share, is laid out anew: what runs stays as far as it fits, then each
-filler grows to its share by weight, then what is left goes to the heavier first. Where production is on its way, what
-runs stays as it is: such a cluster ends by itself as much of it as production needs, and the next plan sees what is
-left.
+filler grows to its share by weight, then what is left goes to the heavier first.
+
+What is on a node and finds no room on paper stays, and nothing starts beside it: production has come, or is on its way,
+and the cluster by itself ends as much as that needs. To choose here as well would end others, beside those.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class _Turn:
     eligibility: Eligibility
     shape: Shape
     held: Array
+    bound: Array
+    """How many of these are on a node."""
     stays: Mask
     """Where what runs may go on."""
     open: Mask
@@ -86,8 +89,11 @@ def fill_holes(
     weights = sum((turn.filler.weight * turn.open for turn in turns), np.zeros(len(federation.names), dtype=np.int64))
     for turn in turns:
         turn.alone = _room(idle, turn)
+    crowded = np.zeros(len(federation.names), dtype=bool)
     for turn in turns:
-        _keep(idle, turn, settling)
+        crowded |= _keep(idle, turn, settling)
+    for turn in turns:
+        turn.open = turn.open & ~crowded
     for turn in sorted(turns, key=lambda turn: -turn.filler.loses_s):  # what is free longest for who loses most
         share = turn.alone * turn.filler.weight // np.maximum(weights, 1)
         _grow(idle, turn, share - turn.placed, turns)
@@ -133,6 +139,7 @@ def _turn(federation: Federation, idle: Federation, holes: Holes, filler: Filler
         eligibility=eligibility,
         shape=shape,
         held=held,
+        bound=held - federation.held_unbound(workload.name, role.name),
         stays=eligibility.suits & ~barred & ~federation.draining,
         open=eligibility.open & ~barred & ~passing,
         most=np.minimum.reduce(most),
@@ -173,15 +180,33 @@ def _room(idle: Federation, turn: _Turn) -> Array:
     return usable
 
 
-def _keep(idle: Federation, turn: _Turn, settling: Mask) -> None:
-    """What runs stays where there is room; where production is coming, the cluster says how much of it does."""
+def _keep(idle: Federation, turn: _Turn, settling: Mask) -> Mask:
+    """What runs stays where there is room, and what is on a node where that is short; where production is coming, the
+    cluster says how much of it does. Returns where more stays than there is room for."""
     fits = np.minimum(turn.held, _room(idle, turn)) * turn.stays
-    stays = np.where(idle.silent, turn.placed, np.where(settling, turn.held * turn.stays, fits))
+    on_nodes = np.maximum(fits, _kept_on_nodes(idle, turn)) * turn.stays
+    stays = np.where(idle.silent, turn.placed, np.where(settling, turn.held * turn.stays, on_nodes))
     if total(stays) > turn.wanted:
         none = np.zeros(len(stays), dtype=np.int64)
         stays = divide(turn.wanted, stays, none, none, stays)
     turn.placed = stays
     idle.take(turn.shape, np.minimum(stays, fits))
+    crowded: Mask = (stays > fits) & ~settling & ~idle.silent
+    return crowded
+
+
+def _kept_on_nodes(idle: Federation, turn: _Turn) -> Array:
+    """How many are on a node and stay there whatever room is left on paper: all, where even the sum of what is free is
+    too little; else as many as share and head room let it have."""
+    asked = turn.shape.asked.tolist()
+    free = [np.maximum(idle.nodes.sums[0, :, at], 0) for at, _ in asked]
+    in_all = np.minimum.reduce([have // amount for have, (_, amount) in zip(free, asked, strict=True)])
+    beside = [np.maximum(have - kept, 0) for have, kept in zip(free, turn.kept_free, strict=True)]
+    may = np.minimum.reduce([have // amount for have, (_, amount) in zip(beside, asked, strict=True)])
+    room = idle.nodes.room(turn.shape)
+    may = np.where(in_all < turn.bound, turn.bound, np.minimum(may, turn.most))
+    found: Array = np.where(room < turn.bound, np.minimum(turn.bound, may), 0)
+    return found
 
 
 def _grow(idle: Federation, turn: _Turn, up_to: Array, turns: Sequence[_Turn]) -> None:

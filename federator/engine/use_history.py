@@ -7,6 +7,8 @@ Time is cut into slots of five minutes. Of each is kept what was free when it be
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,11 +29,22 @@ AROUND = (-3, 0, 3)
 """... and these of each earlier day, from the same time of day."""
 
 
-class UseHistory:
-    """Of one cluster. What was free at a look is taken to have stayed so until the next one."""
+class Learnt(NamedTuple):
+    """All that is known of one cluster, to be kept. ``rows`` are slots, the oldest first and the last ``slot``; their
+    columns: of each resource what was free at its beginning, of each the least, and whether anything is known of it."""
 
-    def __init__(self, ahead_s: float = 0.0) -> None:
-        """Its slots begin so much earlier than those of others: not all clusters are reckoned anew in one moment."""
+    names: tuple[str, ...]
+    slot: int
+    rows: Array
+
+
+class UseHistory:
+    """Of one cluster. What was free at a look is taken to have stayed so until the next one; but of the time from what
+    was kept to the first look after it nothing is known."""
+
+    def __init__(self, ahead_s: float = 0.0, learnt: Learnt | None = None) -> None:
+        """Its slots begin so much earlier than those of others: not all clusters are reckoned anew in one moment.
+        ``learnt``: it goes on from that."""
         self._ahead_s = ahead_s
         self._names: tuple[str, ...] = ()
         self._first = self._least = np.zeros((KEPT, 0), dtype=np.int64)
@@ -39,6 +52,41 @@ class UseHistory:
         """The slot of the last look, and the first of which anything is known."""
         self._free = np.zeros(0, dtype=np.int64)
         self._told: tuple[Rise, ...] = ()
+        self._known = np.zeros(KEPT, dtype=bool)
+        self._resumed = learnt is not None and len(learnt.rows) > 0
+        """Whether it was not looked at since it goes on from what was kept."""
+        if learnt is not None and self._resumed:
+            self._resume(learnt)
+
+    def _resume(self, learnt: Learnt) -> None:
+        self._name(Resources.of(dict.fromkeys(learnt.names, 1)))
+        rows, many = learnt.rows[-KEPT:], len(learnt.names)
+        self._slot, self._since = learnt.slot, learnt.slot - len(rows) + 1
+        at = np.arange(self._since, self._slot + 1) % KEPT
+        order = [learnt.names.index(name) for name in self._names]
+        self._first[at], self._least[at] = rows[:, :many][:, order], rows[:, many:-1][:, order]
+        self._known[at] = rows[:, -1] != 0
+        self._free = self._least[self._slot % KEPT].copy()
+
+    def learnt(self) -> Learnt | None:
+        """What it knows, to be kept; None: nothing yet."""
+        if self._slot < 0:
+            return None
+        at = np.arange(self._since, self._slot + 1) % KEPT
+        known = self._known[at, None].astype(np.int64)
+        return Learnt(self._names, self._slot, np.hstack([self._first[at], self._least[at], known]))
+
+    @property
+    def slot(self) -> int:
+        """The slot of the last look; -1: there was none."""
+        return self._slot
+
+    def kept_since(self, since_s: float) -> Iterator[tuple[float, Resources]]:
+        """Before the first look after what was kept: until when what was free, of the slots that end after a time."""
+        for slot in range(self._since, self._slot + 1) if self._resumed else ():
+            until_s = (slot + 1) * SLOT_S - self._ahead_s
+            if until_s > since_s and self._known[slot % KEPT]:
+                yield until_s, Resources.of(zip(self._names, self._least[slot % KEPT].tolist(), strict=True))
 
     def see(self, at_s: float, free: Resources) -> tuple[Rise, ...]:
         """Take in what is free now; what is known of rises."""
@@ -49,14 +97,20 @@ class UseHistory:
             self._since = self._slot = slot
             self._free = self._amounts(free)
             self._first[slot % KEPT] = self._least[slot % KEPT] = self._free
-        if slot > self._slot:
+            self._known[slot % KEPT] = True
+        if self._resumed:
+            self._free = self._amounts(free)
+        if slot > self._slot or self._resumed:
             for each in range(max(self._slot + 1, slot - KEPT + 1), slot + 1):
                 self._first[each % KEPT] = self._least[each % KEPT] = self._free
-            self._slot = slot
-            self._since = max(self._since, slot - KEPT + 1)
-            self._told = tuple(self._rise(length) for length in WITHIN if slot - length >= self._since)
+                self._known[each % KEPT] = each == slot or not self._resumed
+            self._slot = max(slot, self._slot)
+            self._since = max(self._since, self._slot - KEPT + 1)
+            rises = (self._rise(length) for length in WITHIN if self._slot - length >= self._since)
+            self._told = tuple(rise for rise in rises if rise.samples)
+        self._resumed = False
         self._free = self._amounts(free)
-        np.minimum(self._least[slot % KEPT], self._free, out=self._least[slot % KEPT])
+        np.minimum(self._least[self._slot % KEPT], self._free, out=self._least[self._slot % KEPT])
         return self._told
 
     @property
@@ -80,7 +134,8 @@ class UseHistory:
     def _rise(self, length: int) -> Rise:
         begins = [self._slot - length - back for back in range(RECENT)]
         begins += [self._slot - day * SLOTS_A_DAY + by for day in range(1, DAYS + 1) for by in AROUND]
-        known = np.array([b for b in begins if self._since <= b <= self._slot - length], dtype=np.int64)
+        inside = np.array([b for b in begins if self._since <= b <= self._slot - length], dtype=np.int64)
+        known = inside[self._known[(inside[:, None] + np.arange(length)) % KEPT].all(axis=1)]
         least = self._least[(known[:, None] + np.arange(length)) % KEPT].min(axis=1)
         by = np.maximum(self._first[known % KEPT] - least, 0)
         counts = Counter(map(tuple, by.tolist()))

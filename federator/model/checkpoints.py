@@ -6,7 +6,7 @@ has in the place of what its successor kept. The number of an attempt is that of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -62,8 +62,7 @@ class Attempt:
         """The attempt that an intent is."""
         number = wave_of(intent)
         earlier = ((n, theirs & indices) for n, theirs in sorted(tried.items()) if n < number)
-        name = intent.rpartition("-")[0]
-        return Attempt(kept, name, number, tuple((n, theirs) for n, theirs in earlier if theirs))
+        return Attempt(kept, name_of(intent), number, tuple((n, theirs) for n, theirs in earlier if theirs))
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
@@ -121,6 +120,17 @@ def _place(one: Attempt, index: int, number: int, slot: int) -> str:
     parts = urlsplit(one.kept.url)
     path = f"{parts.path.rstrip('/')}/{one.name}-{index}-{number}-{slot}"
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+def leftover(url: str, name: str, number: int, indices: IndexSet) -> Iterator[str]:
+    """All places below an address in which an attempt at these tasks may have kept something."""
+    one = Attempt(Checkpoints(url, 0.0, 0), name, number)
+    return (_place(one, index, number, slot) for index in indices for slot in range(SLOTS))
+
+
+def name_of(intent: str) -> str:
+    """What the names of all that is kept for an intent's workload begin with."""
+    return intent.rpartition("-")[0]
 
 
 def wave_of(intent: str) -> int:

@@ -122,6 +122,11 @@ class Metrics:
         self.checkpoints_total = self._counter(
             "checkpoints_total", "Checkpoints by outcome: kept, failed, resumed, damaged.", "cluster", "outcome"
         )
+        self.checkpoint_strays_total = self._counter(
+            "checkpoint_strays_total",
+            "Tasks whose checkpoints nobody needs any more, by outcome: removed, given up; and tries that failed.",
+            "outcome",
+        )
         self.event_loop_lag_seconds = self._histogram(
             "event_loop_lag_seconds", "How late the event loop woke up a task that was due.", LAG_S
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,8 @@ class MemoryStore:
         self.entries: list[HistoryEntry] = []
         self.answers: dict[str, Mapping[str, Any]] = {}
         self.commits = 0
+        self.written: Counter[str] = Counter()
+        """How often each of the values was written."""
         self.down = ""
         """While it is not empty every write fails with these words."""
 
@@ -49,6 +52,8 @@ class MemoryStore:
         for key in changes.dropped_objects:
             self.objects.pop(key, None)
         self.values.update(changes.values)
+        self.values = {name: value for name, value in self.values.items() if value is not None}
+        self.written.update(changes.values.keys())
         first = len(self.entries) + 1
         stored = [replace(entry, id=first + n) for n, entry in enumerate(changes.history)]
         self.entries.extend(stored)

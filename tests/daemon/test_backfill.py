@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from federator.daemon.service import NotFound
 from federator.documents import DocumentErrors, read_objects, to_snapshot
 from federator.engine.planner import plan
+from federator.model.intent import Observation, ObservedIntent
 from tests.daemon.federation import Federation, fake, named
 
 
@@ -197,3 +199,50 @@ async def test_of_a_filler_that_saves_when_it_is_told_to_end_nothing_is_lost(fed
     counted = {key.split('outcome="')[1].split('"')[0]: float(value) for key, value in found.items()}
     assert counted["lost"] == 0.0
     assert counted["useful"] > 2 * 20.0
+
+
+def evicted(federation: Federation) -> dict[str, int]:
+    """Replicas that ended before their time at CERN, by cause, since the daemon began."""
+    return dict(federation.daemon.state.tallies["lhc", "cern"].evictions)
+
+
+async def test_a_cluster_that_tells_late_whom_it_ended_has_no_others_ended_as_well(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It shows the production on its nodes, and for five seconds still the fillers that made room for it: what a plan
+    took back of these was in addition, and the youngest, not the same."""
+    await fill(federation, work={"replicas": 100})
+    provider, clock = federation.providers["cern"], federation.clock
+    truly, shown, since = provider.observe, dict[str, ObservedIntent](), dict[str, float]()
+
+    async def late() -> Observation:
+        seen = await truly()
+        told = {}
+        for name, one in seen.intents.items():
+            if name.startswith("backfill") and one != shown.setdefault(name, one):
+                if clock.now_s() < since.setdefault(name, clock.now_s()) + 5.0:
+                    told[name] = shown[name]
+                else:
+                    shown[name] = one
+                    del since[name]
+        return replace(seen, intents={**seen.intents, **told})
+
+    monkeypatch.setattr(provider, "observe", late)
+    await federation.run(10)
+    await federation.submit("analysis", 2, env={"FAKE_RUN_S": 60})
+    await federation.until(lambda: federation.state("analysis") == "running")
+    await federation.run(20)
+    assert (evicted(federation), filling(federation)) == ({"Preempted": 2}, 2), federation.story()
+
+
+async def test_why_a_plan_took_fillers_back_is_known_after_a_restart(federation: Federation) -> None:
+    """The daemon dies between the withdrawal and its end; the next one has no plan yet when it sees that."""
+    await fill(federation, work={"replicas": 100})
+    federation.providers["cern"].slow_down(3.0)
+    half = backfill(work={"replicas": 100}, keepFree="50%")
+    await federation.daemon.service.apply([half], owner="me", permit=lambda queue: None)
+    await federation.until(lambda: any(intent.withdrawn for intent in federation.store.intents.values()))
+    await federation.crash()
+    await federation.start()
+    await federation.until(lambda: bool(evicted(federation)))
+    assert evicted(federation) == {"KeptFree": 2}, federation.story()

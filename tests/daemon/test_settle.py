@@ -11,8 +11,8 @@ import pytest
 from federator.daemon.draft import Draft
 from federator.daemon.settle import Answer, Rules, Settler
 from federator.model.indexset import IndexSet
-from federator.model.intent import Failure, IntentState, ObservedIntent
-from tests.daemon.federation import Federation
+from federator.model.intent import Failure, Intent, IntentState, ObservedIntent
+from tests.daemon.federation import Federation, fake, named
 
 
 async def dispatched(federation: Federation) -> str:
@@ -99,3 +99,55 @@ async def test_only_a_replicas_own_failures_are_counted_against_it(
     record = draft.records["reco"]
     assert record is not None
     assert record.failures == counted
+
+
+async def filler_of_four(federation: Federation) -> Intent:
+    """Four running replicas of a filler at CERN."""
+    federation.write(fake("cern", cpu=4))
+    await federation.start()
+    work = {"replicas": 4, "requests": {"cpu": 1}, "container": {"command": ["simulate"], "env": {"FAKE_RUN_S": "900"}}}
+    document = named("Backfill", "lhc", {"workload": work, "keepFree": "0%"})
+    await federation.daemon.service.apply([document], owner="me", permit=lambda queue: None)
+    await federation.until(lambda: federation.running("cern") == 4)
+    await federation.run(2)
+    (intent,) = federation.store.intents.values()
+    return intent
+
+
+def spent(federation: Federation, intent: Intent, *news: Answer) -> list[tuple[str, int]]:
+    """(cause, replicas) of what is counted once its cluster has nothing of the intent any more."""
+    state = federation.daemon.state
+    state.intents[intent.id] = intent
+    state.answered[intent.id] = 10**6
+    member = state.members["cern"]
+    assert member.observation is not None
+    member.observation = replace(member.observation, intents={})
+    member.began, member.settled_tick = 10**6 + 1, -1
+    settler = Settler(state, Draft(state, federation.clock.now_s()), Rules())
+    for _ in chain(settler.answers(news), settler.observation(member)):
+        pass
+    return [(one.cause, one.replicas) for one in settler.spent]
+
+
+async def test_a_filler_whose_withdrawal_overtook_the_answer_to_its_order_is_counted(federation: Federation) -> None:
+    """The order was taken, and the plan withdrew it before the answer was settled: it may have begun to run."""
+    running = await filler_of_four(federation)
+    overtaken = replace(running, state=IntentState.LEAVING, sent_s=0.0, reason="NoRoom: a replica needs 1 cpu")
+    assert spent(federation, overtaken) == [], "nobody knows that it was ever sent"
+    late = Answer(running.id, running.generation, running.indices, federation.clock.now_s() - 1.0)
+    assert spent(federation, overtaken, late) == [("NoRoom", 4)]
+
+
+async def test_fillers_that_their_cluster_has_lost_are_counted_beside_those_that_were_withdrawn(
+    federation: Federation,
+) -> None:
+    """One was done, one was to leave; then the cluster shows nothing of the intent any more."""
+    running = await filler_of_four(federation)
+    left = replace(running, settled=IndexSet.of([0]), withdrawn=IndexSet.of([1]), reason="KeptFree: 1 cpu is free")
+    assert spent(federation, left) == [("KeptFree", 1), ("Lost", 2)]
+
+
+async def test_what_no_plan_asked_for_is_counted_as_withdrawn(federation: Federation) -> None:
+    running = await filler_of_four(federation)
+    gone = replace(running, state=IntentState.LEAVING, reason="the workload was cancelled")
+    assert spent(federation, gone) == [("Withdrawn", 4)]

@@ -114,8 +114,8 @@ def whole_story(
 
 
 def counted(federator: Federator, shared: Path, before: int, least: int) -> None:
-    """Whoever saved what it had is counted since the daemon began. The plan may have withdrawn some, of those that
-    ran or had yet to run, while nodes did not answer."""
+    """Whoever saved what it had is counted since the daemon began. The plan may have withdrawn some that had yet to
+    run."""
 
     def all_of_them() -> bool:
         causes, saved = evicted_at(federator), len(words(shared / "saved")) - before

@@ -23,8 +23,8 @@ def filler(name: str = "f", replicas: int = 1_000_000, cpu: float = 1, memory: i
     return Filler(workload(name, replicas, cpu, memory, needs=needs, backfill=True, **work), **more)
 
 
-def holding(where: str, count: int, name: str = "f") -> Holding:
-    return Holding(name, "", where, count, age_s=3600.0)
+def holding(where: str, count: int, name: str = "f", unbound: int = 0) -> Holding:
+    return Holding(name, "", where, count, unbound, age_s=3600.0)
 
 
 def filled(made: Plan, name: str = "f") -> Filled:
@@ -113,9 +113,32 @@ def test_what_runs_stays_although_another_is_heavier_and_the_lighter_yields_firs
     made = plan(snapshot([cluster("a", nodes=2, cpu=8)], [], fillers=[light, heavy], holdings=held))
     assert filled(made, "light").replicas == {"a": 8}
     assert filled(made, "heavy").replicas == {"a": 8}
-    smaller = snapshot([cluster("a", cpu=8)], [], fillers=[light, heavy], holdings=held)
-    made = plan(smaller)
+    waiting = [holding("a", 8, "light", unbound=8), holding("a", 4, "heavy", unbound=4)]
+    made = plan(snapshot([cluster("a", cpu=8)], [], fillers=[light, heavy], holdings=waiting))
     assert (filled(made, "heavy").replicas, filled(made, "light").replicas) == ({"a": 4}, {"a": 4})
+
+
+def test_what_is_on_a_node_and_finds_no_room_is_left_to_the_cluster_and_nothing_starts_beside_it() -> None:
+    """Production has come to six of eight cores, and the cluster has not told yet which fillers it ended for it. What
+    waits for a node is taken back, and another filler waits until that is settled."""
+    crowded = cluster("a", flavors=(flavor("n", 1, amounts(8), free=((amounts(2), 1),)),))
+    runs, waits = holding("a", 5), holding("a", 6, unbound=3)
+    seen = snapshot([crowded, cluster("b", cpu=1)], [], fillers=[filler(replicas=6), filler("g")], holdings=[runs])
+    made = plan(seen)
+    assert (filled(made).replicas, filled(made, "g").replicas) == ({"a": 5, "b": 1}, {})
+    made = plan(replace(seen, holdings=(waits,)))
+    assert filled(made).replicas["a"] == 3, "two would fit, three are on a node"
+
+
+def test_head_room_is_kept_though_what_runs_finds_no_room_on_paper() -> None:
+    """Two nodes of 4 cores. What runs fits, but not as it is laid out anew; one in five cores has to be free."""
+    whole, single = filler("whole", cpu=4, keep_free={"*": {"*": 200_000}}), filler("single", replicas=4, weight=2)
+    held = [holding("a", 4, "single"), holding("a", 1, "whole")]
+    made = plan(snapshot([cluster("a", nodes=2, cpu=4)], [], fillers=[whole, single], holdings=held))
+    assert (filled(made, "single").replicas, filled(made, "whole").replicas) == ({"a": 4}, {})
+    free = replace(whole, keep_free={})
+    made = plan(snapshot([cluster("a", nodes=2, cpu=4)], [], fillers=[free, single], holdings=held))
+    assert (filled(made, "single").replicas, filled(made, "whole").replicas) == ({"a": 4}, {"a": 1})
 
 
 def test_a_bag_smaller_than_the_holes_is_spread_by_room() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
-from federator.engine.use_history import AROUND, DAYS, RECENT, SLOT_S, SLOTS_A_DAY, WITHIN, UseHistory
+from federator.engine.use_history import AROUND, DAYS, KEPT, RECENT, SLOT_S, SLOTS_A_DAY, WITHIN, UseHistory
 from federator.model.cluster import Rise
 from tests.engine.build import amounts
 
@@ -73,3 +73,32 @@ def test_all_of_it_is_as_a_naive_reckoning_has_it() -> None:
         told = history.see(slot * SLOT_S, amounts(free))
         if slot > max(WITHIN) and slot % 40 == 0:
             assert [by_cores(rise) for rise in told] == [naive(first, least, slot, length) for length in WITHIN]
+
+
+def test_what_was_kept_goes_on_as_if_nothing_had_been_between() -> None:
+    """Two resources, for a little more than a week; one of them comes later. Every few hours another takes over, in the
+    middle of a slot."""
+    random, unbroken = Random(5), UseHistory(100.0)
+    broken = UseHistory(100.0)
+    at_s = 50 * DAY_S
+    for look in range(6000):
+        at_s += random.uniform(0.0, SLOT_S / 1.1)
+        free = amounts(random.randrange(20), memory=random.randrange(5) if look > 500 else 0)
+        if look % 40 > 30 and (at_s + 100.0) // SLOT_S == broken.slot:
+            broken = UseHistory(100.0, broken.learnt())
+        assert broken.see(at_s, free) == unbroken.see(at_s, free)
+    assert unbroken.slot > KEPT + 50 * SLOTS_A_DAY, "the ring of slots was not used up"
+
+
+def test_of_the_time_between_nothing_is_known() -> None:
+    """Others come for three cores in every slot; then nobody looks for an hour. Nobody is taken to have rested then."""
+    history = UseHistory()
+    for half in range(2 * 12 * 3):
+        history.see(DAY_S + half * SLOT_S / 2, amounts(8 if half % 2 == 1 else 5))
+    learnt = history.learnt()
+    assert learnt is not None
+    resumed = UseHistory(learnt=learnt)
+    after_s = DAY_S + 4 * 3600.0
+    assert [free["cpu"] for _, free in resumed.kept_since(after_s - 4200.0)] == [5000, 5000]
+    assert [by_cores(rise) for rise in resumed.see(after_s, amounts(8))] == [{3: 12}, {3: 12}, {3: 12}]
+    assert not list(resumed.kept_since(0.0)), "it was seen since"

@@ -1,6 +1,7 @@
 """Backfill has what production leaves, and no more: fillers fit beside all that production has, node by node.
 
-Where production is on its way, what runs of a filler is left as it is: the cluster itself ends what is needed.
+Where production is on its way, and where what is on a node finds no room, what runs of a filler is left as it is: the
+cluster itself ends what is needed. Nothing starts beside it then.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from federator.engine.checks.facts import Facts, satisfied
 from federator.engine.checks.packing import Item, Node, impossible
 from federator.model.backfill import Filled, Filler
 from federator.model.cluster import Cluster, Health
+from federator.model.plan import Holding
 from federator.model.policy import FULL_PPM
-from federator.model.resources import Resources
 
 
 def backfill_yields(facts: Facts) -> Iterator[str]:
@@ -47,40 +48,54 @@ def _alone(facts: Facts, filler: Filler, filled: Filled) -> Iterator[str]:
 
 
 def _held(facts: Facts, filler: Filler, cluster: str) -> int:
-    here = (h for h in facts.snapshot.holdings if h.workload == filler.name and h.cluster == cluster)
-    return sum(h.replicas for h in here)
+    return sum(h.replicas for h in _holdings(facts, filler, cluster))
+
+
+def _bound(facts: Facts, filler: Filler, cluster: str) -> int:
+    return sum(h.replicas - min(h.unbound, h.replicas) for h in _holdings(facts, filler, cluster))
+
+
+def _holdings(facts: Facts, filler: Filler, cluster: str) -> Iterator[Holding]:
+    return (h for h in facts.snapshot.holdings if h.workload == filler.name and h.cluster == cluster)
 
 
 def _beside_production(facts: Facts, fillers: dict[str, Filler], cluster: Cluster) -> Iterator[str]:
     production = _production(facts, cluster)
-    counted: list[tuple[Filler, int, bool]] = []
-    for filled in facts.plan.backfill:
-        filler, replicas = fillers[filled.workload], filled.replicas.get(cluster.name, 0)
-        grows = replicas > _held(facts, filler, cluster.name)
-        if replicas and (grows or not production):
-            counted.append((filler, replicas, grows))
+    has = [(fillers[one.workload], one.replicas.get(cluster.name, 0)) for one in facts.plan.backfill]
+    growing = any(replicas > _held(facts, filler, cluster.name) for filler, replicas in has)
+    counted = [
+        (filler, replicas)
+        for filler, replicas in has
+        if replicas > _held(facts, filler, cluster.name)
+        or (replicas and not production and (growing or replicas > _bound(facts, filler, cluster.name)))
+    ]
     nodes = [
         Node(flavor.name, group.free.floor())
         for flavor in cluster.flavors or ()
         for group in flavor.nodes
         for _ in range(group.count)
     ]
-    items = [_item(facts, filler, replicas, cluster) for filler, replicas, _ in counted]
-    growing = any(grows for _, _, grows in counted)
+    items = [_item(facts, filler, replicas, cluster) for filler, replicas in counted]
     if (not production or (growing and impossible(nodes, production) is None)) and (
         why := impossible(nodes, [*production, *items])
     ):
         yield f"fillers on {cluster.name} do not fit beside production: {why}"
-    used = sum((item.requests * item.count for item in (*production, *items)), Resources())
-    for filler, replicas, _ in counted:
+    there = [one for one in has if one[1]]
+    room = [one for one in there if one not in counted and not production and _fits_in_all(facts, one[0], cluster)]
+    for filler, replicas in (*counted, *room):
         for resource, asked in filler.workload.roles[0].requests.items_:
             whole = cluster.allocatable[resource]
-            left = cluster.free[resource] - used[resource]
-            alone = len(counted) == 1 and not production  # what one leaves free another may fill
+            left = cluster.free[resource] - asked * replicas
+            alone = len(there) == 1 and not production  # what one leaves free another may fill
             if alone and left * FULL_PPM < whole * filler.kept_free(cluster.name, resource) - FULL_PPM:
                 yield f"{filler.name} leaves {left} {resource} of {whole} free on {cluster.name}"
             if asked * replicas * FULL_PPM > whole * filler.max_share:
                 yield f"{filler.name} has more than its share of {resource} on {cluster.name}"
+
+
+def _fits_in_all(facts: Facts, filler: Filler, cluster: Cluster) -> bool:
+    """Whether what is free in all is enough for what is on its nodes."""
+    return (filler.workload.roles[0].requests * _bound(facts, filler, cluster.name)).fits_in(cluster.free)
 
 
 def _production(facts: Facts, cluster: Cluster) -> list[Item]:
