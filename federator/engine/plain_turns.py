@@ -181,7 +181,7 @@ def take_turns(
         answers[turn, END] = written
         if placed > 0:
             now += 1
-            bind_everywhere(rows, blocks, sums, first_lots, balanced, asked, terms, replicas, habits, journal, True)
+            bind_everywhere(rows, blocks, sums, first_lots, balanced, asked, terms, replicas, habits, journal)
         elif like != NO_LIKE:
             stamps[like] = now
         if at_refusal == STOP_AFTER and placed < turns[turn, WANTED]:
