@@ -38,7 +38,7 @@ from federator.engine.shortcuts import Shortcuts
 from federator.engine.turn import Turn
 from federator.engine.verdicts import ReasonsNow
 from federator.engine.wanted import Column, Placements
-from federator.model.plan import Explanation, Move, Plan, Preemption, Refusal, Snapshot, shape_key
+from federator.model.plan import Explanation, Move, Plan, Preemption, Refusal, Snapshot
 from federator.model.workload import Workload
 
 ROUNDS = 3
@@ -168,7 +168,8 @@ class _Planner:
             plain = Plain(
                 self.federation, self.families, self.allowance, self.clocks, grace_s, self.explain, found, ask
             )
-            stretches = plain.stretches(one for one in queue if not self._rests_anyway(one))
+            moving = (one for one in queue if not self._rests_anyway(one)) if self.snapshot.holdings else queue
+            stretches = plain.stretches(moving)
         for workloads, entries in stretches:
             if entries:
                 plain.serve(entries)
@@ -225,9 +226,7 @@ class _Planner:
             full = tuple(outcome.filling.full)
             self.resting.remember(workload, rest, full)
         self.answer.placements.append(rest.column)
-        for place in full:
-            policy = rest.rule.policy
-            self.answer.full_tiers.add((policy.name, policy.tiers[place].name, shape_key(workload)))
+        self.answer.full_tiers.update(rest.rule.clocks(workload, full))
         return True
 
     def holds(self, workload: Workload) -> bool:
@@ -319,8 +318,7 @@ class _Planner:
                     self.shortcuts.remember(outcome, why)
             answer.placements.append(outcome.placements())
             answer.moves.extend(outcome.moves(self.federation))
-            for place in outcome.filling.full:
-                answer.full_tiers.add((policy.name, turn.rule.tiers[place].name, shape_key(workload)))
+            answer.full_tiers.update(turn.rule.clocks(workload, outcome.filling.full))
             self._take(outcome)
         behind = workload.queue in self.placing.blocked_heads
         makes_way = self.preempting is not None and not behind and self.preempting.consider(outcomes)

@@ -114,10 +114,14 @@ def test_many_plain_turns_together_change_nothing(seed: int) -> None:
     made = plan(federation)
     assert made.refusals
     assert equal(federation)
+    assert not made.full_tiers, "no tier waits for another"
     runs = tuple(Holding(p.workload, p.role, p.cluster, p.replicas, age_s=60.0) for p in made.placements)
-    clocks = tuple(TierClock(*key, since_s=9e3) for key in sorted(made.full_tiers))
+    patient = replace(federation, policies=(replace(rule, tiers=(tiers[0], replace(tiers[1], open_after_s=500.0))),))
+    clocks = tuple(TierClock(*key, random.choice((9e3, 9.9e3))) for key in sorted(plan(patient).full_tiers))
     assert clocks
-    assert equal(replace(federation, holdings=runs, clocks=clocks)), "a day later"
+    assert equal(replace(federation, holdings=runs)), "a day later"
+    assert equal(replace(patient, holdings=runs, clocks=clocks)), "where a tier waits for the one before"
+    assert equal(replace(patient, clocks=clocks)), "where nothing runs yet"
 
 
 def test_the_shortcuts_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
