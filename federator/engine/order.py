@@ -7,9 +7,10 @@ admitted (see ``fair_order``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import log10
 from operator import attrgetter
+from typing import TypeVar
 
 from federator.documents.expressions import workload_variables
 from federator.engine.constraints import condition
@@ -17,6 +18,8 @@ from federator.model.plan import Snapshot
 from federator.model.policy import Planning
 from federator.model.resources import CPU
 from federator.model.workload import Workload
+
+T = TypeVar("T")
 
 FAIR = "fair"
 Place = tuple[float | str, ...]
@@ -27,10 +30,18 @@ _FINE = 10**9
 
 def in_order(snapshot: Snapshot) -> tuple[Workload, ...]:
     """All workloads in the order of service; under ``fair`` the order within each queue is that of ``fifo``."""
-    order = list(snapshot.workloads)
-    for part in reversed(_parts(snapshot)):  # far quicker than by tuples of them: most are alike in most
-        order.sort(key=part)
-    return tuple(order)
+    return tuple(sorted_by(snapshot.workloads, *_parts(snapshot)))
+
+
+def sorted_by(values: Sequence[T], *parts: Callable[[T], float | str]) -> list[T]:
+    """Sorted by the first part, those alike in that by the next, and so on. The same as by tuples of the parts, but
+    many times quicker where most values are alike in most."""
+    order: Sequence[int] = range(len(values))
+    for part in reversed(parts):
+        keys = [part(value) for value in values]
+        if keys and keys.count(keys[0]) < len(keys):
+            order = sorted(order, key=keys.__getitem__)
+    return [values[at] for at in order]
 
 
 def place_in_line(snapshot: Snapshot) -> Callable[[Workload], Place]:

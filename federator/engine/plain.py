@@ -110,7 +110,7 @@ class Plain:
             return None
         rule = federation.governing.rule(workload)
         policy = rule.policy
-        names, amounts = zip(*items, strict=True)
+        names, amounts = tuple([name for name, _ in items]), tuple([amount for _, amount in items])
         if min(amounts) <= 0 or (workload.inputs and policy.half_weight_bytes is not None):
             return None
         clocked = bool(self._clocked) and (policy.name, shape_key(workload)) in self._clocked

@@ -122,7 +122,7 @@ class Writer:
                 places = at[begin:end], counts[begin:end]
                 self._found.placements.append(Column(name, role, entry.rule, self._names, *places))
                 begin = end
-        for turn in answers.full[: len(entries)].any(axis=1).nonzero()[0].tolist():
+        for turn in np.flatnonzero(answers.full[: len(entries)].any(axis=1)).tolist():
             full = answers.full[turn].nonzero()[0].tolist() if entries[turn].rule.awaited else ()
             self._found.full_tiers.update(entries[turn].rule.clocks(entries[turn].workload, full))
         refused = np.flatnonzero((told[:, MOMENT] != NO_MOMENT) | (told[:, REPEATS] > 0))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import attrgetter
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from federator.engine.ground import Ground
 from federator.engine.heads import heads_stay, plan_with_heads
 from federator.engine.on_its_way import bind_what_is_on_its_way
 from federator.engine.opening import Clocks
-from federator.engine.order import FAIR, in_order
+from federator.engine.order import FAIR, in_order, sorted_by
 from federator.engine.outcome import Outcome
 from federator.engine.outlook import outlook
 from federator.engine.placing import Placing
@@ -135,7 +136,7 @@ class _Planner:
         queues, cohorts = when_read(self.snapshot)
         return Plan(
             placements=Placements(answer.placements),
-            refusals=tuple(sorted(answer.refusals, key=lambda r: (r.workload, r.role))),
+            refusals=tuple(sorted_by(answer.refusals, attrgetter("workload"), attrgetter("role"))),
             moves=tuple(sorted(answer.moves, key=lambda m: (m.workload, m.role, m.source, m.target))),
             reservations=tuple(sorted(self.reserving.made, key=lambda r: (r.workload, r.cluster)))
             if self.reserving is not None

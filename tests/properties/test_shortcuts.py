@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from federator.engine import plain as plain_module
+from federator.engine import plain_turns
 from federator.engine.answer import plan_document
 from federator.engine.federation import Federation
 from federator.engine.plain import Plain
@@ -24,6 +26,7 @@ from federator.model.policy import Bounds, Planning, Policy, Queue, Tier
 from federator.model.reasons import by_reason, reasons_of
 from federator.model.workload import Workload
 from tests.engine.build import cluster, snapshot, workload
+from tests.interpreted import interpreted
 from tests.properties.snapshots import amounts, sites, snapshots
 
 pytestmark = pytest.mark.thorough
@@ -176,6 +179,16 @@ def test_plain_turns_that_forget_something_are_found(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(Federation, "changes", changes, raising=False)
         monkeypatch.setattr("federator.engine.plain._AT_ONCE", 1)
         federation = snapshot([cluster("a", cpu=8)], in_turn())
+    assert not equal(federation)
+
+
+def test_plain_turns_that_take_room_for_wanting_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The planted mistake: once one found no room anywhere, nobody is said to, whatever it asks for."""
+    asked = [workload("first", 1, cpu=5), workload("large", 1, cpu=4), workload("small", 1, cpu=1)]
+    federation = snapshot([cluster("a", cpu=8)], [replace(one, submitted_at_s=at) for at, one in enumerate(asked)])
+    interpreted(monkeypatch, plain_module, plain_turns)
+    assert equal(federation)
+    monkeypatch.setattr(plain_turns, "_is_beyond", lambda *_: True)
     assert not equal(federation)
 
 
