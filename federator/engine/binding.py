@@ -12,7 +12,7 @@ from federator.engine.arrays import Array
 from federator.engine.balance import FEW, balance
 from federator.engine.compiled import compiled
 from federator.engine.nodes import Nodes
-from federator.engine.rows import COUNT, EACH, FIRST, LENGTH, NO_JOURNAL, START, USE, charge, count_rooms, split
+from federator.engine.rows import COUNT, EACH, FIRST, LENGTH, NO_JOURNAL, START, USE, charge, note_each, split
 from federator.engine.shapes import ALLOWED, RANK, STEP, Shape
 from federator.model.cluster import Binding
 
@@ -31,7 +31,7 @@ def bind(nodes: Nodes, shape: Shape, replicas: Array, habits: Array, journal: Ar
     if not len(shape.asked):  # asks for nothing, so it takes nothing
         return np.where(nodes.room(shape) > 0, 0, replicas)
     where = (nodes.first_lots, nodes.sizes)
-    left = bind_everywhere(*state, *where, shape.asked, shape.terms, replicas, habits, journal, False)
+    left = bind_everywhere(*state, *where, shape.asked, shape.terms, replicas, habits, journal)
     nodes.tidy()
     return left
 
@@ -48,17 +48,15 @@ def journal_for(nodes: Nodes, shape: Shape, replicas: Array) -> Array:
 @compiled
 def bind_everywhere(
     rows: Array, blocks: Array, sums: Array, first_lots: Array, sizes: Array, asked: Array, terms: Array,
-    replicas: Array, habits: Array, journal: Array, counted: bool,
+    replicas: Array, habits: Array, journal: Array,
 ) -> Array:  # fmt: skip
-    """Bind so many replicas on each cluster, rank by rank; returns how many found no node. ``counted``: the rows'
-    ``EACH`` is that of this shape already."""
+    """Bind so many replicas on each cluster, rank by rank; returns how many found no node."""
     unbound = replicas.copy()
     for cluster in range(len(replicas)):
         if unbound[cluster] <= 0:
             continue
         first, end = first_lots[cluster], first_lots[cluster + 1]
-        if not counted:
-            count_rooms(rows, blocks, first, end, asked, terms)
+        note_each(rows, blocks, first, end, asked, terms)
         last = 0
         for lot in range(first, end):
             last = max(last, terms[lot, RANK])

@@ -75,6 +75,8 @@ class Families:
     def __init__(self, federation: Federation, kinds: Kinds) -> None:
         self._federation, self._kinds = federation, kinds
         self._numbers: dict[Hashable, int] = {}
+        self._last: dict[int, tuple[Hashable, int]] = {}
+        """By rule what was found last: mostly that is asked for again."""
         self._families: list[_Family] = []
         self._tables: Tables | None = None
 
@@ -93,6 +95,9 @@ class Families:
         """The number of a workload's family; ``NONE`` where more than amounts must be looked at. ``names`` are the
         resources that the role asks for."""
         key = (id(rule), workload.clusters, workload.needs, role.flavors, role.tolerations, names)
+        last = self._last.get(id(rule))
+        if last is not None and last[0] == key:
+            return last[1]
         number = self._numbers.get(key)
         if number is None:
             number = NONE
@@ -100,6 +105,7 @@ class Families:
                 number = len(self._families)
                 self._families.append(self._lay_out(workload, role, rule))
             self._numbers[key] = number
+        self._last[id(rule)] = key, number
         return number
 
     @property

@@ -42,7 +42,7 @@ def by_name(snapshot: Snapshot) -> tuple[Cluster, ...]:
 def asked_for(snapshot: Snapshot) -> frozenset[str]:
     """The resources that anybody asks for."""
     everybody = (*snapshot.workloads, *(filler.workload for filler in snapshot.fillers))
-    return frozenset({name for workload in everybody for role in workload.roles for name in role.requests})
+    return frozenset({name for workload in everybody for role in workload.roles for name, _ in role.requests.items_})
 
 
 class Federation:
@@ -128,6 +128,16 @@ class Federation:
     def holdings(self, workload: str, role: str) -> list[Holding]:
         """What known clusters hold of a role."""
         return self._holdings.get((workload, role), [])
+
+    def spoken_of(self, workload: Workload) -> bool:
+        """Whether any cluster holds some of a workload of one role, has refused it, or has reported that such finds no
+        node."""
+        role = workload.roles[0]
+        return bool(
+            (self._holdings and (workload.name, role.name) in self._holdings)
+            or (self._exclusions and workload.name in self._exclusions)
+            or (self._reports and self.reported(role.requests))
+        )
 
     def held(self, workload: str, role: str) -> Array:
         """How many replicas each cluster holds; what a lost one holds counts as gone."""

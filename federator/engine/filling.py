@@ -180,6 +180,10 @@ def _serve(
     """
     if left <= 0 or tiers[place, FIRST] == tiers[place, LAST]:
         return 0
+    if _has_nothing(members, desk, tiers, place):
+        if is_open:
+            _turn_away(sums, asked, members, desk, tiers, place, left, limited)
+        return 0
     before = _column(members, desk, tiers, place, PLACED)
     taken = _sum(before)
     wanted, now = taken + left, before
@@ -195,6 +199,30 @@ def _serve(
             return -1
     _write(members, desk, tiers, place, PLACED, now)
     return _sum(now) - taken
+
+
+@compiled
+def _has_nothing(members: Array, desk: Array, tiers: Array, place: int) -> bool:
+    """Whether the tier, which is divided by room, has no room and none that may stay."""
+    for at in range(tiers[place, FIRST], tiers[place, LAST]):
+        line = desk[members[at]]
+        if line[WEIGHT] != BY_ROOM or line[PLACED] or line[HOME] or line[MORE] or line[EXTRA]:
+            return False
+    return True
+
+
+@compiled
+def _turn_away(
+    sums: Array, asked: Array, members: Array, desk: Array, tiers: Array, place: int, left: int, limited: bool
+) -> None:
+    """What ``_grow`` comes to where there is nothing: no weight, and stopped at its fillTo if that is reached."""
+    held = 0
+    for at in range(tiers[place, FIRST], tiers[place, LAST]):
+        desk[members[at], USED] = 0
+        held += desk[members[at], HELD]
+    limit = fill_limit(sums, asked, members, desk, tiers, place, 0) if limited else UNLIMITED
+    if limit < UNLIMITED:
+        tiers[place, AT_FILL] = limit + held < left
 
 
 @compiled

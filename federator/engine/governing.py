@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -13,6 +13,7 @@ from federator.engine.arrays import Array
 from federator.engine.constraints import Constraints, condition, likeness
 from federator.engine.division import WEIGHT_MAX
 from federator.model.cluster import Cluster, Health
+from federator.model.plan import shape_key
 from federator.model.policy import DEFAULT_POLICY, Bounds, Policy, Tier
 from federator.model.workload import Workload
 
@@ -27,6 +28,7 @@ class Rule:
 
     ``tier`` is the place of the first tier that has the cluster (``NO_TIER``: none has), ``members`` the clusters of
     each tier. ``weights`` are those written down for the cluster, ``BY_RULE`` where its tier is divided by a rule.
+    ``awaited`` are the places of tiers for which a later one waits (``openAfter``) until they have been full for long.
     """
 
     policy: Policy
@@ -35,11 +37,18 @@ class Rule:
     minima: Array
     maxima: Array
     weights: Array
+    awaited: range
 
     @property
     def tiers(self) -> Sequence[Tier]:
         """The policy's tiers."""
         return self.policy.tiers
+
+    def clocks(self, workload: Workload, full: Iterable[int]) -> Iterator[tuple[str, str, str]]:
+        """The clocks that run for the workload where these tiers (by place) are full for it."""
+        for place in full if self.awaited else ():
+            if place in self.awaited:
+                yield self.policy.name, self.policy.tiers[place].name, shape_key(workload)
 
 
 class Governing:
@@ -109,6 +118,7 @@ class Governing:
             minima=np.array([b.minimum for b in bounds], dtype=np.int64),
             maxima=self._maxima(bounds),
             weights=np.minimum(weights, WEIGHT_MAX),
+            awaited=range(max((place for place, one in enumerate(policy.tiers) if one.open_after_s), default=0)),
         )
 
     def _maxima(self, bounds: Sequence[Bounds]) -> Array:

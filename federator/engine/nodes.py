@@ -14,7 +14,7 @@ import numpy as np
 
 from federator.engine.arrays import Array, Mask
 from federator.engine.lots import Alike, Lot, Row, amounts_by_lot, counted, joined, lots_of, rows_of, use_scale
-from federator.engine.rows import COUNT, FIRST, FREE, HOME, LENGTH, SIZE, START, keep_remains, rooms
+from federator.engine.rows import COUNT, FIRST, FREE, HOME, LENGTH, SIZE, START, columns, keep_remains, rooms
 from federator.engine.shapes import ALLOWED, RANK, STEP, Shape
 from federator.model.cluster import Cluster
 from federator.model.resources import CPU, MEMORY, Resources
@@ -173,7 +173,7 @@ class Nodes:
         sizes = np.minimum(lengths * _GROWTH + SPARE, self.population + 1)
         starts = np.cumsum(sizes) - sizes
         self.blocks = np.stack([starts, lengths, sizes, self.potential, self.home], axis=1)
-        self.rows = np.zeros((int(sizes.sum()), dense.shape[1]), dtype=np.int64)
+        self.rows = columns(int(sizes.sum()), dense.shape[1])
         self.rows[self._used()] = dense
 
     def _used(self) -> Array:
@@ -263,7 +263,8 @@ class Nodes:
         other.allocatable, other.sizes = self.allocatable[:, first:last], self.sizes[first:last]
         other.potential, other.population = self.potential[first:last], self.population[first:last]
         other.first_lots = np.array([0, last - first])
-        other.rows, other.blocks = self.rows[begin:end].copy(), self.blocks[first:last].copy()
+        other.rows, other.blocks = columns(end - begin, self.rows.shape[1]), self.blocks[first:last].copy()
+        other.rows[: end - begin] = self.rows[begin:end]
         other.blocks[:, START] -= begin
         other.blocks[:, HOME] = 0
         other.sums = np.zeros((2, 1, self.sums.shape[2]), dtype=np.int64)
@@ -282,7 +283,7 @@ class Nodes:
 
     def save(self) -> Saved:
         """The state, to go back to."""
-        return Saved(self.rows.copy(), self.blocks.copy(), self.sums.copy())
+        return Saved(self.rows.copy("F"), self.blocks.copy(), self.sums.copy())
 
     def restore(self, saved: Saved) -> None:
         """Go back to a saved state (which may be used once)."""

@@ -7,6 +7,7 @@ that are refused some (see ``engine/plain_refusals.py``). ``tests/properties`` e
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from itertools import zip_longest
 
 import numpy as np
 
@@ -95,29 +96,28 @@ class Plain:
 
     def _entry(self, workload: Workload) -> Entry | None:
         """None where it is not plain."""
-        role, name, federation = workload.roles[0], workload.name, self._federation
+        role, federation, items = workload.roles[0], self._federation, workload.roles[0].requests.items_
         if (
             self._none
             or workload.gang is not None
             or len(workload.roles) > 1
             or role.limits.items_
-            or not role.requests.items_
-            or name in self._apart
-            or federation.holdings(name, role.name)
-            or federation.excluded(name)
-            or federation.reported(role.requests)
+            or not items
+            or workload.name in self._apart
+            or federation.spoken_of(workload)
             or not self._allowance.only_quotas(workload)
         ):
             return None
         rule = federation.governing.rule(workload)
         policy = rule.policy
-        names, amounts = zip(*role.requests.items_, strict=True)
+        names, amounts = tuple([name for name, _ in items]), tuple([amount for _, amount in items])
         if min(amounts) <= 0 or (workload.inputs and policy.half_weight_bytes is not None):
             return None
         clocked = bool(self._clocked) and (policy.name, shape_key(workload)) in self._clocked
         family = self._families.of(workload, role, rule, names)
         wanted = role.replicas if policy.replicas is None else policy.replicas
-        return None if family == NONE else Entry(workload, family, rule, wanted, role.requests, amounts, clocked)
+        least = min(workload.min_replicas, wanted)
+        return None if family == NONE else Entry(workload, family, rule, wanted, least, role.requests, amounts, clocked)
 
     def serve(self, entries: Sequence[Entry]) -> None:
         """Take the turns of neighbours."""
@@ -139,14 +139,14 @@ class Plain:
 
     def _turns(self, entries: Sequence[Entry]) -> tuple[Array, dict[int, Verdict | None]]:
         """Their lines, and by place why one may not have all that it wants. What they may have is counted."""
-        width = self._families.tables.resources.shape[1]
-        turns = np.zeros((len(entries), AMOUNTS + width), dtype=np.int64)
+        turns = np.zeros((len(entries), AMOUNTS + self._families.tables.resources.shape[1]), dtype=np.int64)
         turns[:, FAMILY] = [entry.family for entry in entries]
         turns[:, WANTED] = [entry.wanted for entry in entries]
         turns[:, LEAST] = [entry.least for entry in entries]
         turns[:, LIKE] = [self._like(entry) for entry in entries] if self._busy else NO_LIKE
-        padding = (0,) * width
-        turns[:, AMOUNTS:] = [(*entry.amounts, *padding[len(entry.amounts) :]) for entry in entries]
+        columns = zip_longest(*[entry.amounts for entry in entries], fillvalue=0)
+        for column, amounts in enumerate(columns, start=AMOUNTS):
+            turns[:, column] = amounts
         why: dict[int, Verdict | None] = {}
         for at, entry in enumerate(entries) if self._allowance.counts else ():
             queue = entry.workload.queue

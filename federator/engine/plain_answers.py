@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -13,11 +14,10 @@ from federator.engine.families import Families
 from federator.engine.federation import Federation
 from federator.engine.filling import OPEN, Times
 from federator.engine.governing import Rule
-from federator.engine.plain_refusals import PlainReasons, Refused, Setting, standing
+from federator.engine.plain_refusals import PlainReasons, Refused, Setting
 from federator.engine.plain_turns import (
     CLUSTER,
     END,
-    FOUND,
     LEAST,
     LIKE,
     MOMENT,
@@ -29,34 +29,30 @@ from federator.engine.plain_turns import (
     Marks,
 )
 from federator.engine.wanted import Column
-from federator.model.plan import Refusal, shape_key
+from federator.model.plan import Refusal
 from federator.model.reasons import Reason, Verdict
 from federator.model.resources import Resources
 from federator.model.workload import Workload
 
 
 class Entry(NamedTuple):
-    """A plain workload: its family, its rule, how many replicas it wants, and what one asks for (in amounts, as a line
-    of turns has them)."""
+    """A plain workload: its family, its rule, how many replicas it wants and with how many it starts at least, and what
+    one asks for (in amounts, as a line of turns has them)."""
 
     workload: Workload
     family: int
     rule: Rule
     wanted: int
+    least: int
     requests: Resources
     amounts: tuple[int, ...]
     clocked: bool
     """Whether clocks of tiers run for such."""
 
     @property
-    def least(self) -> int:
-        """With how many replicas it starts at least."""
-        return min(self.workload.min_replicas, self.wanted)
-
-    @property
     def likeness(self) -> Hashable:
         """What its answer depends on, beside the federation."""
-        return self.family, self.workload.queue, self.requests, self.wanted, self.least
+        return self.family, self.workload.queue, self.amounts, self.wanted, self.least
 
 
 class Found(NamedTuple):
@@ -114,71 +110,104 @@ class Writer:
         ``why`` is by turn what keeps it from having all that it wants. What turns may have was counted beforehand, and
         is given back here where they did not get it.
         """
-        told, begin = answers.turns[: len(entries)].tolist(), 0
-        got: list[tuple[Array, Array]] = []
-        for entry, line in zip(entries, told, strict=True):
-            lines = answers.lines[begin : line[END]]
-            at, counts = lines[:, CLUSTER].copy(), lines[:, REPLICAS].copy()
-            got.append((at, counts))
-            if len(lines):
-                name, role = entry.workload.name, entry.workload.roles[0].name
-                self._found.placements.append(Column(name, role, entry.rule, self._names, at, counts))
-            begin = line[END]
-        self._write_full(entries, answers.full)
-        refused = [turn for turn, line in enumerate(told) if line[MOMENT] != NO_MOMENT or line[REPEATS] > 0]
-        if not refused:
+        if not entries:
             return False
-        last = max(line[MOMENT] for line in told)
-        moments = [self._setting.past.add(seen) for seen in answers.frees[: last + 1]]
-        for turn, marks in zip(refused, answers.marks[refused], strict=True):
-            entry, like, wanted = entries[turn], int(turns[turn, LIKE]), int(turns[turn, WANTED])
-            placed = int(got[turn][1].sum())
-            self._allowance.count(entry.workload.queue, entry.requests, placed - max(0, wanted))
-            if answers.turns[turn, REPEATS]:
-                reasons = self._told[like]
-            else:
-                moment = moments[answers.turns[turn, MOMENT]]
-                reasons = self._reasons(entry, turn, turns[turn], marks, got[turn], moment, why.get(turn), answers)
-                if like != NO_LIKE and not placed:
-                    self._told[like] = reasons
-            self._found.refusals.append(_refusal(entry, entry.wanted - placed, reasons))
+        told = answers.turns[: len(entries)]
+        ends = told[:, END]
+        lines = answers.lines[: ends[-1]]
+        at, counts, begin = lines[:, CLUSTER].copy(), lines[:, REPLICAS].copy(), 0
+        for entry, end in zip(entries, ends.tolist(), strict=True):
+            if end > begin:
+                name, role = entry.workload.name, entry.workload.roles[0].name
+                places = at[begin:end], counts[begin:end]
+                self._found.placements.append(Column(name, role, entry.rule, self._names, *places))
+                begin = end
+        for turn in np.flatnonzero(answers.full[: len(entries)].any(axis=1)).tolist():
+            full = answers.full[turn].nonzero()[0].tolist() if entries[turn].rule.awaited else ()
+            self._found.full_tiers.update(entries[turn].rule.clocks(entries[turn].workload, full))
+        refused = np.flatnonzero((told[:, MOMENT] != NO_MOMENT) | (told[:, REPEATS] > 0))
+        if not len(refused):
+            return False
+        moments = [self._setting.past.add(seen) for seen in answers.frees[: told[:, MOMENT].max() + 1]]
+        waits, stopped = answers.waits[refused], answers.stopped[refused]
+        run = _Run(
+            families=self._families,
+            entries=[entries[turn] for turn in refused.tolist()],
+            turns=turns[refused],
+            why={line: why.get(turn) for line, turn in enumerate(refused.tolist())} if why else {},
+            at=at,
+            counts=counts,
+            begins=np.concatenate([[0], ends])[refused],
+            told=told[refused],
+            moments=moments,
+            marks=answers.marks[refused],
+            waits=waits if (waits != OPEN).any() else None,
+            stopped=stopped if stopped.any() else None,
+        )
+        self._write_refusals(run)
         return True
 
-    def _write_full(self, entries: Sequence[Entry], full: Array) -> None:
-        """The tiers that turned replicas away."""
-        turned_away = full[: len(entries)]
-        for turn in np.flatnonzero(turned_away.any(axis=1)).tolist():
-            policy, key = entries[turn].rule.policy, shape_key(entries[turn].workload)
-            tiers = (policy.tiers[place].name for place in np.flatnonzero(turned_away[turn]).tolist())
-            self._found.full_tiers.update((policy.name, tier, key) for tier in tiers)
+    def _write_refusals(self, run: _Run) -> None:
+        refusals, counts, tell = self._found.refusals, self._allowance.counts, run.tell
+        columns = zip(run.entries, run.turns.tolist(), run.told[:, REPEATS].tolist(), run.placed(), strict=True)
+        for line, (entry, turn, repeats, placed) in enumerate(columns):
+            workload, like = entry.workload, turn[LIKE]
+            if counts:
+                self._allowance.count(workload.queue, entry.requests, placed - max(0, turn[WANTED]))
+            if repeats:
+                reasons = self._told[like]
+            else:
+                reasons = PlainReasons(self._setting, tell, line)
+                if like != NO_LIKE and not placed:
+                    self._told[like] = reasons
+            wanting, policy = entry.wanted - placed, entry.rule.policy.name
+            refusals.append(Refusal(workload.name, workload.roles[0].name, wanting, reasons, policy))
 
-    def _reasons(
-        self,
-        entry: Entry,
-        turn: int,
-        asked: Array,
-        marks: Marks,
-        got: tuple[Array, Array],
-        moment: int,
-        short: Verdict | None,
-        answers: Answers,
-    ) -> PlainReasons:
-        wanted, least, found = int(asked[WANTED]), int(asked[LEAST]), int(answers.turns[turn, FOUND])
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    """Those of a run of turns that were refused some, a line each, and what their reasons are made of.
+
+    ``turns`` and ``told`` are their lines of what was asked and answered, ``why`` what kept them from having all that
+    they want. Of the replicas placed in the run (``at`` which clusters, ``counts``) theirs are from where each
+    ``begins``. ``moments`` are the numbers of those of the run, in ``Past``.
+    """
+
+    families: Families
+    entries: Sequence[Entry]
+    turns: Array
+    why: Mapping[int, Verdict | None]
+    at: Array
+    counts: Array
+    begins: Array
+    told: Array
+    moments: Sequence[int]
+    marks: Marks
+    waits: Times | None
+    stopped: Array | None
+
+    def placed(self) -> list[int]:
+        """How many replicas each got."""
+        sums = np.concatenate([[0], np.cumsum(self.counts)])
+        placed: list[int] = (sums[self.told[:, END]] - sums[self.begins]).tolist()
+        return placed
+
+    def tell(self, line: int) -> Refused:
+        """What one of them was refused."""
+        entry, short, (end, found, moment, _) = self.entries[line], self.why.get(line), self.told[line].tolist()
+        wanted, least = int(self.turns[line, WANTED]), int(self.turns[line, LEAST])
+        own = slice(self.begins[line], end)
         below = Verdict(Reason.BELOW_MIN_REPLICAS, {"needed": least, "room": found})
-        refused = Refused(
+        return Refused(
             entry.workload,
             entry.rule,
-            self._families.hard(entry.family),
-            marks,
-            *got,
-            moment,
-            *standing(answers.waits[turn], answers.stopped[turn]),
-            held_back=short if got[1].sum() >= wanted else None,
+            self.families.hard(entry.family),
+            self.marks[line],
+            self.at[own],
+            self.counts[own],
+            self.moments[moment],
+            None if self.waits is None or (self.waits[line] == OPEN).all() else self.waits[line],
+            None if self.stopped is None or not self.stopped[line].any() else self.stopped[line],
+            held_back=short if self.counts[own].sum() >= wanted else None,
             whole=None if found >= least else short if wanted < least else below,
         )
-        return PlainReasons(self._setting, refused)
-
-
-def _refusal(entry: Entry, replicas: int, reasons: PlainReasons) -> Refusal:
-    name, role = entry.workload.name, entry.workload.roles[0].name
-    return Refusal(name, role, replicas, reasons, entry.rule.policy.name)

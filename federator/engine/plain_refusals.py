@@ -5,14 +5,14 @@ A full federation with many kinds of work refuses most of them anew in every pla
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from federator.engine.arrays import Array
 from federator.engine.federation import Federation
-from federator.engine.filling import OPEN, Times
+from federator.engine.filling import Times
 from federator.engine.governing import Rule
 from federator.engine.outcome import tier_limit
 from federator.engine.past import Past
@@ -57,7 +57,7 @@ class Setting:
     federation: Federation
     grace_s: float
     past: Past = field(default_factory=Past)
-    scene: tuple[Refused, Scene] | None = None
+    scene: tuple[PlainReasons, Scene] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,16 +83,16 @@ class Refused:
 
 
 class PlainReasons(Reasons):
-    """Its reasons."""
+    """The reasons of one turn of a run, which tells by its number what it was refused."""
 
-    __slots__ = ("_refused", "_setting")
+    __slots__ = ("_setting", "_tell", "_turn")
 
-    def __init__(self, setting: Setting, refused: Refused) -> None:
+    def __init__(self, setting: Setting, tell: Callable[[int], Refused], turn: int) -> None:
         super().__init__(setting.federation.index)
-        self._setting, self._refused = setting, refused
+        self._setting, self._tell, self._turn = setting, tell, turn
 
     def by_reason(self) -> Mapping[Reason, Sequence[str]]:
-        one, names = self._refused, self._setting.federation.names
+        one, names = self._tell(self._turn), self._setting.federation.names
         short = one.held_back or one.whole
         meaning: dict[int, Reason | None] = {**_MEANING, TOO_FEW: Reason.BELOW_MIN_REPLICAS}
         meaning[SHORTAGE] = short.reason if short is not None else None
@@ -105,12 +105,12 @@ class PlainReasons(Reasons):
 
     def scene(self) -> Scene:
         known = self._setting.scene
-        if known is None or known[0] is not self._refused:
-            known = self._setting.scene = self._refused, self._scene()
+        if known is None or known[0] is not self:
+            known = self._setting.scene = self, self._scene()
         return known[1]
 
     def _scene(self) -> Scene:
-        federation, one = self._setting.federation, self._refused
+        federation, one = self._setting.federation, self._tell(self._turn)
         role, rule = one.workload.roles[0], one.rule
         seen, placed = self._setting.past.at(one.moment), np.zeros(len(one.marks), dtype=np.int64)
         placed[one.at] = one.counts
@@ -136,8 +136,3 @@ class PlainReasons(Reasons):
             held_back=one.held_back,
             queue=one.workload.queue,
         )
-
-
-def standing(waits: Times, stopped: Array) -> tuple[Times | None, Array | None]:
-    """How the tiers stood, where that is worth keeping."""
-    return waits.copy() if (waits != OPEN).any() else None, stopped.copy() if stopped.any() else None

@@ -83,6 +83,11 @@ GO_ON, STOP_AFTER, STOP_BEFORE = 0, 1, 2
 """What happens at a turn that is refused some: the next follows; it is the last, if room was wanting; it is not taken
 at all."""
 
+_NEAR = 1e-9
+"""Products of floats that differ by a larger part than this differ as the exact ones do."""
+_FLOORS = 16
+"""So many of those for which there was no room anywhere are remembered, of each family."""
+
 
 @compiled
 def take_turns(
@@ -110,6 +115,7 @@ def take_turns(
     asks, fitting = np.empty((resources.shape[1], 2), dtype=np.int64), np.empty((len(classes), 2), dtype=np.int64)
     replicas, depths = np.empty(clusters, dtype=np.int64), np.ones(len(sizes), dtype=np.int64)
     tops = np.full((len(lot_classes), sums.shape[2]), np.iinfo(np.int64).max)
+    floors, twins = np.full((len(sizes), _FLOORS, len(asks)), np.iinfo(np.int64).max), np.full(len(sizes), -1)
     for turn in range(len(turns)):
         family, like, short = turns[turn, FAMILY], turns[turn, LIKE], turns[turn, SHORT] > 0
         answers[turn, END], answers[turn, MOMENT], answers[turn, REPEATS] = written, NO_MOMENT, 0
@@ -121,6 +127,24 @@ def take_turns(
         asked = asks[: sizes[family, NAMES]]
         for term in range(len(asked)):
             asked[term, 0], asked[term, 1] = resources[family, term], turns[turn, AMOUNTS + term]
+        twin = twins[family]
+        if (
+            twin >= 0
+            and turns[turn, WANTED] > 0
+            and _is_beyond(asked, floors[family], turns[twin], full_s[turn], full_s[twin], classes)
+        ):
+            if at_refusal == STOP_BEFORE:
+                return turn, REFUSED, now
+            answers[turn, FOUND], full[turn], marks[turn], waits[turn] = 0, full[twin], marks[twin], waits[twin]
+            if told != now:
+                told, moments = now, moments + 1
+                frees[moments - 1] = sums[0]
+            answers[turn, MOMENT] = moments - 1
+            if like != NO_LIKE:
+                stamps[like] = now
+            if at_refusal == STOP_AFTER:
+                return turn + 1, REFUSED, now
+            continue
         _fit_classes(asked, classes, scaled, fitting)
         # The first tiers mostly do: the others are set up only where they do not.
         places, left, legal = sizes[family, PLACES], 1, True
@@ -167,6 +191,9 @@ def take_turns(
                 waits[turn, place], stopped[turn, place] = of_times[place, WAITS], of_tiers[place, AT_FILL]
             _mark(turns[turn], found, closed[family], desks[family], lots[family], first_lots, lot_classes, fitting,
                   desk, replicas, waits[turn], stopped[turn], marks[turn])  # fmt: skip
+            if turns[turn, WANTED] > 0 and _none_has_room(those, desk):
+                _remember(turn, asked, floors[family])
+                twins[family] = turn
             if told != now:
                 told, moments = now, moments + 1
                 frees[moments - 1] = sums[0]
@@ -181,7 +208,7 @@ def take_turns(
         answers[turn, END] = written
         if placed > 0:
             now += 1
-            bind_everywhere(rows, blocks, sums, first_lots, balanced, asked, terms, replicas, habits, journal, True)
+            bind_everywhere(rows, blocks, sums, first_lots, balanced, asked, terms, replicas, habits, journal)
         elif like != NO_LIKE:
             stamps[like] = now
         if at_refusal == STOP_AFTER and placed < turns[turn, WANTED]:
@@ -189,6 +216,52 @@ def take_turns(
         if placed > 0 and _is_tight(blocks, first_lots, population, replicas):
             return turn + 1, TIGHT, now
     return len(turns), DONE, now
+
+
+@compiled
+def _none_has_room(clusters: Array, desk: Array) -> bool:
+    """Whether none of these has room, whatever keeps it from being used."""
+    most = 0
+    for cluster in clusters:
+        most = max(most, desk[cluster, MORE] + desk[cluster, EXTRA])
+    return bool(most == 0)
+
+
+@compiled
+def _remember(turn: int, asked: Array, floors: Array) -> None:
+    """Remember of one for which there was no room anywhere how much it asked for: instead of one that asked for more,
+    else of some other."""
+    place = turn % len(floors)
+    for floor in range(len(floors)):
+        above = True
+        for term in range(len(asked)):
+            above = above and floors[floor, term] >= asked[term, 1]
+        if above:
+            place = floor
+    for term in range(len(asked)):
+        floors[place, term] = asked[term, 1]
+
+
+@compiled
+def _is_beyond(asked: Array, floors: Array, twin: Array, full_s: Times, twins_s: Times, classes: Array) -> bool:
+    """Whether there is no room anywhere because there was none for one that asked for as much of everything or less, as
+    nothing is given back within a run of turns. Its answer is that of the ``twin``, which found none either, if they
+    are too large for the same nodes and waited equally long."""
+    for place in range(len(full_s)):
+        if full_s[place] != twins_s[place]:
+            return False
+    for one in range(len(classes)):
+        for term in range(len(asked)):
+            whole = classes[one, asked[term, 0]]
+            if (whole < asked[term, 1]) != (whole < twin[AMOUNTS + term]):
+                return False
+    for floor in range(len(floors)):
+        beyond = True
+        for term in range(len(asked)):
+            beyond = beyond and asked[term, 1] >= floors[floor, term]
+        if beyond:
+            return True
+    return False
 
 
 @compiled
@@ -333,7 +406,11 @@ def _set_goals(asked: Array, offers: Array, tiers: Array) -> None:
 
 @compiled
 def _is_more(part: int, whole: int, other: int, others: int) -> bool:
-    """Whether part / whole is more than other / others, exactly, where products would not fit: by Euclid's steps."""
+    """Whether part / whole is more than other / others, exactly, where products would not fit: by floats, and where
+    these are too near to each other by Euclid's steps."""
+    one, two = float(part) * float(others), float(other) * float(whole)
+    if abs(one - two) > one * _NEAR:
+        return bool(one > two)
     while True:
         mine, its = part // whole, other // others
         if mine != its:

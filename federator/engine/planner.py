@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import attrgetter
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from federator.engine.matching import Matching, Share
 from federator.engine.on_its_way import bind_what_is_on_its_way
 from federator.engine.open_service import OpenService
 from federator.engine.opening import Clocks
-from federator.engine.order import FAIR, FIT, in_order
+from federator.engine.order import FAIR, FIT, in_order, sorted_by
 from federator.engine.outcome import Outcome
 from federator.engine.outlook import outlook
 from federator.engine.placing import Placing
@@ -40,7 +41,7 @@ from federator.engine.shortcuts import Shortcuts
 from federator.engine.turn import Turn
 from federator.engine.verdicts import ReasonsNow
 from federator.engine.wanted import Column, Placements
-from federator.model.plan import Explanation, Move, Plan, Preemption, Refusal, Snapshot, shape_key
+from federator.model.plan import Explanation, Move, Plan, Preemption, Refusal, Snapshot
 from federator.model.workload import Workload
 
 ROUNDS = 3
@@ -136,7 +137,7 @@ class _Planner:
         queues, cohorts = when_read(self.snapshot)
         return Plan(
             placements=Placements(answer.placements),
-            refusals=tuple(sorted(answer.refusals, key=lambda r: (r.workload, r.role))),
+            refusals=tuple(sorted_by(answer.refusals, attrgetter("workload"), attrgetter("role"))),
             moves=tuple(sorted(answer.moves, key=lambda m: (m.workload, m.role, m.source, m.target))),
             reservations=tuple(sorted(self.reserving.made, key=lambda r: (r.workload, r.cluster)))
             if self.reserving is not None
@@ -175,7 +176,8 @@ class _Planner:
             plain = Plain(
                 self.federation, self.families, self.allowance, self.clocks, grace_s, self.explain, found, ask
             )
-            stretches = plain.stretches(one for one in queue if not self._rests_anyway(one))
+            moving = (one for one in queue if not self._rests_anyway(one)) if self.snapshot.holdings else queue
+            stretches = plain.stretches(moving)
         for workloads, entries in stretches:
             if entries:
                 plain.serve(entries)
@@ -241,9 +243,7 @@ class _Planner:
             full = tuple(outcome.filling.full)
             self.resting.remember(workload, rest, full)
         self.answer.placements.append(rest.column)
-        for place in full:
-            policy = rest.rule.policy
-            self.answer.full_tiers.add((policy.name, policy.tiers[place].name, shape_key(workload)))
+        self.answer.full_tiers.update(rest.rule.clocks(workload, full))
         return True
 
     def holds(self, workload: Workload) -> bool:
@@ -335,8 +335,7 @@ class _Planner:
                     self.shortcuts.remember(outcome, why)
             answer.placements.append(outcome.placements())
             answer.moves.extend(outcome.moves(self.federation))
-            for place in outcome.filling.full:
-                answer.full_tiers.add((policy.name, turn.rule.tiers[place].name, shape_key(workload)))
+            answer.full_tiers.update(turn.rule.clocks(workload, outcome.filling.full))
             self._take(outcome)
         behind = workload.queue in self.placing.blocked_heads
         makes_way = self.preempting is not None and not behind and self.preempting.consider(outcomes)

@@ -1,7 +1,7 @@
 """Work that runs as it should: nothing of it may or must move, so its answer is known without a turn.
 
-But for one thing: where some of it runs in a later tier, the tiers before it may have to be told as full. That depends
-on what is free, and is the same for all that are alike as long as nobody takes any room.
+But for one thing: where some of it runs in a later tier, the tiers before it may have to be told as full, if clocks run
+for them. That depends on what is free, and is the same for all that are alike as long as nobody takes any room.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from federator.model.workload import Workload
 
 
 class Rest(NamedTuple):
-    """The placements of a workload that rests, its rule, and the last tier that has some of it."""
+    """The placements of a workload that rests, its rule, and the last tier that has some of it (0, too, where nothing
+    hangs on whether the tiers before that are full)."""
 
     column: Column
     rule: Rule
@@ -60,7 +61,7 @@ class Resting:
         at_ = np.array(sorted(held), dtype=np.int64)
         counts = np.array([held[at] for at in sorted(held)], dtype=np.int64)
         column = Column(workload.name, role.name, rule, self._federation.names, at_, counts)
-        return Rest(column, rule, int(rule.tier[at_].max()))
+        return Rest(column, rule, int(rule.tier[at_].max()) if rule.awaited else 0)
 
     def _mosts(self, rule: Rule) -> list[int]:
         """How many replicas may rest on each cluster: none on one that is draining, lost or of no tier."""

@@ -3,12 +3,14 @@
 A row is ``COUNT`` alike nodes, the ``FIRST`` of their numbers, their ``USE``, how many more replicas ``EACH`` of them
 holds of the shape that was counted last, and then what is free on each of them, by resource. A lot's rows lie in its
 block: ``START``, how many there are (``LENGTH``), how many it has place for (``SIZE``), whether its nodes only
-``COULD`` exist, and its cluster (``HOME``).
+``COULD`` exist, and its cluster (``HOME``). Each column lies in one piece (``columns``), so that a loop over a block
+takes several rows in one step.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from federator.engine.arrays import Array
 from federator.engine.compiled import compiled
@@ -22,40 +24,74 @@ NODE, NODES, TIMES, LOT = 0, 1, 2, 3
 line tells how many follow; one without any line is not kept."""
 NO_JOURNAL = np.zeros((0, 4), dtype=np.int64)
 
-_NOTHING_ASKED = 2**20
+_NOTHING_ASKED = 2.0**20
+_EXACT = 2**53 - 1
+"""The quotient of smaller whole numbers is exact once it is rounded down, although it is made of floats."""
+
+
+def columns(rows: int, width: int) -> Array:
+    """Place for so many rows, column by column. (At least two: numba holds one row for another type of array.)"""
+    return np.zeros((max(rows, 2), width), dtype=np.int64, order="F")
 
 
 @compiled
-def fits(rows: Array, row: int, asked: Array) -> int:
-    """How many more replicas each node of the row holds."""
-    many = _NOTHING_ASKED
+def _count_each(rows: Array, begin: int, end: int, asked: Array, each: NDArray[np.float64]) -> None:
+    """How many more replicas each node of these rows holds."""
+    size = end - begin
+    for at in range(size):
+        each[at] = _NOTHING_ASKED
     for term in range(len(asked)):
-        free, amount = rows[row, FREE + asked[term, 0]], asked[term, 1]
-        if free < amount:
-            return 0
-        if term == 0 or free < amount * many:  # most resources bound nothing: a product is cheaper than a quotient
-            many = int(np.uint64(free) // np.uint64(amount))  # neither is negative, which halves the time
-    return int(many)
+        free, amount, most = rows[begin:end, FREE + asked[term, 0]], asked[term, 1], 0
+        for at in range(size):
+            most = max(most, free[at])
+        if most < _EXACT:
+            for at in range(size):
+                many = np.floor(float(np.uint64(max(free[at], 0))) / float(amount))
+                each[at] = many if term == 0 or many < each[at] else each[at]
+        else:
+            for at in range(size):
+                many = float(max(free[at], 0) // amount)
+                each[at] = many if term == 0 or many < each[at] else each[at]
+
+
+@compiled
+def _longest(blocks: Array, first: int, last: int) -> int:
+    """The most rows that any of these lots has."""
+    longest = 0
+    for lot in range(first, last):
+        longest = max(longest, blocks[lot, LENGTH])
+    return longest
 
 
 @compiled
 def count_rooms(rows: Array, blocks: Array, first: int, last: int, asked: Array, terms: Array) -> tuple[int, int]:
-    """How many more replicas the lots from ``first`` to before ``last`` hold: on nodes that exist, that could. ``EACH``
-    of their rows is that of this shape afterwards."""
-    more, extra = 0, 0
+    """How many more replicas the lots from ``first`` to before ``last`` hold: on nodes that exist, that could."""
+    more, extra, each = 0, 0, np.empty(_longest(blocks, first, last))
     for lot in range(first, last):
         if terms[lot, ALLOWED] == 0:
             continue
-        found = 0
-        for row in range(blocks[lot, START], blocks[lot, START] + blocks[lot, LENGTH]):
-            each = fits(rows, row, asked)
-            rows[row, EACH] = each
-            found += each * rows[row, COUNT]
+        begin, end, found = blocks[lot, START], blocks[lot, START] + blocks[lot, LENGTH], 0
+        _count_each(rows, begin, end, asked, each)
+        count = rows[begin:end, COUNT]
+        for at in range(len(count)):
+            found += int(each[at]) * count[at]
         if blocks[lot, COULD] == 0:
             more += found
         else:
             extra += found
     return more, extra
+
+
+@compiled
+def note_each(rows: Array, blocks: Array, first: int, last: int, asked: Array, terms: Array) -> None:
+    """Let ``EACH`` of the rows of these lots be that of this shape."""
+    each = np.empty(_longest(blocks, first, last))
+    for lot in range(first, last):
+        if terms[lot, ALLOWED]:
+            begin, end = blocks[lot, START], blocks[lot, START] + blocks[lot, LENGTH]
+            _count_each(rows, begin, end, asked, each)
+            for at in range(end - begin):
+                rows[begin + at, EACH] = int(each[at])
 
 
 @compiled

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, repeat
 from operator import attrgetter
 from typing import overload
 
 from federator.engine.arrays import Array
 from federator.engine.governing import Rule
+from federator.engine.order import sorted_by
 from federator.model.plan import Placement
 
 
@@ -44,8 +45,8 @@ class Placements(Sequence[Placement]):
 
     __slots__ = ("_columns",)
 
-    def __init__(self, columns: Iterable[Column]) -> None:
-        self._columns = sorted(columns, key=attrgetter("workload", "role"))
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self._columns = sorted_by(columns, attrgetter("workload"), attrgetter("role"))
 
     def __len__(self) -> int:
         return sum(map(len, self._columns))

@@ -292,7 +292,8 @@ class Plan:
     """The answer to one snapshot. Sorted by workload, role and cluster throughout, but for ``preemptions``: these are
     in the order in which they were found.
 
-    ``full_tiers`` are the (policy, tier, shape) that turned replicas away; the caller keeps since when (TierClock).
+    ``full_tiers`` are the (policy, tier, shape) that turned replicas away, where a later tier of the policy waits for
+    that (``openAfter``); the caller keeps since when (TierClock).
     """
 
     placements: Sequence[Placement] = ()

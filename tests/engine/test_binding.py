@@ -183,6 +183,19 @@ def test_work_without_accelerators_leaves_gpu_nodes_to_others() -> None:
     compare([cluster], [(Resources.of({"cpu": 1}), [9])])
 
 
+@pytest.mark.parametrize("free", [2**53 - 3, 2**53 - 2, 2**53 - 1, 2**53, 2**60 - 1])
+def test_room_is_exact_however_much_is_free(free: int) -> None:
+    """Rooms are counted with floats, which hold whole numbers exactly up to 2**53 only."""
+    whole = Resources.of({"cpu": 2**60, "memory": 2**60})
+    cluster = Cluster(
+        "a", flavors=(Flavor("f", 1, whole, (NodeGroup(Resources.of({"cpu": 2**60, "memory": free}), 1),)),)
+    )
+    nodes = Nodes([cluster], ("cpu", "memory"))
+    for asked in (2**30 - 1, 2**20 + 1, free // 3, free // 2 + 1, free, free + 1):
+        shape = nodes.shape(Resources.of({"memory": asked}), np.ones(1, dtype=bool), np.zeros(1, dtype=np.int64))
+        assert nodes.room(shape).tolist() == [free // asked], asked
+
+
 def test_a_million_replicas_are_bound_in_a_moment() -> None:
     whole = Resources.of({"cpu": 128_000, "memory": 2**40})
     groups = tuple(NodeGroup(Resources.of({"cpu": 128_000 - at, "memory": 2**40}), 40) for at in range(200))

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from federator.engine import plain as plain_module
+from federator.engine import plain_turns
 from federator.engine.answer import plan_document
 from federator.engine.federation import Federation
 from federator.engine.plain import Plain
@@ -24,6 +26,7 @@ from federator.model.policy import Bounds, Planning, Policy, Queue, Tier
 from federator.model.reasons import by_reason, reasons_of
 from federator.model.workload import Workload
 from tests.engine.build import cluster, snapshot, workload
+from tests.interpreted import interpreted
 from tests.properties.snapshots import amounts, sites, snapshots
 
 pytestmark = pytest.mark.thorough
@@ -114,10 +117,14 @@ def test_many_plain_turns_together_change_nothing(seed: int) -> None:
     made = plan(federation)
     assert made.refusals
     assert equal(federation)
+    assert not made.full_tiers, "no tier waits for another"
     runs = tuple(Holding(p.workload, p.role, p.cluster, p.replicas, age_s=60.0) for p in made.placements)
-    clocks = tuple(TierClock(*key, since_s=9e3) for key in sorted(made.full_tiers))
+    patient = replace(federation, policies=(replace(rule, tiers=(tiers[0], replace(tiers[1], open_after_s=500.0))),))
+    clocks = tuple(TierClock(*key, random.choice((9e3, 9.9e3))) for key in sorted(plan(patient).full_tiers))
     assert clocks
-    assert equal(replace(federation, holdings=runs, clocks=clocks)), "a day later"
+    assert equal(replace(federation, holdings=runs)), "a day later"
+    assert equal(replace(patient, holdings=runs, clocks=clocks)), "where a tier waits for the one before"
+    assert equal(replace(patient, clocks=clocks)), "where nothing runs yet"
 
 
 def test_the_shortcuts_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,6 +179,16 @@ def test_plain_turns_that_forget_something_are_found(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(Federation, "changes", changes, raising=False)
         monkeypatch.setattr("federator.engine.plain._AT_ONCE", 1)
         federation = snapshot([cluster("a", cpu=8)], in_turn())
+    assert not equal(federation)
+
+
+def test_plain_turns_that_take_room_for_wanting_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The planted mistake: once one found no room anywhere, nobody is said to, whatever it asks for."""
+    asked = [workload("first", 1, cpu=5), workload("large", 1, cpu=4), workload("small", 1, cpu=1)]
+    federation = snapshot([cluster("a", cpu=8)], [replace(one, submitted_at_s=at) for at, one in enumerate(asked)])
+    interpreted(monkeypatch, plain_module, plain_turns)
+    assert equal(federation)
+    monkeypatch.setattr(plain_turns, "_is_beyond", lambda *_: True)
     assert not equal(federation)
 
 
