@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from federator.daemon.state import Live, State
@@ -61,7 +61,7 @@ def part_of(state: State, name: str, at_s: float) -> Part | None:
     if record.state.over or record.state is WorkloadState.CANCELLING or record.deleted:
         return Part(record.queue, str(record.state), uses=uses)
     held = tuple(_held(state, live)) if live.intents else ()
-    return Part(record.queue, str(record.state), _as_planned(live, at_s), held, uses, bool(live.resting))
+    return Part(record.queue, str(record.state), _as_planned(live, at_s, held), held, uses, bool(live.resting))
 
 
 def _uses(state: State, live: Live) -> Counter[str]:
@@ -82,12 +82,14 @@ def requests_of(live: Live, intent: Intent) -> Iterator[tuple[str, int]]:
                 yield name, amount * replicas
 
 
-def _as_planned(live: Live, at_s: float) -> Workload | None:
+def _as_planned(live: Live, at_s: float, held: Sequence[Held]) -> Workload | None:
     """The workload with the replicas that are to run now; None if there are none."""
     workload = live.spec.workload
     if live.service:
         return workload
     wanted = [_remaining(live, role, at_s) for role in workload.roles]
+    if live.rests_until_s > at_s:
+        wanted = [min(sum(one.replicas for one in held), *wanted)]
     total = sum(wanted)
     if total == 0:
         return None

@@ -16,12 +16,12 @@ from federator.daemon.tally import Spent
 from federator.engine.assign import recall, withdraw
 from federator.engine.lifecycle import IntentEvent, WorkloadEvent, next_intent_state
 from federator.engine.reconcile import LOST, Finding, reconcile
-from federator.engine.retry import decide
+from federator.engine.retry import decide, filler_rest_s
 from federator.model.checkpoints import without
 from federator.model.cluster import Unschedulable
 from federator.model.indexset import IndexSet
 from federator.model.intent import PREEMPTED, Failure, Intent, IntentState, Observation, ObservedIntent
-from federator.model.records import WorkloadState
+from federator.model.records import WorkloadRecord, WorkloadState
 from federator.model.resources import Resources
 from federator.turns import Turns
 
@@ -199,6 +199,7 @@ class Settler:
         before = record.finished.get(intent.role, IndexSet())
         duplicates, fresh = indices & before, indices - before
         if fresh:
+            live.failed_in_a_row = 0
             self._spent(live, intent, fresh, End.DONE)
             record = replace(record, finished={**record.finished, intent.role: before | fresh})
             if tried := record.tried.get(intent.role):
@@ -251,9 +252,19 @@ class Settler:
         if not decision.again and live.spec.workload.backfill:
             live.resting[intent.role, failure.index] = math.inf  # one task that always fails ends no bag
             self._state.stale[record.name] = None
+            self._rest(live, record)
         elif not decision.again and not record.state.over:
             self._moves.end(live, record, WorkloadEvent.EXHAUSTED, intent.id)
         return settled
+
+    def _rest(self, live: Live, record: WorkloadRecord) -> None:
+        """A filler whose tasks are set aside one after the other starts none for a while."""
+        live.failed_in_a_row += 1
+        rest_s = filler_rest_s(live.failed_in_a_row)
+        if rest_s > 0:
+            live.rests_until_s = self._draft.at_s + rest_s
+            why = f"{live.failed_in_a_row} tasks in a row were set aside; none starts for {rest_s:g} s"
+            self._draft.put_record(replace(record, message=f"{record.message}; {why}"))
 
     def _spent(
         self, live: Live, intent: Intent, indices: Iterable[int], how: End, cause: str = "", *, told: bool = False

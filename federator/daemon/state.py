@@ -46,6 +46,10 @@ class Live:
     intents: set[str] = field(default_factory=set)
     resting: dict[tuple[str, int], float] = field(default_factory=dict)
     """(role, index) of replicas that failed, and until when they rest before they are run again."""
+    failed_in_a_row: int = 0
+    """Of a filler: how many tasks have failed since one did not."""
+    rests_until_s: float = 0.0
+    """Of a filler: until when it starts no task, because so many have failed."""
     waiting_for: str = ""
     """The reasons last written to its history, to write only what is new."""
 

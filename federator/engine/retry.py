@@ -8,6 +8,8 @@ from federator.model.intent import Failure
 
 FIRST_REST_S = 2.0
 LONGEST_REST_S = 300.0
+IN_A_ROW = 10
+"""So many tasks of a filler may fail one after the other before it starts none for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +39,9 @@ def decide(failure: Failure, failed_before: int, retries: int) -> Decision:
         return Decision(False, 0.0, "RetriesExhausted", f"{what}; it has failed {failed_before + 1} times")
     rest_s = min(FIRST_REST_S * 2**failed_before, LONGEST_REST_S)
     return Decision(True, rest_s, "Retry", f"{what}; retry {failed_before + 1} of {retries} in {rest_s:g} s")
+
+
+def filler_rest_s(failed_in_a_row: int) -> float:
+    """How long a filler starts no task, so that a bag whose tasks all fail is not burnt through; 0: it may go on."""
+    too_many = failed_in_a_row - IN_A_ROW
+    return min(FIRST_REST_S * 2.0 ** min(too_many, 10), LONGEST_REST_S) if too_many >= 0 else 0.0

@@ -14,10 +14,11 @@ from federator.model.intent import Observation, ObservedIntent
 from tests.daemon.federation import Federation, fake, named
 
 
-def backfill(*, container: bool = True, run_s: float = 600.0, **spec: Any) -> dict[str, Any]:
+def backfill(*, container: bool = True, run_s: float = 600.0, exit_code: int = 0, **spec: Any) -> dict[str, Any]:
     work: dict[str, Any] = {"requests": {"cpu": 1}, **spec.pop("work", {})}
     if container:
-        work["container"] = {"command": ["simulate"], "env": {"FAKE_RUN_S": str(run_s)}}
+        env = {"FAKE_RUN_S": str(run_s), "FAKE_EXIT_CODE": str(exit_code)}
+        work["container"] = {"command": ["simulate"], "env": env}
     return named("Backfill", "lhc", {"workload": work, "keepFree": "0%", **spec})
 
 
@@ -110,6 +111,15 @@ async def test_a_backfill_that_is_deleted_leaves_and_a_poisoned_task_ends_no_bag
     assert (shown["setAside"], shown["running"]) == (1, 4)
     await federation.daemon.service.delete("backfills", "lhc", permit=lambda queue: None)
     await federation.until(lambda: filling(federation) == 0 and federation.state("backfill-lhc") == "forgotten")
+
+
+async def test_a_filler_whose_tasks_all_fail_burns_through_no_bag(federation: Federation) -> None:
+    """It says so, and starts some less and less often; a hundred rounds of four would fit."""
+    await fill(federation, work={"retries": 0}, run_s=1.0, exit_code=78)
+    await federation.run(120)
+    shown = await federation.daemon.service.get("backfills", "lhc")
+    assert 10 <= shown["setAside"] < 40, federation.story()
+    assert "tasks in a row were set aside; none starts for" in shown["message"]
 
 
 @pytest.mark.thorough

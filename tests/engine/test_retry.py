@@ -1,6 +1,6 @@
 """What becomes of a replica that failed."""
 
-from federator.engine.retry import LONGEST_REST_S, decide
+from federator.engine.retry import IN_A_ROW, LONGEST_REST_S, decide, filler_rest_s
 from federator.model.intent import Failure
 
 
@@ -24,3 +24,8 @@ def test_it_rests_longer_each_time_up_to_a_limit() -> None:
 def test_the_words_name_the_replica_the_reason_the_node_and_the_exit_code() -> None:
     words = decide(Failure(7, "OOMKilled", "used 3 GiB", 137, "n-2"), 0, 1).words
     assert words == ("replica 7 ended with OOMKilled (exit code 137) on n-2: used 3 GiB; retry 1 of 1 in 2 s")
+
+
+def test_a_filler_rests_once_too_many_of_its_tasks_were_set_aside_in_a_row() -> None:
+    rests = [filler_rest_s(failed) for failed in (0, IN_A_ROW - 1, IN_A_ROW, IN_A_ROW + 1, IN_A_ROW + 2, 10**6)]
+    assert rests == [0, 0, 2, 4, 8, LONGEST_REST_S]
