@@ -28,9 +28,9 @@ from federator.keeper import LAST_S, PATIENCE_S, Keeper, program
 
 TOLD = "told.json"
 """In the package: ``errands`` by index, ``goodUntil`` (seconds since the epoch; None: for ever), ``renewed`` (a file
-with newer ones of both, or nothing), ``graceSeconds``,
-``tellsAll`` (whether the payload hears by itself that it is to end), ``drops`` (whether nobody else says ``drop``),
-``hides`` (whether nobody needs FILE again: it goes before the payload, which may be the same user, could read it)."""
+with newer ones of both, or nothing), ``graceSeconds``, ``tellsAll`` (whether the payload hears by itself that it is to
+end), ``drops`` (whether nobody else says ``drop``), ``hides`` (whether nobody needs FILE again: it goes before the
+payload, which may be the same user, could read it)."""
 ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 """Signals that tell it to end."""
 LOOK_S, SOON_S = 1.0, 0.05

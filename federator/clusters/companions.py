@@ -1,5 +1,5 @@
 """What goes with a job whose checkpoints are kept, where none of our agents is: ``federator.companion``, packed with
-the addresses that it needs. For Slurm, HTCondor and Kubernetes. Pure, but for our own sources.
+the addresses that it needs. For direct jobs on Slurm and HTCondor. Pure, but for our own sources.
 """
 
 from __future__ import annotations
