@@ -20,7 +20,7 @@ from federator.engine.fill import offered
 from federator.engine.filling import BOUND, MAXIMUM, MINIMUM, TAKES, Times
 from federator.engine.governing import Rule
 from federator.engine.kinds import Kinds
-from federator.engine.plain_turns import LASTING, PASSING
+from federator.engine.plain_tables import LASTING, PASSING
 from federator.engine.weights import COSTS
 from federator.model.policy import FULL_PPM
 from federator.model.reasons import Reason

@@ -19,7 +19,7 @@ from federator.engine.federation import Federation
 from federator.engine.filling import Times
 from federator.engine.opening import Clocks
 from federator.engine.plain_answers import Answers, Entry, Found, Writer, blank
-from federator.engine.plain_turns import (
+from federator.engine.plain_tables import (
     AMOUNTS,
     DONE,
     FAMILY,
@@ -33,8 +33,8 @@ from federator.engine.plain_turns import (
     STOP_BEFORE,
     TIGHT,
     WANTED,
-    take_turns,
 )
+from federator.engine.plain_turns import take_turns
 from federator.engine.rows import NO_JOURNAL
 from federator.engine.tiers import full_for
 from federator.model.plan import shape_key

@@ -15,7 +15,7 @@ from federator.engine.federation import Federation
 from federator.engine.filling import OPEN, Times
 from federator.engine.governing import Rule
 from federator.engine.plain_refusals import PlainReasons, Refused, Setting
-from federator.engine.plain_turns import (
+from federator.engine.plain_tables import (
     CLUSTER,
     END,
     LEAST,

@@ -16,7 +16,7 @@ from federator.engine.filling import Times
 from federator.engine.governing import Rule
 from federator.engine.outcome import tier_limit
 from federator.engine.past import Past
-from federator.engine.plain_turns import (
+from federator.engine.plain_tables import (
     AT_MAXIMUM,
     CODE,
     HARD,

@@ -8,7 +8,7 @@ from federator.engine.families import Families, Tables
 from federator.engine.federation import Federation
 from federator.engine.plain import taken_of
 from federator.engine.plain_answers import Entry, blank
-from federator.engine.plain_turns import AMOUNTS, END, FAMILY, GO_ON, LEAST, LIKE, NO_LIKE, STOP_BEFORE, TIGHT, WANTED
+from federator.engine.plain_tables import AMOUNTS, END, FAMILY, GO_ON, LEAST, LIKE, NO_LIKE, STOP_BEFORE, TIGHT, WANTED
 
 
 class SingleTurns:

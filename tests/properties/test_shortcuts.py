@@ -16,7 +16,7 @@ from federator.engine.answer import plan_document
 from federator.engine.federation import Federation
 from federator.engine.plain import Plain
 from federator.engine.plain_answers import Entry
-from federator.engine.plain_turns import SHORT, WANTED
+from federator.engine.plain_tables import SHORT, WANTED
 from federator.engine.planner import plan
 from federator.engine.resting import Resting
 from federator.engine.shortcuts import Shortcuts
@@ -188,7 +188,7 @@ def test_plain_turns_that_take_room_for_wanting_are_found(monkeypatch: pytest.Mo
     federation = snapshot([cluster("a", cpu=8)], [replace(one, submitted_at_s=at) for at, one in enumerate(asked)])
     interpreted(monkeypatch, plain_module, plain_turns)
     assert equal(federation)
-    monkeypatch.setattr(plain_turns, "_is_beyond", lambda *_: True)
+    monkeypatch.setattr(plain_turns, "is_beyond", lambda *_: True)
     assert not equal(federation)
 
 
