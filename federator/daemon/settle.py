@@ -21,7 +21,7 @@ from federator.model.checkpoints import without
 from federator.model.cluster import Unschedulable
 from federator.model.indexset import IndexSet
 from federator.model.intent import PREEMPTED, Failure, Intent, IntentState, Observation, ObservedIntent
-from federator.model.records import WorkloadRecord, WorkloadState
+from federator.model.records import WorkloadState
 from federator.model.resources import Resources
 from federator.turns import Turns
 
@@ -238,33 +238,30 @@ class Settler:
         if failure.own_fault:
             counted = {**by_index, failure.index: before + 1}
             record = replace(record, failures={**record.failures, intent.role: counted})
-        if decision.again:
-            live.resting[intent.role, failure.index] = self._draft.at_s + decision.rest_s
+        backfill, words = live.spec.workload.backfill, f"{decision.words} ({intent.cluster})"
+        if decision.again or backfill:  # of a bag one task that always fails is set aside, and ends nothing else
+            rest_s = decision.rest_s if decision.again else math.inf
+            live.resting[intent.role, failure.index] = self._draft.at_s + rest_s
             self._state.stale[record.name] = None
-        else:
-            record = replace(record, message=f"{decision.words} ({intent.cluster})")
+        if not decision.again:
+            record = replace(record, message=words + (self._set_aside(live) if backfill else ""))
         self._draft.put_record(record)
         self._draft.tell(
-            record, "failed", f"{decision.words} ({intent.cluster})", cluster=intent.cluster,
-            index=failure.index, role=intent.role, reason=failure.reason, exit_code=failure.exit_code,
-            decision=decision.code,
+            record, "failed", words, cluster=intent.cluster, index=failure.index, role=intent.role,
+            reason=failure.reason, exit_code=failure.exit_code, decision=decision.code,
         )  # fmt: skip
-        if not decision.again and live.spec.workload.backfill:
-            live.resting[intent.role, failure.index] = math.inf  # one task that always fails ends no bag
-            self._state.stale[record.name] = None
-            self._rest(live, record)
-        elif not decision.again and not record.state.over:
+        if not decision.again and not backfill and not record.state.over:
             self._moves.end(live, record, WorkloadEvent.EXHAUSTED, intent.id)
         return settled
 
-    def _rest(self, live: Live, record: WorkloadRecord) -> None:
-        """A filler whose tasks are set aside one after the other starts none for a while."""
+    def _set_aside(self, live: Live) -> str:
+        """One more task of a filler; after too many in a row it starts none for a while. Returns what is to be said."""
         live.failed_in_a_row += 1
         rest_s = filler_rest_s(live.failed_in_a_row)
-        if rest_s > 0:
-            live.rests_until_s = self._draft.at_s + rest_s
-            why = f"{live.failed_in_a_row} tasks in a row were set aside; none starts for {rest_s:g} s"
-            self._draft.put_record(replace(record, message=f"{record.message}; {why}"))
+        if rest_s <= 0:
+            return ""
+        live.rests_until_s = self._draft.at_s + rest_s
+        return f"; {live.failed_in_a_row} tasks in a row were set aside; none starts for {rest_s:g} s"
 
     def _spent(
         self, live: Live, intent: Intent, indices: Iterable[int], how: End, cause: str = "", *, told: bool = False

@@ -5,7 +5,7 @@ What is to be removed is written in the transaction that lets go of the workload
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,8 +27,7 @@ class Strays:
 
     def more(self, tried: Tried) -> Strays:
         """And these."""
-        both = {number: self.tried.get(number, IndexSet()) | indices for number, indices in tried.items()}
-        return replace(self, tried={**self.tried, **both})
+        return replace(self, tried=_together((self.tried, tried)))
 
     def as_value(self) -> dict[str, Any]:
         """What is stored."""
@@ -44,11 +43,7 @@ class Strays:
 
 def of_leaving(record: WorkloadRecord) -> dict[int, IndexSet]:
     """What a workload leaves of which nothing is anywhere any more: all that was tried and not completed."""
-    found: dict[int, IndexSet] = {}
-    for tried in record.tried.values():
-        for number, indices in tried.items():
-            found[number] = found.get(number, IndexSet()) | indices
-    return found
+    return _together(record.tried.values())
 
 
 def of_completed(tried: Tried, complete: IndexSet) -> dict[int, IndexSet]:
@@ -61,3 +56,11 @@ def of_completed(tried: Tried, complete: IndexSet) -> dict[int, IndexSet]:
 def of_values(values: Mapping[str, Any]) -> dict[str, Strays]:
     """All that are stored, by what the names of their objects begin with."""
     return {name.removeprefix(PREFIX): Strays.of(v) for name, v in values.items() if name.startswith(PREFIX) and v}
+
+
+def _together(all_tried: Iterable[Tried]) -> dict[int, IndexSet]:
+    found: dict[int, IndexSet] = {}
+    for tried in all_tried:
+        for number, indices in tried.items():
+            found[number] = found.get(number, IndexSet()) | indices
+    return found

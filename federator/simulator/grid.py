@@ -7,7 +7,6 @@ left to the whole simulator.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from time import perf_counter
@@ -15,6 +14,7 @@ from time import perf_counter
 from federator.clusters.binder import Pool
 from federator.model.plan import Placement
 from federator.model.workload import Lifetime, Workload
+from federator.simulator.events import tell_events
 from federator.simulator.lines import Lines
 from federator.simulator.measures import Measures, Told
 from federator.simulator.standing import as_seen
@@ -65,34 +65,9 @@ class Grid:
 
     def tell(self) -> float:
         """Let happen what happens; returns the moment at which it ended. Raises NotSingle."""
-        coming, lasts_s, together = self._story.arrivals(), self._story.lasts_s, not self._story.one_by_one
-        running, one, now_s = self._running, next(coming, None), 0.0
-        while one is not None or running:
-            first = one is not None and (not running or one.at_s <= running[0][0])
-            next_s = max(one.at_s, now_s) if one is not None and first else running[0][0]
-            if lasts_s is not None and next_s > lasts_s:
-                break
-            now_s = next_s
-            if one is not None and first:
-                one = self._arrive_all(one, coming, now_s, together)
-            else:
-                self._end(now_s)
-            while together and running and running[0][0] == now_s:
-                self._end(now_s)
-            if self.waiting:
-                self._serve(now_s)
-        ended_s = now_s if lasts_s is None else lasts_s
+        ended_s = tell_events(self._story, self._running, self._arrive, self._end, self._serve)
         self._stop_all(ended_s)
         return ended_s
-
-    def _arrive_all(self, one: Arrival, coming: Iterator[Arrival], now_s: float, together: bool) -> Arrival | None:
-        """It comes, and all that come at the same moment if they are seen together; returns the next."""
-        self._arrive(one, now_s)
-        after = next(coming, None)
-        while together and after is not None and after.at_s <= now_s:
-            self._arrive(after, now_s)
-            after = next(coming, None)
-        return after
 
     def _arrive(self, one: Arrival, now_s: float) -> None:
         workload = one.workload
@@ -119,6 +94,8 @@ class Grid:
 
     def _serve(self, now_s: float) -> None:
         """Start all that may start, until nobody else may."""
+        if not self.waiting:
+            return
         while True:
             begun, asked = perf_counter(), self._lines.turns
             heard, self._heard = self._heard, {}

@@ -20,6 +20,7 @@ from federator.model.policy import OVERRUN_S, Planning
 from federator.model.resources import CPU
 from federator.model.selectors import Constraint
 from federator.model.workload import Lifetime, Role, Workload
+from federator.simulator.events import tell_events
 from federator.simulator.looks import Looks
 from federator.simulator.measures import Measures, Told
 from federator.simulator.pool_looks import PoolLooks
@@ -118,32 +119,16 @@ class Pool:
 
     def tell(self) -> float:
         """Let happen what happens; returns the moment at which it ended. Raises NotAPool."""
-        coming, lasts_s, together = self._story.arrivals(), self._story.lasts_s, not self._story.one_by_one
-        running, one, now_s = self._running, next(coming, None), 0.0
-        while one is not None or running:
-            first = one is not None and (not running or one.at_s <= running[0][0])
-            next_s = max(one.at_s, now_s) if one is not None and first else running[0][0]
-            if lasts_s is not None and next_s > lasts_s:
-                break
-            now_s = next_s
-            if one is not None and first:
-                self._arrive(one, now_s)
-                one = next(coming, None)
-            else:
-                self._end(now_s)
-            while together and one is not None and one.at_s <= now_s:
-                self._arrive(one, now_s)
-                one = next(coming, None)
-            while together and running and running[0][0] == now_s:
-                self._end(now_s)
-            if self._waiting:
-                self._serve(self, now_s, milliseconds(now_s))
-            if self._looks is not None:
-                self._looks.look(now_s, self._runs(), [job.arrival.workload for job in self._waiting], self._heads())
-        ended_s = now_s if lasts_s is None else lasts_s
-        for _, _, start_s, _, job in running:
+        ended_s = tell_events(self._story, self._running, self._arrive, self._end, self._serve_and_look)
+        for _, _, start_s, _, job in self._running:
             self._used(job, start_s, ended_s)
         return ended_s
+
+    def _serve_and_look(self, now_s: float) -> None:
+        if self._waiting:
+            self._serve(self, now_s, milliseconds(now_s))
+        if self._looks is not None:
+            self._looks.look(now_s, self._runs(), [job.arrival.workload for job in self._waiting], self._heads())
 
     def _runs(self) -> Iterator[tuple[Workload, float]]:
         """What runs, and since when."""
