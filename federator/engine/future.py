@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 
 from federator.engine.arrays import Array
 from federator.engine.nodes import Nodes
-from federator.engine.occupancy import AMOUNTS, BEGIN, COUNTED, END
+from federator.engine.occupancy import AMOUNTS, BEGIN, COUNTED, END, TOGETHER
 from federator.engine.rows import COUNT, FIRST, FREE, USE
 
 
@@ -38,7 +40,7 @@ class Future:
 
     def free(self, at: int) -> Array:
         """What is free then on each node of the rows ``dense``."""
-        ended = int(np.searchsorted(self._entries[:, END], at, side="right"))
+        ended = self.ended(at)
         amounts = self._entries[:ended, AMOUNTS:]
         changes = np.zeros((len(self.dense) + 1, self._resources), dtype=np.int64)
         np.add.at(changes, self._from[:ended], amounts)
@@ -46,10 +48,27 @@ class Future:
         free: Array = self.dense[:, FREE : FREE + self._resources] + np.cumsum(changes, axis=0)[:-1]
         return free
 
+    def ended(self, at: int) -> int:
+        """How many entries end until then."""
+        return int(np.searchsorted(self._entries[:, END], at, side="right"))
+
+    def steps(self, at: int) -> list[int]:
+        """How many entries have ended before what ends at that moment, and after each workload of that."""
+        first, last = self.ended(at - 1), self.ended(at)
+        of = self._entries[first:last, TOGETHER]
+        return [first, *(np.flatnonzero(of[1:] != of[:-1]) + first + 1).tolist(), last] if last > first else []
+
+    def counting(self, at: int, ended: int) -> Future:
+        """The same, with only so many entries gone at that moment, and what else ends at it right after it."""
+        late = copy(self)
+        late._entries = self._entries.copy()
+        late._entries[ended : self.ended(at), END] = at + 1
+        return late
+
     def freed(self, at: int) -> Array:
         """What has been freed until then in all, by resource and cluster."""
         freed = np.zeros((len(self.base.first_lots) - 1, self._resources), dtype=np.int64)
-        ended = self._entries[: int(np.searchsorted(self._entries[:, END], at, side="right"))]
+        ended = self._entries[: self.ended(at)]
         homes = self.base.home[self.lots[self._from[: len(ended)]]]
         np.add.at(freed, homes, ended[:, AMOUNTS:] * ended[:, COUNTED, None])
         return freed.T

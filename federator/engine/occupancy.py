@@ -24,8 +24,9 @@ from federator.model.plan import Holding
 from federator.model.resources import Resources
 from federator.model.workload import Role, Workload
 
-BEGIN, COUNTED, END, AMOUNTS = 0, 1, 2, 3
-"""An entry: from this number on, so many nodes, until then; and what each of them gets back, by resource."""
+BEGIN, COUNTED, END, TOGETHER, AMOUNTS = 0, 1, 2, 3, 4
+"""An entry: from this number on, so many nodes, until then; entries with the same number that end then are of one
+workload; and what each of them gets back, by resource."""
 
 _CLUSTER, _UNTIL, _REPLICAS, _WAVE = 0, 1, 2, 3
 """The columns of ``Ends.bound``."""
@@ -37,6 +38,8 @@ class Occupancy:
     """The entries of one plan."""
 
     def __init__(self, resources: int) -> None:
+        self.before = np.zeros((0, AMOUNTS + resources), dtype=np.int64)
+        """Of what runs already; noted as if before the rest, whenever it is found out."""
         self._resources = resources
         self._parts: list[Array] = []
 
@@ -50,8 +53,8 @@ class Occupancy:
         del self._parts[mark:]
 
     def entries(self) -> Array:
-        """All of them, the first to end first."""
-        found = np.concatenate([np.zeros((0, AMOUNTS + self._resources), dtype=np.int64), *self._parts])
+        """All of them, the first to end first; of those that end together, as they were noted."""
+        found = np.concatenate([self.before, *self._parts])
         found = found[found[:, END] < NEVER]
         return found[np.argsort(found[:, END], kind="stable")]
 
@@ -64,6 +67,7 @@ class Occupancy:
         until = ends[lines[:, LOT]] if isinstance(ends, np.ndarray) else np.full(len(lines), ends)
         entries = np.zeros((len(lines), AMOUNTS + self._resources), dtype=np.int64)
         entries[:, BEGIN], entries[:, COUNTED], entries[:, END] = lines[:, NODE], lines[:, NODES], until
+        entries[:, TOGETHER] = -1 - len(self._parts)
         for at, asked in shape.asked.tolist():
             entries[:, AMOUNTS + at] = asked * lines[:, TIMES]
         self.add(entries)
@@ -148,6 +152,7 @@ def _in_use(nodes: Nodes, told: set[int]) -> Nodes:
 
 class _Told:
     """What the snapshot tells of single nodes. Of equally free nodes those come first that are free first.
+    Of what ends together, what has run the longest is noted first, then in the order of service.
 
     ``entries`` say so, ``rows`` are the first numbers of the rows of nodes that it tells of.
     """
@@ -155,9 +160,11 @@ class _Told:
     def __init__(self, nodes: Nodes, workloads: Mapping[str, Workload], ends: Ends, *, listen: bool = True) -> None:
         """``listen``: whether to heed what is told at all."""
         self._workloads, self._ends = workloads, ends
+        turns = {name: at for at, name in enumerate(workloads)}
         self._counts: dict[tuple[str, str], dict[int, int]] = {}
         self.rows: set[int] = set()
-        parts: list[list[int]] = []
+        parts: list[tuple[float, int, list[int]]] = []
+        """By age, the oldest first, and by turn: entries."""
         dense, lots = nodes.dense()
         found = {(lot, *row[FREE:].tolist()): int(row[FIRST]) for lot, row in zip(lots.tolist(), dense, strict=True)}
         for at, lot in enumerate(nodes.lots):
@@ -173,8 +180,10 @@ class _Told:
                     told[lot.cluster] = told.get(lot.cluster, 0) + run.replicas * group.count
                     end, asked = self._end(run)
                     amounts = [asked[name] * run.replicas for name in nodes.resources]
-                    parts.append([begin, group.count, end, *amounts])
-        self.entries = np.array(parts, dtype=np.int64).reshape(len(parts), AMOUNTS + len(nodes.resources))
+                    turn = turns.get(run.workload, -1)
+                    parts.append((-run.age_s, turn, [begin, group.count, end, turn, *amounts]))
+        entries = [entry for _, _, entry in sorted(parts, key=lambda part: part[:2])]
+        self.entries = np.array(entries, dtype=np.int64).reshape(len(entries), AMOUNTS + len(nodes.resources))
 
     def _order(self, group: NodeGroup) -> list[tuple[int, str, str, int]]:
         return sorted((self._end(run)[0], run.workload, run.role, run.replicas) for run in group.runs or ())

@@ -101,7 +101,7 @@ class Reserving:
         for now, one, (_, kept) in zip(outcomes, then, parts, strict=True):
             self._claim(one, one.turn.held + kept)
             now.turn.room.coming.update((at, int(kept[at])) for at in np.flatnonzero(kept).tolist())
-        return placed + self._add(outcomes[0].turn.workload, LEAVES, parts, future, search)
+        return placed + self._add(outcomes[0].turn.workload, LEAVES, parts, search)
 
     def _reserve(self, outcomes: Sequence[Outcome], workloads: Sequence[Workload]) -> float | None:
         federation, workload = self._federation, outcomes[0].turn.workload
@@ -111,7 +111,7 @@ class Reserving:
         if found is None:
             return None
         at, then = found
-        together = self._add(workload, at, search.needed(then), future, search)
+        together = self._add(workload, at, search.needed(then), search)
         # Nobody can be told a time behind replicas that go first as soon as they can and have none themselves.
         rest = sum(one.refused for one in outcomes) - together
         self._left = self._left - 1 if rest <= 0 else 0
@@ -119,9 +119,7 @@ class Reserving:
             self.promises.occupancy = None
         return at / 1000
 
-    def _add(
-        self, workload: Workload, at: int, parts: tuple[tuple[Shape, Array], ...], future: Future, search: Search
-    ) -> int:
+    def _add(self, workload: Workload, at: int, parts: tuple[tuple[Shape, Array], ...], search: Search) -> int:
         """Promise these replicas of each shape by cluster; returns how many there are in all."""
         federation, names = self._federation, self._federation.names
         together = sum((replicas for _, replicas in parts), np.zeros(len(names), dtype=np.int64))
@@ -130,7 +128,7 @@ class Reserving:
         if spare is not None:
             spend(spare, parts)
         until = at + self._ends.lasts(workload)
-        self.promises.add(federation.nodes, future, Reserved(workload.name, at, until, parts, clusters, spare))
+        self.promises.add(federation.nodes, search.future, Reserved(workload.name, at, until, parts, clusters, spare))
         federation.changes += 1
         self.made += [Reservation(workload.name, names[c], at / 1000, int(together[c])) for c in sorted(clusters)]
         return total(together)
@@ -141,7 +139,7 @@ class Reserving:
             self._asked = True
             federation = self._federation
             runs = Runs(workloads, federation.holdings, federation.index, self._ends, federation.shape_of)
-            self._occupancy.add(occupied(self._at_first, runs).entries())
+            self._occupancy.before = occupied(self._at_first, runs).entries()
         return self._occupancy.entries()
 
 

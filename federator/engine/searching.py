@@ -42,7 +42,9 @@ class Search:
         place: Place,
     ) -> None:
         """``outcomes`` are what the planner did with it now."""
-        self._promises, self._federation, self._future, self._place = promises, federation, future, place
+        self._promises, self._federation, self._place = promises, federation, place
+        self.future = future
+        """The nodes as they will be; once the moment is found, with no more gone by then than it takes."""
         self._workload = outcomes[0].turn.workload
         self._begun = outcomes[0].filling.placed if any(one.filling.total for one in outcomes) else None
         self._least = least(outcomes, begun=self._begun is not None)
@@ -61,7 +63,15 @@ class Search:
 
         Room only grows with time where nothing is reserved, so the moments are halved. Beside reservations that finds
         one moment, and those before it are tried from the earliest on at which it could start alone.
+
+        Running jobs are counted as gone one by one, the first to end first, until there is room, as in A. Mu'alem and
+        D. Feitelson, "Utilization, Predictability, Workloads, and User Runtime Estimates in Scheduling the IBM SP2 with
+        Backfilling" (2001): others that are expected to end at that very moment are not counted on.
         """
+        found = self._earliest()
+        return None if found is None else self._counting_few(*found)
+
+    def _earliest(self) -> Found | None:
         found = self._halve(self._promises)
         if not self._promises.reserved or found is None:
             return found
@@ -72,6 +82,22 @@ class Search:
             if then is not None:
                 return moment, then
         return found
+
+    def _counting_few(self, at: int, then: Sequence[Outcome]) -> Found:
+        """The same moment, with as few gone at it as it takes."""
+        whole = few = self.future
+        steps = whole.steps(at)
+        low, high = -1, len(steps) - 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            self.future = whole.counting(at, steps[middle])
+            sooner = self.starts(at)
+            if sooner is None:
+                low = middle
+            else:
+                high, then, few = middle, sooner, self.future
+        self.future = few
+        return at, then
 
     def _halve(self, promises: Promises) -> Found | None:
         low, high = -1, len(self._moments) - 1
@@ -90,7 +116,7 @@ class Search:
     def starts(self, moment: int, beside: Promises | None = None) -> Sequence[Outcome] | None:
         """What the planner does at a moment, beside these promises (or all there are); None if it does not start."""
         promises = self._promises if beside is None else beside
-        nodes, to_come = promises.at(moment, self._future)
+        nodes, to_come = promises.at(moment, self.future)
         federation = self._federation.later(moment, nodes, self.limits(moment), to_come)
         ended = self._ended(moment)
         outcomes = self._place(self._workload, federation, self._clocks, self._begun, ended)
@@ -121,7 +147,7 @@ class Search:
         """What the quotas of the clusters leave then."""
         if self._federation.limits is None:
             return None
-        limits = self._federation.limits + self._future.freed(moment)
+        limits = self._federation.limits + self.future.freed(moment)
         for one in self._promises.reserved:
             if one.at <= moment < one.until:
                 spend(limits, one.parts)

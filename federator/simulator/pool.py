@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
+from operator import itemgetter
 from typing import NamedTuple
 
 from federator.engine.ends import milliseconds
@@ -30,6 +31,8 @@ OVERRUN_MS = milliseconds(OVERRUN_S)
 ANYWHERE = Constraint()
 MOST_KNOWN = 4096
 NO_ROLES: tuple[tuple[Role, ...], int] = ((), 0)
+Line = tuple[int, float, tuple[float, ...], str, int]
+"""When a job is expected to end, when it started, its key and name, its cores."""
 
 
 class Job(NamedTuple):
@@ -93,10 +96,10 @@ class Pool:
         """What every replica asks for, where there are several nodes."""
         self._queue: str | None = None
         self._waiting: list[Job] = []
-        self._running: list[tuple[float, int, float, tuple[int, int, int], Job]] = []
+        self._running: list[tuple[float, int, float, Line, Job]] = []
         """(end, number, start, its line in what is expected, job), a heap."""
-        self._expected: list[tuple[int, int, int]] = []
-        """(expected end, number, cores), sorted."""
+        self._expected: list[Line] = []
+        """Sorted."""
         self._known: dict[int, tuple[tuple[Role, ...], int]] = {}
         """What jobs of these very roles take: readers of logs make those of one size once."""
         self._one_line = self._planning.backfilling == "once" or (
@@ -187,7 +190,7 @@ class Pool:
         self._number += 1
         self._free -= job.cores
         job.told.started_s = now_s
-        line = now_ms + job.lasts_ms, self._number, job.cores
+        line = now_ms + job.lasts_ms, now_s, job.key, job.name, job.cores
         heappush(self._running, (now_s + job.arrival.run_s, self._number, now_s, line, job))
         insort(self._expected, line)
 
@@ -272,18 +275,17 @@ class Pool:
             self._waiting = [job for job in waiting if job.name not in started]
 
     def _earliest(self, cores: int, now_ms: int) -> tuple[int, int]:
-        """When so many cores are expected to be free, and how many then are beyond them."""
+        """When so many cores are expected to be free, and how many then are beyond them, with what ends counted job by
+        job until there are enough."""
         coming = self._expected
-        begun = bisect_right(coming, (now_ms + 1, 0, 0))
+        begun = bisect_right(coming, now_ms, key=itemgetter(0))
         if begun:  # these should have ended
-            overdue = sum(line[2] for line in coming[:begun])
-            coming = coming[begun:]
-            insort(coming, (now_ms + OVERRUN_MS, 0, overdue))
+            coming = sorted([(now_ms + OVERRUN_MS, *line[1:]) for line in coming[:begun]] + coming[begun:])
         free, at_ms = self._free, now_ms
-        for ends_ms, _, freed in coming:
-            if free >= cores and ends_ms > at_ms:
-                break
+        for ends_ms, *_, freed in coming:
             free, at_ms = free + freed, ends_ms
+            if free >= cores:
+                break
         return at_ms, free - cores
 
 

@@ -23,7 +23,9 @@ def f1(job: Job) -> float:
     return log10(max(1.0, job.expected_s)) * job.processors + 870 * log10(max(1.0, job.submit_s))
 
 
-ORDERS: dict[str, Callable[[Job], tuple[float, ...]]] = {
+Order = Callable[[Job], tuple[float, ...]]
+
+ORDERS: dict[str, Order] = {
     "fifo": lambda job: (job.submit_s, job.number),
     "shortest": lambda job: (job.expected_s, job.submit_s, job.number),
     "f1": lambda job: (round(f1(job), 6), job.submit_s, job.number),
@@ -31,21 +33,21 @@ ORDERS: dict[str, Callable[[Job], tuple[float, ...]]] = {
 
 
 def starts(
-    jobs: Sequence[Job], processors: int, order: str, backfilling: str, *, stay: bool = False, frugal: bool = False
+    jobs: Sequence[Job], processors: int, order: str, backfilling: str, *, stay: bool = False
 ) -> dict[int, float]:
     """When each job starts; all that happens at one moment is seen together.
 
     The first in order that does not fit is waited for; under ``easy`` others may pass it if that does not delay the
     start that it can expect. ``stay``: it stays the first until it starts. Under ``once`` it does too; the start that
     it can expect is found when it becomes the first, and others may pass it, as they came, that end before. What has
-    run longer than expected is expected to end in 1 s. ``frugal``: under ``easy`` only those count as gone by then, in
-    the order of their ends, that the first needs; not others that end at that very moment.
+    run longer than expected is expected to end in 1 s. Under ``easy`` only those count as gone by then, by their
+    ends, starts and the order, that the first needs; not others that end at that very moment.
     """
     started: dict[int, float] = {}
     running: list[Job] = []
     now, coming, waiting = 0.0, sorted(jobs, key=lambda job: job.submit_s), list[Job]()
     first: Job | None = None
-    reserved = 0.0
+    reserved, spare = 0.0, 0
 
     def fits(job: Job) -> bool:
         return job.processors <= processors - sum(one.processors for one in running)
@@ -69,43 +71,31 @@ def starts(
         if head is None:
             continue
         free = processors - sum(one.processors for one in running)
-        if first is None and backfilling == "once":
-            reserved = _expected_start(head, now, free, running, started)
+        if backfilling == "easy" or first is None:
+            reserved, spare = _reservation(head, now, free, running, started, ORDERS[order])
         first = head if stay or backfilling == "once" else None
         for job in sorted(waiting, key=ORDERS["fifo" if backfilling == "once" else order]):
-            free = processors - sum(one.processors for one in running)
             if job is head or not fits(job) or backfilling == "none":
                 continue
-            if backfilling == "once":
-                passes = now + job.expected_s < reserved
-            else:
-                passes = _passes(job, head, now, free, running, started, frugal)
-            if passes:
+            end = now + job.expected_s
+            if end < reserved or (backfilling == "easy" and (end == reserved or job.processors <= spare)):
                 start(job)
+                spare -= job.processors if end > reserved else 0
     return started
 
 
-def _expected_end(one: Job, now: float, started: dict[int, float]) -> float:
-    end = started[one.number] + one.expected_s
-    return end if end > now else now + 1.0
+def _reservation(
+    head: Job, now: float, free: int, running: list[Job], started: dict[int, float], order: Order
+) -> tuple[float, int]:
+    """When there is room for the head, and what is free then beside it."""
 
+    def expected_end(one: Job) -> float:
+        end = started[one.number] + one.expected_s
+        return end if end > now else now + 1.0
 
-def _expected_start(head: Job, now: float, free: int, running: list[Job], started: dict[int, float]) -> float:
-    ends = [(_expected_end(one, now, started), one.processors) for one in running]
-    return min(at for at, _ in ends if free + sum(n for end, n in ends if end <= at) >= head.processors)
-
-
-def _passes(
-    job: Job, head: Job, now: float, free: int, running: list[Job], started: dict[int, float], frugal: bool
-) -> bool:
-    """Whether the head can start when it can expect to, although this job starts now."""
-    at = _expected_start(head, now, free, running, started)
-    if now + job.expected_s <= at:
-        return True
-    then = free
-    for one in sorted(running, key=lambda one: _expected_end(one, now, started)):
-        enough = then >= head.processors
-        if _expected_end(one, now, started) > at or (frugal and enough):
+    at = now
+    for one in sorted(running, key=lambda one: (expected_end(one), started[one.number], order(one))):
+        free, at = free + one.processors, expected_end(one)
+        if free >= head.processors:
             break
-        then += one.processors
-    return then - job.processors >= head.processors
+    return at, free - head.processors
