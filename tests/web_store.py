@@ -9,7 +9,7 @@ from threading import Thread
 
 class WebStore:
     """Takes PUT, GET and DELETE. ``trouble`` is the status that it answers instead, 0: none. Each PUT takes ``slow_s``;
-    ``begun`` are those that have begun."""
+    ``begun`` are those that have begun. Each DELETE takes ``slow_drop_s``; ``dropping`` counts them."""
 
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
@@ -18,6 +18,8 @@ class WebStore:
         self.puts: list[str] = []
         self.begun: list[str] = []
         self.slow_s = 0.0
+        self.slow_drop_s = 0.0
+        self.dropping = 0
         store = self
 
         class Answer(BaseHTTPRequestHandler):
@@ -34,6 +36,8 @@ class WebStore:
                 self._answer(201)
 
             def do_DELETE(self) -> None:
+                store.dropping += 1
+                time.sleep(store.slow_drop_s)
                 found = store.trouble or store.kept.pop(self.path, None) is not None
                 self._answer(204 if found else 404)
 

@@ -110,8 +110,10 @@ def whole_story(
     right: Any,
     evict: Callable[[], None],
     meanwhile: Callable[[], None] = lambda: None,
+    image: str = "",
+    told: str = "Preempted",
 ) -> None:
-    """One task, which is taken away whenever it has kept something new."""
+    """One task, which is taken away whenever it has kept something new. ``told``: how its history names that."""
 
     def story() -> str:
         return "\n".join(
@@ -122,7 +124,7 @@ def whole_story(
     python, env = python_with_numpy(shared)
     words = [python, str(shared / "detector.py"), "--results", str(shared), "--tracks", str(TRACKS)]
     federator.cli(
-        "apply", "-f", "-", stdin=yaml.safe_dump(with_version(bag([*words, "--every", "0.2"], env, place.url)))
+        "apply", "-f", "-", stdin=yaml.safe_dump(with_version(bag([*words, "--every", "0.2"], env, place.url, image)))
     )
     done = (shared / "task-0.json").exists
     for number in range(EVICTIONS):
@@ -138,7 +140,7 @@ def whole_story(
     until(lambda: federator.http("/api/v1/backfills/muons")["finished"] == 1, "that to be known", federator.tail)
     until(lambda: not place.names(), "what was kept to be dropped", lambda: f"{place.names()}")
     history = federator.http("/api/v1/workloads/backfill-muons/history")["items"]
-    taken = [entry["message"] for entry in history if "Preempted" in entry["message"]]
+    taken = [entry["message"] for entry in history if told in entry["message"]]
     assert len(taken) >= 2, f"it was not taken away, so this test shows little: {history}"
     assert "federator: goes on from a checkpoint" in federator.cli("logs", "backfill-muons"), history
 
@@ -148,11 +150,11 @@ def newest(names: Sequence[str]) -> int:
     return max((int(name.rsplit("-", 2)[1]) for name in names), default=-1)
 
 
-def bag(command: list[str], env: Mapping[str, str], url: str) -> dict[str, Any]:
+def bag(command: list[str], env: Mapping[str, str], url: str, image: str = "") -> dict[str, Any]:
     work = {
         "replicas": 1,
         "requests": {"cpu": "1", "memory": "300Mi"},
-        "container": {"image": "", "command": command, "env": dict(env)},
+        "container": {"image": image, "command": command, "env": dict(env)},
     }
     spec = {"workload": work, "keepFree": "0%", "grace": "10s", "stops": "2s", "checkpointEvery": "500ms"}
     return named("Backfill", "muons", {**spec, "checkpoints": {"url": url}})
