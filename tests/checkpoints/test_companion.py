@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -60,8 +61,11 @@ class Job:
         other.kept, other.log = self.at / "kept-2", self.at / "log-2"
         return other
 
-    def start(self, *command: str) -> None:
-        words = [sys.executable, "-I", "-S", str(self.file), "run", "3", str(self.kept), *command]
+    def start(self, *command: str, first: bool = False) -> None:
+        """``first``: as the first process of a container."""
+        apart = ("--map-root-user",) if os.geteuid() else ()
+        words = ["unshare", *apart, "--pid", "--fork", "--kill-child", "--mount-proc"] if first else []
+        words += [sys.executable, "-I", "-S", str(self.file), "run", "3", str(self.kept), *command]
         env = {"PATH": "/usr/bin:/bin", "FEDERATOR_CHECKPOINT_DIR": str(self.kept)}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(words, env=env, stdout=log, stderr=log, start_new_session=True)
@@ -227,6 +231,20 @@ def test_a_second_execution_of_an_attempt_goes_on_from_what_the_first_has_kept(w
     assert second.ends() == 0
     assert f"begins at {told}\n" in second.said()
     assert not web.kept
+
+
+@pytest.mark.parametrize("status", [0, 7, 128 + 15])
+def test_as_the_first_process_it_lets_orphans_go_and_ends_as_its_payload(
+    web: WebStore, tmp_path: Path, status: int
+) -> None:
+    """Ten that nobody waits for; and a payload that ends by a signal, which a first process cannot do."""
+    end = f"exit {status}" if status < 128 else "kill -TERM $$"
+    job = Job(web, tmp_path, 1)
+    orphans = "for n in 0 1 2 3 4 5 6 7 8 9; do (sleep 0.1 &); done; sleep 1"
+    count = "z=$(grep -l '^State:.Z' /proc/[0-9]*/status | wc -l); [ $z = 0 ] && break; sleep 0.2"
+    job.start("sh", "-c", f"{orphans}; for n in $(seq 25); do {count}; done; echo $z left; {end}", first=True)
+    assert job.ends() == status
+    assert "0 left" in job.said().splitlines()
 
 
 def test_a_python_that_is_too_old_says_so(tmp_path: Path) -> None:
