@@ -17,7 +17,7 @@ import yaml
 
 from tests.e2e.federator_process import Federator, kubernetes, local, until, with_version
 from tests.e2e.test_checkpoints import SECRET, Place
-from tests.e2e.test_checkpoints_sites import TRACKS, bag, shared, undisturbed, web, whole_story
+from tests.e2e.test_checkpoints_sites import TRACKS, bag, in_one_go, shared, web, whole_story
 from tests.servers.control_plane import ControlPlane
 from tests.servers.fake_node import fake_nodes
 from tests.servers.fixtures import Cluster, start_cluster
@@ -25,10 +25,18 @@ from tests.servers.s3 import bucket
 from tests.servers.site_python import python_with_numpy
 from tests.web_store import WebStore
 
-__all__ = ["shared", "undisturbed", "web"]
+__all__ = ["shared", "web"]
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 CORES = 2
 IMAGE = "example.org/detector:1"
+TAKEN_AWAY = "nothing of it runs"
+LONG = 2 * TRACKS
+"""Long enough for three evictions on a fast machine: an API server takes its time."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return in_one_go(tmp_path_factory.mktemp("undisturbed"), LONG)
 
 
 @pytest.fixture(scope="module")
@@ -83,23 +91,33 @@ def site(cluster: Cluster) -> Iterator[Site]:
 def test_the_scheduler_of_an_api_server_takes_a_task_away_and_its_sums_are_exact(
     federator: Federator, site: Site, shared: Path, web: WebStore, undisturbed: Any
 ) -> None:
-    """In the middle of a slow checkpoint, and the store is full for a while."""
+    """While the store is away, and then in the middle of a slow checkpoint; and the store is full for a while."""
     federator.write([site.document], federation="e2e-keep")
 
-    def full() -> None:
-        words = "a checkpoint was not kept: the store answers 507 Insufficient Storage"
-        web.trouble = 507
+    def said(status: str) -> None:
+        words = f"a checkpoint was not kept: the store answers {status}"
         until(lambda: any(words in said for said in site.said()), words, federator.tail)
         web.trouble = 0
 
+    def full() -> None:
+        web.trouble = 507
+        said("507 Insufficient Storage")
+
+    ways = iter(("away", "slow", "slow"))
+
     def evict() -> None:
+        if next(ways) == "away":
+            web.trouble = 503
+            site.evict()
+            said("503 Service Unavailable")
+            return
         web.slow_s = 0.5
         begun = len(web.begun)
         until(lambda: len(web.begun) > begun, "a checkpoint to begin", federator.tail)
         site.evict()
         web.slow_s = 0.0  # what is on its way stays slow
 
-    whole_story(federator, shared, Place(web, None, shared), undisturbed, evict, full, IMAGE, "nothing of it runs")
+    whole_story(federator, shared, Place(web, None, shared), undisturbed, evict, full, IMAGE, TAKEN_AWAY, LONG)
 
 
 def test_a_task_goes_on_at_another_kind_of_cluster_and_its_addresses_are_nowhere_but_in_its_secret(
@@ -113,7 +131,7 @@ def test_a_task_goes_on_at_another_kind_of_cluster_and_its_addresses_are_nowhere
         federator.start()
         federator.cli("cordon", "desk")
         python, env = python_with_numpy(shared)
-        words = ["--results", str(shared), "--tracks", str(TRACKS), "--every", "0.2"]
+        words = ["--results", str(shared), "--tracks", str(LONG), "--every", "0.2"]
         work = bag([python, str(shared / "detector.py"), *words], env, place.url, IMAGE)
         federator.cli("apply", "-f", "-", stdin=yaml.safe_dump(with_version(work)))
         until(lambda: bool(place.names()), "something to be kept", federator_logs)

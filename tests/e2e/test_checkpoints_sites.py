@@ -50,9 +50,12 @@ def shared() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The sums of task 0, run in one go."""
-    store = tmp_path_factory.mktemp("undisturbed")
-    words = ["--store", str(store), "--tracks", str(TRACKS)]
+    return in_one_go(tmp_path_factory.mktemp("undisturbed"), TRACKS)
+
+
+def in_one_go(store: Path, tracks: int) -> Any:
+    """The sums of task 0."""
+    words = ["--store", str(store), "--tracks", str(tracks)]
     subprocess.run([sys.executable, str(DETECTOR), *words], check=True, timeout=250)
     return json.loads((store / "task-0.json").read_text())
 
@@ -112,6 +115,7 @@ def whole_story(
     meanwhile: Callable[[], None] = lambda: None,
     image: str = "",
     told: str = "Preempted",
+    tracks: int = TRACKS,
 ) -> None:
     """One task, which is taken away whenever it has kept something new. ``told``: how its history names that."""
 
@@ -122,7 +126,7 @@ def whole_story(
 
     federator.start()
     python, env = python_with_numpy(shared)
-    words = [python, str(shared / "detector.py"), "--results", str(shared), "--tracks", str(TRACKS)]
+    words = [python, str(shared / "detector.py"), "--results", str(shared), "--tracks", str(tracks)]
     federator.cli(
         "apply", "-f", "-", stdin=yaml.safe_dump(with_version(bag([*words, "--every", "0.2"], env, place.url, image)))
     )
