@@ -30,7 +30,8 @@ TOLD = "told.json"
 """In the package: ``errands`` by index, ``goodUntil`` (seconds since the epoch; None: for ever), ``renewed`` (a file
 with newer ones of both, or nothing), ``graceSeconds``, ``tellsAll`` (whether the payload hears by itself that it is to
 end), ``drops`` (whether nobody else says ``drop``), ``hides`` (whether nobody needs FILE again: it goes before the
-payload, which may be the same user, could read it)."""
+payload, which may be the same user, could read it), and, where nothing but the exit status is heard of, ``failsIfTold``
+(whether a payload that ends well because it was told to ends as one that was ended)."""
 ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 """Signals that tell it to end."""
 LOOK_S, SOON_S = 1.0, 0.05
@@ -74,12 +75,15 @@ class Companion:
             self._keeper.step()
             self._wait(SOON_S if self._keeper.busy else LOOK_S)
             self._renew()
+            self._reap(process.pid)
             for number in self._heard[passed_on:]:
                 passed_on += 1
                 self._is_to_end()
                 if not self._told["tellsAll"]:
                     process.send_signal(number)
-        self._after(process.returncode)
+        complete = self._after(process.returncode)
+        if process.returncode == 0 and not complete and self._told.get("failsIfTold"):
+            return TOLD_TO_END
         return process.returncode
 
     def _bring(self) -> bool:
@@ -103,14 +107,17 @@ class Companion:
         return self._told["goodUntil"] is None or self._told["goodUntil"] > time.time() + PATIENCE_S
 
     def drop(self, until: float) -> None:
-        """Leave nothing."""
+        """Leave nothing. Told to end meanwhile, it takes no more than half of the grace: the replica is complete."""
         self._renew(at_once=True)
         self._keeper.drop()
         while not self._keeper.dropped() and time.monotonic() < until:
             self._wait(SOON_S)
+            if self._heard:
+                until = min(until, time.monotonic() + self._told["graceSeconds"] / 2)
+                self._heard.clear()
 
-    def _after(self, status: int) -> None:
-        """What it had is kept, unless it is complete: whoever was told to end is not."""
+    def _after(self, status: int) -> bool:
+        """What it had is kept, unless it is complete: whoever was told to end is not. Whether it is."""
         if status == 0 and self._told["tellsAll"]:
             until = time.monotonic() + HEARS_S
             while not self._heard and time.monotonic() < until:
@@ -119,12 +126,13 @@ class Companion:
             self._keeper.break_off()
             if self._told["drops"]:
                 self.drop(time.monotonic() + LAST_S)
-            return
+            return True
         self._renew(at_once=True)
         while not self._keeper.finish(self._until):
             self._wait(SOON_S)
             if self._heard:
                 self._is_to_end()
+        return False
 
     def _is_to_end(self) -> None:
         if self._until is None:
@@ -145,6 +153,14 @@ class Companion:
             return
         except (OSError, ValueError, KeyError) as error:
             say(f"new addresses of checkpoints cannot be read: {error}")
+
+    def _reap(self, payload: int) -> None:
+        """The first process of a container inherits what others leave behind, and nobody else lets it go."""
+        while os.getpid() == 1 and not self._keeper.busy:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is None or ended.si_pid == payload:
+                return
+            os.waitpid(ended.si_pid, 0)
 
     def _wait(self, at_most_s: float) -> None:
         select.select([self._wake], [], [], at_most_s)

@@ -46,6 +46,18 @@ class Damaged(Exception):
 # Places
 
 
+def asked(
+    method: str, place: str, data: IO[bytes] | None = None, headers: dict[str, str] | None = None
+) -> urllib.request.Request:
+    """What a web server is asked. Behind a # stands who asks, for that server alone: it does not go where that one
+    sends us on."""
+    address, _, credential = place.partition("#")
+    request = urllib.request.Request(address, data, headers or {}, method=method)
+    if credential:
+        request.add_unredirected_header("Authorization", urllib.parse.unquote(credential))
+    return request
+
+
 def read(place: str, first: int | None = None) -> IO[bytes] | None:
     """An open file of what is in a place, of which only the beginning is wanted if ``first`` says how much; None where
     nothing is. Raises OSError, HTTPException."""
@@ -57,7 +69,7 @@ def read(place: str, first: int | None = None) -> IO[bytes] | None:
             return None
     headers = {"Range": f"bytes=0-{first - 1}"} if first else {}
     try:
-        found: IO[bytes] = urllib.request.urlopen(urllib.request.Request(place, headers=headers), timeout=TIMEOUT_S)
+        found: IO[bytes] = urllib.request.urlopen(asked("GET", place, None, headers), timeout=TIMEOUT_S)
         return found
     except urllib.error.HTTPError as error:
         error.close()
@@ -80,8 +92,7 @@ def write(place: str, source: str) -> None:
             os.replace(path + PART, path)
             return
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(os.path.getsize(source))}
-        request = urllib.request.Request(place, file, headers, method="PUT")
-        urllib.request.urlopen(request, timeout=TIMEOUT_S).close()
+        urllib.request.urlopen(asked("PUT", place, file, headers), timeout=TIMEOUT_S).close()
 
 
 def remove(place: str) -> None:
@@ -94,7 +105,7 @@ def remove(place: str) -> None:
                 os.unlink(name)
         return
     try:
-        urllib.request.urlopen(urllib.request.Request(place, method="DELETE"), timeout=TIMEOUT_S).close()
+        urllib.request.urlopen(asked("DELETE", place), timeout=TIMEOUT_S).close()
     except urllib.error.HTTPError as error:
         error.close()
         if error.code not in (404, 410):

@@ -204,8 +204,9 @@ class Keeper:
             self._slot = 1 - self._slot
             self._last = answer["last"]
             self._tell("kept", "")
-            if self._drops_earlier and self.told["get"]:
-                self._send({"do": "drop", "places": self.told["drop"][len(self.told["put"]) :]})
+            earlier = self.told["drop"][len(self.told["put"]) :]
+            if self._drops_earlier and earlier:
+                self._send({"do": "drop", "places": earlier})
             self._drops_earlier = False
 
     def _send(self, errand: dict[str, Any]) -> None:

@@ -1,5 +1,5 @@
 """What goes with a job whose checkpoints are kept, where none of our agents is: ``federator.companion``, packed with
-the addresses that it needs. For direct jobs on Slurm and HTCondor. Pure, but for our own sources.
+the addresses that it needs. For direct jobs on Slurm and HTCondor, and for pods. Pure, but for our own sources.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from typing import Any
 
 import federator
 from federator.companion import TOLD
-from federator.model.checkpoints import Attempt, NoStore, Sign, errand, signed
+from federator.model.checkpoints import GOOD_FOR_S, Attempt, NoStore, Sign, errand, signed
 from federator.model.indexset import IndexSet
 from federator.ports import OrderRefused
 
 PARTS = ("__init__", "companion", "keep", "keeper")
-START = "import sys\n\nfrom federator.companion import main\n\nsys.exit(main(sys.argv[1:]))\n"
 WHEN = (1980, 1, 1, 0, 0, 0)
 """The same sources make the same file."""
 NO_PYTHON = 78
@@ -31,12 +30,30 @@ CHECK = (
 )
 """A line of a shell."""
 PYTHON = "python3 -I -S"
+START = f"""\
+import sys
+
+if sys.version_info < (3, 9):  # whatever Python it is, it can read so far
+    sys.stderr.write("federator: {NO_PYTHON_WORDS}\\n")
+    sys.exit({NO_PYTHON})
+
+from federator.companion import main
+
+sys.exit(main(sys.argv[1:]))
+"""
 
 
-def errands(attempt: Attempt, indices: IndexSet, sign: Sign) -> dict[str, Any]:
+def addresses(attempt: Attempt, indices: IndexSet, sign: Sign, now_s: float, *, again: bool = False) -> dict[str, Any]:
+    """What a companion is told of where checkpoints are, and is told anew before it is good no more: part of
+    ``companion.TOLD``. Raises OrderRefused."""
+    until_s = now_s + GOOD_FOR_S if is_signed(attempt) else None
+    return {"errands": errands(attempt, indices, sign, again=again), "goodUntil": until_s}
+
+
+def errands(attempt: Attempt, indices: IndexSet, sign: Sign, *, again: bool = False) -> dict[str, Any]:
     """Where the checkpoints of these replicas are, by index. Raises OrderRefused where nobody here can reach them."""
     try:
-        return {str(index): errand(attempt, index, sign) for index in indices}
+        return {str(index): errand(attempt, index, sign, again=again) for index in indices}
     except NoStore as error:
         raise OrderRefused("NoStore", str(error), permanent=True) from error
 

@@ -77,7 +77,12 @@ def _kubernetes(document: Document, around: Surroundings) -> ClusterProvider:
         backfill_priority_class=block.backfill_priority_class,
     )
     return KubernetesProvider(
-        document.name, settings, clock=around.clock, random=Random(document.name), federation=around.federation
+        document.name,
+        settings,
+        clock=around.clock,
+        random=Random(document.name),
+        federation=around.federation,
+        sign=around.sign,
     )
 
 

@@ -110,10 +110,18 @@ class AccessPart(Part):
     """Who may do nothing at all."""
 
 
-def _bucket(value: str) -> str:
+def _kept_at(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment:
-        raise wrong(f"'{value}' names no bucket", "write s3://BUCKET or s3://BUCKET/PREFIX")
+    if (
+        parts.scheme not in ("s3", "https", "http")
+        or not parts.hostname
+        or parts.username
+        or parts.query
+        or parts.fragment
+    ):
+        raise wrong(f"'{value}' is no store with a key", "write s3://BUCKET, s3://BUCKET/PREFIX or https://HOST/FOLDER")
+    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        raise wrong("everybody on the way could read the secret", "write https://HOST/FOLDER")
     return value
 
 
@@ -125,22 +133,36 @@ def _endpoint(value: str) -> str:
 
 
 class CheckpointStorePart(Part):
-    """A bucket, or a part of one, where checkpoints may be kept, and the key to it. Needs `federator[s3]`."""
+    """A bucket or a web server, or a part of it, where checkpoints may be kept, and the key to it. Buckets need
+    `federator[s3]`."""
 
-    url: Annotated[str, Field(strict=True, max_length=1024), AfterValidator(_bucket)]
-    """`s3://BUCKET/PREFIX`. `checkpoints` of documents may name it, or anything below it."""
+    url: Annotated[str, Field(strict=True, max_length=1024), AfterValidator(_kept_at)]
+    """`s3://BUCKET/PREFIX` or `https://HOST/FOLDER`. `checkpoints` of documents may name it, or anything below it."""
     endpoint: Annotated[str, Field(strict=True, max_length=1024), AfterValidator(_endpoint)] = (
         "https://s3.amazonaws.com"
     )
-    """The server."""
+    """The server of a bucket."""
     region: Annotated[str, Field(strict=True, min_length=1, max_length=64)] = "us-east-1"
     """Its region."""
-    access_key: Annotated[str, Field(strict=True, min_length=1, max_length=256)]
-    """The name of the key."""
+    access_key: Annotated[str, Field(strict=True, min_length=1, max_length=256)] | None = None
+    """The name of the key of a bucket."""
+    user: Annotated[str, Field(strict=True, min_length=1, max_length=256, pattern=r"^[!-9;-~]+$")] | None = None
+    """For a web server: who has the secret as a password (Basic). Left out: the secret is a token (Bearer)."""
     secret_file: PathText | None = None
-    """A file whose first line is the secret of the key. Or give `secretVariable`."""
+    """A file whose first line is the secret of the key, the token or the password. Or give `secretVariable`."""
     secret_variable: Annotated[str, Field(strict=True, pattern=r"^[A-Z_a-z][0-9A-Z_a-z]*$")] | None = None
     """The environment variable that holds it."""
+
+    @model_validator(mode="after")
+    def _a_bucket_has_a_key_and_a_web_server_a_user(self) -> CheckpointStorePart:
+        if self.url.startswith("s3:"):
+            if self.access_key is None:
+                raise wrong("nobody says which key opens the bucket", "give 'accessKey'")
+            if self.user is not None:
+                raise wrong("a bucket has a key and no user", "leave 'user' out")
+        elif self.access_key is not None:
+            raise wrong("a web server has a user or a token, and no key", "give 'user', or leave 'accessKey' out")
+        return self
 
     @model_validator(mode="after")
     def _the_secret_comes_from_one_place(self) -> CheckpointStorePart:

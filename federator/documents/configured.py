@@ -19,13 +19,14 @@ NO_FILE = "<defaults>"
 
 @dataclass(frozen=True, slots=True)
 class CheckpointStore:
-    """A bucket, or a part of one, with the key to it."""
+    """A bucket or a web server, or a part of it, with the key to it. ``user`` empty: the secret is a token."""
 
     url: str
     endpoint: str
     region: str
     access_key: str
     secret: str = field(repr=False)
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,10 @@ def _stores(configuration: Configuration, environ: Mapping[str, str]) -> tuple[C
                 raise _refused(configuration, f"{key}.secretVariable", message, "set it, or use secretFile")
         else:
             secret = _first_line(configuration, f"{key}.secretFile", part.secret_file or "")
-        found.append(CheckpointStore(part.url.rstrip("/"), part.endpoint, part.region, part.access_key, secret))
+        if not (secret.isascii() and secret.isprintable()):
+            raise _refused(configuration, key, "its secret has characters that no server takes", "write it in ASCII")
+        whose = part.access_key or "", secret, part.user or ""
+        found.append(CheckpointStore(part.url.rstrip("/"), part.endpoint, part.region, *whose))
     return tuple(found)
 
 

@@ -39,7 +39,7 @@ RSP_ORDER = -(2**31)
 """A ReplicaSchedulingPreference comes before every PlacementPolicy."""
 
 ABILITIES: Mapping[str, frozenset[str]] = {
-    "kubernetes": frozenset({"container", "service", "manifest", "backfill"}),
+    "kubernetes": frozenset({"container", "service", "manifest", "backfill", "checkpoints"}),
     "local": frozenset({"container", "process", "service", "backfill", "checkpoints"}),
     "fake": frozenset({"container", "process", "service", "manifest", "backfill", "checkpoints"}),
     "htcondor": frozenset({"container", "process", "service"}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -99,7 +99,7 @@ def _store_url(value: str) -> str:
     }
     if parts.scheme not in cures:
         raise wrong(f"'{value}' is no address of a store", f"write {', '.join(cures.values())}")
-    if ".." in parts.path.split("/"):
+    if ".." in unquote(parts.path).split("/"):
         raise wrong(f"'{value}' leaves its own folder", "write it without '..'")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise wrong("whoever may read the document would read secrets in it", "give scheme, host and path alone")

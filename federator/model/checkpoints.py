@@ -7,7 +7,7 @@ has in the place of what its successor kept. The number of an attempt is that of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -64,6 +64,11 @@ class Attempt:
         earlier = ((n, theirs & indices) for n, theirs in sorted(tried.items()) if n < number)
         return Attempt(kept, name_of(intent), number, tuple((n, theirs) for n, theirs in earlier if theirs))
 
+    def at(self, index: int) -> Attempt:
+        """As far as it is at one task."""
+        tried = [(number, IndexSet.of((index,))) for number, indices in self.tried if index in indices]
+        return replace(self, tried=tuple(tried[-MOST_TRIED:]))
+
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return {
@@ -101,9 +106,10 @@ def signed(place: str) -> bool:
     return place.startswith("s3:")
 
 
-def errand(one: Attempt, index: int, sign: Sign = plain) -> dict[str, Any]:
+def errand(one: Attempt, index: int, sign: Sign = plain, *, again: bool = False) -> dict[str, Any]:
     """What whoever runs a task is told, as addresses: ``put`` (written by turns), ``get`` (what may be there, the
-    newest first), ``drop`` (those of ``put``, then those of ``get``). Raises NoStore."""
+    newest first), ``drop`` (those of ``put``, then those of earlier attempts). ``again``: the attempt may be run a
+    second time, which goes on from what the first has kept. Raises NoStore."""
     numbers = [number for number, indices in one.tried if index in indices][-MOST_TRIED:]
     own = [_place(one, index, one.number, slot) for slot in range(SLOTS)]
     earlier = [_place(one, index, number, slot) for number in reversed(numbers) for slot in range(SLOTS)]
@@ -111,7 +117,7 @@ def errand(one: Attempt, index: int, sign: Sign = plain) -> dict[str, Any]:
         "everySeconds": one.kept.every_s,
         "limitBytes": one.kept.limit_bytes,
         "put": [sign("PUT", place) for place in own],
-        "get": [sign("GET", place) for place in earlier],
+        "get": [sign("GET", place) for place in (own + earlier if again else earlier)],
         "drop": [sign("DELETE", place) for place in own + earlier],
     }
 

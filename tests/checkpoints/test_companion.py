@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import copy
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -37,7 +39,9 @@ def web() -> Iterator[WebStore]:
 class Job:
     """One attempt at replica 3, started as a site would start it."""
 
-    def __init__(self, web: WebStore, folder: Path, number: int, *before: int, **told: Any) -> None:
+    def __init__(
+        self, web: WebStore, folder: Path, number: int, *before: int, again: bool = False, **told: Any
+    ) -> None:
         self.at = folder / f"job-{number}"
         self.at.mkdir()
         self.file, self.kept, self.log = self.at / "companion", self.at / "kept", self.at / "log"
@@ -48,11 +52,20 @@ class Job:
             tuple((n, IndexSet.of([3])) for n in before),
         )
         usual = {"graceSeconds": 20.0, "tellsAll": False, "drops": True, "hides": False, "renewed": None}
-        errands = companions.errands(attempt, IndexSet.of([3]), lambda _, place: place)
+        errands = companions.errands(attempt, IndexSet.of([3]), lambda _, place: place, again=again)
         self.file.write_bytes(companions.pack({**usual, "errands": errands, "goodUntil": None, **told}))
 
-    def start(self, *command: str) -> None:
-        words = [sys.executable, "-I", "-S", str(self.file), "run", "3", str(self.kept), *command]
+    def again(self) -> Job:
+        """A second execution of the same attempt, elsewhere."""
+        other = copy.copy(self)
+        other.kept, other.log = self.at / "kept-2", self.at / "log-2"
+        return other
+
+    def start(self, *command: str, first: bool = False) -> None:
+        """``first``: as the first process of a container."""
+        apart = ("--map-root-user",) if os.geteuid() else ()
+        words = ["unshare", *apart, "--pid", "--fork", "--kill-child", "--mount-proc"] if first else []
+        words += [sys.executable, "-I", "-S", str(self.file), "run", "3", str(self.kept), *command]
         env = {"PATH": "/usr/bin:/bin", "FEDERATOR_CHECKPOINT_DIR": str(self.kept)}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(words, env=env, stdout=log, stderr=log, start_new_session=True)
@@ -172,6 +185,73 @@ def test_told_to_end_before_its_start_it_starts_nothing(web: WebStore, tmp_path:
     job.process.send_signal(signal.SIGTERM)
     assert job.ends() == 143
     assert not (tmp_path / "ran").exists()
+
+
+def test_where_only_the_exit_status_is_heard_of_an_end_that_was_told_is_no_good_one(
+    web: WebStore, tmp_path: Path
+) -> None:
+    told = {"failsIfTold": True}
+    first = Job(web, tmp_path, 1, **told)
+    first.counts(code=0)
+    until(lambda: web.kept)
+    first.process.terminate()
+    assert first.ends() == 143
+    again = Job(web, tmp_path, 2, 1, **told)
+    again.counts(last=int((first.kept / "n").read_text()) + 1)
+    assert again.ends() == 0
+    other = Job(web, tmp_path, 3, **told)
+    other.counts(code=5)
+    until(lambda: web.kept)
+    other.process.terminate()
+    assert other.ends() == 5
+
+
+def test_what_is_told_to_end_while_it_drops_what_was_kept_has_done_its_work(web: WebStore, tmp_path: Path) -> None:
+    """The store answers nothing, so the drop would take longer than the grace."""
+    web.slow_drop_s = 20.0
+    job = Job(web, tmp_path, 1, failsIfTold=True, graceSeconds=2.0)
+    job.start("true")
+    until(lambda: web.dropping)
+    job.process.terminate()
+    began = time.monotonic()
+    assert job.ends() == 0
+    assert time.monotonic() - began < web.slow_drop_s / 2
+
+
+def test_a_second_execution_of_an_attempt_goes_on_from_what_the_first_has_kept(web: WebStore, tmp_path: Path) -> None:
+    """As Jobs of Kubernetes before 1.23 make them, for a pod that somebody deletes."""
+    first = Job(web, tmp_path, 1, again=True)
+    first.counts()
+    until(lambda: web.kept)
+    first.process.terminate()
+    first.ends()
+    told = int((first.kept / "n").read_text())
+    second = first.again()
+    second.counts(last=told + 1)
+    assert second.ends() == 0
+    assert f"begins at {told}\n" in second.said()
+    assert not web.kept
+
+
+@pytest.mark.parametrize("status", [0, 7, 128 + 15])
+def test_as_the_first_process_it_lets_orphans_go_and_ends_as_its_payload(
+    web: WebStore, tmp_path: Path, status: int
+) -> None:
+    """Ten that nobody waits for; and a payload that ends by a signal, which a first process cannot do."""
+    end = f"exit {status}" if status < 128 else "kill -TERM $$"
+    job = Job(web, tmp_path, 1)
+    orphans = "for n in 0 1 2 3 4 5 6 7 8 9; do (sleep 0.1 &); done; sleep 1"
+    count = "z=$(grep -l '^State:.Z' /proc/[0-9]*/status | wc -l); [ $z = 0 ] && break; sleep 0.2"
+    job.start("sh", "-c", f"{orphans}; for n in $(seq 25); do {count}; done; echo $z left; {end}", first=True)
+    assert job.ends() == status
+    assert "0 left" in job.said().splitlines()
+
+
+def test_a_python_that_is_too_old_says_so(tmp_path: Path) -> None:
+    old = f"import sys; sys.version_info = (3, 6, 8); exec({companions.START!r})"
+    done = subprocess.run([sys.executable, "-c", old], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (78, f"federator: {companions.NO_PYTHON_WORDS}\n")
+    ast.parse(companions.START, feature_version=(3, 4))
 
 
 def test_its_sources_are_those_of_python_3_9() -> None:

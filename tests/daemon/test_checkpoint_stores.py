@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
 
+from federator import keep
 from federator.daemon.checkpoint_stores import signer
 from federator.documents import DocumentErrors
 from federator.documents.configured import CheckpointStore, read_configuration
 from federator.model.checkpoints import NoStore
+from tests.web_store import WebStore
 
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCY"
+TOKEN = "eyJhbGciOi.J9-_~+/=x"
 STORE = CheckpointStore("s3://bucket/kept", "https://s3.example.org:9000", "eu-1", "KEY", SECRET)
 
 
@@ -61,8 +66,41 @@ def test_only_what_is_below_a_store_is_signed_and_everything_else_stays_as_it_is
             signer([])("PUT", place)
 
 
+@pytest.mark.parametrize(
+    ("user", "wanted"),
+    [("", f"Bearer {TOKEN}"), ("fed", "Basic " + base64.b64encode(f"fed:{TOKEN}".encode()).decode())],
+)
+def test_a_web_server_is_told_who_asks_and_nobody_else_is(tmp_path: Path, user: str, wanted: str) -> None:
+    """Nor a server to which that one sends us on; and no words hold it."""
+    web, other = WebStore(), WebStore()
+    try:
+        web.wants = wanted
+        sign = signer([CheckpointStore(f"{web.url}/kept", "", "", "", TOKEN, user)])
+        assert sign("GET", f"{web.url}/kept2/a") == f"{web.url}/kept2/a"
+        place = sign("PUT", f"{web.url}/kept/a")
+        (tmp_path / "a").write_text("1")
+        keep.write(place, str(tmp_path / "a"))
+        found = keep.read(place)
+        assert found is not None
+        with found:
+            assert found.read() == b"1"
+        with pytest.raises(HTTPError) as caught:
+            keep.read(f"{web.url}/kept/a")
+        assert keep.words_of(caught.value) == "the store answers 401 Unauthorized"
+        web.sends_on = f"{other.url}/kept/a"
+        assert keep.read(place) is None, "the other has nothing"
+        assert other.told == [None]
+        web.sends_on = ""
+        keep.remove(place)
+        assert not web.kept
+    finally:
+        web.stop()
+        other.stop()
+
+
 def configuration(folder: Path, **store: str) -> Path:
-    given = {"url": "s3://bucket/kept", "endpoint": "https://s3.example.org", "accessKey": "KEY", **store}
+    bucket = {"url": "s3://bucket/kept", "endpoint": "https://s3.example.org", "accessKey": "KEY"}
+    given = store if "url" in store else {**bucket, **store}
     head = {"apiVersion": "federator.dev/v1alpha1", "kind": "Configuration", "metadata": {"name": "test"}}
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump({**head, "spec": {"checkpointStores": [given]}}))
@@ -86,10 +124,16 @@ def test_secrets_come_from_files_or_the_environment_and_are_in_no_words(tmp_path
         ({"secretFile": "a", "secretVariable": "B"}, "both of 'secretFile' and 'secretVariable' given"),
         ({"secretFile": "none"}, "'none' cannot be used: no such file"),
         ({"secretVariable": "NONE"}, "the environment has no variable 'NONE'"),
-        ({"secretVariable": "B", "url": "http://bucket"}, "names no bucket"),
+        ({"secretVariable": "B", "url": "ftp://bucket"}, "is no store with a key"),
+        ({"secretVariable": "B", "url": "https://me@store"}, "is no store with a key"),
+        ({"secretVariable": "B", "url": "http://store.example.org/kept"}, "everybody on the way could read the secret"),
+        ({"secretVariable": "B", "url": "https://store/kept", "accessKey": "K"}, "and no key"),
+        ({"secretVariable": "B", "url": "s3://b"}, "nobody says which key opens the bucket"),
+        ({"secretVariable": "B", "user": "fed"}, "a bucket has a key and no user"),
+        ({"secretVariable": "ODD"}, "its secret has characters that no server takes"),
         ({"secretVariable": "B", "endpoint": "https://KEY:PASS@s3.example.org"}, "is no server of S3"),
     ],
 )
 def test_what_is_wrong_with_a_store_is_told(tmp_path: Path, store: dict[str, str], words: str) -> None:
     with pytest.raises(DocumentErrors, match=words):
-        read_configuration(configuration(tmp_path, **store), {"B": SECRET})
+        read_configuration(configuration(tmp_path, **store), {"B": SECRET, "ODD": "é"})

@@ -50,9 +50,12 @@ def shared() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The sums of task 0, run in one go."""
-    store = tmp_path_factory.mktemp("undisturbed")
-    words = ["--store", str(store), "--tracks", str(TRACKS)]
+    return in_one_go(tmp_path_factory.mktemp("undisturbed"), TRACKS)
+
+
+def in_one_go(store: Path, tracks: int) -> Any:
+    """The sums of task 0."""
+    words = ["--store", str(store), "--tracks", str(tracks)]
     subprocess.run([sys.executable, str(DETECTOR), *words], check=True, timeout=250)
     return json.loads((store / "task-0.json").read_text())
 
@@ -110,8 +113,11 @@ def whole_story(
     right: Any,
     evict: Callable[[], None],
     meanwhile: Callable[[], None] = lambda: None,
+    image: str = "",
+    told: str = "Preempted",
+    tracks: int = TRACKS,
 ) -> None:
-    """One task, which is taken away whenever it has kept something new."""
+    """One task, which is taken away whenever it has kept something new. ``told``: how its history names that."""
 
     def story() -> str:
         return "\n".join(
@@ -120,9 +126,9 @@ def whole_story(
 
     federator.start()
     python, env = python_with_numpy(shared)
-    words = [python, str(shared / "detector.py"), "--results", str(shared), "--tracks", str(TRACKS)]
+    words = [python, str(shared / "detector.py"), "--results", str(shared), "--tracks", str(tracks)]
     federator.cli(
-        "apply", "-f", "-", stdin=yaml.safe_dump(with_version(bag([*words, "--every", "0.2"], env, place.url)))
+        "apply", "-f", "-", stdin=yaml.safe_dump(with_version(bag([*words, "--every", "0.2"], env, place.url, image)))
     )
     done = (shared / "task-0.json").exists
     for number in range(EVICTIONS):
@@ -138,7 +144,7 @@ def whole_story(
     until(lambda: federator.http("/api/v1/backfills/muons")["finished"] == 1, "that to be known", federator.tail)
     until(lambda: not place.names(), "what was kept to be dropped", lambda: f"{place.names()}")
     history = federator.http("/api/v1/workloads/backfill-muons/history")["items"]
-    taken = [entry["message"] for entry in history if "Preempted" in entry["message"]]
+    taken = [entry["message"] for entry in history if told in entry["message"]]
     assert len(taken) >= 2, f"it was not taken away, so this test shows little: {history}"
     assert "federator: goes on from a checkpoint" in federator.cli("logs", "backfill-muons"), history
 
@@ -148,11 +154,11 @@ def newest(names: Sequence[str]) -> int:
     return max((int(name.rsplit("-", 2)[1]) for name in names), default=-1)
 
 
-def bag(command: list[str], env: Mapping[str, str], url: str) -> dict[str, Any]:
+def bag(command: list[str], env: Mapping[str, str], url: str, image: str = "") -> dict[str, Any]:
     work = {
         "replicas": 1,
         "requests": {"cpu": "1", "memory": "300Mi"},
-        "container": {"image": "", "command": command, "env": dict(env)},
+        "container": {"image": image, "command": command, "env": dict(env)},
     }
     spec = {"workload": work, "keepFree": "0%", "grace": "10s", "stops": "2s", "checkpointEvery": "500ms"}
     return named("Backfill", "muons", {**spec, "checkpoints": {"url": url}})

@@ -227,6 +227,7 @@ class Kubelet:
             entry = self._lives[uid] = _Life(life, asyncio.create_task(life.lead(), name=name))
             entry.task.add_done_callback(_complain)
         if pod["metadata"].get("deletionTimestamp"):
+            entry.life.grace_s = float(pod["metadata"].get("deletionGracePeriodSeconds") or 0)
             entry.life.deleted.set()
 
     def _gone(self, uid: str) -> None:

@@ -39,6 +39,8 @@ class PodLife:
     ) -> None:
         self.node: str = pod["spec"]["nodeName"]
         self.deleted = asyncio.Event()
+        self.grace_s = 0.0
+        """From its deletion to its end, where it executes."""
         self.run: Run | None = None
         self._pod = pod
         self._kube = kube
@@ -46,7 +48,7 @@ class PodLife:
         self._online = online
         self._behaviour: Behaviour = pod_facts.behaviour(pod, default_s)
         self._lost = lost
-        self._process = PodProcess(pod) if executes else None
+        self._process = PodProcess(pod, kube) if executes else None
         # A kubelet that comes back finds what it said before; an address once given stays.
         before = pod.get("status") or {}
         self._ip: str = before.get("podIP") or ip
@@ -81,13 +83,12 @@ class PodLife:
         self.run.output, started = process.log, now()
         await self._report("Running", {"running": {"startedAt": started}}, 0)
         running, leaving = asyncio.create_task(process.run()), asyncio.create_task(self.deleted.wait())
-        await asyncio.wait({running, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        leaving.cancel()
-        if not running.done():
+        try:
+            await asyncio.wait({running, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            code = running.result() if running.done() else await process.stop(running, lambda: self.grace_s)
+        finally:
             running.cancel()
-            self._runs.end(self.run, None)
-            return
-        code = running.result()
+            leaving.cancel()
         self._runs.end(self.run, code)
         ended = _terminated(code, "Completed" if code == 0 else "Error", started)
         await self._report("Succeeded" if code == 0 else "Failed", ended, 0)

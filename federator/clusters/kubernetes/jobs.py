@@ -5,10 +5,11 @@ The federator retries by itself, possibly elsewhere, so a Job of ours never does
 
 from __future__ import annotations
 
+import json
 from enum import Enum, auto
 from typing import Any
 
-from federator.clusters.kubernetes import names
+from federator.clusters.kubernetes import keeping, names
 from federator.clusters.kubernetes.templates import (
     Facts,
     Json,
@@ -41,6 +42,8 @@ class Indexing(Enum):
 
 def jobs(order: Order, facts: Facts) -> list[Json]:
     """The Jobs that carry out a batch order; the same order always gives the same Jobs."""
+    if order.attempt is not None:
+        keeping.check(order, order.attempt)
     template, spec = _template(order, facts)
     indices = order.intent.indices - order.intent.withdrawn
     if not indices:
@@ -66,9 +69,10 @@ def job_name(order: Order, index: int | None) -> str:
 
 
 def indexing(order: Order, template: Json, facts: Facts) -> Indexing:
-    """The way that surely works with this server, these indices and this image."""
+    """The way that surely works with this server, these indices and this image. What keeps checkpoints has addresses of
+    its own."""
     indices = order.intent.indices - order.intent.withdrawn
-    if not facts.per_index or len(order.intent.indices) == 1:
+    if not facts.per_index or len(order.intent.indices) == 1 or order.attempt is not None:
         return Indexing.ONE_JOB_EACH
     if indices.ranges == ((0, len(indices)),):
         return Indexing.COMPLETION_INDEX
@@ -112,10 +116,12 @@ def _one(order: Order, facts: Facts, template: Json, spec: Json, index: int) -> 
     mine["metadata"]["labels"][names.INDEX] = str(index)
     set_index(mine["spec"], {"value": str(index)})
     counting = {"completions": 1, "parallelism": 1, "backoffLimit": 0}
-    made = _job(
-        order, facts, job_name(order, index), IndexSet.span(index, index + 1), {**spec, **counting, "template": mine}
-    )
+    name = job_name(order, index)
+    made = _job(order, facts, name, IndexSet.span(index, index + 1), {**spec, **counting, "template": mine})
     made["metadata"]["labels"][names.INDEX] = str(index)
+    if order.attempt is not None:
+        keeping.put_in(mine["spec"], name)
+        made["metadata"]["annotations"][names.ATTEMPT] = json.dumps(order.attempt.at(index).to_json())
     return made
 
 

@@ -15,6 +15,7 @@ INTENT = PREFIX + "intent"
 WORKLOAD = PREFIX + "workload"
 INDEX = PREFIX + "index"
 BACKFILL = PREFIX + "backfill"
+KEPT = PREFIX + "kept"
 # Annotations: what must survive in full.
 WORKLOAD_NAME = PREFIX + "workload-name"
 WORKLOAD_UID = PREFIX + "workload-uid"
@@ -22,6 +23,7 @@ SPEC_HASH = PREFIX + "spec-hash"
 TEMPLATE_HASH = PREFIX + "template-hash"
 INDICES = PREFIX + "indices"
 WITHDRAWN = PREFIX + "withdrawn"
+ATTEMPT = PREFIX + "attempt"
 REPLICAS_PATH = PREFIX + "replicas-path"
 SHELL = PREFIX + "shell"
 
@@ -69,6 +71,12 @@ def usable_labels(labels: Mapping[str, str]) -> dict[str, str]:
         and len(value) <= LONGEST
         and _LABEL_VALUE.fullmatch(value)
     }
+
+
+def may_end_well(labels: Mapping[str, str]) -> bool:
+    """Whether a pod may end well because it was told to end, and has not done its work then: backfill saves what it
+    has. A companion tells the one from the other."""
+    return BACKFILL in labels and KEPT not in labels
 
 
 def nth(indices: IndexSet, position: int) -> int | None:

@@ -37,7 +37,8 @@ class ObjectRecord:
     """One object of ours. ``indices`` are the replicas it stands for, ``index`` is set where it stands for one.
 
     ``verdict`` is how it ended as a whole (True: well; None: not yet). ``succeeded`` and ``failed`` are the indices
-    that a Job has counted one by one.
+    that a Job has counted one by one. ``doubtful``: only its pods tell whether what ended well has done its work.
+    ``attempt``: what keeps the checkpoints of its one replica, as JSON; empty: nothing does.
     """
 
     uid: str
@@ -49,7 +50,8 @@ class ObjectRecord:
     indices: IndexSet
     index: int | None
     withdrawn: IndexSet
-    backfill: bool
+    doubtful: bool
+    attempt: str
     spec_hash: str
     template_hash: str
     workload_uid: str
@@ -88,7 +90,8 @@ def read_object(raw: Mapping[str, Any], kind: Kind, federation: str) -> ObjectRe
         indices=indices,
         index=next(iter(indices)) if kind == JOB and len(indices) == 1 else None,
         withdrawn=names.read_indices(notes.get(names.WITHDRAWN, "")),
-        backfill=names.BACKFILL in labels,
+        doubtful=names.may_end_well(labels),
+        attempt=notes.get(names.ATTEMPT, ""),
         spec_hash=intern(notes.get(names.SPEC_HASH, "")),
         template_hash=intern(notes.get(names.TEMPLATE_HASH, "")),
         workload_uid=intern(notes.get(names.WORKLOAD_UID, "")),

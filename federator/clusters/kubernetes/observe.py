@@ -113,7 +113,7 @@ def _see_jobs(tally: _Tally, jobs: Sequence[ObjectRecord], pods: Mapping[int, Po
             pod = pods.get(index)
             ended, node = known.memory.get(index, (None, ""))
             counted = index in job.succeeded or (job.verdict is True and not job.failed)
-            if counted and not job.backfill:
+            if counted and not job.doubtful:
                 tally.succeeded.append(index)
             elif pod is not None and (pod.ended or not _failed(job, index)):
                 tally.see(index, pod)

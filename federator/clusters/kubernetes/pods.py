@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from sys import intern
 from typing import Any
 
+from federator.clusters.companions import NO_PYTHON, NO_PYTHON_WORDS
 from federator.clusters.kubernetes import names
 from federator.clusters.kubernetes.quantities import interned, pod_requests
 from federator.clusters.kubernetes.timestamps import seconds
@@ -20,6 +21,8 @@ BY_OTHERS = ("PreemptionByScheduler", "PreemptionByKubeScheduler")
 STARTING = ("ContainerCreating", "PodInitializing")
 # A pod that waits for what it displaces; it has found its node.
 NOMINATED = "Nominated"
+# What runtimes say of an image that lacks what carries checkpoints.
+NO_PROGRAM = '"python3": executable file not found'
 # The kubelet, the scheduler or the controllers took the pod away: not what the payload did.
 TAKEN_AWAY = frozenset(
     {
@@ -127,7 +130,7 @@ def _ours(
         owned=bool(metadata.get("ownerReferences")),
         backfill=names.BACKFILL in labels,
         waiting=_waiting(status, created_s),
-        ending=_how_it_ended(status, _asked_to_go_s(metadata), backfill=names.BACKFILL in labels),
+        ending=_how_it_ended(status, _asked_to_go_s(metadata), labels),
     )
 
 
@@ -172,14 +175,16 @@ def _asked_to_go_s(metadata: Mapping[str, Any]) -> float:
     return seconds(metadata["deletionTimestamp"]) - float(metadata.get("deletionGracePeriodSeconds") or 0)
 
 
-def _how_it_ended(status: Mapping[str, Any], asked_to_go_s: float, *, backfill: bool) -> Ending | None:
+def _how_it_ended(status: Mapping[str, Any], asked_to_go_s: float, labels: Mapping[str, str]) -> Ending | None:
     """How a pod failed; None where it has not.
 
     Backfill may end well when it is told to end, having saved what it has: it has not done its work then.
     """
     if status.get("phase") == "Failed":
-        return _ending(status, asked_to_go_s)
-    if status.get("phase") != "Succeeded" or not backfill:
+        ending = _ending(status, asked_to_go_s)
+        no_python = names.KEPT in labels and (ending.exit_code == NO_PYTHON or NO_PROGRAM in ending.message)
+        return replace(ending, reason="NoPython", message=NO_PYTHON_WORDS) if no_python else ending
+    if status.get("phase") != "Succeeded" or not names.may_end_well(labels):
         return None
     return _disruption(status) or _deleted(status, asked_to_go_s)
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 from random import Random
 
+from federator.clusters.kubernetes.addresses import Addresses
 from federator.clusters.kubernetes.cache import Cache
 from federator.clusters.kubernetes.client import KubernetesClient
 from federator.clusters.kubernetes.discovery import Capabilities, discover
@@ -19,7 +20,8 @@ from federator.clusters.kubernetes.submission import Submission
 from federator.clusters.kubernetes.translate import kind_of
 from federator.clusters.kubernetes.watches import Watches
 from federator.clusters.kubernetes.writes import Writes
-from federator.model.backfill import ABILITY
+from federator.model import backfill, checkpoints
+from federator.model.checkpoints import Sign
 from federator.model.indexset import IndexSet
 from federator.model.intent import Observation, Order
 from federator.ports import Clock, ClusterUnreachable
@@ -28,6 +30,7 @@ log = logging.getLogger(__name__)
 # Kinds come and go with operators that are installed.
 DISCOVER_S = 600.0
 DISCOVER_AGAIN_S = 5.0
+RENEW_LOOK_S = 10.0
 
 
 class KubernetesProvider:
@@ -38,7 +41,14 @@ class KubernetesProvider:
     """
 
     def __init__(
-        self, name: str, settings: KubernetesSettings, *, clock: Clock, random: Random, federation: str
+        self,
+        name: str,
+        settings: KubernetesSettings,
+        *,
+        clock: Clock,
+        random: Random,
+        federation: str,
+        sign: Sign = checkpoints.plain,
     ) -> None:
         self.name = name
         self._settings = settings
@@ -48,8 +58,17 @@ class KubernetesProvider:
         self._writes = Writes(settings, self._client, clock)
         self._watches = Watches(name, settings, self._client, self._cache, clock, random, federation)
         self._priorities = Priorities(name, settings, self._client, self._writes)
+        self._addresses = Addresses(name, settings, self._client, self._writes, self._cache, clock, sign)
         self._submission = Submission(
-            name, settings, self._client, self._writes, self._priorities, self._cache, clock, federation
+            name,
+            settings,
+            self._client,
+            self._writes,
+            self._priorities,
+            self._addresses,
+            self._cache,
+            clock,
+            federation,
         )
         self._removal = Removal(self._client, self._writes, self._cache)
         self._capabilities: Capabilities | None = None
@@ -64,6 +83,7 @@ class KubernetesProvider:
             self._tasks = [
                 asyncio.create_task(self._discovering(), name=f"{self.name}: discovery"),
                 asyncio.create_task(self._sweeping(), name=f"{self.name}: removal"),
+                asyncio.create_task(self._renewing(), name=f"{self.name}: addresses"),
             ]
         await self._discovered()
         await self._watches.first_sync()
@@ -74,6 +94,7 @@ class KubernetesProvider:
         if self._capabilities is None:
             raise self._trouble or ClusterUnreachable(self.name, "has not told yet what it has")
         self._watches.check()
+        why_not = self._addresses.why_not
         limits = None if self._settings.namespace_per_queue else self._cache.limits(self._settings.namespace)
         return Observation(
             cluster=self.name,
@@ -82,8 +103,8 @@ class KubernetesProvider:
             foreign=self._cache.foreign(),
             limits=limits,
             intents=self._cache.observed(),
-            abilities=self._capabilities.abilities | ({ABILITY} if self._priorities.fills else set()),
-            version=self._capabilities.version,
+            abilities=self._capabilities.abilities | self._abilities(),
+            version=self._capabilities.version + (f"; keeps no checkpoints: {why_not}" if why_not else ""),
         )
 
     async def changed(self) -> None:
@@ -134,6 +155,11 @@ class KubernetesProvider:
 
     # -- inside ------------------------------------------------------------
 
+    def _abilities(self) -> set[str]:
+        """Those that hang on what we may make at the cluster."""
+        fills, keeps = self._priorities.fills, not self._addresses.why_not
+        return ({backfill.ABILITY} if fills else set()) | ({checkpoints.ABILITY} if keeps else set())
+
     async def _discovered(self) -> Capabilities:
         if self._capabilities is None:
             try:
@@ -148,6 +174,7 @@ class KubernetesProvider:
         try:
             found = await discover(self._client)
             await self._priorities.ask()
+            await self._addresses.ask()
             if not self._swept:
                 await self._watches.sweep(found)
                 self._swept = True
@@ -172,3 +199,9 @@ class KubernetesProvider:
                 await self._removal.tend()
             except (ApiError, ClusterUnreachable) as error:
                 log.info("cluster %s: removing pods: %s", self.name, error)
+
+    async def _renewing(self) -> None:
+        """What keeps checkpoints in buckets has addresses that are good."""
+        while True:
+            await self._clock.sleep(RENEW_LOOK_S)
+            await self._addresses.renew()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 
 from federator.clusters.kubernetes import names
+from federator.clusters.kubernetes.addresses import Addresses
 from federator.clusters.kubernetes.cache import Cache
 from federator.clusters.kubernetes.client import Json, KubernetesClient
 from federator.clusters.kubernetes.discovery import Capabilities, counts_failures_by_index, object_path
@@ -34,6 +35,7 @@ class Submission:
         client: KubernetesClient,
         writes: Writes,
         priorities: Priorities,
+        addresses: Addresses,
         cache: Cache,
         clock: Clock,
         federation: str,
@@ -43,6 +45,7 @@ class Submission:
         self._client = client
         self._writes = writes
         self._priorities = priorities
+        self._addresses = addresses
         self._cache = cache
         self._federation = federation
         self._namespaces: set[str] = set()
@@ -93,14 +96,19 @@ class Submission:
         """Make what is not there yet. The first object goes ahead, so that what is wrong with all is said once."""
         known = self._cache.intents.get(order.intent.id)
         there = {record.name for record in known.objects.values() if not record.deleting} if known else set()
+        if order.attempt is not None:
+            there = set()  # an earlier try may have made a Job and not its Secret
         missing = [manifest for manifest in wanted if manifest["metadata"]["name"] not in there]
         if not missing:
             return
-        self._cache.keep(await self._writes.create(collection, missing[0]), kind)
 
         async def make(manifest: Json) -> None:
-            self._cache.keep(await self._writes.create(collection, manifest), kind)
+            made = await self._writes.create(collection, manifest)
+            self._cache.keep(made, kind)
+            if order.attempt is not None:
+                await self._addresses.give(made)
 
+        await make(missing[0])
         outcomes = await asyncio.gather(*(make(manifest) for manifest in missing[1:]), return_exceptions=True)
         # Each was tried; a later try has less to do. Of several troubles the most lasting is told.
         errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]

@@ -66,6 +66,7 @@ def our_labels(order: Order, facts: Facts) -> dict[str, str]:
         names.INTENT: order.intent.id,
         names.WORKLOAD: names.label_value(order.intent.workload),
         **({names.BACKFILL: "true"} if order.backfill else {}),
+        **({names.KEPT: "true"} if order.attempt is not None else {}),
     }
 
 
@@ -132,7 +133,7 @@ def finish_template(
     fill_requests(spec, requests)
     if facts.priority_class and not spec.get("priorityClassName") and "priority" not in spec:
         spec["priorityClassName"] = facts.priority_class
-    if order.backfill:
+    if order.backfill or order.attempt is not None:
         spec["terminationGracePeriodSeconds"] = max(1, ceil(order.grace_s))  # 0 would not wait for its end at all
     if facts.affinity:
         require_flavors(spec, facts.affinity, where)

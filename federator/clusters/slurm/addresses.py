@@ -9,7 +9,7 @@ import structlog
 
 from federator.clusters import companions
 from federator.clusters.slurm.files import Files
-from federator.clusters.slurm.jobs import ADDRESSES, addresses
+from federator.clusters.slurm.jobs import ADDRESSES
 from federator.clusters.slurm.ledger import Entry
 from federator.clusters.slurm.merging import Seen
 from federator.clusters.slurm.records import RUNNING
@@ -58,7 +58,7 @@ class Addresses:
         if self._files is None or known is None or not companions.is_signed(known):
             return RENEW_S
         try:
-            text = json.dumps(addresses(known, active, self._sign, now_s))
+            text = json.dumps(companions.addresses(known, active, self._sign, now_s))
             await self._files.write(entry.intent, ADDRESSES, text)
         except (OSError, OrderRefused, Unreachable) as error:
             LOG.warning(

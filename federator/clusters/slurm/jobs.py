@@ -10,13 +10,12 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from federator.clusters import companions
 from federator.clusters.slurm.flavors import MIB, constraint_for
 from federator.clusters.slurm.script import GIVE_WAY, script
 from federator.clusters.slurm.settings import SlurmSettings
-from federator.model.checkpoints import GOOD_FOR_S, Attempt, Sign
+from federator.model.checkpoints import Sign
 from federator.model.cluster import Flavor
 from federator.model.indexset import IndexSet
 from federator.model.intent import Container, Order
@@ -169,13 +168,7 @@ def _companion(order: Order, settings: SlurmSettings, indices: IndexSet, sign: S
         "hides": False,
         "renewed": f"{settings.directory}/{_safe(order.intent.id)}/{ADDRESSES}",
     }
-    return companions.pack(told | addresses(order.attempt, indices, sign, now_s))
-
-
-def addresses(attempt: Attempt, indices: IndexSet, sign: Sign, now_s: float) -> dict[str, Any]:
-    """What a companion is told of where checkpoints are. Raises OrderRefused."""
-    until_s = now_s + GOOD_FOR_S if companions.is_signed(attempt) else None
-    return {"errands": companions.errands(attempt, indices, sign), "goodUntil": until_s}
+    return companions.pack(told | companions.addresses(order.attempt, indices, sign, now_s))
 
 
 def _container_of(order: Order, settings: SlurmSettings) -> Container:

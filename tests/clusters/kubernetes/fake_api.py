@@ -25,6 +25,7 @@ KINDS = {
         "namespaces": "Namespace",
         "resourcequotas": "ResourceQuota",
         "events": "Event",
+        "secrets": "Secret",
     },
     "batch/v1": {"jobs": "Job"},
     "apps/v1": {"deployments": "Deployment"},
@@ -64,6 +65,8 @@ class FakeApi:
     history: list[tuple[int, str, str, Json]] = field(default_factory=list)
     version: int = 100
     page: int = 10_000
+    forbidden: set[tuple[str, str]] = field(default_factory=set)
+    """Verbs and resources that whoever asks what is allowed may not."""
 
     async def __aenter__(self) -> FakeApi:
         self._stirred = asyncio.Event()
@@ -149,6 +152,10 @@ class FakeApi:
                 trouble.times -= 1
                 headers = {"Retry-After": trouble.retry_after} if trouble.retry_after else {}
                 return _error(trouble.status, trouble.message, headers, trouble.reason)
+        if request.path.endswith("/selfsubjectaccessreviews"):
+            asked = (await request.json())["spec"]["resourceAttributes"]
+            allowed = (asked["verb"], asked["resource"]) not in self.forbidden
+            return web.json_response({"status": {"allowed": allowed}}, status=201)
         known = self._discovery(request)
         if known is not None:
             return known

@@ -14,6 +14,7 @@ from typing import Any
 
 from federator.clock import SystemClock
 from federator.clusters.kubernetes import KubernetesProvider, KubernetesSettings
+from federator.model.checkpoints import plain
 from federator.model.intent import Observation, ObservedIntent
 from federator.ports import ClusterUnreachable
 from tests.clusters.kubernetes.fake_api import FakeApi
@@ -52,8 +53,9 @@ async def hasty(api: FakeApi, directory: Path) -> AsyncIterator[KubernetesProvid
 
 def made(kubeconfig: str, **more: Any) -> KubernetesProvider:
     """A provider, not opened."""
+    sign = more.pop("sign", plain)
     settings = replace(SETTINGS, kubeconfig=kubeconfig, **more)
-    return KubernetesProvider("cern", settings, clock=SystemClock(), random=Random(7), federation="fed")
+    return KubernetesProvider("cern", settings, clock=SystemClock(), random=Random(7), federation="fed", sign=sign)
 
 
 async def until(provider: KubernetesProvider, holds: Callable[[Observation], bool]) -> Observation:

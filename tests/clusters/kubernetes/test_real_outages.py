@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from federator.clusters.kubernetes import names
 from federator.ports import ClusterUnreachable
 from tests.clusters.kubernetes import orders
-from tests.clusters.kubernetes.real import back, hasty, intent_until, leave, left, opened, sent, unreachable
+from tests.clusters.kubernetes.real import back, call, hasty, intent_until, leave, left, opened, sent, unreachable
 from tests.clusters.kubernetes.relay import relayed
 from tests.clusters.kubernetes.rights import grant_documented_rights
+from tests.clusters.kubernetes.test_keeping import keeping
 from tests.patience import PATIENCE_S
 from tests.servers.control_plane import ControlPlane
 
@@ -54,13 +56,19 @@ async def test_the_rights_in_the_documentation_are_enough(plane: ControlPlane) -
     async with opened(plane, **settings) as provider:
         await provider.submit(orders.batch("rights-1", 5))
         await provider.submit(orders.deployment("rights-2", 1))
+        assert "checkpoints" in (await provider.observe()).abilities
+        await provider.submit(keeping(1))
+        await intent_until(provider, "bag-1a-2", lambda seen: len(seen.succeeded) == 1)
         await intent_until(provider, "rights-1", lambda seen: len(seen.succeeded) == 5)
         await intent_until(provider, "rights-2", lambda seen: bool(seen.running))
         assert b"".join([piece async for piece in provider.logs("rights-1", 0)])
         await provider.submit(orders.deployment("rights-2", 2, spec_hash="h2"))
         await intent_until(provider, "rights-2", lambda seen: len(seen.running) == 2)
-        await leave(provider, "rights-1", "rights-2")
-        assert await left(plane, "rights-1") + await left(plane, "rights-2") == []
+        await leave(provider, "rights-1", "rights-2", "bag-1a-2")
+        assert await left(plane, "rights-1") + await left(plane, "rights-2") + await left(plane, "bag-1a-2") == []
+        async with asyncio.timeout(PATIENCE_S):
+            while (await call(plane, "GET", f"/api/v1/secrets?labelSelector={names.INTENT}%3Dbag-1a-2"))["items"]:
+                await asyncio.sleep(0.1)  # the cluster removes what the Job owned
 
 
 async def test_cut_connections_lose_nothing(plane: ControlPlane) -> None:
