@@ -11,7 +11,7 @@ from tests.servers.build_kubernetes import build_if_needed
 from tests.servers.htcondor_programs import find_htcondor
 from tests.servers.postgres import find_postgres
 from tests.servers.s3 import find_moto
-from tests.servers.slurm import find_slurm
+from tests.servers.slurm_programs import find_slurm
 
 
 def main() -> None:

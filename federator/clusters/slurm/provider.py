@@ -52,7 +52,7 @@ class SlurmProvider:
         self._settings = settings
         self._clock = clock
         self._federation = federation
-        usual, self._files = ways_in(settings)
+        usual, self._files = ways_in(settings, clock)
         self._transport = transport or usual
         self._tracker = Tracker(settings, federation, self._transport, self._files, clock)
         self._sign = sign
@@ -238,10 +238,10 @@ def _names(entry: Entry, indices: IndexSet | None) -> list[str]:
     return names
 
 
-def ways_in(settings: SlurmSettings) -> tuple[Transport, Files | None]:
+def ways_in(settings: SlurmSettings, clock: Clock) -> tuple[Transport, Files | None]:
     """How Slurm is reached, and where what replicas leave is seen."""
     mounted = Mounted(settings.mounted_at, settings.timeout_s) if settings.mounted_at else None
     if settings.command is None:
-        return RestTransport(settings), mounted
+        return RestTransport(settings, clock), mounted
     commands = Commands(settings.command, settings.timeout_s)
     return CommandTransport(commands), mounted or OverCommands(commands, settings.directory)
