@@ -28,11 +28,10 @@ from tests.servers.processes import (
     remove_directory,
     temporary_directory,
 )
-from tests.servers.slurm_configuration import CPUS, TWENTY, Sizes, configure, munge_socket, signing_key
+from tests.servers.slurm_accounting import Accounting
+from tests.servers.slurm_configuration import CPUS, TWENTY, USER, Sizes, configure, munge_socket, signing_key
 from tests.servers.slurm_programs import find_slurm
 
-USER = "games"
-"""Who submits: slurmrestd and jobs refuse to be root, and this user is on every Debian."""
 API = "v0.0.38"
 __all__ = ["API", "CPUS", "USER", "Sizes", "Slurm"]
 
@@ -40,10 +39,13 @@ __all__ = ["API", "CPUS", "USER", "Sizes", "Slurm"]
 class Slurm:
     """``with Slurm() as slurm: slurm.url`` -- or ``start`` and ``stop``. All of it blocks for some seconds."""
 
-    def __init__(self, sizes: Sizes = TWENTY, min_job_age_s: int = 300) -> None:
+    def __init__(self, sizes: Sizes = TWENTY, min_job_age_s: int = 300, *, by_quality: bool = False) -> None:
+        """``by_quality``: jobs make room by their quality of service (QOS), and not by their partition."""
         self._programs = find_slurm()
         self.sizes = sizes
         self._min_job_age_s = min_job_age_s
+        self._by_quality = by_quality
+        self._accounting: Accounting | None = None
 
     @property
     def url(self) -> str:
@@ -104,11 +106,16 @@ class Slurm:
         for key, size in ((self.directory / "munge" / "key", 1024), (self.signing_key, 32)):
             key.touch(mode=0o600)
             key.write_bytes(secrets.token_bytes(size))
-        configure(self.directory, self.sizes, self._min_job_age_s)
+        if self._by_quality:
+            self._accounting = Accounting(self.directory, self._programs)
+        port = self._accounting.port if self._accounting else None
+        configure(self.directory, self.sizes, self._min_job_age_s, port)
         self._make_servers()
         try:
             self._munged.start()
             self._munged.wait_until(munge_socket(self.directory).exists, 20.0, "listening")
+            if self._accounting:
+                self._accounting.start(self.run)
             self.controller.start()
             with ThreadPoolExecutor(8) as pool:
                 list(pool.map(Server.start, self.nodes))
@@ -157,6 +164,8 @@ class Slurm:
     def _end(self) -> None:
         for server in (self.rest, self.token_rest, *self.nodes, self.controller, self._munged):
             server.stop(signal.SIGKILL)
+        if self._accounting:
+            self._accounting.stop()
         _end_steps(self.directory)
 
     def _make_servers(self) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tests.servers.processes import free_port
 
+USER = "games"
+"""Who submits: slurmrestd and jobs refuse to be root, and this user is on every Debian."""
 CPUS, MEMORY_MIB, GPUS = 16, 65_536, 2
 FILL = {"fill": "CANCEL GraceTime=0", "again": "REQUEUE GraceTime=0", "gently": "CANCEL GraceTime=60"}
 """Partitions of all nodes whose jobs make room for those of the others, and how."""
@@ -33,9 +35,12 @@ class Sizes:
 TWENTY = Sizes()
 
 
-def configure(at: Path, sizes: Sizes, min_job_age_s: int) -> None:
-    """Write the files into the cluster's directory."""
-    lines = [*_servers(at, min_job_age_s), *_preemption(), *_nodes(sizes), *_partitions(sizes)]
+def configure(at: Path, sizes: Sizes, min_job_age_s: int, accounting_port: int | None = None) -> None:
+    """Write the files into the cluster's directory. ``accounting_port``: of slurmdbd; then Slurm makes room by quality
+    of service, and otherwise by partition."""
+    preemption = _by_partition() if accounting_port is None else _by_quality(at, accounting_port)
+    partitions = _partitions(sizes, filled=accounting_port is None)
+    lines = [*_servers(at, min_job_age_s), *preemption, *_nodes(sizes), *partitions]
     (at / "slurm.conf").write_text("\n".join(lines) + "\n")
     devices = f"Name=gpu Count={GPUS} File=/dev/loop[0-{GPUS - 1}]"
     (at / "gres.conf").write_text(f"NodeName={sizes.gpu_nodes} {devices}\n")
@@ -73,9 +78,20 @@ def _servers(at: Path, min_job_age_s: int) -> list[str]:
     ]  # fmt: skip
 
 
-def _preemption() -> list[str]:
-    told_first = "SlurmctldParameters=preempt_send_user_signal"
-    return ["PreemptType=preempt/partition_prio", "PreemptMode=REQUEUE", told_first]
+_TOLD_FIRST = "SlurmctldParameters=preempt_send_user_signal"
+
+
+def _by_partition() -> list[str]:
+    return ["PreemptType=preempt/partition_prio", "PreemptMode=REQUEUE", _TOLD_FIRST]
+
+
+def _by_quality(at: Path, port: int) -> list[str]:
+    return [
+        "PreemptType=preempt/qos", "PreemptMode=REQUEUE", _TOLD_FIRST, "PriorityType=priority/multifactor",
+        "PriorityWeightQOS=1000", "AccountingStorageType=accounting_storage/slurmdbd",
+        "AccountingStorageHost=127.0.0.1", f"AccountingStoragePort={port}", "AccountingStorageEnforce=qos",
+        f"AccountingStoragePass={munge_socket(at)}",
+    ]  # fmt: skip
 
 
 def _nodes(sizes: Sizes) -> list[str]:
@@ -84,10 +100,10 @@ def _nodes(sizes: Sizes) -> list[str]:
     return [f"NodeName=n{i} {common} Port={free_port()} {kind}" for i, kind in enumerate(kinds, start=1)]
 
 
-def _partitions(sizes: Sizes) -> list[str]:
-    usual = "MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF"
+def _partitions(sizes: Sizes, *, filled: bool) -> list[str]:
+    usual = "MaxTime=INFINITE State=UP" + (" PriorityTier=10 PreemptMode=OFF" if filled else "")
     lines = [f"PartitionName=cpu Nodes=n[1-{sizes.cpu}] Default=YES {usual}"]
     lines.append(f"PartitionName=gpu Nodes={sizes.gpu_nodes} {usual}")
-    for name, mode in FILL.items():
+    for name, mode in FILL.items() if filled else ():
         lines.append(f"PartitionName={name} Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode={mode}")
     return lines

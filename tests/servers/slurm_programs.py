@@ -11,9 +11,15 @@ from pathlib import Path
 from tests.servers.private_apt import PrivateApt
 from tests.servers.processes import ServerFailed
 
-PACKAGES = ("slurmctld", "slurmd", "slurmrestd", "slurm-client", "slurm-wlm-jwt-plugin", "munge")
-PROGRAMS = ("slurmctld", "slurmd", "slurmrestd", "munged", "sbatch", "squeue", "sinfo", "scancel", "scontrol")
-PLUGINS = ("auth_jwt.so",)
+PACKAGES = (
+    "slurmctld", "slurmd", "slurmrestd", "slurm-client", "slurmdbd", "slurm-wlm-mysql-plugin", "slurm-wlm-jwt-plugin",
+    "munge",
+)  # fmt: skip
+PROGRAMS = (
+    "slurmctld", "slurmd", "slurmrestd", "slurmdbd", "munged", "sbatch", "squeue", "sinfo", "scancel", "scontrol",
+    "sacctmgr",
+)  # fmt: skip
+PLUGINS = ("auth_jwt.so", "accounting_storage_mysql.so")
 """Of packages that programs do not tell of."""
 
 
