@@ -1,4 +1,7 @@
-"""Whether Slurm ends backfill by itself when others need its room, and what is free if it does. Pure."""
+"""Whether Slurm ends backfill by itself when others need its room, and what is free if it does. Pure.
+
+By partition Slurm tells most of it; by quality of service (QOS) neither slurmctld nor slurmrestd does.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ def why_not(listing: Listing, settings: SlurmSettings) -> str:
     """Why the cluster is not filled; empty: it is."""
     name = settings.backfill_partition
     if not name:
-        return "no backfillPartition is given"
+        return "" if settings.backfill_qos else "neither backfillPartition nor backfillQos is given"
     ours = usable_partitions(listing, settings.partitions)
     fills = next((one for one in listing.partitions if one.name == name), None)
     if fills is None:

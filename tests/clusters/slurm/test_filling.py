@@ -13,17 +13,22 @@ from typing import Any
 import pytest
 
 from federator.clusters.slurm import filling, merging
-from federator.clusters.slurm.jobs import Marks, comment_of, marks_of
+from federator.clusters.slurm.jobs import Job, Marks, comment_of, jobs_of, marks_of
 from federator.clusters.slurm.ledger import Entry
 from federator.clusters.slurm.records import Listing, Node, Partition, Task, partitions_of, partitions_told
 from federator.clusters.slurm.script import GAVE_WAY, GIVE_WAY, script
 from federator.clusters.slurm.settings import SlurmSettings
+from federator.model.checkpoints import plain
+from federator.model.cluster import Flavor, NodeGroup
 from federator.model.indexset import IndexSet
-from federator.model.intent import Container
+from federator.model.intent import Container, Intent, Order
+from federator.model.resources import Resources
+from federator.model.workload import Lifetime, Role
 
 SETTINGS = SlurmSettings(Path("/nowhere"), "/d", partitions=("cpu",), backfill_partition="fill")
 CPU, FILL = Partition("cpu", True, True, 10, "OFF"), Partition("fill", False, True, 1, "REQUEUE")
 NODE = Node("n1", True, ("cpu", "fill"), (), 16, 65536, 2, ("a100",), 12, 12288, 2)
+COMMAND = Container(command=("true",))
 LISTING = Listing((), (NODE,), (CPU, FILL), "22.05")
 
 
@@ -53,6 +58,47 @@ def test_a_cluster_is_filled_only_where_slurm_gives_the_room_to_others(listing: 
     told = filling.why_not(listing, SETTINGS)
     assert words in told if words else not told
     assert filling.why_not(listing, replace(SETTINGS, backfill_partition=""))
+
+
+def test_by_quality_of_service_slurm_tells_nothing_and_a_partition_is_looked_at_all_the_same() -> None:
+    listing = replace(LISTING, partitions=(CPU,))
+    assert not filling.why_not(listing, replace(SETTINGS, backfill_partition="", backfill_qos="low"))
+    assert "no partition fill" in filling.why_not(listing, replace(SETTINGS, backfill_qos="low"))
+
+
+@pytest.mark.parametrize(
+    ("partition", "qos", "sent_to", "sent_as"),
+    [
+        ("", "low", (("cpu",), ""), "low"),
+        ("fill", "", (("fill",), "plain"), "usual"),
+        ("fill", "low", (("fill",), "plain"), "low"),
+    ],
+)
+def test_fillers_go_where_the_document_says_and_production_does_not(
+    partition: str, qos: str, sent_to: tuple[tuple[str, ...], str], sent_as: str
+) -> None:
+    """To the nodes of one flavor. In a partition of its own backfill could come to those of the other."""
+    settings = replace(SETTINGS, partitions=("cpu", "gpu"), qos="usual", backfill_partition=partition, backfill_qos=qos)
+    flavors = [flavor("cpu", "plain"), flavor("gpu", "v100")]
+
+    def sent(backfill: bool) -> Job:
+        intent = Intent("i-1", "w", "u", "", "hpc", IndexSet.of((0,)))
+        role = Role("", 1, Resources.of({"cpu": 1000}))
+        order = Order(
+            intent, Lifetime.BATCH, (role,), "default", container=COMMAND, flavors=("cpu",), backfill=backfill
+        )
+        (job,) = jobs_of(order, settings, "f", flavors, ("cpu", "gpu"), 100, plain, 0.0)
+        return job
+
+    filler, production = sent(True), sent(False)
+    assert ((filler.partitions, filler.constraint), filler.qos) == (sent_to, sent_as)
+    assert ((production.partitions, production.constraint), production.qos) == ((("cpu",), ""), "usual")
+
+
+def flavor(partition: str, feature: str) -> Flavor:
+    each = Resources.of({"cpu": 16_000})
+    labels = {"partition": partition, f"feature/{feature}": "true"}
+    return Flavor(partition, count=1, allocatable=each, nodes=(NodeGroup(each, 1),), labels=labels)
 
 
 def task(state: str, **more: Any) -> Task:

@@ -19,10 +19,10 @@ from federator.ports import ClusterProvider
 from tests.contracts.harness import Behaviour, free_cpu, until, until_intent
 from tests.contracts.test_slurm import CommandMember, SlurmMember
 from tests.patience import PATIENCE_S
-from tests.servers.fixtures import slurm
+from tests.servers.fixtures import slurm, slurm_by_quality
 from tests.servers.slurm import CPUS, Slurm
 
-__all__ = ["slurm"]
+__all__ = ["slurm", "slurm_by_quality"]
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 GRACE_S = 3.0
 
@@ -30,7 +30,13 @@ GRACE_S = 3.0
 class ByRest(SlurmMember):
     """Filled, by slurmrestd."""
 
+    server_fixture = "slurm"
     partition = "fill"
+
+    @property
+    def fills(self) -> tuple[str, str]:
+        """How squeue is asked for what fills."""
+        return "-p", self.partition
 
     def settings(self) -> SlurmSettings:
         return replace(super().settings(), backfill_partition=self.partition)
@@ -42,13 +48,10 @@ class StartsAgain(ByRest):
     partition = "again"
 
 
-class ByCommands(CommandMember):
+class ByCommands(ByRest, CommandMember):
     """Filled, by Slurm's commands."""
 
     partition = "again"
-
-    def settings(self) -> SlurmSettings:
-        return replace(super().settings(), backfill_partition=self.partition)
 
 
 class Gently(ByCommands):
@@ -57,12 +60,40 @@ class Gently(ByCommands):
     partition = "gently"
 
 
+class ByQuality(ByRest):
+    """Fillers go where all else goes, with a quality of service that those of others preempt."""
+
+    server_fixture = "slurm_by_quality"
+    quality = "fill"
+
+    @property
+    def fills(self) -> tuple[str, str]:
+        return "-q", self.quality
+
+    def settings(self) -> SlurmSettings:
+        return replace(super().settings(), backfill_partition="", backfill_qos=self.quality)
+
+
+class StartsAgainByQuality(ByQuality):
+    """As StartsAgain."""
+
+    quality = "again"
+
+
+class GentlyByQuality(ByQuality, CommandMember):
+    """As Gently."""
+
+    quality = "gently"
+
+
 Full = tuple[Any, SlurmProvider, Order]
+EVERY_WAY = [ByRest, StartsAgain, ByCommands, Gently, ByQuality, StartsAgainByQuality, GentlyByQuality]
 
 
-@pytest.fixture(params=[ByRest, StartsAgain, ByCommands, Gently])
-async def full(slurm: Slurm, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Full]:
+@pytest.fixture(params=EVERY_WAY)
+async def full(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Full]:
     """Every core runs backfill that saves within half a second."""
+    slurm: Slurm = request.getfixturevalue(request.param.server_fixture)
     member = request.param(slurm, tmp_path)
     provider = await member.provider()
     order = filler(member, slurm.sizes.all)
@@ -86,8 +117,9 @@ def gave_way(seen: ObservedIntent) -> bool:
     return bool(seen.failed)
 
 
-async def test_production_finds_its_room_on_a_full_cluster(full: Full, slurm: Slurm) -> None:
+async def test_production_finds_its_room_on_a_full_cluster(full: Full) -> None:
     member, provider, fill = full
+    slurm: Slurm = member.server
     seen = await until(provider, lambda o: free_cpu(o) == slurm.sizes.all * CPUS * 1000, "all counts as free")
     assert "backfill" in seen.abilities
     assert not seen.foreign["cpu"]
@@ -102,9 +134,10 @@ async def test_production_finds_its_room_on_a_full_cluster(full: Full, slurm: Sl
     await until(provider, lambda o: free_cpu(o) == left, "production's node is not free")
 
 
-async def test_a_job_of_somebody_else_displaces_backfill_while_the_federator_is_dead(full: Full, slurm: Slurm) -> None:
+async def test_a_job_of_somebody_else_displaces_backfill_while_the_federator_is_dead(full: Full) -> None:
     """And a federator that has lost all that it knew sees what became of its tasks."""
     member, provider, fill = full
+    slurm: Slurm = member.server
     await provider.close()
     member.providers.clear()
     member.ledger = member.ledger.with_name("anew")
@@ -122,7 +155,7 @@ async def test_a_job_of_somebody_else_displaces_backfill_while_the_federator_is_
     await until(again, counted, "the job of somebody else is foreign, and all the rest is free")
 
 
-def check(found: ObservedIntent, slurm: Slurm, member: SlurmMember) -> None:
+def check(found: ObservedIntent, slurm: Slurm, member: ByRest) -> None:
     """One was displaced, is not done, and is the federator's alone to start again."""
     assert [(failure.reason, failure.own_fault) for failure in found.failed] == [(PREEMPTED, False)]
     assert not found.succeeded
@@ -130,7 +163,7 @@ def check(found: ObservedIntent, slurm: Slurm, member: SlurmMember) -> None:
     assert len(found.running) == slurm.sizes.all - 1
     starts = Counter(member.starts(found.id))
     assert set(starts.values()) == {1}
-    queue = slurm.run("squeue", "-r", "-h", "-t", "PENDING", "-p", member.partition, "-o", "%i")
+    queue = slurm.run("squeue", "-r", "-h", "-t", "PENDING", *member.fills, "-o", "%i")
     assert not queue.split(), "Slurm would start it again by itself"
 
 
