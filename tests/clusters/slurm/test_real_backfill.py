@@ -99,6 +99,8 @@ async def full(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[
     order = filler(member, slurm.sizes.all)
     await provider.submit(order)
     await until_intent(provider, order.intent.id, lambda s: len(s.running) == slurm.sizes.all, "it is full")
+    # Of a job that runs for Slurm the script may have yet to start: the signal before the end would find nobody.
+    await until(provider, lambda _: len(member.starts(order.intent.id)) == slurm.sizes.all, "all have begun")
     yield member, provider, order
     await member.clear()
 
