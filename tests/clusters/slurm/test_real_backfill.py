@@ -15,7 +15,7 @@ import pytest
 
 from federator.clusters.slurm import SlurmProvider, SlurmSettings
 from federator.model.intent import PREEMPTED, Container, Observation, ObservedIntent, Order
-from federator.ports import ClusterProvider
+from federator.ports import ClusterProvider, OrderRefused
 from tests.contracts.harness import Behaviour, free_cpu, until, until_intent
 from tests.contracts.test_slurm import CommandMember, SlurmMember
 from tests.patience import PATIENCE_S
@@ -155,6 +155,19 @@ async def test_a_job_of_somebody_else_displaces_backfill_while_the_federator_is_
         return seen.foreign["cpu"] == CPUS * 1000 and free_cpu(seen) == (slurm.sizes.all - 1) * CPUS * 1000
 
     await until(again, counted, "the job of somebody else is foreign, and all the rest is free")
+
+
+@pytest.mark.parametrize("way", [ByQuality, GentlyByQuality])
+async def test_a_quality_of_service_that_is_not_there_is_refused_with_slurms_words(
+    slurm_by_quality: Slurm, tmp_path: Path, way: type[ByQuality]
+) -> None:
+    member = way(slurm_by_quality, tmp_path)
+    member.quality = "nosuch"
+    provider = await member.provider()
+    with pytest.raises(OrderRefused, match="Invalid qos specification") as told:
+        await provider.submit(filler(member, 1))
+    assert (told.value.reason, told.value.permanent) == ("Invalid", True)
+    await member.clear()
 
 
 def check(found: ObservedIntent, slurm: Slurm, member: ByRest) -> None:
