@@ -93,6 +93,10 @@ class CommandTransport:
         nodes, text = await asyncio.gather(*told)
         return await asyncio.to_thread(records.listing_of, jobs, nodes, records.partitions_told(text))
 
+    async def tasks(self) -> tuple[records.Task, ...]:
+        """Jobs alone. Raises Unreachable."""
+        return await asyncio.to_thread(records.tasks_of, await self._json("squeue", "--json"))
+
     async def submit(self, job: Job) -> int:
         """The id of the new array. Raises NoNode, OrderRefused, Unreachable."""
         said = await self._said("sbatch", "--parsable", given=_with_options(job))

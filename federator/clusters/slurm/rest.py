@@ -54,6 +54,10 @@ class RestTransport:
         told = records.partitions_of(partitions)
         return await asyncio.to_thread(records.listing_of, jobs, nodes, told)
 
+    async def tasks(self) -> tuple[records.Task, ...]:
+        """Jobs alone. Raises Unreachable."""
+        return await asyncio.to_thread(records.tasks_of, await self._call("GET", "jobs"))
+
     async def submit(self, job: Job) -> int:
         """The id of the new array. Raises NoNode, OrderRefused, Unreachable."""
         said = await self._call("POST", "job/submit", {"job": _described(job), "script": job.script})

@@ -107,10 +107,26 @@ def task(state: str, **more: Any) -> Task:
 
 def test_what_fillers_use_counts_as_free_and_never_more_than_there_is() -> None:
     runs = task("RUNNING", cpus=8, memory_mib=8192, gpus=1)
-    (node,) = filling.without(LISTING, [runs, task("PENDING", cpus=4)]).nodes
+    (node,) = filling.without(LISTING, [runs], [runs]).nodes
     assert (node.used_cpus, node.used_memory_mib, node.used_gpus) == (4, 4096, 1)
-    (node,) = filling.without(LISTING, [runs, runs]).nodes
-    assert node.used_cpus == 0, "the nodes were listed a moment later than the jobs"
+    larger = replace(runs, cpus=16)
+    (node,) = filling.without(LISTING, [larger], [larger]).nodes
+    assert node.used_cpus == 0
+
+
+@pytest.mark.parametrize("used", [0, 8, 16])
+def test_what_starts_or_ends_while_slurm_is_asked_leaves_free_what_fillers_hold_and_no_more(used: int) -> None:
+    """Whether the node was listed before or after it, and whoever else uses the node."""
+    listing = replace(LISTING, nodes=(replace(NODE, used_cpus=used),))
+    first, second = task("RUNNING", cpus=8), replace(task("RUNNING", cpus=4), job=11)
+    for before, after, free in (
+        ([], [first], 8),
+        ([first], [], 0),
+        ([first], [second], 4),
+        ([first, second], [first], 8),
+    ):
+        (node,) = filling.without(listing, before, after).nodes
+        assert node.cpus - node.used_cpus == free
 
 
 @pytest.mark.parametrize(

@@ -6,17 +6,19 @@ import asyncio
 import subprocess
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from federator.clock import SystemClock
 from federator.clusters.slurm import SlurmProvider, SlurmSettings
+from federator.clusters.slurm.rest import RestTransport
 from federator.model.intent import PREEMPTED, Container, Observation, ObservedIntent, Order
 from federator.ports import ClusterProvider, OrderRefused
-from tests.contracts.harness import Behaviour, free_cpu, until, until_intent
+from tests.contracts.harness import Behaviour, free_cpu, observe, until, until_intent
 from tests.contracts.test_slurm import CommandMember, SlurmMember
 from tests.patience import PATIENCE_S
 from tests.servers.fixtures import slurm, slurm_by_quality
@@ -155,6 +157,35 @@ async def test_a_job_of_somebody_else_displaces_backfill_while_the_federator_is_
         return seen.foreign["cpu"] == CPUS * 1000 and free_cpu(seen) == (slurm.sizes.all - 1) * CPUS * 1000
 
     await until(again, counted, "the job of somebody else is foreign, and all the rest is free")
+
+
+class Slow(RestTransport):
+    """A second passes between the answers of one look: jobs start and end meanwhile."""
+
+    async def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        if path == "nodes":
+            await asyncio.sleep(1.0)
+        return await super()._call(method, path, body)
+
+
+async def test_fillers_that_start_while_slurm_is_asked_are_nobody_elses(slurm: Slurm, tmp_path: Path) -> None:
+    """Else their own use would leave no room for them, and they would be withdrawn as they start."""
+    member = ByRest(slurm, tmp_path)
+    slow = Slow(member.settings(), SystemClock())
+    provider = SlurmProvider(
+        "member", member.settings(), clock=SystemClock(), federation=member.federation, transport=slow
+    )
+    member.providers.append(provider)
+    await provider.open()
+    order = filler(member, slurm.sizes.all)
+    await observe(provider)
+    await provider.submit(order)
+    shown = 0
+    while shown < slurm.sizes.all:
+        seen = await observe(provider)
+        assert (seen.foreign["cpu"], free_cpu(seen)) == (0, slurm.sizes.all * CPUS * 1000)
+        shown = len(seen.intents[order.intent.id].running)
+    await member.clear()
 
 
 @pytest.mark.parametrize("way", [ByQuality, GentlyByQuality])
