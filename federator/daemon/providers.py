@@ -150,6 +150,7 @@ def _slurm(document: Document, around: Surroundings) -> ClusterProvider:
         account=block.account,
         qos=block.qos,
         backfill_partition=block.backfill_partition,
+        backfill_qos=block.backfill_qos,
         gpu_resource=block.gpu_resource,
         images_as_processes=block.images_as_processes,
         array_size=block.array_size,

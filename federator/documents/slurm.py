@@ -52,7 +52,10 @@ class SlurmSettings(Part):
     qos: PlainName = ""
     """The quality of service of jobs; empty: the user's default."""
     backfill_partition: PlainName = ""
-    """The preemptable partition that backfill goes to, of the same nodes; empty: the cluster is not filled."""
+    """The preemptable partition that backfill goes to, of the same nodes; empty: the `partitions`. The cluster is
+    filled if this or `backfillQos` is given."""
+    backfill_qos: PlainName = ""
+    """The preemptable quality of service of backfill; empty: `qos`."""
     gpu_resource: ResourceName = "nvidia.com/gpu"
     """What a `gpu` of Slurm is called in requests."""
     images_as_processes: Flag = False
@@ -78,6 +81,9 @@ class SlurmSettings(Part):
         if self.backfill_partition and self.backfill_partition in self.partitions:
             cure = "name a partition of a lower PriorityTier that nothing but backfill is sent to"
             raise wrong("backfill would not give way to what is in its own partition", cure, ("backfillPartition",))
+        if self.backfill_qos and self.backfill_qos == self.qos:
+            cure = "name a quality of service that those of all other work preempt"
+            raise wrong("backfill would not give way to what has its own quality of service", cure, ("backfillQos",))
         if self.token_file and not self.user:
             raise wrong("there is a tokenFile, but no user", "name the user that the token is for", ("user",))
         return self

@@ -7,6 +7,7 @@ import shlex
 import signal
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from federator.processes import birth, marked, marker_of
 from tests.contracts.harness import Member, ShellMember
 from tests.contracts.provider_contract import BatchContract
 from tests.servers.fixtures import slurm
-from tests.servers.slurm import Slurm
+from tests.servers.slurm import USER, Slurm
 
 __all__ = ["slurm"]
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
@@ -67,6 +68,26 @@ class SlurmMember(ShellMember):
         self.server.clear()
 
 
+class TokenMember(SlurmMember):
+    """By the slurmrestd on TCP that wants tokens; ``give`` exchanges the token as an operator would."""
+
+    def __init__(self, server: Slurm, folder: Path) -> None:
+        super().__init__(server, folder)
+        self.file = folder / "slurm.jwt"
+        self.give(server.token())
+
+    def settings(self) -> SlurmSettings:
+        return replace(super().settings(), url=self.server.token_url, user=USER, token_file=str(self.file))
+
+    def give(self, token: str) -> None:
+        draft = self.file.with_suffix(".new")
+        draft.write_text(token)
+        draft.rename(self.file)
+
+    async def cut_off(self) -> None:
+        await asyncio.to_thread(self.server.token_rest.stop, signal.SIGKILL)
+
+
 class CommandMember(SlurmMember):
     """The same cluster by Slurm's commands, and its files too, over a program that leads to them as ssh would."""
 
@@ -98,7 +119,7 @@ class CommandMember(SlurmMember):
 class TestSlurm(BatchContract):
     @pytest.fixture
     async def member(self, slurm: Slurm, tmp_path: Path) -> AsyncIterator[Member]:
-        member = SlurmMember(slurm, tmp_path)
+        member = TokenMember(slurm, tmp_path)
         yield member
         await member.clear()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ import yaml
 
 from tests.e2e.federator_process import Federator, batch, named, until, with_version
 from tests.e2e.test_backfill import evicted, running
-from tests.servers.fixtures import htcondor_pool, slurm
+from tests.servers.fixtures import htcondor_pool, slurm, slurm_by_quality
 from tests.servers.htcondor import Pool
 from tests.servers.processes import remove_directory, temporary_directory
 from tests.servers.slurm import CPUS, Slurm
 
-__all__ = ["htcondor_pool", "slurm"]
+__all__ = ["htcondor_pool", "slurm", "slurm_by_quality"]
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 GRACE_S = 2.0
 MEANWHILE_S = 20.0
@@ -28,21 +28,26 @@ MORE = 3
 """Tasks of the bag beyond what fits."""
 
 
-@pytest.fixture
-def shared(slurm: Slurm) -> Iterator[Path]:
-    """A folder for jobs; their jobs end with the test."""
-    yield slurm.shared()
-    slurm.clear()
-
-
-@pytest.mark.parametrize("partition", ["fill", "again"])
+@pytest.mark.parametrize(
+    ("server", "fillers"),
+    [
+        ("slurm", {"backfillPartition": "fill"}),
+        ("slurm", {"backfillPartition": "again"}),
+        ("slurm_by_quality", {"backfillQos": "fill"}),
+        ("slurm_by_quality", {"backfillQos": "again"}),
+    ],
+)
 def test_slurm_gives_the_room_of_backfill_to_whoever_needs_it(
-    federator: Federator, slurm: Slurm, shared: Path, partition: str
+    federator: Federator, server: str, fillers: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
-    """Where Slurm ends what it displaces, and where it would start it again by itself."""
-    block = {"url": slurm.url, "directory": str(shared), "mountedAt": str(shared), "backfillPartition": partition}
+    """By partition and by quality of service, where Slurm ends what it displaces, and where it would start it again."""
+    slurm: Slurm = request.getfixturevalue(server)
+    request.addfinalizer(slurm.clear)
+    shared = slurm.shared()
+    block = {"url": slurm.url, "directory": str(shared), "mountedAt": str(shared), **fillers}
     block |= {"partitions": ["cpu", "gpu"], "timeout": "10s", "poll": "500ms"}
-    federator.write([named("Cluster", "site", {"provider": "slurm", "slurm": block})], federation=f"e2e-{partition}")
+    federation = "-".join(("e2e", server.replace("_", "-"), *fillers.values()))
+    federator.write([named("Cluster", "site", {"provider": "slurm", "slurm": block})], federation=federation)
 
     def begin() -> Callable[[], bool]:
         words = ["sbatch", "--parsable", "-p", "cpu", "-c", str(CPUS), "-o", "/dev/null", "-D", str(shared)]

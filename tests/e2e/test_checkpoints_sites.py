@@ -15,7 +15,7 @@ import yaml
 
 from tests.e2e.federator_process import Federator, named, until, with_version
 from tests.e2e.test_checkpoints import Place
-from tests.servers.fixtures import htcondor_pool, slurm
+from tests.servers.fixtures import htcondor_pool, slurm, slurm_by_quality
 from tests.servers.htcondor import Pool
 from tests.servers.processes import remove_directory, temporary_directory
 from tests.servers.s3 import bucket
@@ -23,7 +23,7 @@ from tests.servers.site_python import python_with_numpy
 from tests.servers.slurm import CPUS, Slurm
 from tests.web_store import WebStore
 
-__all__ = ["htcondor_pool", "slurm"]
+__all__ = ["htcondor_pool", "slurm", "slurm_by_quality"]
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 DETECTOR = Path(__file__).parents[2] / "config/fillers/detector.py"
 TRACKS = 3_000_000
@@ -60,16 +60,31 @@ def in_one_go(store: Path, tracks: int) -> Any:
     return json.loads((store / "task-0.json").read_text())
 
 
+@pytest.mark.parametrize(
+    ("server", "fillers", "of_fillers"),
+    [
+        ("slurm", {"backfillPartition": "again"}, "-p"),
+        ("slurm_by_quality", {"backfillQos": "again"}, "-q"),
+    ],
+)
 def test_slurm_takes_a_task_away_and_starts_it_again_and_its_sums_are_exact(
-    federator: Federator, slurm: Slurm, shared: Path, web: WebStore, undisturbed: Any
+    federator: Federator,
+    server: str,
+    fillers: dict[str, str],
+    of_fillers: str,
+    shared: Path,
+    web: WebStore,
+    undisturbed: Any,
+    request: pytest.FixtureRequest,
 ) -> None:
-    """In a partition whose jobs it would put back into its queue; and the store is full for a while."""
-    block = {"url": slurm.url, "directory": str(shared), "mountedAt": str(shared), "backfillPartition": "again"}
+    """Where it would put jobs that make room back into its queue; and the store is full for a while."""
+    slurm: Slurm = request.getfixturevalue(server)
+    block = {"url": slurm.url, "directory": str(shared), "mountedAt": str(shared), **fillers}
     block |= {"partitions": ["cpu", "gpu"], "timeout": "10s", "poll": "500ms"}
     federator.write([named("Cluster", "site", {"provider": "slurm", "slurm": block})], federation="e2e-keep")
 
     def evict() -> None:
-        if not (nodes := slurm.run("squeue", "-h", "-t", "RUNNING", "-p", "again", "-o", "%N").split()):
+        if not (nodes := slurm.run("squeue", "-h", "-t", "RUNNING", of_fillers, "again", "-o", "%N").split()):
             return  # it has just ended
         words = ["sbatch", "-p", "cpu,gpu", "-w", nodes[0], "-c", str(CPUS), "-o", "/dev/null", "-D", str(shared)]
         subprocess.run([*slurm.command, *words, "--wrap", "sleep 1"], capture_output=True, check=True, timeout=60)

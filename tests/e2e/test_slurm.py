@@ -95,12 +95,14 @@ def test_a_site_without_rest_and_a_controller_that_goes_away(
     assert federator.cli("logs", "mc", "--replica", "4").strip() == "done"
 
 
-def with_pilots(federator: Federator, slurm: Slurm, shared: Path, **more: Any) -> None:
-    """A daemon at a port that pilots know, and the Slurm as a place for pilots of two cores."""
+def with_pilots(
+    federator: Federator, slurm: Slurm, shared: Path, way: dict[str, Any] | None = None, **more: Any
+) -> None:
+    """A daemon at a port that pilots know, and the Slurm as a place for pilots of two cores. ``way``: to Slurm."""
     port = free_port()
     pilots = {"url": f"http://127.0.0.1:{port}", "tokenFile": "token-hpc", "requests": {"cpu": 2, "memory": "1Gi"}}
     pilots |= {"idle": "4s", "lease": "5s", "margin": "0s", "most": 4, **more}
-    document = hpc(slurm, shared, submit="pilots", pilots=pilots, poll="500ms")
+    document = hpc(slurm, shared, submit="pilots", pilots=pilots, poll="500ms", **(way or {}))
     del document["spec"]["slurm"]["imagesAsProcesses"], document["spec"]["slurm"]["mountedAt"]
     federator.write([document], listen={"port": port}, federation=f"e2e-{port}")
     federator.start()

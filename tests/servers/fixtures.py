@@ -28,7 +28,7 @@ from tests.servers.fake_node import FakeNode, fake_nodes
 from tests.servers.htcondor import Pool
 from tests.servers.kubelet import KubeletThread
 from tests.servers.postgres import Postgres
-from tests.servers.slurm import Slurm
+from tests.servers.slurm import Sizes, Slurm
 
 CPU_NODE = {"cpu": "8", "memory": "32Gi"}
 GPU_NODE = {**CPU_NODE, "nvidia.com/gpu": "4"}
@@ -130,6 +130,12 @@ def slurm(request: pytest.FixtureRequest) -> Slurm:
 
 
 @pytest.fixture(scope="session")
+def slurm_by_quality(request: pytest.FixtureRequest) -> Slurm:
+    """Four nodes, with accounting: jobs make room by their quality of service (QOS). Otherwise as ``slurm``."""
+    return _the_slurm_by_quality(request.config)
+
+
+@pytest.fixture(scope="session")
 def htcondor_pool(request: pytest.FixtureRequest) -> Pool:
     """A pool of one machine. Mark your jobs, and leave it running."""
     return _the_pool(request.config)
@@ -154,6 +160,14 @@ def _the_postgres(config: pytest.Config) -> Postgres:
 @functools.cache
 def _the_slurm(config: pytest.Config) -> Slurm:
     server = Slurm()
+    server.start()
+    config.add_cleanup(server.stop)
+    return server
+
+
+@functools.cache
+def _the_slurm_by_quality(config: pytest.Config) -> Slurm:
+    server = Slurm(Sizes(cpu=3, gpu=1), by_quality=True)
     server.start()
     config.add_cleanup(server.stop)
     return server

@@ -9,9 +9,11 @@ from tests.servers.apptainer import find_apptainer
 from tests.servers.boinc import find_boinc
 from tests.servers.build_kubernetes import build_if_needed
 from tests.servers.htcondor_programs import find_htcondor
+from tests.servers.mariadb import find_mariadb
 from tests.servers.postgres import find_postgres
 from tests.servers.s3 import find_moto
-from tests.servers.slurm import find_slurm
+from tests.servers.slurm_programs import find_slurm
+from tests.servers.sshd import find_ssh
 
 
 def main() -> None:
@@ -21,6 +23,8 @@ def main() -> None:
         ("PostgreSQL", find_postgres),
         ("Apptainer", find_apptainer),
         ("Slurm", find_slurm),
+        ("ssh", find_ssh),
+        ("MariaDB", find_mariadb),
         ("moto", find_moto),
         ("HTCondor", find_htcondor),
         ("BOINC", find_boinc),

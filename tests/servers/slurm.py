@@ -1,10 +1,13 @@
-"""A Slurm cluster of our own on loopback: munged, slurmctld, many slurmd (one for each pretended node), slurmrestd."""
+"""A Slurm cluster of our own on loopback: munged, slurmctld, many slurmd (one for each pretended node), slurmrestd.
+
+There are two slurmrestd: one trusts whoever reaches its Unix socket, the other one, on TCP, wants tokens.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -12,12 +15,10 @@ import socket
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.servers.private_apt import PrivateApt
 from tests.servers.processes import (
     Server,
     ServerFailed,
@@ -27,41 +28,44 @@ from tests.servers.processes import (
     remove_directory,
     temporary_directory,
 )
+from tests.servers.slurm_accounting import Accounting
+from tests.servers.slurm_configuration import CPUS, TWENTY, USER, Sizes, configure, munge_socket, signing_key
+from tests.servers.slurm_programs import find_slurm
 
-PACKAGES = ("slurmctld", "slurmd", "slurmrestd", "slurm-client", "munge")
-PROGRAMS = ("slurmctld", "slurmd", "slurmrestd", "munged", "sbatch", "squeue", "sinfo", "scancel", "scontrol")
-USER = "games"
-"""Who submits: slurmrestd and jobs refuse to be root, and this user is on every Debian."""
-CPUS, MEMORY_MIB, GPUS = 16, 65_536, 2
 API = "v0.0.38"
-FILL = {"fill": "CANCEL GraceTime=0", "again": "REQUEUE GraceTime=0", "gently": "CANCEL GraceTime=60"}
-"""Partitions of all nodes whose jobs make room for those of the others, and how."""
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How many nodes of each kind: ``cpu`` nodes are n1, n2 ..., ``gpu`` nodes come after them."""
-
-    cpu: int = 16
-    gpu: int = 4
-
-    @property
-    def all(self) -> int:
-        return self.cpu + self.gpu
+__all__ = ["API", "CPUS", "USER", "Sizes", "Slurm"]
 
 
 class Slurm:
     """``with Slurm() as slurm: slurm.url`` -- or ``start`` and ``stop``. All of it blocks for some seconds."""
 
-    def __init__(self, sizes: Sizes = Sizes(), min_job_age_s: int = 300) -> None:
+    def __init__(self, sizes: Sizes = TWENTY, min_job_age_s: int = 300, *, by_quality: bool = False) -> None:
+        """``by_quality``: jobs make room by their quality of service (QOS), and not by their partition."""
         self._programs = find_slurm()
         self.sizes = sizes
         self._min_job_age_s = min_job_age_s
+        self._by_quality = by_quality
+        self._accounting: Accounting | None = None
 
     @property
     def url(self) -> str:
         """Of slurmrestd, as a Cluster document has it."""
         return f"unix:{self.directory}/rest/s.sock"
+
+    @property
+    def token_url(self) -> str:
+        """Of the slurmrestd that wants a token."""
+        return f"http://127.0.0.1:{self._token_port}"
+
+    def token(self, lifespan_s: int = 600, user: str = USER) -> str:
+        """A new token (JWT), from Slurm itself."""
+        told = self.run("scontrol", "token", f"username={user}", f"lifespan={lifespan_s}")
+        return told.strip().removeprefix("SLURM_JWT=")
+
+    @property
+    def signing_key(self) -> Path:
+        """What tokens are signed with (HS256)."""
+        return signing_key(self.directory)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -99,11 +103,19 @@ class Slurm:
             (self.directory / name).mkdir()
             (self.directory / name).chmod(mode)
         shutil.chown(self.directory / "rest", USER, primary_group(USER))
-        self._configure()
+        for key, size in ((self.directory / "munge" / "key", 1024), (self.signing_key, 32)):
+            key.touch(mode=0o600)
+            key.write_bytes(secrets.token_bytes(size))
+        if self._by_quality:
+            self._accounting = Accounting(self.directory, self._programs)
+        port = self._accounting.port if self._accounting else None
+        configure(self.directory, self.sizes, self._min_job_age_s, port)
         self._make_servers()
         try:
             self._munged.start()
-            self._munged.wait_until(self._munge_socket.exists, 20.0, "listening")
+            self._munged.wait_until(munge_socket(self.directory).exists, 20.0, "listening")
+            if self._accounting:
+                self._accounting.start(self.run)
             self.controller.start()
             with ThreadPoolExecutor(8) as pool:
                 list(pool.map(Server.start, self.nodes))
@@ -115,11 +127,13 @@ class Slurm:
             raise
 
     def start_rest(self) -> None:
-        """Start slurmrestd and wait until it listens."""
+        """Start both slurmrestd and wait until they listen."""
         path = self.directory / "rest" / "s.sock"
-        path.unlink(missing_ok=True)
-        self.rest.start()
-        self.rest.wait_until(lambda: _listens(path), 20.0, "listening")
+        if not self.rest.running:
+            path.unlink(missing_ok=True)
+        for server, address in ((self.rest, str(path)), (self.token_rest, ("127.0.0.1", self._token_port))):
+            server.start()
+            server.wait_until(functools.partial(_listens, address), 20.0, "listening")
 
     def start_controller(self) -> None:
         self.controller.start()
@@ -148,14 +162,16 @@ class Slurm:
         self.stop()
 
     def _end(self) -> None:
-        for server in (self.rest, *self.nodes, self.controller, self._munged):
+        for server in (self.rest, self.token_rest, *self.nodes, self.controller, self._munged):
             server.stop(signal.SIGKILL)
+        if self._accounting:
+            self._accounting.stop()
         _end_steps(self.directory)
 
     def _make_servers(self) -> None:
         at, conf, programs = self.directory, str(self.directory / "slurm.conf"), self._programs
         munged = [programs["munged"], "--foreground", "--force", "--key-file", str(at / "munge" / "key")]
-        munged += ["--socket", str(self._munge_socket), "--pid-file", str(at / "munge" / "pid")]
+        munged += ["--socket", str(munge_socket(at)), "--pid-file", str(at / "munge" / "pid")]
         munged += ["--log-file", str(at / "munge" / "log"), "--seed-file", str(at / "munge" / "seed")]
         self._munged = Server("munged", munged, at / "munged.log")
         self.controller = Server("slurmctld", [programs["slurmctld"], "-D", "-f", conf], at / "slurmctld.out")
@@ -163,47 +179,12 @@ class Slurm:
             Server(f"slurmd n{i}", [programs["slurmd"], "-D", "-N", f"n{i}", "-f", conf], at / f"slurmd.n{i}.out")
             for i in range(1, self.sizes.all + 1)
         ]
-        rest = [programs["slurmrestd"], "-a", "rest_auth/local", "-s", f"openapi/{API}", "-f", conf]
-        (at / "slurmrestd.log").touch()
-        self.rest = Server("slurmrestd", [*rest, self.url], at / "slurmrestd.log", USER)
-
-    def _configure(self) -> None:
-        at, sizes = self.directory, self.sizes
-        key = at / "munge" / "key"
-        key.touch(mode=0o600)
-        key.write_bytes(secrets.token_bytes(1024))
-        host = socket.gethostname().split(".")[0]
-        lines = [
-            "ClusterName=test", f"SlurmctldHost={host}(127.0.0.1)", f"SlurmctldPort={free_port()}", "SlurmUser=root",
-            "SlurmdUser=root", "AuthType=auth/munge", f"AuthInfo=socket={self._munge_socket}", "CredType=cred/munge",
-            "CommunicationParameters=NoInAddrAny,NoCtldInAddrAny", "SlurmdParameters=config_overrides",
-            f"StateSaveLocation={at}/state", f"SlurmdSpoolDir={at}/spool.%n", f"SlurmctldPidFile={at}/slurmctld.pid",
-            f"SlurmdPidFile={at}/slurmd.%n.pid", f"SlurmctldLogFile={at}/slurmctld.log",
-            f"SlurmdLogFile={at}/slurmd.%n.log", "ProctrackType=proctrack/linuxproc", "TaskPlugin=task/none",
-            "JobAcctGatherType=jobacct_gather/none", "SwitchType=switch/none", "MpiDefault=none", "GresTypes=gpu",
-            "SelectType=select/cons_tres", "SelectTypeParameters=CR_CPU_Memory", "ReturnToService=2",
-            f"MinJobAge={self._min_job_age_s}", "KillWait=5", "MessageTimeout=10", "SchedulerType=sched/backfill",
-            "SchedulerParameters=bf_interval=2,sched_interval=2,batch_sched_delay=0,sched_min_interval=0",
-            "DefMemPerCPU=100", "SlurmdTimeout=30", "BatchStartTimeout=5", "PreemptType=preempt/partition_prio",
-            "PreemptMode=REQUEUE", "SlurmctldParameters=preempt_send_user_signal",
-        ]  # fmt: skip
-        common = f"NodeHostname={host} NodeAddr=127.0.0.1 CPUs={CPUS} RealMemory={MEMORY_MIB}"
-        gpus = range(sizes.cpu + 1, sizes.all + 1)
-        for i in range(1, sizes.all + 1):
-            more = f" Gres=gpu:{GPUS} Feature=v100" if i in gpus else " Feature=plain"
-            lines.append(f"NodeName=n{i} {common} Port={free_port()}{more}")
-        usual = "MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF"
-        lines.append(f"PartitionName=cpu Nodes=n[1-{sizes.cpu}] Default=YES {usual}")
-        lines.append(f"PartitionName=gpu Nodes=n[{gpus[0]}-{gpus[-1]}] {usual}")
-        for name, mode in FILL.items():
-            lines.append(f"PartitionName={name} Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode={mode}")
-        (at / "slurm.conf").write_text("\n".join(lines) + "\n")
-        devices = " ".join(f"Name=gpu Count={GPUS} File=/dev/loop[0-{GPUS - 1}]".split())
-        (at / "gres.conf").write_text(f"NodeName=n[{gpus[0]}-{gpus[-1]}] {devices}\n")
-
-    @property
-    def _munge_socket(self) -> Path:
-        return self.directory / "munge" / "socket"
+        self._token_port = free_port()
+        rest = [programs["slurmrestd"], "-s", f"openapi/{API}", "-f", conf, "-a"]
+        self.rest = Server("slurmrestd", [*rest, "rest_auth/local", self.url], at / "slurmrestd.log", USER)
+        # Without the variable it speaks to slurmctld by munge, and lets no token through.
+        by_token = ["env", "SLURM_JWT=daemon", *rest, "rest_auth/jwt", self.token_url.removeprefix("http://")]
+        self.token_rest = Server("slurmrestd with tokens", by_token, at / "slurmrestd.token.log", USER)
 
     def _all_idle(self) -> bool:
         return self._try("sinfo", "-h", "-N", "-o", "%T").split().count("idle") >= self.sizes.all
@@ -215,9 +196,10 @@ class Slurm:
             return ""
 
 
-def _listens(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        return probe.connect_ex(str(path)) == 0
+def _listens(address: str | tuple[str, int]) -> bool:
+    """``address``: the path of a Unix socket, or host and port."""
+    with socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET) as probe:
+        return probe.connect_ex(address) == 0
 
 
 def _end_steps(directory: Path) -> None:
@@ -233,25 +215,3 @@ def _end_steps(directory: Path) -> None:
             in_environment = f"SLURM_CONF={directory}/".encode() in (entry / "environ").read_bytes()
             if in_environment or any(path.startswith(f"{directory}/slurmd.") for path in held):
                 os.kill(int(entry.name), signal.SIGKILL)
-
-
-def find_slurm() -> dict[str, str]:
-    """Slurm's programs by name; root installs Debian's packages when one is missing. Raises ServerFailed."""
-    if (found := _programs()) is not None:
-        return found
-    if os.geteuid() != 0:
-        raise ServerFailed(f"Slurm is missing and only root may install it: apt-get install {' '.join(PACKAGES)}")
-    codename = re.search(r"^VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text(), re.M)
-    with tempfile.TemporaryDirectory() as directory:
-        apt = PrivateApt(Path(directory), suite=codename[1] if codename else "bookworm", host_status=True)
-        apt.update()
-        apt.install(PACKAGES)
-    if (found := _programs()) is None:
-        raise ServerFailed(f"the packages are installed, but not all of these are there: {', '.join(PROGRAMS)}")
-    return found
-
-
-def _programs() -> dict[str, str] | None:
-    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-    found = {name: shutil.which(name, path=path) for name in PROGRAMS}
-    return {name: where for name, where in found.items() if where} if all(found.values()) else None

@@ -62,10 +62,16 @@ class Commands:
                 await process.wait()
         words_told = complaint.decode(errors="replace").strip()[-2000:]
         if process.returncode == _NO_WAY_IN:
-            raise Unreachable(f"{' '.join(self._prefix)}: {words_told}")
+            raise Unreachable(_shut_out(words_told or f"{' '.join(self._prefix)} lost its connection"))
         if process.returncode:
             raise Failed(words_told or f"{words[0]} ended with {process.returncode}")
         return said
+
+
+def _shut_out(words: str) -> str:
+    """What ssh said, and the cure where it does not name one."""
+    cure = "put the key of that host into the known_hosts of the daemon's user, after looking that it is the right one"
+    return f"{words} ({cure})" if "Host key verification failed" in words else words
 
 
 class CommandTransport:
@@ -86,6 +92,10 @@ class CommandTransport:
         told = self._json("sinfo", "--json"), self._said("sinfo", "--noheader", "--format=%P,%a,%M,%p")
         nodes, text = await asyncio.gather(*told)
         return await asyncio.to_thread(records.listing_of, jobs, nodes, records.partitions_told(text))
+
+    async def tasks(self) -> tuple[records.Task, ...]:
+        """Jobs alone. Raises Unreachable."""
+        return await asyncio.to_thread(records.tasks_of, await self._json("squeue", "--json"))
 
     async def submit(self, job: Job) -> int:
         """The id of the new array. Raises NoNode, OrderRefused, Unreachable."""

@@ -1,13 +1,16 @@
-"""Whether Slurm ends backfill by itself when others need its room, and what is free if it does. Pure."""
+"""Whether Slurm ends backfill by itself when others need its room, and what is free if it does. Pure.
+
+By partition Slurm tells most of it; by quality of service (QOS) neither slurmctld nor slurmrestd does.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from federator.clusters.slurm.flavors import usable_partitions
-from federator.clusters.slurm.records import RUNNING, Listing, Node, Task
+from federator.clusters.slurm.records import Listing, Node, Task
 from federator.clusters.slurm.settings import SlurmSettings
 
 _STAYS = ("OFF", "SUSPEND", "GANG", "WITHIN")
@@ -18,7 +21,7 @@ def why_not(listing: Listing, settings: SlurmSettings) -> str:
     """Why the cluster is not filled; empty: it is."""
     name = settings.backfill_partition
     if not name:
-        return "no backfillPartition is given"
+        return "" if settings.backfill_qos else "neither backfillPartition nor backfillQos is given"
     ours = usable_partitions(listing, settings.partitions)
     fills = next((one for one in listing.partitions if one.name == name), None)
     if fills is None:
@@ -34,23 +37,32 @@ def why_not(listing: Listing, settings: SlurmSettings) -> str:
     return f"{len(outside)} nodes ({outside[0]} ...) are not in partition {name}" if outside else ""
 
 
-def without(listing: Listing, fillers: Iterable[Task]) -> Listing:
-    """The listing as if these tasks did not run: what they use is free for production."""
-    cpus: Counter[str] = Counter()
-    memory: Counter[str] = Counter()
-    gpus: Counter[str] = Counter()
-    for task in fillers:
-        if task.phase == RUNNING:
-            cpus[task.node] += task.cpus
-            memory[task.node] += task.memory_mib
-            gpus[task.node] += task.gpus
+def without(listing: Listing, before: Iterable[Task], after: Iterable[Task]) -> Listing:
+    """The listing as if our fillers did not run: what they use is free for production.
+
+    ``before``, ``after``: those that ran when jobs were listed, and those that ran when nodes had been listed too. On a
+    node where they are not the same nobody knows whose use it shows: free of it is what they hold now, and no more.
+    """
+    were, are = _by_node(before), _by_node(after)
 
     def less(node: Node) -> Node:
+        tasks = are[node.name].values()
+        cpus, memory_mib = sum(task.cpus for task in tasks), sum(task.memory_mib for task in tasks)
+        gpus = sum(task.gpus for task in tasks)
+        if were[node.name].keys() != are[node.name].keys():
+            node = replace(node, used_cpus=node.cpus, used_memory_mib=node.memory_mib, used_gpus=node.gpus)
         return replace(
             node,
-            used_cpus=max(0, node.used_cpus - cpus[node.name]),
-            used_memory_mib=max(0, node.used_memory_mib - memory[node.name]),
-            used_gpus=max(0, node.used_gpus - gpus[node.name]),
+            used_cpus=max(0, node.used_cpus - cpus),
+            used_memory_mib=max(0, node.used_memory_mib - memory_mib),
+            used_gpus=max(0, node.used_gpus - gpus),
         )
 
-    return replace(listing, nodes=tuple(less(node) if node.name in cpus else node for node in listing.nodes))
+    return replace(listing, nodes=tuple(map(less, listing.nodes)))
+
+
+def _by_node(tasks: Iterable[Task]) -> Mapping[str, dict[tuple[int, str], Task]]:
+    found: dict[str, dict[tuple[int, str], Task]] = defaultdict(dict)
+    for task in tasks:
+        found[task.node][task.job, str(task.tasks)] = task
+    return found

@@ -108,14 +108,15 @@ def jobs_of(
 ) -> list[Job]:
     """The arrays of an order. ``partitions``: where it goes if it names no flavors. Raises OrderRefused.
 
-    Backfill goes to its own partition, whose nodes are those of all flavors.
+    Backfill goes to its own partition, if it has one, whose nodes are those of all flavors.
     """
     container, role, intent = _container_of(order, settings), _role_of(order), order.intent
     constraint = ""
+    apart = settings.backfill_partition if order.backfill else ""
     if order.flavors:
-        partitions, constraint = _places(order, flavors)
-    if order.backfill:
-        partitions = (settings.backfill_partition,) if settings.backfill_partition else ()
+        partitions, constraint = _places(order, flavors, of_all=bool(apart))
+    if apart:
+        partitions = (apart,)
     if not partitions:
         raise OrderRefused("NoPartition", "none of its partitions starts jobs now", permanent=False, retry_after_s=30.0)
     gpus = role.requests[settings.gpu_resource]
@@ -146,7 +147,7 @@ def jobs_of(
             partitions=partitions,
             constraint=constraint,
             account=settings.account,
-            qos=settings.qos,
+            qos=(settings.backfill_qos if order.backfill else "") or settings.qos,
             cpus=max(1, math.ceil(role.requests[CPU] / 1000)),
             memory_mib=math.ceil(role.requests[MEMORY] / MIB),
             gpus=gpus,
@@ -192,9 +193,9 @@ def _role_of(order: Order) -> Role:
     raise OrderRefused("Invalid", f"the order has no role {order.intent.role!r}", permanent=True)
 
 
-def _places(order: Order, flavors: Sequence[Flavor]) -> tuple[tuple[str, ...], str]:
+def _places(order: Order, flavors: Sequence[Flavor], *, of_all: bool) -> tuple[tuple[str, ...], str]:
     try:
-        return constraint_for(order.flavors, flavors, of_all=order.backfill)
+        return constraint_for(order.flavors, flavors, of_all=of_all)
     except KeyError as missing:
         raise OrderRefused("NoFlavor", f"there is no flavor {missing} now", permanent=False) from missing
     except ValueError as alike:

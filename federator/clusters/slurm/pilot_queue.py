@@ -38,7 +38,7 @@ class SlurmQueue:
         self._settings = settings
         self._federation = federation
         self._clock = clock
-        self._transport = transport or ways_in(settings)[0]
+        self._transport = transport or ways_in(settings, clock)[0]
 
     async def open(self) -> None:
         """See PilotQueue."""

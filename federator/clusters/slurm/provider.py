@@ -13,7 +13,7 @@ from federator.clusters.slurm.addresses import Addresses
 from federator.clusters.slurm.commands import Commands, CommandTransport
 from federator.clusters.slurm.files import Files, Mounted, OverCommands
 from federator.clusters.slurm.ledger import Entry
-from federator.clusters.slurm.records import ENDED, RUNNING, WAITING, Task
+from federator.clusters.slurm.records import ENDED, RUNNING, WAITING
 from federator.clusters.slurm.refusals import NoNode, Unreachable
 from federator.clusters.slurm.rest import RestTransport
 from federator.clusters.slurm.settings import SlurmSettings
@@ -52,7 +52,7 @@ class SlurmProvider:
         self._settings = settings
         self._clock = clock
         self._federation = federation
-        usual, self._files = ways_in(settings)
+        usual, self._files = ways_in(settings, clock)
         self._transport = transport or usual
         self._tracker = Tracker(settings, federation, self._transport, self._files, clock)
         self._sign = sign
@@ -74,26 +74,28 @@ class SlurmProvider:
         look = await self._look()
         await self._addresses.renew(self._tracker, look.seen, now_s)
         usable = {node.name for node in look.listing.nodes if node.usable}
-        fillers: list[Task] = []
+        unfilled = filling.why_not(look.listing, self._settings)
+        with self._unreachable():
+            before, after = await self._tracker.fillers(look)
         intents = {}
-        ours = Resources()
+        ours, running = Resources(), [*after]
         for name, seen in look.seen.items():
             entry = self._tracker.entry(name)
             if entry is None or (not entry.jobs and not entry.refused):
                 continue  # nothing of it was sent
             intents[name] = merging.observed(entry, seen, usable)
-            if entry.backfill:
-                fillers += seen.active.values()
-            for task in seen.active.values():
-                if task.phase == RUNNING and task.node in usable:
-                    pieces = task.cpus, task.memory_mib, task.gpus
-                    ours = ours + shapes.amounts(*pieces, self._settings.gpu_resource)
-        unfilled = filling.why_not(look.listing, self._settings)
+            if not entry.backfill:
+                running += seen.active.values()
+        for task in running:
+            if task.phase == RUNNING and task.node in usable:
+                pieces = task.cpus, task.memory_mib, task.gpus
+                ours = ours + shapes.amounts(*pieces, self._settings.gpu_resource)
+        nodes = look.listing if unfilled else filling.without(look.listing, before, after)
         told = f"; not filled: {unfilled}" if unfilled and self._settings.backfill_partition else ""
         return Observation(
             cluster=self.name,
             at_s=now_s,
-            flavors=shapes.flavors_of(filling.without(look.listing, () if unfilled else fillers), self._settings),
+            flavors=shapes.flavors_of(nodes, self._settings),
             foreign=(shapes.used_by_all(look.listing, self._settings) - ours).floor(),
             intents=intents,
             abilities=ABILITIES if unfilled else ABILITIES | {ABILITY},
@@ -238,10 +240,10 @@ def _names(entry: Entry, indices: IndexSet | None) -> list[str]:
     return names
 
 
-def ways_in(settings: SlurmSettings) -> tuple[Transport, Files | None]:
+def ways_in(settings: SlurmSettings, clock: Clock) -> tuple[Transport, Files | None]:
     """How Slurm is reached, and where what replicas leave is seen."""
     mounted = Mounted(settings.mounted_at, settings.timeout_s) if settings.mounted_at else None
     if settings.command is None:
-        return RestTransport(settings), mounted
+        return RestTransport(settings, clock), mounted
     commands = Commands(settings.command, settings.timeout_s)
     return CommandTransport(commands), mounted or OverCommands(commands, settings.directory)

@@ -31,7 +31,10 @@ class SlurmSettings:
     account: str = ""
     qos: str = ""
     backfill_partition: str = ""
-    """Where backfill goes: a partition that Slurm empties for those above; empty: the cluster is not filled."""
+    """Where backfill goes: a partition that Slurm empties for those above; empty: where all else goes."""
+    backfill_qos: str = ""
+    """The quality of service of backfill, which Slurm ends for others; empty: that of all else. Where both are empty
+    the cluster is not filled."""
     gpu_resource: str = "nvidia.com/gpu"
     """What a ``gpu`` of Slurm is called here."""
     images_as_processes: bool = False

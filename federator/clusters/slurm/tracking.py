@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from federator.clusters.slurm import merging
 from federator.clusters.slurm.files import Files
 from federator.clusters.slurm.jobs import Job, Marks, marks_of
 from federator.clusters.slurm.ledger import Entry, Ledger, to_text
 from federator.clusters.slurm.merging import Seen
-from federator.clusters.slurm.records import ENDED, Listing, Task
+from federator.clusters.slurm.records import ENDED, RUNNING, Listing, Task
 from federator.clusters.slurm.refusals import Unreachable, no_refusals
 from federator.clusters.slurm.settings import SlurmSettings
 from federator.model.indexset import IndexSet
 from federator.model.intent import Failure
 from federator.ports import Clock
+
+T = TypeVar("T")
 
 
 class Transport(Protocol):
@@ -29,6 +31,7 @@ class Transport(Protocol):
     async def open(self) -> None: ...
     async def close(self) -> None: ...
     async def listing(self) -> Listing: ...
+    async def tasks(self) -> tuple[Task, ...]: ...
     async def submit(self, job: Job) -> int: ...
     async def cancel(self, jobs: Sequence[str]) -> None: ...
 
@@ -97,7 +100,7 @@ class Tracker:
         async with self._turn:
             self._number += 1
             number = self._number
-            listing = await self._listing()
+            listing = await self._asked(self._transport.listing)
             tasks = self._by_intent(listing)
             seen = {}
             for entry in [entry for entry in self._ledger.entries.values() if not entry.gone_s]:
@@ -110,11 +113,25 @@ class Tracker:
         live = {name: one for name, one in seen.items() if not self._ledger.entries[name].gone_s}
         return Look(listing, live)
 
-    async def _listing(self) -> Listing:
+    async def fillers(self, look: Look) -> tuple[list[Task], list[Task]]:
+        """What backfill of ours ran at that look, before nodes were listed, and what runs now. Raises Unreachable."""
+        listed = look.listing.tasks
+        live = [task for task in listed if task.phase != ENDED and (marks := self._marks(task)) and marks.backfill]
+        now = await self._asked(self._transport.tasks) if live else ()
+        return self._running_fillers(live), self._running_fillers(now)
+
+    def _running_fillers(self, tasks: Iterable[Task]) -> list[Task]:
+        ours = ((task, self._marks(task)) for task in tasks if task.phase == RUNNING)
+        return [task for task, marks in ours if marks is not None and marks.backfill]
+
+    def _marks(self, task: Task) -> Marks | None:
+        return marks_of(self._federation, task.comment)
+
+    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 with no_refusals():
-                    return await self._transport.listing()
+                    return await ask()
         except TimeoutError as error:
             raise Unreachable(f"Slurm told nothing within {self._settings.timeout_s:g} s") from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -124,7 +141,7 @@ class Tracker:
         """The tasks of our intents; those whose answer was lost, or of a daemon that lost its ledger, are entered."""
         found: dict[str, list[Task]] = defaultdict(list)
         for task in listing.tasks:
-            if (marks := marks_of(self._federation, task.comment)) is None:
+            if (marks := self._marks(task)) is None:
                 continue
             found[marks.intent].append(task)
             if merging.never_was(task):

@@ -49,6 +49,7 @@ def made(block: str) -> Any:
             "give way",
             "lower",
         ),
+        ("{command: [], directory: /d, qos: a, backfillQos: a}", "backfillQos", "give way", "quality of service"),
         ("{directory: /d}", "url", "no way to Slurm", "give url"),
     ],
 )

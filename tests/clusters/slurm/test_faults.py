@@ -103,7 +103,7 @@ class Loses(RestTransport):
 
 @pytest.mark.parametrize("ledger", ["kept", "lost with its disk"])
 async def test_a_job_whose_answer_was_lost_is_found_and_not_sent_again(member: SmallArrays, ledger: str) -> None:
-    loses = Loses(member.settings())
+    loses = Loses(member.settings(), SystemClock())
     crashed = SlurmProvider(
         "member", member.settings(), clock=SystemClock(), federation=member.federation, transport=loses
     )
@@ -136,7 +136,7 @@ class Doubles(RestTransport):
 
 
 async def test_a_job_that_slurm_has_twice_runs_once_and_is_cancelled_whole(member: SmallArrays) -> None:
-    doubles = Doubles(member.settings())
+    doubles = Doubles(member.settings(), SystemClock())
     provider = SlurmProvider(
         "member", member.settings(), clock=SystemClock(), federation=member.federation, transport=doubles
     )

@@ -13,17 +13,22 @@ from typing import Any
 import pytest
 
 from federator.clusters.slurm import filling, merging
-from federator.clusters.slurm.jobs import Marks, comment_of, marks_of
+from federator.clusters.slurm.jobs import Job, Marks, comment_of, jobs_of, marks_of
 from federator.clusters.slurm.ledger import Entry
 from federator.clusters.slurm.records import Listing, Node, Partition, Task, partitions_of, partitions_told
 from federator.clusters.slurm.script import GAVE_WAY, GIVE_WAY, script
 from federator.clusters.slurm.settings import SlurmSettings
+from federator.model.checkpoints import plain
+from federator.model.cluster import Flavor, NodeGroup
 from federator.model.indexset import IndexSet
-from federator.model.intent import Container
+from federator.model.intent import Container, Intent, Order
+from federator.model.resources import Resources
+from federator.model.workload import Lifetime, Role
 
 SETTINGS = SlurmSettings(Path("/nowhere"), "/d", partitions=("cpu",), backfill_partition="fill")
 CPU, FILL = Partition("cpu", True, True, 10, "OFF"), Partition("fill", False, True, 1, "REQUEUE")
 NODE = Node("n1", True, ("cpu", "fill"), (), 16, 65536, 2, ("a100",), 12, 12288, 2)
+COMMAND = Container(command=("true",))
 LISTING = Listing((), (NODE,), (CPU, FILL), "22.05")
 
 
@@ -55,16 +60,73 @@ def test_a_cluster_is_filled_only_where_slurm_gives_the_room_to_others(listing: 
     assert filling.why_not(listing, replace(SETTINGS, backfill_partition=""))
 
 
+def test_by_quality_of_service_slurm_tells_nothing_and_a_partition_is_looked_at_all_the_same() -> None:
+    listing = replace(LISTING, partitions=(CPU,))
+    assert not filling.why_not(listing, replace(SETTINGS, backfill_partition="", backfill_qos="low"))
+    assert "no partition fill" in filling.why_not(listing, replace(SETTINGS, backfill_qos="low"))
+
+
+@pytest.mark.parametrize(
+    ("partition", "qos", "sent_to", "sent_as"),
+    [
+        ("", "low", (("cpu",), ""), "low"),
+        ("fill", "", (("fill",), "plain"), "usual"),
+        ("fill", "low", (("fill",), "plain"), "low"),
+    ],
+)
+def test_fillers_go_where_the_document_says_and_production_does_not(
+    partition: str, qos: str, sent_to: tuple[tuple[str, ...], str], sent_as: str
+) -> None:
+    """To the nodes of one flavor. In a partition of its own backfill could come to those of the other."""
+    settings = replace(SETTINGS, partitions=("cpu", "gpu"), qos="usual", backfill_partition=partition, backfill_qos=qos)
+    flavors = [flavor("cpu", "plain"), flavor("gpu", "v100")]
+
+    def sent(backfill: bool) -> Job:
+        intent = Intent("i-1", "w", "u", "", "hpc", IndexSet.of((0,)))
+        role = Role("", 1, Resources.of({"cpu": 1000}))
+        order = Order(
+            intent, Lifetime.BATCH, (role,), "default", container=COMMAND, flavors=("cpu",), backfill=backfill
+        )
+        (job,) = jobs_of(order, settings, "f", flavors, ("cpu", "gpu"), 100, plain, 0.0)
+        return job
+
+    filler, production = sent(True), sent(False)
+    assert ((filler.partitions, filler.constraint), filler.qos) == (sent_to, sent_as)
+    assert ((production.partitions, production.constraint), production.qos) == ((("cpu",), ""), "usual")
+
+
+def flavor(partition: str, feature: str) -> Flavor:
+    each = Resources.of({"cpu": 16_000})
+    labels = {"partition": partition, f"feature/{feature}": "true"}
+    return Flavor(partition, count=1, allocatable=each, nodes=(NodeGroup(each, 1),), labels=labels)
+
+
 def task(state: str, **more: Any) -> Task:
     return Task(10, IndexSet.of((0,)), False, state, "None", "", node="n1", **more)
 
 
 def test_what_fillers_use_counts_as_free_and_never_more_than_there_is() -> None:
     runs = task("RUNNING", cpus=8, memory_mib=8192, gpus=1)
-    (node,) = filling.without(LISTING, [runs, task("PENDING", cpus=4)]).nodes
+    (node,) = filling.without(LISTING, [runs], [runs]).nodes
     assert (node.used_cpus, node.used_memory_mib, node.used_gpus) == (4, 4096, 1)
-    (node,) = filling.without(LISTING, [runs, runs]).nodes
-    assert node.used_cpus == 0, "the nodes were listed a moment later than the jobs"
+    larger = replace(runs, cpus=16)
+    (node,) = filling.without(LISTING, [larger], [larger]).nodes
+    assert node.used_cpus == 0
+
+
+@pytest.mark.parametrize("used", [0, 8, 16])
+def test_what_starts_or_ends_while_slurm_is_asked_leaves_free_what_fillers_hold_and_no_more(used: int) -> None:
+    """Whether the node was listed before or after it, and whoever else uses the node."""
+    listing = replace(LISTING, nodes=(replace(NODE, used_cpus=used),))
+    first, second = task("RUNNING", cpus=8), replace(task("RUNNING", cpus=4), job=11)
+    for before, after, free in (
+        ([], [first], 8),
+        ([first], [], 0),
+        ([first], [second], 4),
+        ([first, second], [first], 8),
+    ):
+        (node,) = filling.without(listing, before, after).nodes
+        assert node.cpus - node.used_cpus == free
 
 
 @pytest.mark.parametrize(

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 from aiohttp import web
 
+from federator.clock import SystemClock
+from federator.clusters.slurm import tokens
 from federator.clusters.slurm.refusals import NoNode, Unreachable
 from federator.clusters.slurm.rest import RestTransport
 from federator.clusters.slurm.settings import SlurmSettings
 from federator.ports import OrderRefused
 
 SECRET = "header.payload.signature"
+NOW_S = 1_000_000.0
+
+
+class Stands(SystemClock):
+    """A clock at which it is always the same time."""
+
+    def now_s(self) -> float:
+        return NOW_S
+
+
+def token(**claims: Any) -> str:
+    """A token that only its claims tell of."""
+    return jwt.encode({"exp": NOW_S + 60, "sun": "fed", **claims}, "k" * 32, algorithm="HS256")
 
 
 class Slurmrestd:
@@ -51,19 +68,19 @@ async def server() -> AsyncIterator[tuple[Slurmrestd, str]]:
 
 @pytest.fixture
 async def way(server: tuple[Slurmrestd, str], tmp_path: Path) -> AsyncIterator[tuple[Slurmrestd, RestTransport, Path]]:
-    token = tmp_path / "token"
-    token.write_text(SECRET + "\n")
-    settings = SlurmSettings(tmp_path, "/d", url=server[1], user="fed", token_file=str(token), timeout_s=0.5)
-    transport = RestTransport(settings)
+    file = tmp_path / "token"
+    file.write_text(SECRET + "\n")
+    settings = SlurmSettings(tmp_path, "/d", url=server[1], user="fed", token_file=str(file), timeout_s=0.5)
+    transport = RestTransport(settings, Stands())
     await transport.open()
-    yield server[0], transport, token
+    yield server[0], transport, file
     await transport.close()
 
 
 async def test_the_token_is_read_anew_for_every_call(way: tuple[Slurmrestd, RestTransport, Path]) -> None:
-    fake, transport, token = way
+    fake, transport, file = way
     await transport.listing()
-    token.write_text("another.token.now")
+    file.write_text("SLURM_JWT=another.token.now\n")
     await transport.listing()
     assert set(fake.tokens[:3]) == {SECRET}
     assert set(fake.tokens[3:]) == {"another.token.now"}
@@ -74,7 +91,7 @@ async def test_the_token_is_read_anew_for_every_call(way: tuple[Slurmrestd, Rest
 async def test_trouble_is_told_in_time_and_without_the_token(
     way: tuple[Slurmrestd, RestTransport, Path], trouble: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fake, transport, token = way
+    fake, transport, file = way
     if trouble == "hung":
         fake.hangs = True
     elif trouble == "denied":
@@ -82,7 +99,7 @@ async def test_trouble_is_told_in_time_and_without_the_token(
     elif trouble == "broken":
         fake.status, fake.body = 500, {"errors": [{"error": "Unable to contact slurm controller (connect failure)"}]}
     elif trouble == "no token":
-        token.unlink()
+        file.unlink()
     else:
         await transport.close()
     async with asyncio.timeout(20):
@@ -110,3 +127,31 @@ async def test_an_answer_that_is_an_error_means_what_slurm_means(
         await transport.listing()
     if isinstance(told.value, OrderRefused):
         assert told.value.permanent == words.startswith("Invalid")
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (token(exp=NOW_S - 63), "tokenFile {file}: the token in it expired 63 s ago"),
+        (token(sun="root"), "tokenFile {file}: the token in it is for 'root'"),
+        (token(exp=None), "tokenFile {file}: the token in it has no time at which it expires (exp)"),
+        ("rubbish", "tokenFile {file}: what is in it is no token (JWT)"),
+        ("two words", "tokenFile {file}: 2 words are in it, and a token is one"),
+        (token(), "slurmctld is away, or does not accept the token in tokenFile {file}"),
+    ],
+)
+async def test_who_is_not_let_in_hears_what_is_wrong_with_the_token(
+    way: tuple[Slurmrestd, RestTransport, Path], said: str, words: str
+) -> None:
+    """slurmrestd says the same of all of them, and where slurmctld is away."""
+    fake, transport, file = way
+    fake.status, fake.body = 500, {"errors": [{"error": "Unspecified error", "description": "Failed while looking"}]}
+    file.write_text(said)
+    with pytest.raises(Unreachable, match=re.escape(words.format(file=file))) as told:
+        await transport.listing()
+    assert said not in str(told.value)
+
+
+def test_nothing_is_said_against_a_token_that_slurm_may_well_accept() -> None:
+    assert not tokens.doubts(token(), "fed", NOW_S)
+    assert not tokens.doubts(token(sun="", username="fed"), "fed", NOW_S)
