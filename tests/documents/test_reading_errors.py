@@ -135,6 +135,7 @@ CASES = [
     ("a: 'x\n", 2, 1, "", "end of stream", "close the quotes"),
     ("a: *b\n", 1, 4, "a", "not defined", "&"),
     ("a: &x [*x]\n", 1, 8, "a[0]", "part of", "remove"),
+    ('a: ["x\\0"]\n', 1, 5, "a[0]", "NUL", "leave it out"),
     ("a: .inf\n", 1, 4, "a", "not a number", "quotes"),
     ("a: " + "9" * 50, 1, 4, "a", "40 digits", "quotes"),
     ("a: !!python/object:x {}\n", 1, 4, "a", "tag", "leave"),
