@@ -99,7 +99,15 @@ def _top(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point; returns the exit status."""
+    _open_what_is_closed()
     return execute(sys.argv[1:] if arguments is None else arguments)
+
+
+def _open_what_is_closed() -> None:
+    """A standard stream that the shell closed (``>&-``) leads nowhere, and its number is given to no other file."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 (open to the end)
 
 
 def execute(arguments: Sequence[str]) -> int:
