@@ -205,7 +205,7 @@ def test_names_of_clusters_are_checked_only_where_clusters_are_known() -> None:
 def test_an_object_of_a_request_is_refused_without_a_line() -> None:
     with pytest.raises(DocumentErrors) as caught:
         read_objects([{"apiVersion": "federator.dev/v1alpha1", "kind": "Queue", "metadata": {"name": "a", "x": 1}}])
-    assert str(caught.value).startswith("<request>: metadata.x: there is no 'x' here")
+    assert str(caught.value).startswith("Queue/a: metadata.x: there is no 'x' here")
     deep: object = {}
     for _ in range(100):
         deep = {"a": deep}
