@@ -21,7 +21,7 @@ from rich.progress import track
 from federator.cli.dask_cluster import on_dask
 from federator.cli.failures import NO, WRONG_INPUT, Failure
 from federator.cli.output import Format, FormatOption, document, say, table
-from federator.cli.reporting import PartsOption, ReportOption, save
+from federator.cli.reporting import PartsOption, ReportOption, check_places, save
 from federator.cli.simulating import ScenarioArgument, story_of, told_as
 from federator.simulator.answer import run_document
 from federator.simulator.comparing import Difference, compared
@@ -59,6 +59,7 @@ def compare(
     """Run a scenario under two sets of policies with common random numbers, and tell what differs, how surely."""
     if len(policies) != 2:
         raise Failure(f"--policies is given {len(policies)} times; give it twice, A and then B", WRONG_INPUT)
+    check_places(report, folder=parts)
     stories = [story_of(scenario, one, None) for one in policies]  # what is wrong is told before anything runs
     first = stories[0].seed
     tasks = [(scenario, one, seed) for seed in range(first, first + seeds) for one in policies]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,3 +26,9 @@ def read(files: Sequence[str]) -> Documents:
     if not documents.all:
         raise Failure(f"there is no document in {', '.join(map(str, files))}", WRONG_INPUT)
     return documents
+
+
+def warn_of_none(documents: Documents, policies: Path) -> None:
+    """Tell where ``policies``, that were to take the place of others, hold none: it may be a slip."""
+    if not documents.policies:
+        complain(f"warning: there is no policy in {policies}, so none governs")

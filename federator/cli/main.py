@@ -149,7 +149,8 @@ def _tell(error: Exception) -> int | None:
         complain(f"error: {error}")
         return WRONG_INPUT if isinstance(error, StoreRefused) else UNREACHABLE
     if isinstance(error, OSError):
-        complain(f"error: {error}")
+        words = f"{error.filename}: {error.strerror.lower()}" if error.filename and error.strerror else str(error)
+        complain(f"error: {words}")
         return WRONG_INPUT
     from federator.store import BackupUnusable
 

@@ -66,3 +66,8 @@ def test_documents_that_hold_nothing_are_told(tmp_path: Path) -> None:
     empty.write_text("# nothing yet\n")
     ended = shell(f"{COMMAND} plan {empty}")
     assert (ended.returncode, ended.stderr) == (2, f"error: there is no document in {empty}\n")
+
+
+def test_a_file_that_cannot_be_read_is_named_in_words() -> None:
+    ended = shell(f"{COMMAND} report nothing.json")
+    assert (ended.returncode, ended.stderr) == (2, "error: nothing.json: no such file or directory\n")
