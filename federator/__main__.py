@@ -1,7 +1,19 @@
-"""``python -m federator``: the command line."""
+"""``python -m federator``, and the program ``federator``: the command line."""
 
 import sys
 
-from federator.cli.main import main
+INTERRUPTED = 130
 
-sys.exit(main())
+
+def main() -> int:
+    """Run the command; its exit status. Ctrl-C ends it quietly, also while it is still being imported."""
+    try:
+        from federator.cli.main import main as command
+
+        return command()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -13,7 +13,7 @@ from federator.cli.failures import NO, WRONG_INPUT, Failure, Refused
 from federator.cli.kinds import plural, singular
 from federator.cli.output import Format, FormatOption, document, say
 from federator.cli.running import at, with_client
-from federator.cli.sources import FilesOption, read_sources
+from federator.cli.sources import FilesOption, in_their_files, read_sources
 from federator.documents.entries import Entry
 
 
@@ -43,7 +43,10 @@ def apply(
 
 async def send_sources(client: Client, method: str, path: str, sources: Sequence[Entry]) -> list[Json]:
     """Write the documents of files: all or none."""
-    answer = await client.send(method, path, [source.raw for source in sources])
+    try:
+        answer = await client.send(method, path, [source.raw for source in sources])
+    except Refused as refused:
+        raise in_their_files(refused, sources) from None
     return list(answer["items"])
 
 

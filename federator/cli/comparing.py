@@ -6,10 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
+from signal import SIG_IGN, SIGINT, signal
 from typing import Annotated, Any
 
 import typer
@@ -17,9 +19,9 @@ from rich.console import Console
 from rich.progress import track
 
 from federator.cli.dask_cluster import on_dask
-from federator.cli.failures import WRONG_INPUT, Failure
+from federator.cli.failures import NO, WRONG_INPUT, Failure
 from federator.cli.output import Format, FormatOption, document, say, table
-from federator.cli.reporting import PartsOption, ReportOption, save
+from federator.cli.reporting import PartsOption, ReportOption, check_places, save
 from federator.cli.simulating import ScenarioArgument, story_of, told_as
 from federator.simulator.answer import run_document
 from federator.simulator.comparing import Difference, compared
@@ -57,6 +59,7 @@ def compare(
     """Run a scenario under two sets of policies with common random numbers, and tell what differs, how surely."""
     if len(policies) != 2:
         raise Failure(f"--policies is given {len(policies)} times; give it twice, A and then B", WRONG_INPUT)
+    check_places(report, folder=parts)
     stories = [story_of(scenario, one, None) for one in policies]  # what is wrong is told before anything runs
     first = stories[0].seed
     tasks = [(scenario, one, seed) for seed in range(first, first + seeds) for one in policies]
@@ -92,9 +95,27 @@ def _record(story: Story, policies: Path) -> Record:
 
 
 def _on_cores(workers: int, run: Callable[[Task], Json], tasks: Sequence[Task]) -> Iterator[Json]:
-    """The documents of all runs, in the order of the tasks, so many at a time in processes of their own."""
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=get_context("spawn")) as pool:
-        yield from pool.map(run, tasks)
+    """The documents of all runs, in the order of the tasks, so many at a time in processes of their own.
+
+    Where it is left early (Ctrl-C), runs that are under way are cut off. Raises Failure if one of them is killed.
+    """
+    before = set(active_children())
+    with ProcessPoolExecutor(min(workers, len(tasks)), get_context("spawn"), initializer=_leave_interrupts) as pool:
+        try:
+            for future in [pool.submit(run, task) for task in tasks]:
+                yield future.result()
+        except BrokenProcessPool:
+            cure = "with fewer --workers there is more memory for each"
+            raise Failure(f"the process of a run was killed; {cure}", NO) from None
+        except BaseException:
+            for one in set(active_children()) - before:
+                one.terminate()
+            raise
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C is for the process that leads; what it started ends with it, and says nothing."""
+    signal(SIGINT, SIG_IGN)
 
 
 def _watched(runs: Iterator[Json], count: int) -> Iterator[Json]:

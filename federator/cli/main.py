@@ -99,7 +99,15 @@ def _top(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The entry point; returns the exit status."""
+    _open_what_is_closed()
     return execute(sys.argv[1:] if arguments is None else arguments)
+
+
+def _open_what_is_closed() -> None:
+    """A standard stream that the shell closed (``>&-``) leads nowhere, and its number is given to no other file."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 (open to the end)
 
 
 def execute(arguments: Sequence[str]) -> int:
@@ -141,7 +149,8 @@ def _tell(error: Exception) -> int | None:
         complain(f"error: {error}")
         return WRONG_INPUT if isinstance(error, StoreRefused) else UNREACHABLE
     if isinstance(error, OSError):
-        complain(f"error: {error}")
+        words = f"{error.filename}: {error.strerror.lower()}" if error.filename and error.strerror else str(error)
+        complain(f"error: {words}")
         return WRONG_INPUT
     from federator.store import BackupUnusable
 

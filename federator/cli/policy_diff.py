@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from federator.cli.files import FilesArgument, read
+from federator.cli.files import FilesArgument, read, warn_of_none
 from federator.cli.output import Format, FormatOption, document, say, table
-from federator.cli.reporting import PartsOption, ReportOption, save
+from federator.cli.reporting import PartsOption, ReportOption, check_places, save
 from federator.cli.running import duration
 from federator.documents import to_snapshot
 from federator.engine.planner import plan
@@ -40,8 +40,11 @@ def diff(
 ) -> None:
     """Show what would change if these policies were applied now, of what `federator snapshot` wrote: the plan, and,
     simulated onward, how long work waits."""
+    check_places(report, folder=parts)
     documents = read(files)
-    now, then = to_snapshot(documents), to_snapshot(with_policies(documents, policies))
+    instead = with_policies(documents, policies)
+    warn_of_none(instead, policies)
+    now, then = to_snapshot(documents), to_snapshot(instead)
     plans = plan(now), plan(then)
     differ = changes(now, *plans)
     answer: Json = {

@@ -11,6 +11,7 @@ import typer
 from federator.cli.failures import NO, WRONG_INPUT, Failure
 from federator.cli.files import FilesArgument, read
 from federator.cli.output import Format, FormatOption, document, say
+from federator.cli.reporting import check_places
 from federator.cli.simulating import traces_folder
 from federator.simulator.policy_tests import Verdict, judged
 from federator.simulator.traces.opening import TraceError
@@ -22,6 +23,7 @@ def run_tests(
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Run the policy tests among these documents: status 1 if any fails, with an account of the first moment."""
+    check_places(junit)
     found = read(files).policy_tests
     if not found:
         raise Failure(f"there is no PolicyTest in {', '.join(files)}", WRONG_INPUT)

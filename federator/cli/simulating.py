@@ -11,9 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from federator.cli.failures import WRONG_INPUT, Failure
+from federator.cli.files import warn_of_none
 from federator.cli.output import Format, FormatOption, complain, document, table
 from federator.cli.progress import shown
-from federator.cli.reporting import PartsOption, ReportOption, save
+from federator.cli.reporting import PartsOption, ReportOption, check_places, save
 from federator.model.resources import CPU
 from federator.simulator.answer import run_document
 from federator.simulator.delaying import delay, delay_document, without_fillers
@@ -40,9 +41,13 @@ def traces_folder() -> Path:
 
 def story_of(scenario: Path, policies: Path | None, seed: int | None) -> Story:
     """The story that a file tells. Raises DocumentErrors and Failure."""
+    if str(scenario) == "-":
+        raise Failure("a scenario is read from a file, since the files that it names are beside it", WRONG_INPUT)
     one, documents = read_scenario(scenario, policies)
     for warning in documents.warnings:
         complain(f"warning: {warning}")
+    if policies is not None:
+        warn_of_none(documents, policies)
     try:
         return told(one, documents, traces_folder(), seed)
     except TraceError as error:
@@ -71,6 +76,7 @@ def simulate_scenario(
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Run a scenario in simulated time, with the planner that the daemon runs, and show its figures."""
+    check_places(report, record, folder=parts)
     story, looks = story_of(scenario, policies, seed), Looks()
     watch = looks if report or parts or record else None
     if measure_delay and not story.federation.fillers:

@@ -6,16 +6,16 @@ Names that documents use of each other (a policy's clusters) are left to the ser
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from federator.api.incoming import flat, slips_of
-from federator.cli.failures import WRONG_INPUT, Failure
+from federator.cli.failures import WRONG_INPUT, Failure, Refused
 from federator.documents.entries import Entry
-from federator.documents.problems import DocumentErrors, Problem
+from federator.documents.problems import DocumentErrors, Problem, field_path
 from federator.documents.reading import SUFFIXES
 from federator.documents.yaml_reader import TextRefused, read_yaml
 
@@ -67,3 +67,30 @@ def _files_in(folder: Path) -> list[Path]:
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
+
+
+def in_their_files(refused: Refused, sources: Sequence[Entry]) -> Refused:
+    """The same refusal, with the places in the user's files of what the server calls ``Workload/w``."""
+    known = {source.called: source for source in sources}
+    errors = [_in_its_file(one, known) for one in refused.problem.get("errors") or ()]
+    return Refused(refused.http_status, {**refused.problem, "errors": errors})
+
+
+def _in_its_file(error: Mapping[str, Any], known: Mapping[str, Entry]) -> Mapping[str, Any]:
+    source = known.get(str(error.get("file")))
+    if source is None:
+        return error
+    path = next((path for path in _paths(source.raw) if field_path(path) == error.get("field")), ())
+    line, column = source.place(path)
+    return {**error, "file": source.file, "line": line, "column": column}
+
+
+def _paths(value: Any, above: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Every path into a JSON value."""
+    yield above
+    if isinstance(value, Mapping):
+        for key, inside in value.items():
+            yield from _paths(inside, (*above, key))
+    elif isinstance(value, list):
+        for at, inside in enumerate(value):
+            yield from _paths(inside, (*above, at))

@@ -35,6 +35,11 @@ class Entry:
         """Its name, as far as it says one."""
         return self._text(self.at("metadata", "name"))
 
+    @property
+    def called(self) -> str:
+        """What errors call it where it is in no file: ``Workload/w``."""
+        return "/".join(part for part in (self.kind, self.name) if part) or "<request>"
+
     @staticmethod
     def _text(value: Any) -> str:
         return value if isinstance(value, str) else ""

@@ -21,7 +21,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from federator.documents import quantities
-from federator.documents.expressions import ExpressionError, compile_expression
+from federator.documents.expression_types import check_condition
+from federator.documents.expressions import Expression, ExpressionError, compile_expression
 
 MAX_REPLICAS = 1_000_000
 MAX_WEIGHT = 1_000_000_000
@@ -149,8 +150,22 @@ def _resource_name(name: str) -> str:
 
 ResourceName = Annotated[str, Field(strict=True, max_length=317, pattern=rf"^(?:{_DNS}/)?{_LABEL}$")]
 ResourceKey = Annotated[ResourceName, AfterValidator(_resource_name)]
-Quantities = dict[ResourceKey, Quantity]
-"""Amounts by resource."""
+
+
+def _usual_units(amounts: dict[str, Fraction]) -> dict[str, Fraction]:
+    for name, amount in amounts.items():
+        try:
+            quantities.check_unit(name, amount)
+        except ValueError as error:
+            message, _, cure = str(error).partition("; ")
+            raise wrong(message, cure, (name,)) from None
+    return amounts
+
+
+Averages = dict[ResourceKey, Quantity]
+"""Amounts by resource that were measured: of anything there may be a part."""
+Quantities = Annotated[Averages, AfterValidator(_usual_units)]
+"""Amounts by resource that somebody wrote."""
 
 
 _IS_NAME = re.compile(_DNS)
@@ -161,32 +176,39 @@ def is_name(text: str) -> bool:
     return len(text) <= 253 and _IS_NAME.fullmatch(text) is not None
 
 
-def expression(*variables: str) -> Any:
-    """The annotation of a field that holds an expression over these variables."""
+def condition(*variables: str) -> Any:
+    """The annotation of a field that holds a condition over these variables."""
     known = frozenset(variables)
 
     def check(source: str) -> str:
         if source.strip():
-            check_expression(source, known)
+            check_expression(source, known, gives=check_condition)
         return source
 
     return AfterValidator(check)
 
 
-def check_expression(source: str, variables: frozenset[str], functions: frozenset[str] = frozenset()) -> None:
-    """Raise the error of a field where the expression cannot be used."""
+def check_expression(
+    source: str,
+    variables: frozenset[str],
+    functions: frozenset[str] = frozenset(),
+    gives: Callable[[Expression], None] | None = None,
+) -> None:
+    """Raise the error of a field where the expression cannot be used; ``gives`` looks at what comes of it."""
     try:
-        compile_expression(source, variables, functions)
+        expression = compile_expression(source, variables, functions)
+        if gives:
+            gives(expression)
     except ExpressionError as error:
         where = f" (column {error.column} of the expression)" if error.column else ""
         raise wrong(error.message + where, error.cure) from None
 
 
-ClusterExpression = Annotated[str, Field(strict=True), expression("cluster", "workload")]
+ClusterExpression = Annotated[str, Field(strict=True), condition("cluster", "workload")]
 """CEL over ``cluster`` and ``workload``."""
-FlavorExpression = Annotated[str, Field(strict=True), expression("flavor", "cluster", "workload")]
+FlavorExpression = Annotated[str, Field(strict=True), condition("flavor", "cluster", "workload")]
 """CEL over ``flavor``, ``cluster`` and ``workload``."""
-WorkloadExpression = Annotated[str, Field(strict=True), expression("workload")]
+WorkloadExpression = Annotated[str, Field(strict=True), condition("workload")]
 """CEL over ``workload``."""
 
 

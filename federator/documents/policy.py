@@ -14,6 +14,7 @@ from federator.documents.common import (
     LabelSelector,
     Metadata,
 )
+from federator.documents.expression_types import check_number
 from federator.documents.fields import (
     Bytes,
     ClusterExpression,
@@ -58,7 +59,7 @@ def _weight_by(value: str) -> str:
     if value.replace("_", "").isalnum() and not value[:1].isdigit() and value not in ("cluster", "workload"):
         cure = did_you_mean(value, WEIGHT_BY, what="write an expression, or one of")
         raise wrong(f"'{value}' is neither a way to weigh nor an expression", cure)
-    check_expression(value, frozenset({"cluster", "workload"}))
+    check_expression(value, frozenset({"cluster", "workload"}), gives=check_number)
     return value
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from federator.documents.common import API_VERSION, Envelope, Metadata
+from federator.documents.expression_types import check_condition
 from federator.documents.fields import Name, Part, Replicas, Text, check_expression
 
 RUN = frozenset({"run"})
@@ -31,7 +32,7 @@ def _never(value: Any) -> Any:
 
 def _bound(value: Any) -> Any:
     if isinstance(value, str):
-        check_expression(value, RUN)
+        check_expression(value, RUN, gives=check_condition)
     return value
 
 

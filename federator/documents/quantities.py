@@ -24,6 +24,8 @@ MOST = 2**60
 """No amount of anything is larger, so that sums of a few of them stay within 64 bits."""
 LONGEST_S = 100 * 366 * 86400
 FULL_PPM = 1_000_000
+MOST_CORES = 100_000_000
+"""More cores in one place are a slip of the unit (`cpu: 10Gi`)."""
 
 _QUANTITY = re.compile(r"([+-]?)(\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE]([+-]?\d{1,3})|([A-Za-z]*))")
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(ms|s|m|h|d|w)")
@@ -70,6 +72,20 @@ def _unit_cure(digits: str, suffix: str) -> str:
     if letter.upper() in "KMGTPE" and suffix.upper().rstrip("B").rstrip("I") == letter.upper():
         return f"did you mean '{digits}{letter.upper()}i'?"
     return "units are n u m k M G T P E and Ki Mi Gi Ti Pi Ei"
+
+
+def check_unit(resource: str, quantity: Fraction) -> None:
+    """Refuse what only a slip of the unit explains. Raises ValueError: what is wrong; the cure."""
+    written = format_quantity(quantity)
+    if resource == CPU:
+        if quantity > MOST_CORES:
+            raise ValueError(f"{written} are more cores than there are; write 8 or 500m, and bytes under memory")
+    elif is_bytes(resource):
+        if 0 < quantity < 1:
+            cure = f"did you mean '{written[:-1]}Mi'?" if written.endswith("m") else "write 512Mi or 2Gi"
+            raise ValueError(f"{written} is less than a byte; {cure}")
+    elif quantity.denominator != 1:
+        raise ValueError(f"{written} is no whole number of pieces; write {math.ceil(quantity)}")
 
 
 def amount_of(resource: str, quantity: Fraction) -> int:

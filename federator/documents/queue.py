@@ -8,7 +8,9 @@ from pydantic import AfterValidator, Field, model_validator
 
 from federator.documents.budget import BudgetPart, SpentPart
 from federator.documents.common import API_VERSION, Envelope, Metadata, ShortMetadata
+from federator.documents.expression_types import check_number
 from federator.documents.fields import (
+    Averages,
     Duration,
     Glob,
     Name,
@@ -33,14 +35,14 @@ def _order(value: str) -> str:
     if value.isalnum():
         cure = did_you_mean(value, ORDERS, what="write an expression, or one of")
         raise wrong(f"'{value}' is neither an order nor an expression", cure)
-    check_expression(value, frozenset({"workload"}))
+    check_expression(value, frozenset({"workload"}), gives=check_number)
     return value
 
 
 class ObservedQueuePart(Part):
     """What was seen of a queue."""
 
-    lately: Quantities = Field(default_factory=dict)
+    lately: Averages = Field(default_factory=dict)
     """What it used lately: a mean in which what is a half-life old counts half."""
     spent: SpentPart = SpentPart()
     """What it has spent of its budget in the period that runs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -69,22 +70,21 @@ def read_text(
 
 def read_objects(
     objects: Iterable[Mapping[str, Any]],
-    name: str = "<request>",
     clusters: Iterable[str] | None = None,
     cohorts: Mapping[str, str] | None = None,
 ) -> Documents:
     """Documents that are JSON values already; what exists besides is given as to ``read_files``.
 
-    Raises DocumentErrors; places in it have no line.
+    Raises DocumentErrors; instead of a file it names the object (``Workload/w``), and places in it have no line.
     """
     problems: list[Problem] = []
     entries: list[Entry] = []
     for value in objects:
         fault = refuse_depth(value)
         if fault is None:
-            entries.extend(_split(Entry(name, value)))
+            entries.extend(replace(one, file=one.called) for one in _split(Entry("", value)))
         else:
-            problems.append(Problem(name, message=fault, cure="flatten it, or split it"))
+            problems.append(Problem(Entry("", value).called, message=fault, cure="flatten it, or split it"))
     return _together(entries, problems, clusters, cohorts)
 
 

@@ -26,7 +26,8 @@ EXPRESSIONS = """\
 # Expressions
 
 Expressions are CEL, the Common Expression Language. They are checked when the document is read: syntax, the names of
-variables and their fields, the names of functions. An expression that meets a missing key, or a type that does not
+variables and their fields, the names of functions; and, as far as that can be told without data, that it gives what is
+wanted (true or false, or a number). An expression that meets a missing key, or a type that does not
 fit, does not hold; it is no error, and `federator explain` says why. So `workload.requests["nvidia.com/gpu"] > 0`
 simply does not hold for a workload that asks for none.
 

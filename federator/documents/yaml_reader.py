@@ -237,6 +237,8 @@ class _Reader:
 
     def _scalar(self, event: yaml.ScalarEvent, place: Place) -> Any:
         tag = event.tag
+        if "\0" in event.value:  # no path, argument or variable can hold one, and PostgreSQL no text
+            raise self._refuse(*place, "holds a NUL character", "leave it out")
         if not event.implicit[0] if tag is None else tag in ("!", "tag:yaml.org,2002:str"):
             return event.value  # in quotes, or called a text
         try:

@@ -111,6 +111,22 @@ def test_two_sets_of_policies_are_compared_seed_by_seed(run: Run, scenario: Path
     assert run(*command[:4]).status == 2
 
 
+@pytest.mark.parametrize("option", ["--report", "--record", "--parts"])
+def test_what_cannot_be_written_in_the_end_is_told_before_the_run(run: Run, scenario: Path, option: str) -> None:
+    where = scenario.parent / "missing" / "there" if option != "--parts" else scenario / "there"
+    answer = run("simulate", str(scenario), option, str(where), "-o", "json")
+    assert (answer.status, answer.out) == (2, "")
+    assert str(where) in answer.err
+    assert "name another" in answer.err or "make it first" in answer.err
+
+
+def test_policies_that_hold_none_are_told(run: Run, scenario: Path) -> None:
+    none = scenario.parent / "clusters.yaml"
+    answer = run("simulate", str(scenario), "--policies", str(none), "-o", "json")
+    assert answer.err == f"warning: there is no policy in {none}, so none governs\n"
+    assert run("simulate", "-").status == 2
+
+
 @pytest.mark.thorough
 def test_a_report_is_written_at_once_or_later_from_what_was_kept(run: Run, scenario: Path, tmp_path: Path) -> None:
     page, record = tmp_path / "hour.html", tmp_path / "hour.json"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import typer.main
 
+from federator.api.server import ROUTES
 from federator.cli.main import COMMANDS, tree
 from federator.documents import DocumentErrors, read_configuration, read_files, read_text
 from federator.model.reasons import Reason
@@ -135,3 +136,25 @@ def test_every_metric_that_a_page_names_is_one_of_the_daemon(page: Path) -> None
     known = {family.name + end for family in families for end in ("", "_total", "_bucket", "_sum", "_count", "_info")}
     for name in re.findall(r"\bfederator_[a-z_]+[a-z](?![a-z_]*\.)", page.read_text(encoding="utf-8")):
         assert name in known, f"{page.name} names {name}, which is no metric"
+
+
+def test_the_page_of_metrics_has_every_metric_and_its_tables_are_whole() -> None:
+    text = (DOCS / "metrics.md").read_text(encoding="utf-8")
+    rows = set(re.findall(r"^\| `(federator_\w+)` \|", text, re.MULTILINE))
+    families = [family for family in Metrics().registry.collect() if family.name.startswith("federator_")]
+    ends = {"counter": "_total", "info": "_info"}
+    assert rows == {family.name + ends.get(family.type, "") for family in families}
+    assert not re.search(r"^\|.*\n\n\|", text, re.MULTILINE), "an empty line cuts a table in two"
+
+
+def test_the_page_of_the_api_has_every_path_and_every_kind_of_problem() -> None:
+    text = (DOCS / "api.md").read_text(encoding="utf-8")
+    pilots = (DOCS / "pilots.md").read_text(encoding="utf-8")
+    for route in ROUTES:
+        steps = [step for step in route.path.split("/") if step and step[0] != "{"]
+        assert f"`/{'/'.join(steps[:3])}" in text, f"api.md does not name {route.path}"
+        verb = steps[3] if len(steps) > 3 else ""
+        assert verb in (pilots if steps[2:3] == ["pilots"] else text), f"no page names {route.path}"
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "federator" / "api").glob("*.py"))
+    slugs = set(re.findall(r"Problem\(\s*\d+, \"([a-z-]+)\"", source)) | {"method-not-allowed"}
+    assert [slug for slug in sorted(slugs) if f"`{slug}`" not in text] == []

@@ -209,7 +209,9 @@ POLICIES = (
 def test_a_policy_is_read_back_as_it_was_written(policy: Policy) -> None:
     document = read_objects([policy_document(policy)]).policies[0]
     read = to_policy(document)
-    assert read == Policy(**{**{name: getattr(policy, name) for name in policy.__slots__}, "source": "<request>"})
+    assert read == Policy(
+        **{**{name: getattr(policy, name) for name in policy.__slots__}, "source": document.source.file}
+    )
 
 
 def test_a_whole_snapshot_is_read_back_as_it_was_written() -> None:

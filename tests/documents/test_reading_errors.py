@@ -12,6 +12,7 @@ HEAD = "apiVersion: federator.dev/v1alpha1\n"
 CERN = HEAD + "kind: Cluster\nmetadata: {name: cern}\n---\n"
 WORKLOAD = HEAD + "kind: Workload\nmetadata: {name: a}\nspec:\n"
 QUEUE = HEAD + "kind: Queue\nmetadata: {name: a}\nspec:\n"
+PLANNING = HEAD + "kind: Planning\nmetadata: {name: a}\nspec:\n"
 POLICY = HEAD + "kind: PlacementPolicy\nmetadata: {name: a}\nspec:\n"
 
 
@@ -32,6 +33,16 @@ CASES = [
     (WORKLOAD + "  requests: {memory: 2GB}\n", 5, 22, "spec.requests.memory", "'GB'", "'2Gi'"),
     (WORKLOAD + "  requests: {mem: 2Gi}\n", 5, 14, "spec.requests.mem", "no resource", "'memory'"),
     (WORKLOAD + "  requests: {cpu: -1}\n", 5, 19, "spec.requests.cpu", "negative", "0"),
+    (WORKLOAD + "  requests: {memory: 512m}\n", 5, 22, "spec.requests.memory", "less than a byte", "'512Mi'"),
+    (WORKLOAD + "  requests: {cpu: 16Gi}\n", 5, 19, "spec.requests.cpu", "more cores", "under memory"),
+    (
+        WORKLOAD + "  requests: {nvidia.com/gpu: 500m}\n",
+        5,
+        30,
+        'spec.requests["nvidia.com/gpu"]',
+        "no whole number",
+        "write 1",
+    ),
     (WORKLOAD + "  duration: 90\n", 5, 13, "spec.duration", "unit", "write 90s"),
     (WORKLOAD + "  container: {env: {A: 1}}\n", 5, 24, "spec.container.env.A", "must be text", "quotes: '1'"),
     (WORKLOAD + "  container: {env: {A: yes}}\n", 5, 24, "spec.container.env.A", "not true", "in quotes"),
@@ -69,6 +80,26 @@ CASES = [
     (POLICY + "  stay: {moveBudget: 10%}\n", 5, 22, "spec.stay.moveBudget", "rate", "10%/h"),
     (POLICY + "  match: {where: workload.x > 1}\n", 5, 18, "spec.match.where", "has no 'x'", "it has"),
     (POLICY + "  require: {where: clster.name}\n", 5, 20, "spec.require.where", "'clster'", "'cluster'"),
+    (POLICY + "  require: {where: cluster.labels.gpu}\n", 5, 20, "spec.require.where", "a text, not", '== "..."'),
+    (POLICY + "  match: {where: '1'}\n", 5, 18, "spec.match.where", "a number, not", "compare it"),
+    (POLICY + "  match: {where: 1/0 > 1}\n", 5, 18, "spec.match.where", "always fails", "evaluated"),
+    (
+        POLICY + "  tiers: [{name: t, weightBy: cluster.labels.weight}]\n",
+        5,
+        31,
+        "spec.tiers[0].weightBy",
+        "a text, not a number",
+        "int(cluster.labels.weight)",
+    ),
+    (POLICY + "  tiers: [{name: t, weightBy: 1 == 1}]\n", 5, 31, "spec.tiers[0].weightBy", "true or false", "whole"),
+    (
+        HEAD + "kind: Planning\nmetadata: {name: a}\nspec: {order: workload.name}\n",
+        4,
+        15,
+        "spec.order",
+        "a text",
+        "int(",
+    ),
     (POLICY + "  require: {where: 1 +}\n", 5, 20, "spec.require.where", "column 4", "go on"),
     (HEAD + "kind: Workloads\nmetadata: {name: a}\n", 2, 7, "kind", "no kind 'Workloads'", "'Workload'"),
     (HEAD + "metadata: {name: a}\n", 1, 1, "", "kind is missing", "kind: Workload"),
@@ -104,6 +135,7 @@ CASES = [
     ("a: 'x\n", 2, 1, "", "end of stream", "close the quotes"),
     ("a: *b\n", 1, 4, "a", "not defined", "&"),
     ("a: &x [*x]\n", 1, 8, "a[0]", "part of", "remove"),
+    ('a: ["x\\0"]\n', 1, 5, "a[0]", "NUL", "leave it out"),
     ("a: .inf\n", 1, 4, "a", "not a number", "quotes"),
     ("a: " + "9" * 50, 1, 4, "a", "40 digits", "quotes"),
     ("a: !!python/object:x {}\n", 1, 4, "a", "tag", "leave"),
@@ -173,7 +205,7 @@ def test_names_of_clusters_are_checked_only_where_clusters_are_known() -> None:
 def test_an_object_of_a_request_is_refused_without_a_line() -> None:
     with pytest.raises(DocumentErrors) as caught:
         read_objects([{"apiVersion": "federator.dev/v1alpha1", "kind": "Queue", "metadata": {"name": "a", "x": 1}}])
-    assert str(caught.value).startswith("<request>: metadata.x: there is no 'x' here")
+    assert str(caught.value).startswith("Queue/a: metadata.x: there is no 'x' here")
     deep: object = {}
     for _ in range(100):
         deep = {"a": deep}

@@ -1,4 +1,4 @@
-"""Our own format: one job to a line, as JSON. `docs/simulating.md` shows one.
+"""Our own format: one job to a line, as JSON. `docs/traces.md` shows one.
 
 ``name`` and ``submit_s`` must be there; then ``replicas`` and ``requests`` (quantities), or ``roles`` that have these
 and a ``name``; ``run_s, expected_s, wait_s, together, status, priority, user, group, queue, partition`` as ``Job`` has
@@ -72,7 +72,7 @@ def read(path: Path, part: TracePart) -> Iterator[Job]:
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"])) or "the line"
-            raise TraceError(str(path), number, f"{place}: {first['msg']}", "see docs/simulating.md") from None
+            raise TraceError(str(path), number, f"{place}: {first['msg']}", "see docs/traces.md") from None
         roles = tuple(_role(role.name, role) for role in one.roles) or (_role("", one),)
         yield Job(one.name, one.submit_s, roles, **{name: getattr(one, name) for name in (*TIMES, *TAKEN_OVER)})
 

@@ -1,0 +1,73 @@
+"""However a command ends, it says so in words and a status, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from multiprocessing import active_children
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from federator import __main__ as program
+from federator.cli.comparing import Json, Task, _on_cores
+
+COMMAND = f"{sys.executable} -m federator"
+
+
+def shell(line: str) -> subprocess.CompletedProcess[str]:
+    """What a shell makes of the line."""
+    return subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [("schema Queue >&-", 0), ("plan nothing.yaml 2>&-", 2), ("plan - <&-", 2), ("schema Queue <&- >&- 2>&-", 0)],
+)
+def test_a_closed_stream_is_no_failure(line: str, status: int) -> None:
+    ended = shell(f"{COMMAND} {line}")
+    assert ended.returncode == status, ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_an_interrupt_ends_a_command_quietly_even_while_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "federator.cli.main", Slow("federator.cli.main"))
+    assert program.main() == 130
+
+
+def run_for(task: Task) -> Json:
+    """A run that takes as many seconds as its seed says."""
+    time.sleep(task[2])
+    return {}
+
+
+def test_runs_are_cut_off_when_a_comparison_is_interrupted() -> None:
+    """Two runs at a time: one ends, the next would take ten minutes."""
+    before = set(active_children())
+    runs = _on_cores(2, run_for, [(Path(), Path(), lasts_s) for lasts_s in (0, 600, 600)])
+    assert isinstance(runs, Generator)
+    next(runs)
+    began_s = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        runs.throw(KeyboardInterrupt())
+    assert time.monotonic() - began_s < 60
+    assert set(active_children()) == before
+
+
+def test_documents_that_hold_nothing_are_told(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.yaml"
+    empty.write_text("# nothing yet\n")
+    ended = shell(f"{COMMAND} plan {empty}")
+    assert (ended.returncode, ended.stderr) == (2, f"error: there is no document in {empty}\n")
+
+
+def test_a_file_that_cannot_be_read_is_named_in_words() -> None:
+    ended = shell(f"{COMMAND} report nothing.json")
+    assert (ended.returncode, ended.stderr) == (2, "error: nothing.json: no such file or directory\n")
