@@ -72,7 +72,7 @@ def explain(found: Json) -> None:
         rows = [[one["cluster"], amount("memory", float(one["lacks"])), one["nearness"]] for one in lacking]
         table(["CLUSTER", "LACKS", "WEIGHT TIMES"], rows)
     if whole := [one for one in shares if one.get("wholeCores")]:
-        say("\nClusters that give whole cores (the planner counts what is asked for, and the rest waits there):")
+        say("\nClusters that give whole cores:")
         rows = [[one["cluster"], *(one["wholeCores"][key] for key in ("asked", "takes", "most"))] for one in whole]
         table(["CLUSTER", "ASKED", "TAKES", "HOLDS AT MOST"], rows)
     if flavors := found.get("flavors") or ():

@@ -13,6 +13,7 @@ from federator.documents.quantities import amount_of, format_amount, format_dura
 from federator.engine.federation import Federation
 from federator.engine.outcome import Outcome
 from federator.engine.verdicts import Reasons
+from federator.engine.whole_cores import taken
 from federator.model.reasons import Reason, Verdict
 from federator.model.resources import Resources
 
@@ -59,11 +60,14 @@ def _more_room(federation: Federation, outcome: Outcome, at: int, verdict: Verdi
     """What all that is refused asks for beyond what is free there; at least one more place for a replica."""
     turn = outcome.turn
     replicas = outcome.together - int(turn.held[at]) if outcome.together else outcome.refused + int(outcome.grown[at])
-    asked = turn.role.requests * max(1, replicas)
-    missing = Resources.of({name: asked[name] - int(federation.nodes.free_of(name)[at]) for name in asked}).floor()
-    amounts = missing or turn.role.requests  # enough is free in all, but not on one node
-    words = ", ".join(f"{format_amount(name, amount)} more {name}" for name, amount in amounts.items_)
     cluster = federation.clusters[at]
+    each = taken(turn.role.requests, cluster)
+    asked = each * max(1, replicas)
+    missing = Resources.of({name: asked[name] - int(federation.nodes.free_of(name)[at]) for name in asked}).floor()
+    amounts = missing or each  # enough is free in all, but not on one node
+    if not amounts:
+        return Cure(ALL, f"a node with room on {cluster.name}")
+    words = ", ".join(f"{format_amount(name, amount)} more {name}" for name, amount in amounts.items_)
     size = max(_part(amount, amount + cluster.allocatable[name]) for name, amount in amounts.items_)
     return Cure(size, f"{words} on {cluster.name}" + ("" if missing else ", on one node"))
 

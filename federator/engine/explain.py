@@ -16,11 +16,10 @@ from federator.engine.shapes import ALLOWED
 from federator.engine.tiers import tier_weights
 from federator.engine.turn import Turn
 from federator.engine.verdicts import Reasons
+from federator.engine.whole_cores import CORE, is_part, rounded
 from federator.model.plan import Explanation, FlavorShare, Share, WholeCores
 from federator.model.resources import CPU
 from federator.model.workload import Workload
-
-MILLI = 1000
 
 
 def explanation(
@@ -106,17 +105,17 @@ def _shares(federation: Federation, outcome: Outcome, reasons: Reasons) -> Itera
 
 def _whole_cores(turn: Turn) -> dict[int, WholeCores]:
     """By cluster, what those give that give whole cores, to a replica that asks for a part of one."""
-    nodes, asked = turn.federation.nodes, turn.role.requests[CPU]
-    takes = -(-asked // MILLI)
-    clusters = [at for at, cluster in enumerate(turn.federation.clusters) if cluster.whole_cores]
-    if not clusters or asked == takes * MILLI:
+    nodes, shape, requests = turn.federation.nodes, turn.eligibility.shape, turn.role.requests
+    if not is_part(requests):
         return {}
-    shape = turn.eligibility.shape
-    rounded = shape.asked.copy()
-    rounded[rounded[:, 0] == nodes.at[CPU], 1] = takes * MILLI
-    each = (nodes.allocatable[rounded[:, 0]] // rounded[:, 1, None]).min(axis=0)
+    each = (nodes.allocatable[shape.asked[:, 0]] // shape.asked[:, 1, None]).min(axis=0)
     by_lot = each * nodes.population * (shape.terms[:, ALLOWED] > 0) * ~nodes.potential
-    return {at: WholeCores(asked, takes, int(by_lot[nodes.home == at].sum())) for at in clusters}
+    asked, takes = requests[CPU], rounded(requests)[CPU] // CORE
+    return {
+        at: WholeCores(asked, takes, int(by_lot[nodes.home == at].sum()))
+        for at, cluster in enumerate(turn.federation.clusters)
+        if cluster.whole_cores
+    }
 
 
 def _weights(federation: Federation, outcome: Outcome) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

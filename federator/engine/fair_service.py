@@ -17,6 +17,7 @@ from federator.engine.federation import Federation
 from federator.engine.outcome import Outcome
 from federator.engine.queue_shares import by_queue, kinds
 from federator.engine.shares import Shares
+from federator.engine.whole_cores import CORES
 from federator.model.plan import Snapshot
 from federator.model.resources import Resources
 from federator.model.workload import Workload
@@ -59,6 +60,7 @@ class FairService:
     ) -> None:
         offered = federation.nodes.offered(potential=False).sum(axis=0).tolist()
         self._capacity = dict(zip(federation.nodes.resources, offered, strict=True))
+        self._capacity.pop(CORES, None)
         self._workloads = tuple(workloads)
         lately = {one.queue: one.lately for one in snapshot.usage}
         demand = by_queue(kinds((w.queue, role.requests, role.replicas) for w in self._workloads for role in w.roles))

@@ -22,6 +22,7 @@ from federator.engine.governing import Rule
 from federator.engine.kinds import Kinds
 from federator.engine.plain_tables import LASTING, PASSING
 from federator.engine.weights import COSTS
+from federator.engine.whole_cores import CORES
 from federator.model.policy import FULL_PPM
 from federator.model.reasons import Reason
 from federator.model.resources import CPU, MEMORY
@@ -93,7 +94,7 @@ class Families:
 
     def of(self, workload: Workload, role: Role, rule: Rule, names: tuple[str, ...]) -> int:
         """The number of a workload's family; ``NONE`` where more than amounts must be looked at. ``names`` are the
-        resources that the role asks for."""
+        resources that the role asks the tables for."""
         key = (id(rule), workload.clusters, workload.needs, role.flavors, role.tolerations, names)
         last = self._last.get(id(rule))
         if last is not None and last[0] == key:
@@ -103,7 +104,7 @@ class Families:
             number = NONE
             if len(self._families) < _MOST and not _looks_closer(workload, role, rule):
                 number = len(self._families)
-                self._families.append(self._lay_out(workload, role, rule))
+                self._families.append(self._lay_out(workload, role, rule, names))
             self._numbers[key] = number
         self._last[id(rule)] = key, number
         return number
@@ -119,7 +120,7 @@ class Families:
         """By cluster why it takes no replica of the family, whatever that asks for."""
         return self._families[family].hard
 
-    def _lay_out(self, workload: Workload, role: Role, rule: Rule) -> _Family:
+    def _lay_out(self, workload: Workload, role: Role, rule: Rule, names: tuple[str, ...]) -> _Family:
         federation = self._federation
         takes, lots, ranks = federation.feasibility.outline(workload, role, rule)
         eligibility = federation.feasibility.of(workload, role, rule, ())
@@ -130,13 +131,14 @@ class Families:
         desk = kind.desk.copy()
         desk[:, TAKES], desk[:, BOUND] = takes, federation.unbounded
         desk[:, MINIMUM], desk[:, MAXIMUM] = rule.minima, rule.maxima
-        resources = [federation.nodes.at[name] for name, _ in role.requests.items_]
+        resources = [federation.nodes.at[name] for name in names]
         offers = np.zeros((2, len(rule.tiers), len(resources), 2), dtype=np.int64)
         for place, tier in enumerate(rule.tiers):
             for potential in range(2) if tier.fill_to_ppm < FULL_PPM else ():
                 known = offered(federation, rule)[potential and federation.nodes.any_potential][place]
                 offers[potential, place] = [
-                    (known[at], -(-tier.fill_to_ppm * known[at] // FULL_PPM)) for at in resources
+                    (known[at], -(-tier.fill_to_ppm * known[at] // FULL_PPM)) if name != CORES else (0, 0)
+                    for at, name in zip(resources, names, strict=True)
                 ]
         return _Family(
             np.array(resources, dtype=np.int64),

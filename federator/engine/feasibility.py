@@ -20,6 +20,7 @@ from federator.engine.nodes import Nodes
 from federator.engine.prices import Prices
 from federator.engine.ranking import Ranking
 from federator.engine.shapes import ALLOWED, Shape
+from federator.engine.whole_cores import taken
 from federator.model.cluster import Cluster, Flavor, Health
 from federator.model.reasons import Reason, Verdict
 from federator.model.resources import Resources
@@ -104,7 +105,7 @@ class Eligibility:
 
 def too_big(requests: Resources, cluster: Cluster) -> Verdict:
     """Which resource of one replica no node of the cluster has enough of; else the one it has the least of."""
-    nodes = [flavor.allocatable for flavor in cluster.flavors or ()]
+    requests, nodes = taken(requests, cluster), [flavor.allocatable for flavor in cluster.flavors or ()]
     largest = {name: max((node[name] for node in nodes), default=0) for name in requests}
     short = [name for name in requests if requests[name] > largest[name]]
     name = min(short or list(requests), key=lambda name: (largest[name] * 2**20 // requests[name], name))

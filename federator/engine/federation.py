@@ -19,6 +19,7 @@ from federator.engine.nodes import Nodes, Saved
 from federator.engine.prices import Prices
 from federator.engine.promises import Kept, Mark, Promises
 from federator.engine.shapes import Shape
+from federator.engine.whole_cores import CORES, are_counted
 from federator.model.cluster import Cluster, Health
 from federator.model.plan import Holding, Snapshot
 from federator.model.reasons import Reason, Verdict
@@ -40,9 +41,11 @@ def by_name(snapshot: Snapshot) -> tuple[Cluster, ...]:
 
 
 def asked_for(snapshot: Snapshot) -> frozenset[str]:
-    """The resources that anybody asks for."""
+    """The resources that anybody asks for, and whole cores where they count apart."""
     everybody = (*snapshot.workloads, *(filler.workload for filler in snapshot.fillers))
-    return frozenset({name for workload in everybody for role in workload.roles for name, _ in role.requests.items_})
+    requests = (role.requests for workload in everybody for role in workload.roles)
+    names = frozenset({name for workload in everybody for role in workload.roles for name, _ in role.requests.items_})
+    return names | {CORES} if are_counted(snapshot.clusters, requests) else names
 
 
 class Federation:

@@ -23,11 +23,13 @@ from federator.engine.holes import Holes, at_share, kept_free
 from federator.engine.rows import FREE
 from federator.engine.shapes import Shape
 from federator.engine.verdicts import Amounts
+from federator.engine.whole_cores import CORES, taken
 from federator.engine.worth import Hole, worth
 from federator.model.backfill import Filled, Filler, Kept
 from federator.model.plan import Reservation, Snapshot
 from federator.model.policy import FULL_PPM
 from federator.model.reasons import Reason, Verdict
+from federator.model.resources import CPU
 from federator.model.workload import Role
 
 
@@ -125,11 +127,14 @@ def _turn(federation: Federation, idle: Federation, holes: Holes, filler: Filler
     asked = shape.asked.tolist()
     most = [_share(offered[:, at], filler.max_share) // amount for at, amount in asked]
     head_room = [
-        (
-            _share(offered[:, at], _shares_kept(federation, filler, at)),
-            _used_lately(idle, filler, at),
-            _share(offered[:, at], filler.idle_at_most),
+        np.array(
+            [
+                _share(offered[:, at], _shares_kept(federation, filler, at)),
+                _used_lately(idle, filler, at),
+                _share(offered[:, at], filler.idle_at_most),
+            ]
         )
+        * _is_kept(federation, at)
         for at, _ in asked
     ]
     held = federation.held(workload.name, role.name)
@@ -150,14 +155,26 @@ def _turn(federation: Federation, idle: Federation, holes: Holes, filler: Filler
     )
 
 
-def _shares_kept(federation: Federation, filler: Filler, resource: int) -> Array:
+def _name(federation: Federation, resource: int) -> str:
+    """What people call a resource of the tables."""
     name = federation.nodes.resources[resource]
+    return CPU if name == CORES else name
+
+
+def _is_kept(federation: Federation, resource: int) -> Mask:
+    """By cluster, whether anything of a resource of the tables is kept free."""
+    everywhere = np.ones(len(federation.names), dtype=bool)
+    return federation.nodes.gives_whole_cores if federation.nodes.resources[resource] == CORES else everywhere
+
+
+def _shares_kept(federation: Federation, filler: Filler, resource: int) -> Array:
+    name = _name(federation, resource)
     return np.array([filler.kept_free(cluster, name) for cluster in federation.names], dtype=np.int64)
 
 
 def _used_lately(idle: Federation, filler: Filler, resource: int) -> Array:
     """What others used of a resource not long ago, and do not use now nor are about to."""
-    name, free = idle.nodes.resources[resource], idle.nodes.sums[0, :, resource]
+    name, free = _name(idle, resource), idle.nodes.sums[0, :, resource]
     least = [cluster.idle.get(filler.idle_for_s) for cluster in idle.clusters]
     return np.array(
         [0 if one is None else max(0, now - one[name]) for now, one in zip(free.tolist(), least, strict=True)]
@@ -234,7 +251,7 @@ def _worth(idle: Federation, turn: _Turn, at: int, more: int, turns: Sequence[_T
             for resource, amount in other.shape.asked.tolist():
                 free[resource] += amount * int(other.placed[at])
     resources, asked = turn.shape.asked[:, 0], turn.shape.asked[:, 1]
-    names = tuple(idle.nodes.resources[resource] for resource in resources.tolist())
+    names = tuple(_name(idle, resource) for resource in resources.tolist())
     found = worth(turn.filler, rises, Hole(names, free[resources], asked, turn.left_s), held + more)
     if found.replicas < held + more:
         turn.too_risky[at] = found.verdict(turn.filler)
@@ -251,7 +268,9 @@ def _kept(federation: Federation, turn: _Turn) -> Mapping[str, tuple[Kept, ...]]
     kept, amounts = turn.kept_free, turn.head_room.tolist()
     return {
         federation.names[at]: tuple(
-            Kept(name, *(amounts[row][of][at] for of in range(3))) for row, name in enumerate(names) if kept[row, at]
+            Kept(name, *(amounts[row][of][at] for of in range(3)))
+            for row, name in enumerate(names)
+            if kept[row, at] and name != CORES
         )
         for at in kept.max(axis=0).nonzero()[0].tolist()
     }
@@ -276,9 +295,10 @@ def _full(idle: Federation, turn: _Turn, at: int) -> Verdict:
     for kept, (resource, amount) in zip(turn.kept_free[:, at].tolist(), turn.shape.asked.tolist(), strict=True):
         free = int(idle.nodes.sums[0, at, resource])
         if kept and free - kept < amount:
-            return kept_free(idle.nodes.resources[resource], free, kept)
+            return kept_free(_name(idle, resource), free, kept)
     if at in turn.too_risky:
         return turn.too_risky[at]
     free_of_each = ((name, int(idle.nodes.free_of(name)[at])) for name in turn.role.requests)
-    facts = {"needed": Amounts(turn.role.requests.items_), "free": Amounts(tuple(free_of_each))}
+    needed = taken(turn.role.requests, idle.clusters[at])
+    facts = {"needed": Amounts(needed.items_), "free": Amounts(tuple(free_of_each))}
     return Verdict(Reason.NO_ROOM, {**facts, "holds": int(turn.placed[at])})

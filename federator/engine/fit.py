@@ -10,6 +10,7 @@ import numpy as np
 
 from federator.engine.arrays import Array
 from federator.engine.federation import Federation
+from federator.engine.whole_cores import CORES
 from federator.model.resources import Resources
 
 BITS = 15
@@ -28,12 +29,14 @@ def fit(federation: Federation, requests: Resources, held: Array) -> Array:
     cluster counts as free: it could be placed there again.
     """
     nodes = federation.nodes
-    whole = np.maximum(federation.offer.sum(axis=0), 1)
-    offered = _shares(federation.offer, whole).sum(axis=1)
-    asked = np.array([requests[name] for name in nodes.resources], dtype=np.int64)
-    free = nodes.sums[:, :, : len(asked)].sum(axis=0) + held[:, None] * asked
+    columns = [at for name, at in nodes.at.items() if name != CORES]
+    offer = federation.offer[:, columns]
+    whole = np.maximum(offer.sum(axis=0), 1)
+    offered = _shares(offer, whole).sum(axis=1)
+    asked = np.array([requests[nodes.resources[at]] for at in columns], dtype=np.int64)
+    free = nodes.sums[:, :, columns].sum(axis=0) + held[:, None] * asked
     if federation.limits is not None:
-        free = np.minimum(free, federation.limits.T + held[:, None] * asked)
+        free = np.minimum(free, federation.limits.T[:, columns] + held[:, None] * asked)
     shares = _shares(np.maximum(free, 0), whole)
     fits = _alike(_turned(shares), _direction(asked, whole))
     for _ in range(_SQUARINGS):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from federator.engine.whole_cores import CORES, there
 from federator.model.cluster import Cluster, Flavor
 from federator.model.resources import CPU, MEMORY, Resources
 
@@ -22,6 +23,8 @@ class Lot:
     cluster: int
     flavor: Flavor
     potential: bool = False
+    whole_cores: bool = False
+    """Whether its nodes give whole cores."""
 
     @property
     def nodes(self) -> int:
@@ -50,9 +53,10 @@ class Row:
         """The share of cpu plus the share of memory that is taken."""
         use = 0
         for name in (CPU, MEMORY):
-            whole = lots[self.lot].flavor.allocatable[name]
+            lot, whole = lots[self.lot], lots[self.lot].flavor.allocatable[name]
             if name in resources and whole > 0:
-                use += (whole - min(whole, self.free[resources.index(name)])) * whole_node // whole
+                counted = CORES if name == CPU and lot.whole_cores and CORES in resources else name
+                use += (whole - min(whole, self.free[resources.index(counted)])) * whole_node // whole
         return use
 
 
@@ -61,9 +65,9 @@ def lots_of(clusters: Sequence[Cluster]) -> tuple[Lot, ...]:
     lots = []
     for at, cluster in enumerate(clusters):
         for flavor in sorted(cluster.flavors or (), key=lambda flavor: flavor.name):
-            lots.append(Lot(at, flavor))
+            lots.append(Lot(at, flavor, whole_cores=cluster.whole_cores))
             if flavor.max_count > flavor.count:
-                lots.append(Lot(at, flavor, potential=True))
+                lots.append(Lot(at, flavor, True, cluster.whole_cores))
         if not cluster.flavors:
             lots.append(Lot(at, NO_NODES))
     return tuple(lots)
@@ -72,15 +76,19 @@ def lots_of(clusters: Sequence[Cluster]) -> tuple[Lot, ...]:
 def rows_of(lots: Sequence[Lot], resources: Sequence[str]) -> list[Row]:
     """All nodes, alike ones joined, by lot and then more free first: the order of no list matters."""
     told = ((at, free, count) for at, lot in enumerate(lots) for free, count in lot.groups)
-    return joined(counted(told, resources))
+    return joined(counted(told, lots, resources))
 
 
 Alike = tuple[int, tuple[int, ...]]
 """A lot, and what is free on each of some nodes of it, by resource and never below zero."""
 
 
-def counted(nodes: Iterable[tuple[int, Mapping[str, int], int]], resources: Sequence[str]) -> dict[Alike, int]:
+def counted(
+    nodes: Iterable[tuple[int, Mapping[str, int], int]], lots: Sequence[Lot], resources: Sequence[str]
+) -> dict[Alike, int]:
     """How many there are of alike nodes, which are told as their lot, what is free on each, how many they are."""
+    if CORES in resources:
+        nodes = ((at, there(free, whole=lots[at].whole_cores), count) for at, free, count in nodes)
     counts: dict[Alike, int] = {}
     for at, free, count in nodes:
         if count > 0:
@@ -97,7 +105,10 @@ def joined(counts: Mapping[Alike, int]) -> list[Row]:
 
 def amounts_by_lot(lots: Sequence[Lot], resources: Sequence[str]) -> NDArray[np.int64]:
     """What one node of each lot offers, by resource and lot."""
-    amounts = [[lot.flavor.allocatable[name] for lot in lots] for name in resources]
+    offered: list[Mapping[str, int]] = [lot.flavor.allocatable for lot in lots]
+    if CORES in resources:
+        offered = [there(lot.flavor.allocatable, whole=lot.whole_cores) for lot in lots]
+    amounts = [[of.get(name, 0) for of in offered] for name in resources]
     return np.array(amounts, dtype=np.int64).reshape(len(resources), len(lots))
 
 

@@ -16,6 +16,7 @@ from federator.engine.arrays import Array, Mask
 from federator.engine.lots import Alike, Lot, Row, amounts_by_lot, counted, joined, lots_of, rows_of, use_scale
 from federator.engine.rows import COUNT, FIRST, FREE, HOME, LENGTH, SIZE, START, columns, keep_remains, rooms
 from federator.engine.shapes import ALLOWED, RANK, STEP, Shape
+from federator.engine.whole_cores import CORES, asked, given_back, rounded
 from federator.model.cluster import Cluster
 from federator.model.resources import CPU, MEMORY, Resources
 
@@ -55,10 +56,14 @@ class Nodes:
         """``clusters`` sorted by name; ``resources`` are those that anybody asks for."""
         self.resources = tuple(sorted(resources))
         self.at = {name: at for at, name in enumerate(self.resources)}
+        self.counts_cores = CORES in self.at
+        """Whether whole cores count apart from cpu (see ``engine/whole_cores.py``)."""
         self.lots: tuple[Lot, ...] = lots_of(clusters)
         self.home = np.array([lot.cluster for lot in self.lots], dtype=np.int64)
         self.potential = np.array([lot.potential for lot in self.lots], dtype=bool)
         self.any_potential = bool(self.potential.any())
+        self.whole_cores = np.array([lot.whole_cores and self.counts_cores for lot in self.lots], dtype=bool)
+        """By lot: whether whole cores count instead of cpu."""
         self.allocatable = amounts_by_lot(self.lots, self.resources)
         self._shift, self._whole = use_scale(self.lots)
         self.sizes = np.stack([part for at, name in enumerate((CPU, MEMORY)) for part in self._size(at, name)], axis=1)
@@ -83,6 +88,8 @@ class Nodes:
     def _size(self, at: int, name: str) -> tuple[Array, Array, Array]:
         column = np.full(len(self.lots), self.at.get(name, -1))
         if name in self.at:
+            if name == CPU:
+                column[self.whole_cores] = self.at.get(CORES, -1)
             column[self.allocatable[self.at[name]] == 0] = -1
         return column, self._shift[at], self._whole[at]
 
@@ -119,7 +126,8 @@ class Nodes:
         each, how many. Returns whether that is not what was here."""
         first, last = int(self.first_lots[at]), int(self.first_lots[at + 1])
         places = {lot.flavor.name: place for place, lot in enumerate(self.lots[first:last])}
-        told = counted(((places[flavor], free, count) for flavor, free, count in nodes), self.resources)
+        lots = self.lots[first:last]
+        told = counted(((places[flavor], free, count) for flavor, free, count in nodes), lots, self.resources)
         here: dict[Alike, int] = {}
         for place, (start, length, *_) in enumerate(self.blocks[first:last].tolist()):
             for count, _, _, _, *free in self.rows[start : start + length].tolist():
@@ -198,17 +206,33 @@ class Nodes:
 
     def shape(self, requests: Resources, allowed: Mask, rank: Array) -> Shape:
         """The shape of replicas with these requests that may use the allowed lots."""
-        amounts = [(self.at[name], amount) for name, amount in requests.items_ if amount > 0]
+        amounts = [(self.at[name], amount) for name, amount in self.asked(requests).items_ if amount > 0]
         step = np.zeros(len(self.lots), dtype=np.int64)
         for at, name in enumerate((CPU, MEMORY)):
-            if (asked := requests[name]) > 0:
+            if requests[name] > 0:
                 shift, whole = self._shift[at], self._whole[at]
-                step += np.minimum(asked >> shift, whole) * WHOLE_NODE // whole
-        for at, asked in amounts:
-            allowed = allowed & (self.allocatable[at] >= asked)
+                some = np.where(self.whole_cores, rounded(requests)[name], requests[name])
+                step += np.minimum(some >> shift, whole) * WHOLE_NODE // whole
+        for at, amount in amounts:
+            allowed = allowed & (self.allocatable[at] >= amount)
         terms = np.empty((len(self.lots), 3), dtype=np.int64)
         terms[:, ALLOWED], terms[:, RANK], terms[:, STEP] = allowed, rank, np.maximum(step, 1)
         return Shape(np.array(amounts, dtype=np.int64).reshape(len(amounts), 2), terms)
+
+    def asked(self, requests: Resources) -> Resources:
+        """What a replica with these requests asks of the tables for."""
+        return asked(requests) if self.counts_cores else requests
+
+    def given_back(self, requests: Resources, *, whole: bool) -> list[int]:
+        """By resource, what is free again once a replica ends that showed in what was free; ``whole``: of a cluster
+        that gives whole cores."""
+        amounts: Mapping[str, int] = given_back(requests, whole=whole) if self.counts_cores else requests
+        return [amounts.get(name, 0) for name in self.resources]
+
+    @property
+    def gives_whole_cores(self) -> Mask:
+        """By cluster: whether whole cores count there instead of cpu."""
+        return self.whole_cores[self.first_lots[:-1]]
 
     def only_existing(self, shape: Shape) -> Shape:
         """The same shape kept off nodes that do not exist yet."""
@@ -224,8 +248,15 @@ class Nodes:
 
     def free_of(self, resource: str, *, potential: bool = False) -> Array:
         """What is free of a resource on the nodes of each cluster; ``potential``: also on those that could exist."""
-        free = self.sums[:, :, self.at[resource]]
-        found: Array = free[0] + free[1] if potential else free[0].copy()
+        free = self.sums[0] + self.sums[1] if potential else self.sums[0].copy()
+        return self.counted(free, resource, self.first_lots[:-1])
+
+    def counted(self, free: Array, resource: str, lots: Array) -> Array:
+        """What counts of a resource, of what is free by line (of these lots, or their clusters) and resource: of cpu,
+        the whole cores where these count."""
+        found: Array = free[:, self.at[resource]]
+        if resource == CPU and self.counts_cores:
+            return np.where(self.whole_cores[lots], free[:, self.at[CORES]], found)
         return found
 
     def free_in(self, resource: str, clusters: Array, *, potential: bool = False) -> int:
@@ -262,6 +293,7 @@ class Nodes:
         other.lots, other.home = self.lots[first:last], np.zeros(last - first, dtype=np.int64)
         other.allocatable, other.sizes = self.allocatable[:, first:last], self.sizes[first:last]
         other.potential, other.population = self.potential[first:last], self.population[first:last]
+        other.whole_cores = self.whole_cores[first:last]
         other.first_lots = np.array([0, last - first])
         other.rows, other.blocks = columns(end - begin, self.rows.shape[1]), self.blocks[first:last].copy()
         other.rows[: end - begin] = self.rows[begin:end]
@@ -277,7 +309,7 @@ class Nodes:
         for at, name in enumerate((CPU, MEMORY)):
             if name in self.at:
                 whole = self._whole[at][lots]
-                left = np.minimum(free[:, self.at[name]] >> self._shift[at][lots], whole)
+                left = np.minimum(self.counted(free, name, lots) >> self._shift[at][lots], whole)
                 use += (self.allocatable[self.at[name]][lots] > 0) * ((whole - left) * WHOLE_NODE // whole)
         return use
 
@@ -292,8 +324,11 @@ class Nodes:
     def keep_remains(self, cluster: int, shape: Shape, replicas: int) -> None:
         """Replicas that fit no node take what is left, up to what they ask for, of the emptiest nodes."""
         lots = np.flatnonzero((shape.terms[:, ALLOWED] > 0) & ~self.potential & (self.home == cluster))
+        amounts = shape.asked
+        if self.counts_cores and not self.whole_cores[self.first_lots[cluster]]:  # there are always some left
+            amounts = np.ascontiguousarray(amounts[amounts[:, 0] != self.at[CORES]])
         while replicas > 0:
-            kept = keep_remains(self.rows, self.blocks, self.sums, shape.asked, shape.terms, lots, replicas)
+            kept = keep_remains(self.rows, self.blocks, self.sums, amounts, shape.terms, lots, replicas)
             if kept == 0:
                 return
             replicas -= kept

@@ -16,6 +16,7 @@ import numpy as np
 from federator.engine.arrays import Array
 from federator.engine.binding import HABITS, bind, journal_for
 from federator.engine.ends import NEVER, Ends
+from federator.engine.lots import counted
 from federator.engine.nodes import Nodes
 from federator.engine.rows import FIRST, FREE, LOT, NODE, NODES, TIMES, USE
 from federator.engine.shapes import Shape
@@ -62,28 +63,29 @@ class Occupancy:
         """Note these."""
         self._parts.append(entries)
 
-    def note(self, lines: Array, shape: Shape, ends: Array | int) -> None:
-        """Note what was bound: lines of a journal. ``ends``: when it ends (by lot, or for all)."""
+    def note(self, lines: Array, each: Array, ends: Array | int) -> None:
+        """Note what was bound: lines of a journal. ``each`` is what one replica gives back, by resource (by line, or
+        for all), ``ends`` when it ends (by lot, or for all)."""
         until = ends[lines[:, LOT]] if isinstance(ends, np.ndarray) else np.full(len(lines), ends)
         entries = np.zeros((len(lines), AMOUNTS + self._resources), dtype=np.int64)
         entries[:, BEGIN], entries[:, COUNTED], entries[:, END] = lines[:, NODE], lines[:, NODES], until
         entries[:, TOGETHER] = -1 - len(self._parts)
-        for at, asked in shape.asked.tolist():
-            entries[:, AMOUNTS + at] = asked * lines[:, TIMES]
+        entries[:, AMOUNTS:] = each * lines[:, TIMES, None]
         self.add(entries)
 
 
 class Seats(NamedTuple):
     """Where some replicas of a role are taken to sit: lines of a journal (see ``engine/rows.py``).
 
-    ``wave`` counts those of a holding, in the order of ``Ends.bound``; ``until`` is when they end, by lot.
+    ``wave`` counts those of a holding, in the order of ``Ends.bound``; by lot, ``each`` is what a replica gives back of
+    each resource, ``until`` when they end.
     """
 
     workload: str
     role: str
     wave: int
     lines: Array
-    shape: Shape
+    each: Array
     until: Array
 
 
@@ -105,7 +107,7 @@ def occupied(nodes: Nodes, runs: Runs) -> Occupancy:
     found = Occupancy(len(nodes.resources))
     found.add(told.entries)
     for seats in _guessed(nodes, told, runs):
-        found.note(seats.lines, seats.shape, seats.until)
+        found.note(seats.lines, seats.each[seats.lines[:, LOT]], seats.until)
     return found
 
 
@@ -123,12 +125,14 @@ def _guessed(nodes: Nodes, told: _Told, runs: Runs) -> Iterator[Seats]:
             if not held:
                 continue
             shape = nodes.only_existing(runs.shape_of(workload, role))
+            kinds = [nodes.given_back(role.requests, whole=whole) for whole in (False, True)]
+            each = np.array(kinds, dtype=np.int64)[nodes.whole_cores.astype(np.int64)]
             bound = told.without(workload.name, role.name, runs.ends.bound(workload, held, runs.index))
             for wave, replicas, until in _waves(bound, len(runs.index)):
                 journal = journal_for(mirror, shape, replicas)
                 bind(mirror, shape, replicas, tightest, journal)
                 lines = journal[1 : 1 + int(journal[0, 0])]
-                yield Seats(workload.name, role.name, wave, lines, shape, until[nodes.home])
+                yield Seats(workload.name, role.name, wave, lines, each, until[nodes.home])
 
 
 def _waves(bound: Array, clusters: int) -> Iterator[tuple[int, Array, Array]]:
@@ -171,7 +175,8 @@ class _Told:
             groups = [group for group in lot.flavor.nodes if listen and group.runs is not None and group.count > 0]
             seats: dict[int, int] = {}
             for group in sorted(groups, key=self._order) if not lot.potential else ():
-                row = found[(at, *(max(0, group.free[name]) for name in nodes.resources))]
+                ((_, free),) = counted([(at, group.free, group.count)], nodes.lots, nodes.resources)
+                row = found[(at, *free)]
                 self.rows.add(row)
                 begin = seats.get(row, row)
                 seats[row] = begin + group.count
@@ -179,8 +184,8 @@ class _Told:
                     told = self._counts.setdefault((run.workload, run.role), {})
                     told[lot.cluster] = told.get(lot.cluster, 0) + run.replicas * group.count
                     end, asked = self._end(run)
-                    amounts = [asked[name] * run.replicas for name in nodes.resources]
-                    turn = turns.get(run.workload, -1)
+                    each, turn = nodes.given_back(asked, whole=lot.whole_cores), turns.get(run.workload, -1)
+                    amounts = [amount * run.replicas for amount in each]
                     parts.append((-run.age_s, turn, [begin, group.count, end, turn, *amounts]))
         entries = [entry for _, _, entry in sorted(parts, key=lambda part: part[:2])]
         self.entries = np.array(entries, dtype=np.int64).reshape(len(entries), AMOUNTS + len(nodes.resources))

@@ -16,6 +16,7 @@ from federator.engine.tiers import Filling
 from federator.engine.turn import Turn
 from federator.engine.verdicts import Scene, TierLimit
 from federator.engine.wanted import Column
+from federator.engine.whole_cores import rounded
 from federator.model.plan import Move
 from federator.model.policy import FULL_PPM
 from federator.model.reasons import Verdict
@@ -90,7 +91,7 @@ class Outcome:
             minima=turn.minima,
             maxima=turn.maxima,
             weights=filling.weights,
-            free={name: self._left(name, asked) for name, asked in turn.role.requests.items_},
+            free={name: self._left(name) for name in turn.role.requests},
             tier=turn.rule.tier,
             waits=filling.waits,
             at_fill={
@@ -106,10 +107,16 @@ class Outcome:
             queue=turn.workload.queue,
         )
 
-    def _left(self, resource: str, asked: int) -> Array:
+    def _left(self, resource: str) -> Array:
         """What is free of a resource on each cluster once this outcome has taken its room."""
-        free = self.turn.federation.nodes.free_of(resource)
-        return free if self.bound else np.maximum(free - self.grown * asked, 0)
+        nodes, requests = self.turn.federation.nodes, self.turn.role.requests
+        free = nodes.free_of(resource)
+        if self.bound:
+            return free
+        asked: Array | int = requests[resource]
+        if nodes.counts_cores:
+            asked = np.where(nodes.gives_whole_cores, rounded(requests)[resource], asked)
+        return np.maximum(free - self.grown * asked, 0)
 
 
 def tier_limit(

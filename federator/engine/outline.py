@@ -9,6 +9,7 @@ import numpy as np
 from federator.engine.federation import Federation
 from federator.engine.gangs import InOneCluster
 from federator.engine.search import Contender, Part
+from federator.model.resources import Resources
 
 _SHARES = 2**16
 """A gang's worth is its dominant share of the federation, in parts of this; at least one."""
@@ -26,7 +27,7 @@ def contender(
     allowances = {place: search.allowance(place) for place in places}
     rooms = [(turn, turn.room.more + turn.room.extra) for turn in search.turns if turn.wanted > 0]
     return Contender(
-        asks=dict(search.asked().items_),
+        asks=_asks(federation, search),
         parts=tuple(
             Part(id(turn.eligibility), turn.wanted, {at: int(room[at]) for at in prospects}) for turn, room in rooms
         ),
@@ -37,6 +38,12 @@ def contender(
         latest=latest,
         behind=behind,
     )
+
+
+def _asks(federation: Federation, search: InOneCluster) -> dict[str, int]:
+    """What all of it asks for, by resource of the tables."""
+    asked = (federation.nodes.asked(turn.role.requests) * turn.wanted for turn in search.turns)
+    return dict(sum(asked, Resources()).items_)
 
 
 def _worth(federation: Federation, search: InOneCluster) -> int:

@@ -14,7 +14,6 @@ from federator.engine.ends import LEAVES, Ends
 from federator.engine.federation import Federation
 from federator.engine.occupancy import AMOUNTS, BEGIN, COUNTED, END, Runs, Seats, seated
 from federator.engine.rows import LOT, NODES, TIMES
-from federator.engine.shapes import Shape
 from federator.model.plan import Holding, Snapshot
 from federator.model.resources import Resources
 from federator.model.workload import Role, Workload
@@ -30,7 +29,8 @@ class Piece:
     replicas: int
     age_s: float
     lines: Array
-    shape: Shape
+    each: Array
+    """What one of them gives back, by resource."""
 
     def freed(self, replicas: int, resources: int) -> Array:
         """What is free on which nodes once so many of them are gone, as entries of ``Occupancy``: those that were put
@@ -40,13 +40,12 @@ class Piece:
         size, left = 0, replicas
         for node, nodes, times, _ in reversed(self.lines.tolist()):
             whole, past = min(nodes, left // times), node + nodes
-            for count, each in ((whole, times), (min(nodes - whole, 1), min(left - whole * times, times))):
-                if count and each:
+            for count, many in ((whole, times), (min(nodes - whole, 1), min(left - whole * times, times))):
+                if count and many:
                     past -= count
                     entries[size, BEGIN], entries[size, COUNTED] = past, count
-                    for at, asked in self.shape.asked.tolist():
-                        entries[size, AMOUNTS + at] = asked * each
-                    size, left = size + 1, left - count * each
+                    entries[size, AMOUNTS:] = self.each * many
+                    size, left = size + 1, left - count * many
             if left <= 0:
                 break
         return entries[:size]
@@ -125,13 +124,13 @@ class Pieces:
         for holding in sorted(federation.holdings(seats.workload, seats.role), key=lambda one: one.cluster):
             at = federation.index[holding.cluster]
             waves = sorted(holding.waves) or [(holding.age_s, holding.replicas)]
-            lines = seats.lines[homes == at]
+            lines, each = seats.lines[homes == at], seats.each[self._nodes.first_lots[at]]
             seen = int((lines[:, NODES] * lines[:, TIMES]).sum())
             if seats.wave < len(waves) and waves[seats.wave][1]:
                 age_s, replicas = waves[seats.wave]
-                yield Piece(role, at, replicas, age_s, lines, seats.shape), False
+                yield Piece(role, at, replicas, age_s, lines, each), False
             elif seats.wave == len(waves) and seen:
-                yield Piece(role, at, seen, 0.0, lines, seats.shape), True
+                yield Piece(role, at, seen, 0.0, lines, each), True
 
     @cached_property
     def leaving(self) -> Array:

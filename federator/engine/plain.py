@@ -37,6 +37,7 @@ from federator.engine.plain_tables import (
 from federator.engine.plain_turns import take_turns
 from federator.engine.rows import NO_JOURNAL
 from federator.engine.tiers import full_for
+from federator.engine.whole_cores import is_part
 from federator.model.plan import shape_key
 from federator.model.reasons import Verdict
 from federator.model.workload import Workload
@@ -96,13 +97,15 @@ class Plain:
 
     def _entry(self, workload: Workload) -> Entry | None:
         """None where it is not plain."""
-        role, federation, items = workload.roles[0], self._federation, workload.roles[0].requests.items_
+        role, federation = workload.roles[0], self._federation
+        items = federation.nodes.asked(role.requests).items_
         if (
             self._none
             or workload.gang is not None
             or len(workload.roles) > 1
             or role.limits.items_
             or not items
+            or (federation.nodes.counts_cores and is_part(role.requests))  # it raises the use of nodes by cluster
             or workload.name in self._apart
             or federation.spoken_of(workload)
             or not self._allowance.only_quotas(workload)

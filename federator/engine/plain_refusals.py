@@ -115,7 +115,11 @@ class PlainReasons(Reasons):
         seen, placed = self._setting.past.at(one.moment), np.zeros(len(one.marks), dtype=np.int64)
         placed[one.at] = one.counts
         room = placed + (one.marks & ROOM != 0)
-        free = {name: seen[:, federation.nodes.at[name]] - placed * asked for name, asked in role.requests.items_}
+        nodes = federation.nodes
+        free = {
+            name: nodes.counted(seen, name, nodes.first_lots[:-1]) - placed * asked
+            for name, asked in role.requests.items_
+        }
         nothing, stopped = np.zeros_like(placed), () if one.stopped is None else one.stopped.nonzero()[0].tolist()
         return Scene(
             index=federation.index,

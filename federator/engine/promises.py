@@ -86,7 +86,9 @@ class Promises:
             return bind(nodes, both, replicas, self.habits)
         journal = journal_for(nodes, shape, replicas)
         left = bind(nodes, both, replicas, self.habits, journal)
-        self.occupancy.note(journal[1 : 1 + int(journal[0, 0])], shape, until)
+        each = np.zeros(len(nodes.resources), dtype=np.int64)
+        each[shape.asked[:, 0]] = shape.asked[:, 1]
+        self.occupancy.note(journal[1 : 1 + int(journal[0, 0])], each, until)
         return left
 
     def mark(self) -> Mark:

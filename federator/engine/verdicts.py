@@ -16,6 +16,7 @@ from federator.engine.limit_left import LimitLeft
 from federator.engine.opening import Wait
 from federator.engine.purse import Purse
 from federator.engine.turn import CapLeft, Room
+from federator.engine.whole_cores import taken
 from federator.model.reasons import ByReason, Reason, Verdict, reasons_of
 from federator.model.resources import Resources
 
@@ -124,7 +125,8 @@ def _no_room(scene: Scene, at: int) -> Verdict | None:
     if scene.room.more[at] + scene.room.extra[at] > scene.grown[at]:
         return None
     free = tuple((name, int(amounts[at])) for name, amounts in scene.free.items())
-    facts = {"needed": Amounts(scene.requests.items_), "free": Amounts(free), "holds": int(scene.placed[at])}
+    needed = taken(scene.requests, scene.eligibility.clusters[at])
+    facts = {"needed": Amounts(needed.items_), "free": Amounts(free), "holds": int(scene.placed[at])}
     return Verdict(Reason.NO_ROOM, facts)
 
 

@@ -131,7 +131,7 @@ class Cluster:
     """What a core, a GiB or a piece takes, in watts."""
     unschedulable: tuple[Unschedulable, ...] = ()
     whole_cores: bool = False
-    """It gives a replica whole cores: one that asks for a part of a core takes all of it. Told, not counted."""
+    """It gives a replica whole cores: one that asks for a part of a core takes all of it."""
     idle: Mapping[float, Resources] = field(default_factory=dict)
     """The least that was free of it, backfill not counted, at any time within the last so many seconds."""
     rises: tuple[Rise, ...] = ()

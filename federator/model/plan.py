@@ -180,7 +180,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class WholeCores:
-    """What a cluster gives that gives no parts of cores, where the planner counts what is asked for."""
+    """What a replica that asks for a part of a core takes of a cluster that gives whole ones."""
 
     asked_millicores: int
     takes: int

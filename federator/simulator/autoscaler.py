@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from federator.clusters.binder import Pool
+from federator.engine.whole_cores import taken
 from federator.model.cluster import Cluster
 from federator.model.workload import Role
 from federator.simulator.measures import Measures
@@ -34,7 +35,7 @@ class Autoscaler:
     def boot_for(self, role: Role, waiting: int, flavors: Sequence[str], now_s: float) -> None:
         """See that nodes come for so many replicas that have none."""
         for flavor in self._pool.open_flavors(flavors, role.tolerations):
-            fits = role.requests.count_in(flavor.allocatable) or 0
+            fits = taken(role.requests, self._cluster).count_in(flavor.allocatable) or 0
             wanted = min(-(-waiting // fits) if fits else 0, flavor.max_count - flavor.count)
             for _ in range(wanted - self._coming[flavor.name]):
                 self._coming[flavor.name] += 1

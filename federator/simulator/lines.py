@@ -23,6 +23,7 @@ from federator.engine.plain import Plain
 from federator.engine.plain_answers import Entry, Found
 from federator.engine.rows import COUNT, FREE, LENGTH, START
 from federator.engine.single_turns import SingleTurns
+from federator.engine.whole_cores import CORE, CORES, are_counted
 from federator.model.cluster import Cluster
 from federator.model.plan import Placement, Snapshot
 from federator.model.policy import FULL_PPM
@@ -86,14 +87,18 @@ class Lines(Generic[Who]):
 
     def know(self, workloads: Iterable[Workload]) -> bool:
         """Whether the tables have all resources that these ask for; else they are to be laid out anew, with those."""
-        asked = {name for workload in workloads for role in workload.roles for name, _ in role.requests.items_}
+        requests = [role.requests for workload in workloads for role in workload.roles]
+        asked = {name for one in requests for name, _ in one.items_}
+        if are_counted(self._seen.clusters, requests):
+            asked.add(CORES)
         known = asked <= self._names
         self._names |= asked
         return known
 
     def lay_out(self, clusters: Iterable[Cluster]) -> None:
         """Make the tables anew, with nobody in line, from the clusters with what is free on them now."""
-        everything = Workload("", (Role("", 1, Resources.of(dict.fromkeys(self._names, 1))),))
+        each = 1 if CORES in self._names else CORE  # a part of a core has whole ones counted
+        everything = Workload("", (Role("", 1, Resources.of(dict.fromkeys(self._names - {CORES}, each))),))
         shown = tuple(sorted(clusters, key=lambda one: one.name))
         whole = replace(self._seen, clusters=shown, workloads=(everything,))
         self._federation, _, families = self._ground.stand(whole)
@@ -142,7 +147,8 @@ class Lines(Generic[Who]):
         closer = any(tier.fill_to_ppm < FULL_PPM for tier in rule.tiers)
         at = range(len(takes)) if closer else np.flatnonzero(takes).tolist()
         columns = self._federation.nodes.at
-        asked = tuple((FREE + columns[name], amount) for name, amount in entries[0].requests.items_)
+        requests = self._federation.nodes.asked(entries[0].requests)
+        asked = tuple((FREE + columns[name], amount) for name, amount in requests.items_)
         return Line(entries[0], sum(1 << one for one in at), closer, asked)
 
     # Turns

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from federator.engine.ends import milliseconds
 from federator.engine.ground import Ground
 from federator.engine.order import FOUND, ORDERS
+from federator.engine.whole_cores import is_part
 from federator.model.cluster import Cluster, Flavor
 from federator.model.plan import Head, Snapshot
 from federator.model.policy import OVERRUN_S, Planning
@@ -182,6 +183,8 @@ class Pool:
             role.requests[CPU] == self._unit and self._flavor.allocatable[CPU] % self._unit == 0
         )
         if len(roles) != 1 or len(role.requests) != 1 or role.limits or role.flavors != ANYWHERE or not alike:
+            return 0
+        if self._cluster.whole_cores and is_part(role.requests):
             return 0
         return role.requests[CPU] * role.replicas
 

@@ -9,6 +9,7 @@ from itertools import groupby
 from random import Random
 
 from federator.clusters.binder import Pool
+from federator.engine.whole_cores import taken
 from federator.model.cluster import Cluster, Flavor
 from federator.model.indexset import IndexSet
 from federator.model.intent import PREEMPTED, Failure, ObservedIntent
@@ -110,8 +111,9 @@ class Site:
     ) -> None:  # fmt: skip
         """Have replicas from the beginning, for so long already; ``unbound`` of them do not show in what is free."""
         job = self.jobs[intent_id] = Job(workload, role, run_s, flavors, indices)
-        nodes = self._used.seat(role.requests, len(indices) - unbound, flavors, role.tolerations)
-        nodes += self.pool.bind(role.requests, len(indices) - len(nodes), flavors, role.tolerations)
+        takes = taken(role.requests, self.cluster)
+        nodes = self._used.seat(takes, len(indices) - unbound, flavors, role.tolerations)
+        nodes += self.pool.bind(takes, len(indices) - len(nodes), flavors, role.tolerations)
         bound = indices.first(len(nodes))
         job.unbound -= bound
         service = workload.lifetime is Lifetime.SERVICE
@@ -200,7 +202,8 @@ class Site:
     def _bind(self, intent_id: str, now_s: float) -> None:
         job = self.jobs[intent_id]
         self._now_s, below = now_s, job.workload.backfill
-        nodes = self.pool.bind(job.role.requests, len(job.unbound), job.flavors, job.role.tolerations, below=below)
+        takes = taken(job.role.requests, self.cluster)
+        nodes = self.pool.bind(takes, len(job.unbound), job.flavors, job.role.tolerations, below=below)
         waits_s = 0.0 if below or not nodes else self._make_room(now_s)
         if nodes:
             waits_s = max(waits_s, self._transfers.waits_s(job.workload, self.cluster.name, now_s))
@@ -343,8 +346,9 @@ class Site:
 
     def _stop(self, job: Job, batch: Batch, indices: IndexSet, now_s: float, *, useful: bool) -> None:
         leaving = tuple((node, mine) for node, seated in batch.seats if (mine := seated & indices))
+        takes = taken(job.role.requests, self.cluster)
         for node, mine in leaving:
-            self.pool.release(node, job.role.requests, len(mine), below=job.workload.backfill)
+            self.pool.release(node, takes, len(mine), below=job.workload.backfill)
             self._autoscaler.emptied(node, now_s)
         self._note(job, leaving, batch.starts_s, -1)
         lost_s = 0.0 if useful else self._fillers.lost_s(job.workload, now_s - batch.starts_s)

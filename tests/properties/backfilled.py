@@ -28,7 +28,9 @@ KEEPS = ({}, {"*": {"*": 50_000}}, {"cern": {"cpu": 250_000}, "*": {"*": 0}})
 def fillers(draw: st.DrawFn, name: str) -> Filler:
     """One filler, mostly without many limits."""
     role = Role(
-        "", draw(st.sampled_from((0, 3, 1000, 1_000_000))), amounts(draw(st.integers(1, 3)), draw(st.integers(0, 3)))
+        "",
+        draw(st.sampled_from((0, 3, 1000, 1_000_000))),
+        amounts(draw(st.sampled_from((1, 2, 3, 0.5))), draw(st.integers(0, 3))),
     )
     work = Workload(
         name,

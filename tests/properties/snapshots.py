@@ -35,9 +35,9 @@ LABELS = ({"site": "on-prem"}, {"site": "cloud"}, {})
 GPU = "nvidia.com/gpu"
 
 
-def amounts(cpu: int, memory: int = 0, gpu: int = 0) -> Resources:
+def amounts(cpu: float, memory: int = 0, gpu: int = 0) -> Resources:
     """Cores, GiB and pieces."""
-    return Resources.of({"cpu": cpu * 1000, "memory": memory * 2**30, GPU: gpu})
+    return Resources.of({"cpu": int(cpu * 1000), "memory": memory * 2**30, GPU: gpu})
 
 
 def sites(value: str) -> Constraint:
@@ -89,6 +89,7 @@ def clusters(draw: st.DrawFn, name: str) -> Cluster:
         carbon_g_per_kwh=draw(st.sampled_from((0.0, 40.0, 300.5))),
         power_w=draw(st.sampled_from(({}, {"cpu": 8.0}))),
         unschedulable=draw(st.sampled_from(((),) * 8 + ((Unschedulable(amounts(3, 3), "no node"),),))),
+        whole_cores=draw(st.sampled_from((False, False, True))),
     )
 
 
@@ -161,7 +162,7 @@ def roles(draw: st.DrawFn, name: str) -> Role:
     return Role(
         name,
         draw(st.integers(0, 12)),
-        amounts(draw(st.integers(0, 4)), draw(st.integers(0, 4)), gpu),
+        amounts(draw(st.sampled_from((0, 1, 2, 3, 4, 0.5, 2.25))), draw(st.integers(0, 4)), gpu),
         flavors=draw(st.sampled_from((Constraint(),) * 5 + (sites("cloud"),))),
         tolerations=draw(st.sampled_from(((), (), (Toleration("dedicated", "Exists"),)))),
         limits=draw(st.sampled_from((Resources(),) * 4 + (MATLAB, Resources.of({"matlab": 2, "database": 1})))),

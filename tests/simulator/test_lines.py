@@ -34,7 +34,8 @@ def sites(draw: st.DrawFn) -> list[Cluster]:
         small = flavor("small", draw(st.integers(1, 3)), amounts(draw(st.integers(2, 4)), draw(st.integers(4, 8))))
         large = flavor("large", draw(st.integers(0, 2)), amounts(6, 8))
         habit = draw(st.sampled_from(list(Binding)))
-        made.append(cluster(name, labels={"site": name}, binding=habit, flavors=(small, large)))
+        whole = draw(st.sampled_from((False, False, True)))
+        made.append(cluster(name, labels={"site": name}, binding=habit, flavors=(small, large), whole_cores=whole))
     return made
 
 
@@ -63,7 +64,7 @@ def arrivals(draw: st.DrawFn, most: int, gangs: bool) -> list[Arrival]:
         found.append(
             arrival(
                 f"j{number:03}", float(draw(st.integers(0, 15))), float(draw(st.integers(0, 12))), replicas,
-                cpu=draw(st.sampled_from([1, 1, 2, 3])), memory=draw(st.sampled_from([0, 0, 1, 3])),
+                cpu=draw(st.sampled_from([1, 1, 2, 3, 0.5])), memory=draw(st.sampled_from([0, 0, 1, 3])),
                 queue=draw(st.sampled_from("ab")), priority=draw(st.sampled_from([0, 0, 1])), clusters=where,
                 min_replicas=draw(st.sampled_from([1, replicas])),
                 gang=Gang() if gangs and replicas > 1 and draw(st.booleans()) else None,

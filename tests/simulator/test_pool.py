@@ -75,6 +75,7 @@ def test_of_many_jobs_the_shortcut_tells_what_the_planner_tells(
         story([cluster("pool", cpu=4)], [arrival("a", 0, 10)], policies=(Policy("any"),)),
         story([cluster("pool", cpu=4), cluster("other")], [arrival("a", 0, 10)]),
         story([cluster("pool", cpu=4, cordoned=True), cluster("other")], [arrival("a", 0, 10)]),
+        story([cluster("pool", cpu=4, whole_cores=True)], [arrival("half", 0, 10, cpu=0.5)]),
     ],
 )
 def test_what_is_no_such_story_is_told_by_the_planner(other: Story) -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from federator.engine import federation as laid_out
 from federator.model.cluster import Flavor, NodeGroup
 from federator.model.policy import Planning, Policy, Rebalance, Stay, Tier
 from federator.simulator.answer import run_document
 from federator.simulator.run import simulate
-from federator.simulator.story import Fault
+from federator.simulator.story import Fault, Story
 from tests.engine.build import amounts, cluster
 from tests.simulator.stories import PLAIN, arrival, journal, story, told
 
@@ -32,6 +33,30 @@ def test_a_job_waits_while_the_cluster_is_full_and_runs_its_time() -> None:
     assert answer["makespan_s"] == 150
     assert answer["utilization"]["only"]["cpu"] == pytest.approx((4 * 100 + 50) / (4 * 150))
     assert answer["jobs"] == {"submitted": 2, "finished": 2, "running": 0, "waiting": 0, "failed": 0}
+
+
+HALVES = story(
+    [cluster("batch", cpu=4, whole_cores=True)],
+    [arrival("half", 0, 100, 10, cpu=0.5), arrival("late", 50, 100)],
+    Planning(),
+)
+
+
+def _waits_there(one: Story) -> set[int]:
+    """How many replicas clusters were seen to hold that were on no node."""
+    seen: set[int] = set()
+    run = simulate(one, skips=False, watch=lambda there, _: seen.update(held.unbound for held in there.holdings))
+    assert (told(run, "half").started_s, told(run, "half").ended_s) == (0, 300), "four at a time"
+    return seen
+
+
+def test_a_cluster_that_gives_whole_cores_runs_a_job_on_each_and_is_sent_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Four cores run four jobs of a half; a planner that counts halves (the planted mistake) has others wait there."""
+    assert _waits_there(HALVES) == {0}
+    monkeypatch.setattr(laid_out, "are_counted", lambda clusters, requests: False)
+    assert _waits_there(HALVES) > {0}
 
 
 def test_a_run_that_lasts_ends_then_and_counts_what_still_runs() -> None:

@@ -83,7 +83,7 @@ def _beside_production(facts: Facts, fillers: dict[str, Filler], cluster: Cluste
     there = [one for one in has if one[1]]
     room = [one for one in there if one not in counted and not production and _fits_in_all(facts, one[0], cluster)]
     for filler, replicas in (*counted, *room):
-        for resource, asked in filler.workload.roles[0].requests.items_:
+        for resource, asked in facts.takes(filler.workload.roles[0], cluster).items_:
             whole = cluster.allocatable[resource]
             left = cluster.free[resource] - asked * replicas
             alone = len(there) == 1 and not production  # what one leaves free another may fill
@@ -95,7 +95,8 @@ def _beside_production(facts: Facts, fillers: dict[str, Filler], cluster: Cluste
 
 def _fits_in_all(facts: Facts, filler: Filler, cluster: Cluster) -> bool:
     """Whether what is free in all is enough for what is on its nodes."""
-    return (filler.workload.roles[0].requests * _bound(facts, filler, cluster.name)).fits_in(cluster.free)
+    takes = facts.takes(filler.workload.roles[0], cluster)
+    return (takes * _bound(facts, filler, cluster.name)).fits_in(cluster.free)
 
 
 def _production(facts: Facts, cluster: Cluster) -> list[Item]:
@@ -107,11 +108,11 @@ def _production(facts: Facts, cluster: Cluster) -> list[Item]:
                 role = facts.role(workload, role_name)
                 flavors = cluster.flavors or ()
                 usable = (f.name for f in flavors if facts.usable(facts.workloads[workload], role, cluster, f))
-                found.append(Item(role.requests, frozenset(usable), count))
+                found.append(Item(facts.takes(role, cluster), frozenset(usable), count))
     return found
 
 
 def _item(facts: Facts, filler: Filler, replicas: int, cluster: Cluster) -> Item:
     role = filler.workload.roles[0]
     usable = (f.name for f in cluster.flavors or () if facts.usable(filler.workload, role, cluster, f))
-    return Item(role.requests, frozenset(usable), replicas)
+    return Item(facts.takes(role, cluster), frozenset(usable), replicas)

@@ -56,7 +56,7 @@ def _items(facts: Facts, counts: Mapping[Key, int], name: str, cluster: Cluster)
             flavors = [
                 f.name for f in cluster.flavors or () if facts.usable(facts.workloads[workload], role, cluster, f)
             ]
-            items.append(Item(role.requests, frozenset(flavors), count))
+            items.append(Item(facts.takes(role, cluster), frozenset(flavors), count))
     return items
 
 
@@ -91,7 +91,7 @@ def certain_room(facts: Facts, workload: Workload, role: Role, cluster: Cluster)
     for node in _nodes(cluster):
         flavor = next(f for f in cluster.flavors if f.name == node.flavor)
         if facts.usable(workload, role, cluster, flavor):
-            fits = role.requests.count_in(node.free)
+            fits = facts.takes(role, cluster).count_in(node.free)
             untouched[2**20 if fits is None else fits] += 1
     touched = sum(c for k, c in (*facts.new.items(), *facts.coming.items()) if k[2] == cluster.name)
     room = 0

@@ -16,6 +16,7 @@ from federator.documents.expressions import (
 from federator.model.cluster import Cluster, Flavor, Health
 from federator.model.plan import Plan, Snapshot
 from federator.model.policy import DEFAULT_POLICY, Bounds, Policy
+from federator.model.resources import Resources
 from federator.model.selectors import Constraint
 from federator.model.workload import Role, Workload
 
@@ -130,7 +131,12 @@ class Facts:
             values = workload_variables(workload) | cluster_variables(cluster) | flavor_variables(flavor)
             if not holds(role.flavors.where, values):
                 return False
-        return role.requests.fits_in(flavor.allocatable)
+        return self.takes(role, cluster).fits_in(flavor.allocatable)
+
+    def takes(self, role: Role, cluster: Cluster) -> Resources:
+        """What one replica takes of the cluster's nodes: what it asks for; of cpu, whole cores where they are given."""
+        part = role.requests["cpu"] % 1000 if cluster.whole_cores else 0
+        return role.requests + Resources.of({"cpu": 1000 - part}) if part else role.requests
 
     def takes_work(self, cluster: Cluster) -> bool:
         """Whether the cluster as such takes new work now."""

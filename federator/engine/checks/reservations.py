@@ -98,7 +98,7 @@ def _has_room(facts: Facts, cluster: Cluster, at_s: float) -> Iterator[str]:
     for counts, aged in ((facts.new, False), (facts.unbound, True)):
         asked += _still_running(facts, cluster, at_s, counts, aged=aged)
     freed, told = _freed(facts, cluster, at_s)
-    nodes = [node for flavor in cluster.flavors or () for node in _nodes(facts, flavor, at_s, freed)]
+    nodes = [node for flavor in cluster.flavors or () for node in _nodes(facts, cluster, flavor, at_s, freed)]
     reason = impossible(nodes, asked)
     if reason is None and not told:
         total, free = Resources(), cluster.free + freed
@@ -131,7 +131,7 @@ def _items(facts: Facts, cluster: Cluster, one: Reservation) -> Iterator[Item]:
 def _item(facts: Facts, cluster: Cluster, workload: str, role_name: str, count: int) -> Item:
     role = facts.role(workload, role_name)
     usable = (f.name for f in cluster.flavors or () if facts.usable(facts.workloads[workload], role, cluster, f))
-    return Item(role.requests, frozenset(usable), count)
+    return Item(facts.takes(role, cluster), frozenset(usable), count)
 
 
 def _still_running(
@@ -165,7 +165,7 @@ def _freed(facts: Facts, cluster: Cluster, at_s: float) -> tuple[Resources, bool
         workload = facts.workloads.get(holding.workload)
         if workload is None or holding.cluster != cluster.name:
             continue
-        requests = facts.role(holding.workload, holding.role).requests
+        requests = facts.takes(facts.role(holding.workload, holding.role), cluster)
         bound = max(0, holding.replicas - holding.unbound)
         ended = sum(
             n for age, n in _waves(holding.waves, holding.age_s, bound) if _ends_s(facts, workload, age) <= at_s
@@ -181,21 +181,21 @@ def _waves(waves: tuple[tuple[float, int], ...], age_s: float, bound: int) -> tu
     return waves or ((age_s, bound),)
 
 
-def _nodes(facts: Facts, flavor: Flavor, at_s: float, freed: Resources) -> Iterator[Node]:
+def _nodes(facts: Facts, cluster: Cluster, flavor: Flavor, at_s: float, freed: Resources) -> Iterator[Node]:
     """What is free on every node then, at most."""
     for group in flavor.nodes:
-        free = group.free.floor() + (_ended_on(facts, group, at_s) if group.runs is not None else freed)
+        free = group.free.floor() + (_ended_on(facts, cluster, group, at_s) if group.runs is not None else freed)
         most = Resources.of({name: min(free[name], flavor.allocatable[name]) for name in flavor.allocatable})
         yield from [Node(flavor.name, most)] * group.count
     yield from [Node(flavor.name, flavor.allocatable)] * max(0, flavor.max_count - flavor.count)
 
 
-def _ended_on(facts: Facts, group: NodeGroup, at_s: float) -> Resources:
+def _ended_on(facts: Facts, cluster: Cluster, group: NodeGroup, at_s: float) -> Resources:
     ended = Resources()
     for run in group.runs or ():
         workload = facts.workloads.get(run.workload)
         if workload is not None and _ends_s(facts, workload, run.age_s) <= at_s:
-            ended = ended + facts.role(run.workload, run.role).requests * run.replicas
+            ended = ended + facts.takes(facts.role(run.workload, run.role), cluster) * run.replicas
     return ended
 
 

@@ -1,0 +1,58 @@
+"""Cores as clusters count them that give a replica whole ones: one that asks for a part of a core takes all of it.
+
+Where such a cluster and such a request are in one snapshot, the tables have one more resource, ``CORES``, in millicores
+like cpu. A replica asks for its cpu rounded up of it. A node of such a cluster has of it the cpu that is free, rounded
+down, and every other node so much that cpu is never short later: a thousand times its cpu, since whoever asks for a
+millicore takes a thousand at most. So one line of amounts is right for all clusters, and no loop knows of it.
+
+Of the cpu of such a cluster the tables count what replicas ask for: how full tiers are, quotas, prices and shares go
+by that, as everywhere. It never binds there, since no more of it is taken than of ``CORES``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from federator.model.cluster import Cluster
+from federator.model.resources import CPU, Resources
+
+CORES = "cpu, whole cores"
+"""Behind cpu in the order of names, so that rows which are sorted by what is free keep their order."""
+CORE = 1000
+"""Millicores."""
+
+
+def is_part(requests: Resources) -> bool:
+    """Whether a part of a core is asked for."""
+    return requests[CPU] % CORE > 0
+
+
+def rounded(requests: Resources) -> Resources:
+    """What a replica takes that is given whole cores."""
+    return Resources.of({**requests, CPU: -(-requests[CPU] // CORE) * CORE}) if is_part(requests) else requests
+
+
+def taken(requests: Resources, cluster: Cluster) -> Resources:
+    """What a replica takes of a cluster."""
+    return rounded(requests) if cluster.whole_cores else requests
+
+
+def are_counted(clusters: Iterable[Cluster], requests: Iterable[Resources]) -> bool:
+    """Whether such clusters and such requests are there."""
+    return any(cluster.whole_cores and cluster.flavors for cluster in clusters) and any(map(is_part, requests))
+
+
+def asked(requests: Resources) -> Resources:
+    """What a replica asks for, with its cores."""
+    return Resources.of({**requests, CORES: rounded(requests)[CPU]})
+
+
+def there(amounts: Mapping[str, int], *, whole: bool) -> dict[str, int]:
+    """What a node has, with its cores; ``whole``: it gives no less than one."""
+    cpu = amounts.get(CPU, 0)
+    return {**amounts, CORES: cpu // CORE * CORE if whole else cpu * CORE}
+
+
+def given_back(requests: Resources, *, whole: bool) -> dict[str, int]:
+    """What a node has more, with its cores, once a replica ends that showed in what was free of it."""
+    return there(rounded(requests) if whole else requests, whole=whole)
