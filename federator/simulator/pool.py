@@ -116,6 +116,8 @@ class Pool:
         self._one_line = self._planning.backfilling == "once" or (
             self._planning.backfilling == "none" and self._planning.blocked_head != "pass"
         )
+        self._least = 0
+        """No job that waits takes fewer cores than so many, as far as is known."""
         self._number = 0
         self._head: Job | None = None
         self._reserved_ms = 0
@@ -140,7 +142,7 @@ class Pool:
         return ended_s
 
     def _serve_and_look(self, now_s: float) -> None:
-        if self._waiting:
+        if self._waiting and self._free >= self._least:
             self._serve(self, now_s, milliseconds(now_s))
         if self._looks is not None:
             self._looks.look(now_s, self._runs(), [job.arrival.workload for job in self._waiting], self._heads())
@@ -159,19 +161,20 @@ class Pool:
         return (Head(name, self._reserved_ms / 1000, ((self._cluster.name, replicas),)),)
 
     def _arrive(self, one: Arrival, now_s: float) -> None:
-        like, name, submitted_s, expected_s = one.like, one.name, one.at_s, one.expected_s
+        submitted_s, like, run_s, name, expected_s = one
         if not name:
             name, submitted_s, expected_s = like.name, like.submitted_at_s, like.duration_s
         kind = self._known.get(id(like))
         if kind is None or kind.like is not like:
             kind = self._kind(like)
-        told = Told(name, like.queue, kind.replicas, now_s, one.run_s)
+        told = Told(name, like.queue, kind.replicas, now_s, run_s)
         self.measures.workloads.append(told)
         if expected_s is None:
             expected_s = self._planning.unknown_duration_s
         place = 0.0 if self._place is None else self._place(one.workload, self._planning)
         lasts_ms = milliseconds(expected_s)
         job = Job(-like.priority, place, submitted_s, name, kind.cores, lasts_ms, one, told, kind.rate)
+        self._least = min(self._least, kind.cores)
         if not self._waiting or self._waiting[-1] < job:
             self._waiting.append(job)
         else:
@@ -236,6 +239,7 @@ class Pool:
             else:
                 left.append(job)
         self._waiting = left
+        self._least = min((job.cores for job in left), default=0)
 
     def serve_in_line(self, now_s: float, now_ms: int) -> None:
         """Nobody passes the first that does not fit."""
@@ -281,6 +285,7 @@ class Pool:
         waiting = self._waiting
         fitting = [job for job in waiting if job.cores <= self._free] if self._free else []
         if not fitting:  # the first is not among them
+            self._least = min((job.cores for job in waiting), default=0)
             return
         at_ms, spare = self._earliest(waiting[0].cores, now_ms)
         started = set()

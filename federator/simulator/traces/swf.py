@@ -23,6 +23,7 @@ FIELDS = (
 )  # fmt: skip
 SUBMIT = FIELDS.index("submit_s")
 MOST_NUMBER = 10**15
+COMMENTS = ";#"
 AT_ONCE = 128
 """So many lines are read at a time."""
 Columns = list[list[float]]
@@ -100,7 +101,7 @@ def _columns(path: Path) -> Iterator[Columns]:
     """The numbers of some hundred lines at a time, field by field. Raises TraceError, after what comes before it."""
     numbered = lines(path)
     while some := list(islice(numbered, AT_ONCE)):
-        found = [(number, words) for number, line in some if (words := line.split()) and words[0][0] != ";"]
+        found = [(number, words) for number, line in some if (words := line.split()) and words[0][0] not in COMMENTS]
         right = [words for _, words in found]
         try:
             columns = _numbers(right)

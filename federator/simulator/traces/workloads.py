@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from itertools import islice
+from math import inf
 from pathlib import Path
 
 from federator.documents.scenario import TracePart
@@ -13,8 +14,11 @@ from federator.model.selectors import ANYWHERE, Constraint, Requirement, Selecto
 from federator.model.workload import Gang, Workload
 from federator.simulator.story import Arrival
 from federator.simulator.traces.job import Job
+from federator.simulator.traces.opening import TraceError
 from federator.simulator.traces.readers import jobs
 
+IN_ORDER = "federator trace convert puts it in order"
+NUMBERED = "federator trace convert --to FILE.swf numbers them anew"
 MOST_LETTERS = 63
 MOST_KNOWN = 4096
 
@@ -24,12 +28,20 @@ def arrivals(part: TracePart, path: Path) -> Iterator[Arrival]:
     counted = (job for job in jobs(path, part) if counts(part, job))
     exact, likes = part.estimates != "requested", _Likes(part)
     first_s: float | None = None
+    before_s, seen = -inf, set[str]()
     for job in islice(counted, part.skip, None if part.first is None else part.skip + part.first):
         first_s = job.submit_s if first_s is None else first_s
         at_s = job.submit_s if part.start is None else part.start + job.submit_s - first_s
         run_s = _run_s(part, job) or 0.0
         expected_s = run_s if exact or job.expected_s is None else job.expected_s
-        yield Arrival(at_s, likes.of(job), run_s, f"{part.name}-{job.name}", expected_s)
+        name = f"{part.name}-{job.name}"
+        if job.submit_s < before_s:
+            raise TraceError(str(path), 0, f"job {job.name} was submitted before the job above it", IN_ORDER)
+        if name in seen:
+            raise TraceError(str(path), 0, f"several jobs are called {job.name}", NUMBERED)
+        seen.add(name)
+        before_s = job.submit_s
+        yield Arrival(at_s, likes.of(job), run_s, name, expected_s)
 
 
 def counts(part: TracePart, job: Job) -> bool:
