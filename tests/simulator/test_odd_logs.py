@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from federator.documents.scenario import TracePart
+from federator.simulator.traces.converting import convert
 from federator.simulator.traces.job import Job
 from federator.simulator.traces.opening import TraceError
 from federator.simulator.traces.readers import READERS, jobs
@@ -106,9 +107,15 @@ def test_jobs_out_of_order_or_of_one_name_take_part_in_no_run(tmp_path: Path) ->
     path = tmp_path / "log.swf"
     path.write_text(first + two + one)
     assert summary(path)["out_of_order"] == 1
+    assert convert(path, tmp_path / "right.swf") == 2
+    assert [(one.at_s, one.name) for one in arrivals(part, tmp_path / "right.swf")] == [
+        (0, "job-00000001"), (10, "job-00000002"),
+    ]  # fmt: skip
     with pytest.raises(TraceError, match="job 00000001 was submitted before the job above it; federator trace convert"):
         list(arrivals(part, path))
     path.write_text(first + one + one)
+    assert convert(path, tmp_path / "right.swf") == 2
+    assert len({one.name for one in arrivals(part, tmp_path / "right.swf")}) == 2
     with pytest.raises(TraceError, match="several jobs are called 00000001; federator trace convert"):
         list(arrivals(part, path))
 
