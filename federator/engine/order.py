@@ -21,7 +21,7 @@ from federator.model.workload import Workload
 
 T = TypeVar("T")
 
-FAIR, FIT = "fair", "fit"
+FIFO, FAIR, FIT = "fifo", "fair", "fit"
 FOUND = (FAIR, FIT)
 """Orders that are found as work is admitted."""
 Place = tuple[float | str, ...]
@@ -99,7 +99,7 @@ def _by_expression(workload: Workload, planning: Planning) -> float:
 
 
 ORDERS: Mapping[str, Callable[[Workload, Planning], float]] = {
-    "fifo": _first_come,
+    FIFO: _first_come,
     FAIR: _first_come,
     FIT: _first_come,
     "shortest": _shortest,

@@ -80,3 +80,7 @@ class Constraint:
 
     selector: Selector = Selector()
     where: str = ""
+
+
+ANYWHERE = Constraint()
+"""No limit."""

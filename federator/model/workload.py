@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from federator.model.resources import Resources
-from federator.model.selectors import Constraint, Toleration
+from federator.model.selectors import ANYWHERE, Constraint, Toleration
 
 
 class Lifetime(StrEnum):
@@ -36,7 +36,7 @@ class Role:
     name: str
     replicas: int
     requests: Resources
-    flavors: Constraint = Constraint()
+    flavors: Constraint = ANYWHERE
     tolerations: tuple[Toleration, ...] = ()
     limits: Resources = Resources()
     """What one replica takes of limits by name (see ``Limit``), in whole pieces."""
@@ -70,7 +70,7 @@ class Workload:
     lifetime: Lifetime = Lifetime.BATCH
     min_replicas: int = 1
     gang: Gang | None = None
-    clusters: Constraint = Constraint()
+    clusters: Constraint = ANYWHERE
     needs: frozenset[str] = frozenset()
     duration_s: float | None = None
     parallelism: int | None = None

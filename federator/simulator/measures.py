@@ -59,18 +59,25 @@ class Rate(NamedTuple):
     millicores: int
     cores: float
     kilowatts: float
+    micro_per_h: float
+    """What all of it costs for each hour."""
+
+
+Ran = tuple[Rate, str, float, float]
+"""What ran on nodes of one flavor: at which rate, of which queue, from when to when."""
 
 
 def _rate(cluster: Cluster, flavor: Flavor, requests: Resources, replicas: int) -> Rate:
-    amounts, millicores, cores, watts = [], 0, 0.0, 0.0
+    amounts, millicores, cores, watts, costs = [], 0, 0.0, 0.0, 0.0
     for name, amount in requests.items_:
         natural = natural_amount(name, amount) * replicas
         micro = flavor.price.get(name, cluster.price.get(name, 0.0))
         amounts.append((name, amount * replicas, micro / 1e6 * natural))
+        costs += micro / 1e6 * natural
         watts += cluster.power_w.get(name, 0.0) * natural / price_unit(name)
         if name == CPU:
             millicores, cores = amount * replicas, natural
-    return Rate(tuple(amounts), millicores, cores, watts / 1000)
+    return Rate(tuple(amounts), millicores, cores, watts / 1000, costs)
 
 
 class Measures:
@@ -118,23 +125,17 @@ class Measures:
         if starts_s < self.first_s.get(name, inf):
             self.first_s[name] = starts_s
         for flavor, replicas in places:
-            use = self.use[name]
-            rate = self._rate(cluster, flavor, role.requests, replicas)
-            for resource, amount, micro_per_h in rate.amounts:
-                use[resource] += amount * lasted_s
-                if micro_per_h:
-                    self.cost[name] += micro_per_h * lasted_s / HOUR_S
-                    cost_per_h += micro_per_h
+            rate = self.rate(cluster, flavor, role.requests, replicas)
+            self._add(cluster, rate, lasted_s)
             if lost_s and rate.millicores:
                 self.lost_s[name] += rate.millicores * lost_s / 1000
             if workload.backfill and rate.millicores:
                 place = workload.name, name
                 self.backfill_lost_s[place] += rate.millicores * lost_s / 1000
                 self.backfill_useful_s[place] += rate.millicores * (lasted_s - lost_s) / 1000
-            if rate.kilowatts:
-                self.carbon_g[name] += rate.kilowatts * lasted_s / HOUR_S * cluster.carbon_g_per_kwh
-                carbon_per_h += rate.kilowatts * cluster.carbon_g_per_kwh
             cores += rate.cores
+            cost_per_h += rate.micro_per_h
+            carbon_per_h += rate.kilowatts * cluster.carbon_g_per_kwh
         kept_s, queue = ends_s - lost_s, workload.queue
         if kept_s > starts_s:
             kind = "backfill" if workload.backfill else "production"
@@ -145,7 +146,34 @@ class Measures:
         if len(self._noted) >= AT_ONCE:
             self._fold()
 
-    def _rate(self, cluster: Cluster, flavor: Flavor, requests: Resources, replicas: int) -> Rate:
+    def ran(self, cluster: Cluster, those: Sequence[Ran]) -> None:
+        """As ``used``, of production that lost nothing."""
+        name, first_s = cluster.name, self.first_s.get(cluster.name, inf)
+        for rate, queue, starts_s, ends_s in those:
+            self._add(cluster, rate, ends_s - starts_s)
+            first_s = min(first_s, starts_s)
+            if ends_s > starts_s:
+                carbon_per_h = rate.kilowatts * cluster.carbon_g_per_kwh
+                self._noted.append(
+                    ("production", name, queue, starts_s, ends_s, rate.cores, rate.micro_per_h, carbon_per_h)
+                )
+        if those:
+            self.first_s[name] = first_s
+        if len(self._noted) >= AT_ONCE:
+            self._fold()
+
+    def _add(self, cluster: Cluster, rate: Rate, lasted_s: float) -> None:
+        name = cluster.name
+        use = self.use[name]
+        for resource, amount, micro_per_h in rate.amounts:
+            use[resource] += amount * lasted_s
+            if micro_per_h:
+                self.cost[name] += micro_per_h * lasted_s / HOUR_S
+        if rate.kilowatts:
+            self.carbon_g[name] += rate.kilowatts * lasted_s / HOUR_S * cluster.carbon_g_per_kwh
+
+    def rate(self, cluster: Cluster, flavor: Flavor, requests: Resources, replicas: int) -> Rate:
+        """What so many replicas on nodes of a flavor use."""
         key = cluster.name, flavor.name, requests.items_, replicas
         rate = self._rates.get(key)
         if rate is None:

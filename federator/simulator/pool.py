@@ -14,32 +14,41 @@ from typing import NamedTuple
 
 from federator.engine.ends import milliseconds
 from federator.engine.ground import Ground
-from federator.engine.order import FOUND, ORDERS
+from federator.engine.order import FIFO, FOUND, ORDERS
 from federator.engine.whole_cores import is_part
 from federator.model.cluster import Cluster, Flavor
 from federator.model.plan import Head, Snapshot
 from federator.model.policy import OVERRUN_S, Planning
 from federator.model.resources import CPU
-from federator.model.selectors import Constraint
+from federator.model.selectors import ANYWHERE
 from federator.model.workload import Lifetime, Role, Workload
 from federator.simulator.events import tell_events
 from federator.simulator.looks import Looks
-from federator.simulator.measures import Measures, Told
+from federator.simulator.measures import AT_ONCE, Measures, Ran, Rate, Told
 from federator.simulator.pool_looks import PoolLooks
 from federator.simulator.story import Arrival, Story
 
 OVERRUN_MS = milliseconds(OVERRUN_S)
-ANYWHERE = Constraint()
 MOST_KNOWN = 4096
-NO_ROLES: tuple[tuple[Role, ...], int] = ((), 0)
-Line = tuple[int, float, tuple[float, ...], str, int]
-"""When a job is expected to end, when it started, its key and name, its cores."""
+
+
+class Kind(NamedTuple):
+    """What is known of jobs that are alike."""
+
+    like: Workload
+    cores: int
+    replicas: int
+    rate: Rate
 
 
 class Job(NamedTuple):
-    """A job in the order of service: by its key, which is its own alone."""
+    """A job; by its first fields in the order of service. No two have one name."""
 
-    key: tuple[float, ...]
+    urgency: int
+    """0 less its priority."""
+    place: float
+    """What the order says."""
+    submitted_s: float
     name: str
     cores: int
     """In millicores, as all amounts of cpu."""
@@ -47,6 +56,11 @@ class Job(NamedTuple):
     """What is expected."""
     arrival: Arrival
     told: Told
+    rate: Rate
+
+
+Line = tuple[int, float, Job]
+"""When a job is expected to end, and when it started."""
 
 
 def pool_of(federation: Snapshot) -> tuple[Cluster, Flavor] | None:
@@ -91,7 +105,7 @@ class Pool:
         self._looks = None if looks is None else PoolLooks(looks, story.federation, cluster, flavor, Ground())
         self._story, self._planning = story, story.federation.planning
         self._cluster, self._flavor = cluster, flavor
-        self._key = ORDERS[self._planning.order]
+        self._place = None if self._planning.order == FIFO else ORDERS[self._planning.order]
         self._free = self._whole = flavor.allocatable[CPU] * flavor.count
         self._unit = 0
         """What every replica asks for, where there are several nodes."""
@@ -101,11 +115,15 @@ class Pool:
         """(end, number, start, its line in what is expected, job), a heap."""
         self._expected: list[Line] = []
         """Sorted."""
-        self._known: dict[int, tuple[tuple[Role, ...], int]] = {}
-        """What jobs of these very roles take: readers of logs make those of one size once."""
+        self._known: dict[int, Kind] = {}
+        """By the identity of ``like``."""
+        self._ran: list[Ran] = []
+        """What is not in the measures yet."""
         self._one_line = self._planning.backfilling == "once" or (
             self._planning.backfilling == "none" and self._planning.blocked_head != "pass"
         )
+        self._least = 0
+        """No job that waits takes fewer cores than so many, as far as is known."""
         self._number = 0
         self._head: Job | None = None
         self._reserved_ms = 0
@@ -125,11 +143,12 @@ class Pool:
         """Let happen what happens; returns the moment at which it ended. Raises NotAPool."""
         ended_s = tell_events(self._story, self._running, self._arrive, self._end, self._serve_and_look)
         for _, _, start_s, _, job in self._running:
-            self._used(job, start_s, ended_s)
+            self._ran.append((job.rate, job.told.queue, start_s, ended_s))
+        self.measures.ran(self._cluster, self._ran)
         return ended_s
 
     def _serve_and_look(self, now_s: float) -> None:
-        if self._waiting:
+        if self._waiting and self._free >= self._least:
             self._serve(self, now_s, milliseconds(now_s))
         if self._looks is not None:
             self._looks.look(now_s, self._runs(), [job.arrival.workload for job in self._waiting], self._heads())
@@ -142,45 +161,55 @@ class Pool:
         """Who stays the first, with its reservation where one is made."""
         if self._head is None:
             return ()
-        name, replicas = self._head.name, self._head.arrival.workload.replicas
+        name, replicas = self._head.name, self._head.told.replicas
         if self._planning.backfilling != "once":
             return (Head(name),)
         return (Head(name, self._reserved_ms / 1000, ((self._cluster.name, replicas),)),)
 
     def _arrive(self, one: Arrival, now_s: float) -> None:
-        workload = one.workload
-        cores = self._cores(workload)
-        told = Told(workload.name, workload.queue, workload.roles[0].replicas, now_s, one.run_s)
+        submitted_s, like, run_s, name, expected_s = one
+        if not name:
+            name, submitted_s, expected_s = like.name, like.submitted_at_s, like.duration_s
+        kind = self._known.get(id(like))
+        if kind is None or kind.like is not like:
+            kind = self._kind(like)
+        told = Told(name, like.queue, kind.replicas, now_s, run_s)
         self.measures.workloads.append(told)
-        expected_s = self._planning.unknown_duration_s if workload.duration_s is None else workload.duration_s
-        key = (-workload.priority, self._key(workload, self._planning), workload.submitted_at_s)
-        insort(self._waiting, Job(key, workload.name, cores, milliseconds(expected_s), one, told))
+        if expected_s is None:
+            expected_s = self._planning.unknown_duration_s
+        place = 0.0 if self._place is None else self._place(one.workload, self._planning)
+        lasts_ms = milliseconds(expected_s)
+        job = Job(-like.priority, place, submitted_s, name, kind.cores, lasts_ms, one, told, kind.rate)
+        self._least = min(self._least, kind.cores)
+        if not self._waiting or self._waiting[-1] < job:
+            self._waiting.append(job)
+        else:
+            insort(self._waiting, job)
 
-    def _cores(self, workload: Workload) -> int:
-        """What a job takes. Raises NotAPool."""
+    def _kind(self, like: Workload) -> Kind:
+        """What is known of all jobs that are like this. Raises NotAPool."""
+        role, gang = like.roles[0], like.gang
         if self._queue is None:
-            self._queue, self._unit = workload.queue, workload.roles[0].requests[CPU]
-        gang = workload.gang
-        roles, cores = self._known.get(id(workload.roles), NO_ROLES)
-        if roles is not workload.roles:
-            cores = self._cores_of(workload.roles)
-            if len(self._known) >= MOST_KNOWN:
-                self._known.clear()
-            self._known[id(workload.roles)] = workload.roles, cores
+            self._queue, self._unit = like.queue, role.requests[CPU]
+        cores = self._cores(like.roles)
         if (
             not 0 < cores <= self._whole
-            or not (workload.roles[0].replicas == 1 or (gang is not None and gang.scope == "cluster"))
-            or workload.lifetime is not Lifetime.BATCH or workload.needs or workload.parallelism is not None
-            or (self._one_line and workload.queue != self._queue) or workload.clusters != ANYWHERE
+            or not (role.replicas == 1 or (gang is not None and gang.scope == "cluster"))
+            or like.lifetime is not Lifetime.BATCH or like.needs or like.parallelism is not None
+            or (self._one_line and like.queue != self._queue) or like.clusters != ANYWHERE
         ):  # fmt: skip
-            raise NotAPool(workload.name)
-        return cores
+            raise NotAPool(like.name)
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        rate = self.measures.rate(self._cluster, self._flavor, role.requests, role.replicas)
+        kind = self._known[id(like)] = Kind(like, cores, role.replicas, rate)
+        return kind
 
-    def _cores_of(self, roles: tuple[Role, ...]) -> int:
+    def _cores(self, roles: tuple[Role, ...]) -> int:
         """What jobs of these roles take; 0: they are not for a pool."""
         role = roles[0]
         alike = self._flavor.count == 1 or (
-            role.requests[CPU] == self._unit and self._flavor.allocatable[CPU] % self._unit == 0
+            role.requests[CPU] == self._unit > 0 and self._flavor.allocatable[CPU] % self._unit == 0
         )
         if len(roles) != 1 or len(role.requests) != 1 or role.limits or role.flavors != ANYWHERE or not alike:
             return 0
@@ -193,7 +222,7 @@ class Pool:
         self._number += 1
         self._free -= job.cores
         job.told.started_s = now_s
-        line = now_ms + job.lasts_ms, now_s, job.key, job.name, job.cores
+        line = now_ms + job.lasts_ms, now_s, job
         heappush(self._running, (now_s + job.arrival.run_s, self._number, now_s, line, job))
         insort(self._expected, line)
 
@@ -202,12 +231,10 @@ class Pool:
         self._free += job.cores
         job.told.ended_s = now_s
         del self._expected[bisect_right(self._expected, line) - 1]
-        self._used(job, start_s, now_s)
-
-    def _used(self, job: Job, start_s: float, ends_s: float) -> None:
-        workload = job.arrival.workload
-        (role,) = workload.roles
-        self.measures.used(self._cluster, workload, role, ((self._flavor, role.replicas),), start_s, ends_s)
+        self._ran.append((job.rate, job.told.queue, start_s, now_s))
+        if len(self._ran) >= AT_ONCE:
+            self.measures.ran(self._cluster, self._ran)
+            self._ran = []
 
     # Rules
 
@@ -220,6 +247,7 @@ class Pool:
             else:
                 left.append(job)
         self._waiting = left
+        self._least = min((job.cores for job in left), default=0)
 
     def serve_in_line(self, now_s: float, now_ms: int) -> None:
         """Nobody passes the first that does not fit."""
@@ -254,7 +282,7 @@ class Pool:
             for job in self._waiting
             if job.cores <= self._free and now_ms + job.lasts_ms < self._reserved_ms and job is not head
         ]
-        for job in sorted(passing, key=lambda job: (job.key[0], job.key[2], job.name)):
+        for job in sorted(passing, key=lambda job: (job.urgency, job.submitted_s, job.name)):
             if job.cores <= self._free:
                 self._waiting.remove(job)
                 self.start(job, now_s, now_ms)
@@ -265,6 +293,7 @@ class Pool:
         waiting = self._waiting
         fitting = [job for job in waiting if job.cores <= self._free] if self._free else []
         if not fitting:  # the first is not among them
+            self._least = min((job.cores for job in waiting), default=0)
             return
         at_ms, spare = self._earliest(waiting[0].cores, now_ms)
         started = set()
@@ -285,8 +314,8 @@ class Pool:
         if begun:  # these should have ended
             coming = sorted([(now_ms + OVERRUN_MS, *line[1:]) for line in coming[:begun]] + coming[begun:])
         free, at_ms = self._free, now_ms
-        for ends_ms, *_, freed in coming:
-            free, at_ms = free + freed, ends_ms
+        for ends_ms, _, job in coming:
+            free, at_ms = free + job.cores, ends_ms
             if free >= cores:
                 break
         return at_ms, free - cores

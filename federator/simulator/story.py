@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from federator.documents.quantities import format_duration
@@ -16,11 +16,24 @@ from federator.model.workload import Workload
 
 
 class Arrival(NamedTuple):
-    """A workload, when it is handed in, and how long each of its replicas runs (its user may expect otherwise)."""
+    """A workload, when it is handed in, and how long each of its replicas runs (its user may expect otherwise).
+
+    Of many that are alike ``like`` is made once; then what is their own stands beside it, and ``workload`` puts them
+    together. One without a ``name`` here is as ``like`` says.
+    """
 
     at_s: float
-    workload: Workload
+    like: Workload
     run_s: float
+    name: str = ""
+    expected_s: float | None = None
+
+    @property
+    def workload(self) -> Workload:
+        """What is handed in; made when it is asked for."""
+        if not self.name:
+            return self.like
+        return replace(self.like, name=self.name, submitted_at_s=self.at_s, duration_s=self.expected_s)
 
 
 @dataclass(frozen=True, slots=True)

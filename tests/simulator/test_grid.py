@@ -21,7 +21,7 @@ from tests.simulator.test_lines import stories
 
 def _single(one: Story) -> Story:
     """The same story with one replica of each job."""
-    arrivals = [coming._replace(workload=_alone(coming.workload)) for coming in one.arrivals()]
+    arrivals = [coming._replace(like=_alone(coming.workload)) for coming in one.arrivals()]
     return replace(one, arrivals=lambda: iter(arrivals))
 
 

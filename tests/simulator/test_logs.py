@@ -176,7 +176,7 @@ def test_a_log_without_gpus_or_cores_has_no_place_in_swf(tmp_path: Path) -> None
     ("text", "form", "told"),
     [
         ("hello\n", None, r"log:1: its format is not known; say which of swf, sacct"),
-        ("", None, "its format is not known"),
+        ("", None, "log: is empty"),
         ("job_id,submit_time\n", "philly", r"log:1: the heading has no num_gpu or gpu_num"),
         (TIRESIAS + "2,x,40,1,a,600,0\n", None, r"log:3: num_gpu is 'x'; write a whole number"),
         (TIRESIAS + "2,4.5,40,1,a,600,0\n", None, r"log:3: num_gpu is '4.5'; write a whole number"),

@@ -35,7 +35,7 @@ def _as_cores(one: Arrival) -> Arrival:
     """The same job as one replica that asks for all its cores, of some priority."""
     (role,) = one.workload.roles
     whole = replace(role, replicas=1, requests=role.requests * role.replicas)
-    return one._replace(workload=replace(one.workload, roles=(whole,), gang=None, priority=role.replicas % 2))
+    return one._replace(like=replace(one.workload, roles=(whole,), gang=None, priority=role.replicas % 2))
 
 
 def _compare(one: Story) -> None:

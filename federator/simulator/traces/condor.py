@@ -1,4 +1,4 @@
-"""What HTCondor's ``condor_history`` prints with ``-long``, ``-json`` or ``-jsonl``; the history files themselves too.
+"""What HTCondor's ``condor_history`` prints with ``-long``, ``-json``, ``-jsonl`` or ``-xml``; history files too.
 
 Read are ClusterId, ProcId, QDate, JobStatus, JobCurrentStartDate (or JobStartDate), CompletionDate,
 RemoteWallClockTime, RequestCpus, RequestMemory (MiB), RequestDisk (KiB), RequestGPUs, Owner, AcctGroup (the queue),
@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from federator.documents.scenario import TracePart
 from federator.model.resources import CPU, GPU, MEMORY, STORAGE, Resources
 from federator.model.workload import Role
+from federator.simulator.traces import condor_xml
 from federator.simulator.traces.job import Job
 from federator.simulator.traces.opening import TraceError, lines
 from federator.simulator.traces.rows import MOST_NUMBER
@@ -26,13 +28,15 @@ KIB, MIB = 1 << 10, 1 << 20
 MOST_LINES = 10_000
 """So many lines have the attributes of no job."""
 Ad = Mapping[str, Any]
-CURE = "print it with condor_history -long or -json"
+"""By attribute, in small letters."""
+CURE = "print it with condor_history -long, -json or -xml"
 
 
 def known(first: str) -> bool:
     """Whether a log that begins with this line is one of these."""
     key, equals, _ = first.partition(" = ")
-    return first.strip() in ("[", "[{") or '"ClusterId"' in first or bool(equals and key.isidentifier())
+    begins = first.strip() in ("[", "[{") or first.startswith(("-- ", "<?xml", "<classads"))
+    return begins or '"clusterid"' in first.lower() or bool(equals and key.isidentifier())
 
 
 def read(path: Path, part: TracePart) -> Iterator[Job]:
@@ -48,62 +52,81 @@ def read(path: Path, part: TracePart) -> Iterator[Job]:
             _run_s(ad, start_s), _expected_s(ad),
             wait_s=None if not start_s else max(0.0, start_s - submit_s),
             status=_status(ad), priority=int(_number(ad, "JobPrio") or 0),
-            user=str(ad.get("Owner", "")), queue=str(ad.get("AcctGroup", "")), group=str(ad.get("AcctGroup", "")),
+            user=_text(ad, "Owner"), queue=_text(ad, "AcctGroup"), group=_text(ad, "AcctGroup"),
         )  # fmt: skip
 
 
 def _ads(path: Path) -> Iterator[tuple[int, Ad]]:
     """Each job with the number of its last line."""
+    numbered = ((number, text) for number, line in lines(path) if not (text := line.strip()).startswith("-- "))
+    number, first = next(((number, text) for number, text in numbered if text), (0, ""))
+    if not first:
+        return
+    whole = chain([(number, first)], numbered)
+    if first.startswith("<"):
+        yield from condor_xml.ads(path, whole)
+    else:
+        yield from _of_json(path, whole) if first[0] in "[{" else _of_text(path, whole)
+
+
+def _of_json(path: Path, numbered: Iterator[tuple[int, str]]) -> Iterator[tuple[int, Ad]]:
+    """Jobs one after the other, in a list or not, as many to a line as there are."""
     found: list[str] = []
-    number = begun = 0
-    for number, line in lines(path):
-        text = line.strip()
-        if not found and text.strip("[],") == "":
+    begun = 0
+    for number, text in numbered:
+        if not found and text.strip("[], ") == "":
             continue
-        if not found:
-            begun = number
-        as_json = (found[0] if found else text).lstrip("[, ").startswith("{")
-        ends = not text or text.startswith("***")  # what separates jobs in a history file
-        if as_json or not ends:
-            found.append(text)
-        ad = _of_json(found) if as_json and text.rstrip(",]").endswith("}") else None
-        if ad is None and ends and found and not as_json:
-            ad = _of_text(path, begun, found)
-        if ad is not None:
-            yield number, ad
-            found = []
-        elif len(found) > MOST_LINES:
-            raise TraceError(str(path), begun, "a job begins that does not end", CURE)
+        begun = begun if found else number
+        found.append(text)
+        if text.rstrip("], ").endswith("}"):
+            try:
+                ads = json.loads(f"[{' '.join(found).lstrip('[, ').rstrip('], ')}]")
+            except ValueError:
+                ads = []  # what has ended is within a job
+            yield from ((number, lowered(ad)) for ad in ads if isinstance(ad, dict))
+            found = [] if ads else found
+        if len(found) > MOST_LINES:
+            break
     if found:
-        if found[0].lstrip("[, ").startswith("{"):
-            raise TraceError(str(path), begun, "a job begins that does not end", CURE)
-        yield number, _of_text(path, begun, found)
+        raise TraceError(str(path), begun, "a job begins that does not end", CURE)
 
 
-def _of_json(found: list[str]) -> Ad | None:
-    try:
-        value = json.loads("\n".join(found).lstrip("[, \n").rstrip("], \n"))
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _of_text(path: Path, begun: int, found: list[str]) -> Ad:
+def _of_text(path: Path, numbered: Iterator[tuple[int, str]]) -> Iterator[tuple[int, Ad]]:
+    """Jobs of an attribute to a line, each but the last followed by an empty line or what history files have there."""
     ad: dict[str, Any] = {}
-    for number, text in enumerate(found, start=begun):
+    number, goes_on = 0, False
+    for number, text in numbered:
+        if not text or text.startswith("***"):
+            if ad:
+                yield number, ad
+            ad = {}
+            continue
+        goes_on, was = text.endswith("\\"), goes_on
+        if was:  # the rest of an expression
+            continue
         key, equals, value = text.partition("=")
-        if not equals or not key.strip().isidentifier():
+        if not equals or not key.strip() or len(ad) > MOST_LINES:
             raise TraceError(str(path), number, f"'{text[:40]}' is no attribute", CURE)
         try:
-            ad[key.strip()] = json.loads(value.strip())
+            ad[key.strip().lower()] = json.loads(value)
         except ValueError:
-            ad[key.strip()] = None  # an expression
-    return ad
+            ad[key.strip().lower()] = None  # an expression
+    if ad:
+        yield number, ad
+
+
+def lowered(ad: Mapping[str, Any]) -> Ad:
+    """An ad by names in small letters: in ClassAds large and small ones are the same."""
+    return {name.lower(): value for name, value in ad.items()}
+
+
+def _text(ad: Ad, name: str) -> str:
+    return str(ad.get(name.lower()) or "")
 
 
 def _number(ad: Ad, *names: str) -> float | None:
     for name in names:
-        value = ad.get(name)
+        value = ad.get(name.lower())
         if isinstance(value, int | float) and not isinstance(value, bool) and -MOST_NUMBER < value < MOST_NUMBER:
             return float(value)
     return None
@@ -132,5 +155,5 @@ def _expected_s(ad: Ad) -> float | None:
 def _status(ad: Ad) -> int:
     state = _number(ad, "JobStatus")
     if state == COMPLETED:
-        return int(ad.get("ExitBySignal") is not True and ad.get("ExitCode", 0) == 0)
+        return int(ad.get("exitbysignal") is not True and ad.get("exitcode", 0) == 0)
     return 5 if state == REMOVED else -1

@@ -36,7 +36,7 @@ def convert(source: Path, to: Path, format_: str | None = None) -> int:
     if writer is None:
         raise TraceError(str(to), 0, "cannot be written", f"let its name end in {' or '.join(WRITERS)}, packed or not")
     form = format_ or format_of(source)
-    found = list(recorded(source, AS_IT_IS.model_copy(update={"format": form})))
+    found = sorted(recorded(source, AS_IT_IS.model_copy(update={"format": form})), key=lambda job: job.submit_s)
     first_s = found[0].submit_s if found and READERS[form].dated else 0.0
     moved = [one._replace(submit_s=one.submit_s - first_s) for one in found]
     text = "".join(f"{line}\n" for line in writer(moved, first_s))

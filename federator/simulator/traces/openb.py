@@ -18,7 +18,7 @@ from federator.model.resources import CPU, GPU, MEMORY, Resources
 from federator.model.selectors import Constraint, Requirement, Selector
 from federator.model.workload import Role
 from federator.simulator.traces.job import Job
-from federator.simulator.traces.rows import Row, table
+from federator.simulator.traces.rows import Row, columns_of, table
 
 POD = ("cpu_milli", "memory_mib", "num_gpu", "gpu_milli")
 NODE = ("cpu_milli", "memory_mib", "gpu", "model")
@@ -54,7 +54,7 @@ class Node(NamedTuple):
 
 def known(first: str) -> bool:
     """Whether a log that begins with this line is a list of pods."""
-    return set(POD) <= {column.strip() for column in first.split(",")}
+    return set(POD) <= set(columns_of(first))
 
 
 def pods(path: Path) -> Iterator[Pod]:
@@ -62,7 +62,7 @@ def pods(path: Path) -> Iterator[Pod]:
     for row in table(path, tuple((name,) for name in ("name", *POD)), CURE):
         cpu, memory, gpus, part = (_needed(row, name) for name in POD)
         models = tuple(sorted(model for model in row.text("gpu_spec").split("|") if model))
-        yield Pod(row.text("name"), cpu, memory, gpus, part if gpus else 0, models, row)
+        yield Pod(row.name("name"), cpu, memory, gpus, part if gpus else 0, models, row)
 
 
 def nodes(path: Path) -> Iterator[Node]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 READ_BYTES = 1 << 16
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
+"""How text of two bytes to a letter begins, as Windows writes it."""
 
 
 class TraceError(Exception):
@@ -56,7 +58,9 @@ def _opened(path: Path) -> Iterator[IO[str]]:
         raise TraceError(str(path), 0, f"cannot be read: {error.strerror or error}", "check its name") from None
     with file:
         begin = file.peek(4)[:4]
-        yield io.TextIOWrapper(_unpacked(file, begin), encoding="utf-8", errors="replace")
+        if begin[:2] in UTF16:
+            raise TraceError(str(path), 0, "is text in UTF-16", "write it in UTF-8")
+        yield io.TextIOWrapper(_unpacked(file, begin), encoding="utf-8-sig", errors="replace")
 
 
 def _unpacked(file: io.BufferedReader, begin: bytes) -> io.BufferedReader | gzip.GzipFile:

@@ -20,7 +20,7 @@ from federator.documents.scenario import TracePart
 from federator.model.resources import CPU, GPU, Resources
 from federator.model.workload import Role
 from federator.simulator.traces.job import Job
-from federator.simulator.traces.rows import Row, table
+from federator.simulator.traces.rows import Row, columns_of, table
 
 ID, SUBMIT, GPUS = ("job_id", "jobid"), ("submit_time", "submitted_time"), ("num_gpu", "gpu_num", "num_gpus")
 CURE = "write job_id,num_gpu,submit_time,duration and what else is known"
@@ -31,7 +31,7 @@ ENDED = {
 
 def known(first: str) -> bool:
     """Whether a log that begins with this line is one of these."""
-    columns = {column.strip() for column in first.split(",")}
+    columns = set(columns_of(first))
     return all(columns & set(one_of) for one_of in (ID, SUBMIT, GPUS))
 
 
@@ -46,7 +46,7 @@ def read(path: Path, part: TracePart) -> Iterator[Job]:
             run_s = max(0.0, end_s - start_s)
         roles = _roles(row, part)
         yield Job(
-            row.text(*ID), submit_s, roles, run_s,
+            row.name(*ID), submit_s, roles, run_s,
             wait_s=None if start_s is None else max(0.0, start_s - submit_s),
             together=sum(role.replicas for role in roles) > 1,
             status=ENDED.get(row.text("state", "status").lower(), -1),

@@ -44,11 +44,14 @@ def format_of(path: Path) -> str:
     name = path.name
     for packed in PACKED:
         name = name.removesuffix(packed)
-    first = next((text for _, text in lines(path) if text.strip()), "")
+    told = ((number, text) for number, text in lines(path) if text.strip() and not text.startswith("#"))
+    number, first = next(told, (0, ""))
+    if not number:
+        raise TraceError(str(path), 0, "is empty", "fetch it again, or leave it out")
     found = [one for one, reader in READERS.items() if reader.ending and name.endswith(reader.ending)]
     found = found or [one for one, reader in READERS.items() if reader.known(first)]
     if len(found) != 1:
-        raise TraceError(str(path), 1, "its format is not known", f"say which of {', '.join(READERS)} it is")
+        raise TraceError(str(path), number, "its format is not known", f"say which of {', '.join(READERS)} it is")
     return found[0]
 
 

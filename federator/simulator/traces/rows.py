@@ -9,7 +9,7 @@ from pathlib import Path
 
 from federator.simulator.traces.opening import TraceError, lines
 
-UNKNOWN = ("", "None", "none", "Unknown", "null", "NULL", "nan", "NaN")
+UNKNOWN = ("", "None", "none", "Unknown", "null", "NULL", "nan", "NaN", "NA", "N/A", "-1", "-1.0")
 MOST_NUMBER = 10**15
 
 
@@ -23,6 +23,14 @@ class Row:
         """What the field says; empty for nothing."""
         return next((value for name in names if (value := self._fields.get(name, "").strip()) not in UNKNOWN), "")
 
+    def name(self, *names: str) -> str:
+        """What the job is called. Raises TraceError."""
+        text = self.text(*names)
+        if not text:
+            there = next(name for name in names if name in self._fields)
+            raise self.wrong(there, "every job needs a name or number of its own")
+        return text
+
     def filled(self, name: str) -> bool:
         """Whether anything stands there, be it that it is not known."""
         return bool(self._fields.get(name, "").strip())
@@ -32,9 +40,10 @@ class Row:
         text = self.text(name)
         if not text or (or_word and not text[0].isdigit()):
             return None
-        if not text.isdecimal() or int(text) >= MOST_NUMBER:
+        whole = text.removesuffix(".0")  # as tables are written in which some are not known
+        if not whole.isdecimal() or int(whole) >= MOST_NUMBER:
             raise self.wrong(name, cure)
-        return int(text)
+        return int(whole)
 
     def number(self, name: str) -> float | None:
         """A number that is not below zero; None where it is not known."""
@@ -57,7 +66,8 @@ class Row:
         if text.replace(".", "", 1).isdecimal():
             return self.number(name)
         try:
-            return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+            at = datetime.fromisoformat(text)
+            return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
         except ValueError:
             raise self.wrong(name, "write 2026-11-26T08:00:00, or seconds since 1970") from None
 
@@ -69,20 +79,29 @@ class Row:
 def table(path: Path, needed: Sequence[Sequence[str]], cure: str) -> Iterator[Row]:
     """The rows of a list of comma-separated values with a heading, which has one of each of the ``needed`` columns.
 
-    Raises TraceError. A field may be quoted, but no field has several lines.
+    Raises TraceError. A field may be quoted, but no field has several lines. Columns are known in small letters, and
+    lines that are empty or begin with ``#`` are passed over.
     """
-    numbered = lines(path)
-    columns = _split(next(numbered, (1, ""))[1])
+    numbered = ((number, line) for number, line in lines(path) if line.strip() and not line.startswith("#"))
+    first, heading = next(numbered, (1, ""))
+    columns = columns_of(heading)
     for one_of in needed:
         if not set(one_of) & set(columns):
-            raise TraceError(str(path), 1, f"the heading has no {' or '.join(one_of)}", cure)
+            raise TraceError(str(path), first, f"the heading has no {' or '.join(one_of)}", cure)
     for number, line in numbered:
-        if not line.strip():
+        if line == heading:  # of logs put together
             continue
         values = _split(line)
+        if line.count('"') % 2:
+            raise TraceError(str(path), number, "a quoted field goes on in the next line", "write each job on one line")
         if len(values) != len(columns):
             raise TraceError(str(path), number, f"has {len(values)} fields, the heading {len(columns)}", cure)
         yield Row(path, number, dict(zip(columns, values, strict=True)))
+
+
+def columns_of(heading: str) -> list[str]:
+    """The names of columns, in small letters."""
+    return [column.lower() for column in _split(heading)]
 
 
 def _split(line: str) -> list[str]:

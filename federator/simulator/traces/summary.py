@@ -1,4 +1,4 @@
-"""What is in a log, in one pass over it."""
+"""What is in a log, in one pass over it, in its own order: no job is kept."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from federator.model.resources import CPU, GPU, Resources
-from federator.simulator.traces.readers import AS_IT_IS, format_of, jobs
+from federator.simulator.traces.readers import AS_IT_IS, READERS, format_of
 from federator.simulator.traces.swf import header
 
 NAMES = ("user", "group", "queue", "partition")
@@ -24,7 +24,7 @@ def summary(path: Path, format_: str | None = None) -> dict[str, Any]:
     names: dict[str, set[str]] = {name: set() for name in NAMES}
     count = unordered = widest = most_gpus = 0
     first_s = last_s = before_s = longest_s = processor_s = gpu_s = 0.0
-    for job in jobs(path, AS_IT_IS.model_copy(update={"format": form})):
+    for job in READERS[form].read(path, AS_IT_IS):
         count += 1
         asked = sum((role.requests * role.replicas for role in job.roles), Resources())
         run_s = job.run_s or 0.0
@@ -38,12 +38,13 @@ def summary(path: Path, format_: str | None = None) -> dict[str, Any]:
         widest, longest_s = max(widest, -(-asked[CPU] // 1000)), max(longest_s, run_s)
         most_gpus = max(most_gpus, asked[GPU])
         processor_s, gpu_s = processor_s + asked[CPU] / 1000 * run_s, gpu_s + asked[GPU] * run_s
+    zero_s = first_s if READERS[form].dated else 0.0
     return {
         "format": form,
         "header": [{"key": key, "value": value} for key, value in header(path)] if form == "swf" else [],
         "jobs": count,
-        "first_submit_s": first_s,
-        "last_submit_s": last_s,
+        "first_submit_s": first_s - zero_s,
+        "last_submit_s": last_s - zero_s,
         "out_of_order": unordered,
         "most_processors": widest,
         "most_gpus": most_gpus,

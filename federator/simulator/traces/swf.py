@@ -5,9 +5,9 @@ Lines that begin with ``;`` are a header of ``Key: value`` pairs (a key may come
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from math import hypot
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,13 @@ FIELDS = (
     "number", "submit_s", "wait_s", "run_s", "used_processors", "cpu_s", "used_memory_kib", "processors",
     "requested_s", "memory_kib", "status", "user", "group", "executable", "queue", "partition", "preceding", "think_s",
 )  # fmt: skip
+SUBMIT = FIELDS.index("submit_s")
 MOST_NUMBER = 10**15
+COMMENTS = ";#"
+AT_ONCE = 128
+"""So many lines are read at a time."""
+Columns = list[list[float]]
+"""Of each field the numbers, line by line."""
 CORE = Resources.of({CPU: 1000})
 
 
@@ -67,53 +73,78 @@ def header(path: Path) -> list[tuple[str, str]]:
 
 def jobs(path: Path) -> Iterator[SwfJob]:
     """The jobs, one at a time. Raises TraceError, which names the line."""
-    for number, line in lines(path):
-        words = line.split()
-        if not words or line.startswith(";"):
-            continue
-        if len(words) != len(FIELDS):
-            raise TraceError(
-                str(path), number, f"has {len(words)} fields, not {len(FIELDS)}", "write -1 for what is not known"
-            )
-        try:
-            values = list(map(float, words))
-        except ValueError:
-            raise _wrong(path, number, words) from None
-        if not hypot(*values) < MOST_NUMBER and not all(-MOST_NUMBER < one < MOST_NUMBER for one in values):
-            raise _wrong(path, number, words)  # one is too large, or no number
-        if values[1] < 0:
-            raise TraceError(str(path), number, "submit_s is below zero", "every job needs a time of submission")
-        yield tuple.__new__(SwfJob, values)  # no frame for each
-
-
-def _wrong(path: Path, number: int, words: list[str]) -> TraceError:
-    for name, word in zip(FIELDS, words, strict=True):
-        try:
-            right = -MOST_NUMBER < float(word) < MOST_NUMBER
-        except ValueError:
-            right = False
-        if not right:
-            return TraceError(str(path), number, f"{name} is '{word[:40]}'", "write a number, -1 for what is not known")
-    raise AssertionError(words)
+    for columns in _columns(path):
+        yield from map(SwfJob._make, zip(*columns, strict=True))
 
 
 def read(path: Path, part: TracePart) -> Iterator[Job]:
     """The jobs as jobs of any log; what was a number of a user or queue is called ``user-7``. Raises TraceError."""
     of_size: dict[int, tuple[Role, ...]] = {}
     replicas = part.jobs_are == "replicas"
-    for one in jobs(path):
-        number, submit_s, wait_s, run_s, used, _, _, asked, requested_s, *_ = one
-        status, user, group, _, queue, partition, *_ = one[10:]
-        count = chosen(part, int(asked), int(used))
-        roles = of_size.get(count)
-        if roles is None:
-            roles = of_size[count] = pieces(part, count, CORE) if count > 0 else ()
-        yield Job(
-            f"{int(number):08d}", submit_s, roles,
-            run_s if run_s >= 0 else None, requested_s if requested_s > 0 else None, wait_s if wait_s >= 0 else None,
-            replicas and count > 1, int(status), 0,
-            _named("user", user), _named("group", group), _named("queue", queue), _named("partition", partition),
+    for columns in _columns(path):
+        numbers, submits_s, waits_s, runs_s, used, _, _, asked, expected_s, *_ = columns
+        statuses, users, groups, _, queues, partitions, *_ = columns[10:]
+        counts = [chosen(part, int(one), int(other)) for one, other in zip(asked, used, strict=True)]
+        for count in set(counts) - of_size.keys():
+            of_size[count] = pieces(part, count, CORE) if count > 0 else ()
+        fields = (
+            [f"{int(number):08d}" for number in numbers], submits_s, [of_size[count] for count in counts],
+            [value if value >= 0 else None for value in runs_s], [value if value > 0 else None for value in expected_s],
+            [value if value >= 0 else None for value in waits_s], [replicas and count > 1 for count in counts],
+            map(int, statuses), repeat(0, len(counts)),
+            _named("user", users), _named("group", groups), _named("queue", queues), _named("partition", partitions),
         )  # fmt: skip
+        yield from map(Job._make, zip(*fields, strict=True))
+
+
+def _columns(path: Path) -> Iterator[Columns]:
+    """The numbers of some hundred lines at a time, field by field. Raises TraceError, after what comes before it."""
+    numbered = lines(path)
+    while some := list(islice(numbered, AT_ONCE)):
+        found = [(number, words) for number, line in some if (words := line.split()) and words[0][0] not in COMMENTS]
+        right = [words for _, words in found]
+        try:
+            columns = _numbers(right)
+        except ValueError:
+            at = next(at for at, words in enumerate(right) if _is_wrong(words))
+            yield _numbers(right[:at])
+            raise _wrong(path, *found[at]) from None
+        yield columns
+
+
+def _numbers(rows: Sequence[Sequence[str]]) -> Columns:
+    """The numbers of such rows, field by field; a word that comes again is read once. Raises ValueError."""
+    if not rows:
+        return [[] for _ in FIELDS]
+    value_of = {word: float(word) for word in set(chain.from_iterable(rows))}
+    columns = [list(map(value_of.__getitem__, column)) for column in zip(*rows, strict=True)]
+    sound = len(columns) == len(FIELDS) and all(-MOST_NUMBER < value < MOST_NUMBER for value in value_of.values())
+    if not sound or min(columns[SUBMIT]) < 0:
+        raise ValueError
+    return columns
+
+
+def _is_wrong(words: Sequence[str]) -> bool:
+    try:
+        _numbers([words])
+    except ValueError:
+        return True
+    return False
+
+
+def _wrong(path: Path, line: int, words: Sequence[str]) -> TraceError:
+    """What is wrong with a line in which something is."""
+    if len(words) != len(FIELDS):
+        message, cure = f"has {len(words)} fields, not {len(FIELDS)}", "write -1 for what is not known"
+        return TraceError(str(path), line, message, cure)
+    for name, word in zip(FIELDS, words, strict=True):
+        try:
+            right = -MOST_NUMBER < float(word) < MOST_NUMBER
+        except ValueError:
+            right = False
+        if not right:
+            return TraceError(str(path), line, f"{name} is '{word[:40]}'", "write a number, -1 for what is not known")
+    return TraceError(str(path), line, "submit_s is below zero", "every job needs a time of submission")
 
 
 def pieces(part: TracePart, count: int, each: Resources) -> tuple[Role, ...]:
@@ -134,6 +165,6 @@ def chosen(part: TracePart, asked: int, used: int) -> int:
     return first if first > 0 else second
 
 
-@lru_cache(4096)
-def _named(kind: str, number: float) -> str:
-    return "" if number < 0 else f"{kind}-{int(number)}"
+def _named(kind: str, numbers: Sequence[float]) -> list[str]:
+    names = {number: "" if number < 0 else f"{kind}-{int(number)}" for number in set(numbers)}
+    return [names[number] for number in numbers]

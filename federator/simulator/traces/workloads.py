@@ -6,28 +6,42 @@ import re
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from itertools import islice
+from math import inf
 from pathlib import Path
 
 from federator.documents.scenario import TracePart
-from federator.model.selectors import Constraint, Requirement, Selector
+from federator.model.selectors import ANYWHERE, Constraint, Requirement, Selector
 from federator.model.workload import Gang, Workload
 from federator.simulator.story import Arrival
 from federator.simulator.traces.job import Job
+from federator.simulator.traces.opening import TraceError
 from federator.simulator.traces.readers import jobs
 
-ANYWHERE = Constraint()
+IN_ORDER = "federator trace convert puts it in order"
+NUMBERED = "federator trace convert --to FILE.swf numbers them anew"
 MOST_LETTERS = 63
+MOST_KNOWN = 4096
 
 
 def arrivals(part: TracePart, path: Path) -> Iterator[Arrival]:
     """The jobs that count, in the order of submission. Raises TraceError."""
     counted = (job for job in jobs(path, part) if counts(part, job))
+    exact, likes = part.estimates != "requested", _Likes(part)
     first_s: float | None = None
+    before_s, seen = -inf, set[str]()
     for job in islice(counted, part.skip, None if part.first is None else part.skip + part.first):
         first_s = job.submit_s if first_s is None else first_s
         at_s = job.submit_s if part.start is None else part.start + job.submit_s - first_s
         run_s = _run_s(part, job) or 0.0
-        yield Arrival(at_s, _workload(part, job, at_s, run_s), run_s)
+        expected_s = run_s if exact or job.expected_s is None else job.expected_s
+        name = f"{part.name}-{job.name}"
+        if job.submit_s < before_s:
+            raise TraceError(str(path), 0, f"job {job.name} was submitted before the job above it", IN_ORDER)
+        if name in seen:
+            raise TraceError(str(path), 0, f"several jobs are called {job.name}", NUMBERED)
+        seen.add(name)
+        before_s = job.submit_s
+        yield Arrival(at_s, likes.of(job), run_s, name, expected_s)
 
 
 def counts(part: TracePart, job: Job) -> bool:
@@ -40,18 +54,28 @@ def _run_s(part: TracePart, job: Job) -> float | None:
     return part.unknown_run if job.run_s is None else job.run_s
 
 
-def _workload(part: TracePart, job: Job, at_s: float, run_s: float) -> Workload:
-    expected_s = job.expected_s if part.estimates == "requested" else None
-    return Workload(
-        name=f"{part.name}-{job.name}",
-        roles=job.roles,
-        queue="default" if part.queue_by == "none" else queue_name(getattr(job, part.queue_by)),
-        priority=job.priority,
-        submitted_at_s=at_s,
-        gang=Gang() if job.together else None,
-        duration_s=run_s if expected_s is None else expected_s,
-        clusters=_in_partition(job.partition) if part.runs_at == "partition" and job.partition else ANYWHERE,
-    )
+class _Likes:
+    """What jobs have in common that ask for the same in the same queue: made once for all of them."""
+
+    def __init__(self, part: TracePart) -> None:
+        self._queue_by = "" if part.queue_by == "none" else part.queue_by
+        self._kept = part.runs_at == "partition"
+        self._known: dict[tuple[object, ...], Workload] = {}
+
+    def of(self, job: Job) -> Workload:
+        """A workload that is as this job is, but for its name, its time and what is expected."""
+        queue = getattr(job, self._queue_by) if self._queue_by else ""
+        key = id(job.roles), queue, job.partition if self._kept else "", job.priority, job.together
+        like = self._known.get(key)
+        if like is None or like.roles is not job.roles:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            like = self._known[key] = Workload(
+                name="", roles=job.roles, queue=queue_name(queue), priority=job.priority,
+                gang=Gang() if job.together else None,
+                clusters=_in_partition(job.partition) if self._kept and job.partition else ANYWHERE,
+            )  # fmt: skip
+        return like
 
 
 @cache
