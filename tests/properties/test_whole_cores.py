@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from federator.engine.answer import plan_document
 from federator.engine.checks import violations
 from federator.engine.checks.facts import Facts
 from federator.engine.planner import plan
+from federator.engine.shapes import STEP
 from federator.model.backfill import Filler
 from federator.model.cluster import Binding, Cluster, NodeGroup, Running
 from federator.model.plan import Holding, Plan, Snapshot
@@ -192,6 +194,26 @@ def test_what_ends_gives_its_whole_core_back() -> None:
     made = plan(federation)
     assert [(one.workload, one.at_s) for one in made.reservations] == [("big", 60.0)]
     assert violations(federation, made) == ()
+
+
+def test_what_ends_beside_such_a_cluster_gives_room_for_as_many_parts_as_fit() -> None:
+    """Two jobs of two cores end in a minute: then there is room for eight of a half, together."""
+    nodes = (NodeGroup(Resources(), 1, (Running("two", "", 2, 540.0),)),)
+    pods = cluster("pods", flavors=(replace(flavor("f", 1, amounts(4, 64)), nodes=nodes),))
+    work = [workload("two", 2, cpu=2, duration_s=600.0), workload("halves", 8, cpu=0.5, gang=Gang())]
+    held = (Holding("two", "", "pods", 2, age_s=540.0),)
+    planning = Planning(backfilling="easy", blocked_head="wait")
+    made = plan(snapshot([whole("batch"), pods], work, holdings=held, planning=planning))
+    assert [(one.cluster, one.replicas, one.at_s) for one in made.reservations] == [("pods", 8, 60.0)]
+
+
+def test_a_replica_raises_the_use_of_a_node_by_the_cores_that_it_takes() -> None:
+    nodes = laid_out.Federation(PARTS).nodes
+    everywhere, first = np.ones(2, dtype=bool), np.zeros(2, dtype=np.int64)
+    (batch, pods), (all_of_it, twice) = (
+        nodes.shape(amounts(cpu), everywhere, first).terms[:, STEP].tolist() for cpu in (0.5, 1)
+    )
+    assert (batch, 2 * pods) == (all_of_it, twice)
 
 
 def test_a_planner_that_counts_parts_of_cores_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
