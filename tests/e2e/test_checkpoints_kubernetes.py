@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.federator_process import Federator, kubernetes, local, until, with_version
+from tests.e2e.federator_process import Federator, batch, kubernetes, local, until, with_version
 from tests.e2e.test_checkpoints import SECRET, Place
 from tests.e2e.test_checkpoints_sites import TRACKS, bag, in_one_go, shared, web, whole_story
 from tests.servers.control_plane import ControlPlane
@@ -67,6 +67,9 @@ class Site:
 
     def post(self, plural: str, body: dict[str, Any]) -> None:
         self.cluster.plane.client.call("POST", f"/api/v1/namespaces/{self.namespace}/{plural}", body)
+
+    def delete(self, plural: str, name: str) -> None:
+        self.cluster.plane.client.call("DELETE", f"/api/v1/namespaces/{self.namespace}/{plural}/{name}")
 
     def all(self, path: str) -> list[Any]:
         found = self.cluster.plane.client.call("GET", path.format(f"namespaces/{self.namespace}"))
@@ -154,6 +157,38 @@ def test_a_task_goes_on_at_another_kind_of_cluster_and_its_addresses_are_nowhere
         assert "federator: goes on from a checkpoint" in federator.cli("logs", "backfill-muons")
         until(lambda: federator.http("/api/v1/backfills/muons")["finished"] == 1, "that to be known", federator.tail)
         until(lambda: not place.names(), "what was kept to be dropped", lambda: f"{place.names()}")
+
+
+def test_batch_work_goes_on_from_its_own_attempt_in_a_second_pod_of_its_job_and_then_elsewhere(
+    federator: Federator, site: Site, shared: Path, web: WebStore
+) -> None:
+    """Somebody deletes its pod: a Job of 1.20 makes another at once. It ends well whenever it is told to end."""
+    federator.write([site.document, local("desk", 1)], federation="e2e-keep")
+    federator.start()
+    federator.cli("cordon", "desk")
+    steps = 'sleep 0.2; n=$((n + 1)); echo "$n" > n.part; mv n.part n'
+    script = f'cd "$FEDERATOR_CHECKPOINT_DIR"; trap "exit 0" TERM; n=$(cat n || echo 0); echo "$n" >> {shared}/starts; '
+    command = ["sh", "-c", f"{script}until [ -e {shared}/finish ]; do {steps}; done"]
+    kept = {"checkpointEvery": "500ms", "checkpoints": {"url": f"{web.url}/kept"}}
+    federator.submit(batch("count", 1, command, container={"image": IMAGE}, **kept))
+
+    def starts() -> list[int]:
+        return [int(line) for line in (shared / "starts").read_text().split()]
+
+    story = lambda: f"{starts()} {list(web.kept)}\n{site.said()}\n{federator.tail()}"  # noqa: E731
+    until(lambda: len(web.puts) >= 2, "something to be kept", federator.tail)
+    (pod,) = site.all("/api/v1/{}/pods")
+    site.delete("pods", pod["metadata"]["name"])
+    until(lambda: len(starts()) == 2, "a second pod", story)
+    assert starts()[1] > 0, story()
+    federator.cli("drain", "kube")
+    federator.cli("uncordon", "desk")
+    until(lambda: len(starts()) == 3, "it to go on elsewhere", story)
+    assert starts()[2] >= starts()[1], story()
+    assert federator.workload("count")["finished"] == 0, "who ended well because it was told to has not done its work"
+    (shared / "finish").touch()
+    federator.wait_for("count", lambda work: work["state"] == "finished")
+    until(lambda: not web.kept, "what was kept to be dropped", story)
 
 
 def zipped(secret: dict[str, Any], name: str) -> str:

@@ -14,7 +14,8 @@ from federator.clusters.kubernetes.errors import ApiError
 from federator.clusters.kubernetes.objects import JOB, ObjectRecord
 from federator.clusters.kubernetes.settings import KubernetesSettings
 from federator.clusters.kubernetes.writes import Writes
-from federator.model.checkpoints import RENEW_S, Sign, attempt
+from federator.model.checkpoints import RENEW_S, Attempt, Sign, attempt
+from federator.model.intent import Order
 from federator.ports import Clock, ClusterUnreachable, OrderRefused
 
 log = logging.getLogger(__name__)
@@ -68,12 +69,17 @@ class Addresses:
             return False
         return bool((answer.get("status") or {}).get("allowed"))
 
+    def can_reach(self, order: Order, one: Attempt) -> None:
+        """Raises OrderRefused where nobody here can reach what an order's replicas keep."""
+        companions.errands(one, order.intent.indices.first(1), self._sign)
+
     async def give(self, job: Json) -> None:
         """A Job that was made, or found made, has its Secret. Raises ApiError, OrderRefused and ClusterUnreachable."""
         now_s = self._clock.now_s()
         secret = keeping.secret(job, self._sign, now_s)
-        await self._writes.create(object_path("v1", "secrets", job["metadata"]["namespace"]), secret)
-        self._next_s[job["metadata"]["uid"]] = now_s + RENEW_S
+        made = await self._writes.create(object_path("v1", "secrets", job["metadata"]["namespace"]), secret)
+        if made.get("data") == secret["data"]:  # else it is of an earlier try, and who knows how old
+            self._next_s[job["metadata"]["uid"]] = now_s + RENEW_S
 
     async def renew(self) -> None:
         """Give new addresses to all that has not ended, where it is time, one after another. What cannot be written is

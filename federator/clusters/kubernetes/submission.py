@@ -97,6 +97,7 @@ class Submission:
         known = self._cache.intents.get(order.intent.id)
         there = {record.name for record in known.objects.values() if not record.deleting} if known else set()
         if order.attempt is not None:
+            self._addresses.can_reach(order, order.attempt)
             there = set()  # an earlier try may have made a Job and not its Secret
         missing = [manifest for manifest in wanted if manifest["metadata"]["name"] not in there]
         if not missing:

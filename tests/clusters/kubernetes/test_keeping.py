@@ -99,6 +99,7 @@ async def test_what_can_not_be_kept_is_refused_and_it_is_said_why(
         with pytest.raises(OrderRefused, match=words) as caught:
             await provider.submit(keeping(1, **more))
         assert caught.value.permanent
+    assert not api.all("jobs")
 
 
 async def test_where_secrets_may_not_be_made_nothing_is_kept_and_the_rest_goes_on(
@@ -150,6 +151,7 @@ async def test_what_runs_is_given_new_addresses_by_a_daemon_that_started_anew(
     await api.put("jobs", done)
     async with opened(api, tmp_path, sign=signed) as provider:
         await until(provider, lambda seen: str(seen.intents["bag-1a-2"].succeeded) == "1")
+        await provider.submit(keeping(2, url="s3://bucket/kept"))  # whose answer was lost in the crash
         api.troubles.append(Trouble("PATCH", "/secrets/", 500, "later"))
         await provider._addresses.renew()
         await provider._addresses.renew()
