@@ -56,6 +56,8 @@ class Param:
     minimum: int | None = None
     maximum: int | None = None
     pattern: str | None = None
+    example: str = ""
+    """How it is written, in words; for one that has a pattern."""
     choices: tuple[str, ...] = ()
 
     def parse(self, text: str) -> Any:
@@ -76,7 +78,7 @@ class Param:
         if self.choices and text not in self.choices:
             raise ValueError(f"must be one of {', '.join(self.choices)}")
         if len(text) > MAX_TEXT or not text.isprintable() or (self.pattern and not re.search(self.pattern, text)):
-            raise ValueError(f"must match {self.pattern}" if self.pattern else "must be short printable text")
+            raise ValueError(f"must be written {self.example}" if self.pattern else "must be short printable text")
         return text
 
 

@@ -143,6 +143,7 @@ ROUTES: tuple[Route, ...] = (
                 "Only entries with a larger id; latest: only new ones.",
                 default="0",
                 pattern=r"^([0-9]{1,15}|latest)$",
+                example="as the id of an event, or latest",
             ),
             Param("limit", "integer", "Of a JSON page.", default=EVENTS_PAGE, minimum=1, maximum=1000),
             Param("follow", "boolean", "false: end the stream when all is told.", default=True),

@@ -19,6 +19,7 @@ FILTERS = (
         "Only with these labels: key=value,key=value.",
         default="",
         pattern=r"^[A-Za-z0-9_./-]+=[A-Za-z0-9_.-]*(,[A-Za-z0-9_./-]+=[A-Za-z0-9_.-]*)*$",
+        example="key=value,key=value",
     ),
 )
 KINDS = {

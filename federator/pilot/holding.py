@@ -65,6 +65,13 @@ class Holding:
             os.set_blocking(fd, False)
 
     @property
+    def is_late(self) -> bool:
+        """Whether its time is over, or it had no work for as long as it stays without any."""
+        now, idle_s = time.monotonic(), self.settings.idle_s
+        ends = self.ends_at is not None and now >= self.ends_at - self.settings.drain_s
+        return ends or (idle_s is not None and now - self.busy_at >= idle_s)
+
+    @property
     def held(self) -> list[str]:
         """Every lease that has no acknowledged end."""
         with self.lock:

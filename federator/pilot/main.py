@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None, program: str = "federator pilot
     except (Refused, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
         return WRONG_INPUT
+    if not talk.is_registered:
+        say("ended: the server never answered")
+        return 0
     threads = [threading.Thread(target=_or_die, args=(work,), daemon=True) for work in (talk.ask_for_work, talk.tell)]
     for thread in threads:
         thread.start()

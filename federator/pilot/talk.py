@@ -68,16 +68,26 @@ class Talk:
         return described if left_s is None else {**described, "lifetimeSeconds": left_s}
 
     def _patiently(self, call: Callable[[], Json]) -> Json | None:
-        """Repeat a call until the server answers; None if the pilot ends meanwhile. Raises Refused."""
+        """Repeat a call until the server answers; None if the pilot ends first, or is late and was never answered.
+
+        Raises Refused.
+        """
         pause_s = FIRST_PAUSE_S
         while not self._agent.finished.is_set():
             try:
                 return call()
             except Unreachable as error:
                 say(f"the server does not answer: {error}")
+            if not self.is_registered and self._agent.is_late:
+                break
             self._agent.finished.wait(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
         return None
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether the server has ever answered."""
+        return self._registered_at > 0.0
 
     def ask_for_work(self) -> None:
         """The first thread: until the pilot ends. What fits is for the server to say, which knows what is taken."""

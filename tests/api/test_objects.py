@@ -85,7 +85,7 @@ async def test_lists_come_in_pages_and_can_be_narrowed(api: Api) -> None:
         ("limt=5", "did you mean limit"),
         ("limit=1&limit=2", "twice"),
         ("state=sleeping", "one of waiting"),
-        ("labels=nonsense", "must match"),
+        ("labels=nonsense", "must be written key=value"),
     ],
 )
 async def test_a_wrong_parameter_is_named_with_the_cure(api: Api, query: str, words: str) -> None:
