@@ -15,7 +15,7 @@ import numpy as np
 from federator.engine.arrays import Array, Mask
 from federator.engine.lots import Alike, Lot, Row, amounts_by_lot, counted, joined, lots_of, rows_of, use_scale
 from federator.engine.rows import COUNT, FIRST, FREE, HOME, LENGTH, SIZE, START, columns, keep_remains, rooms
-from federator.engine.shapes import ALLOWED, RANK, STEP, Shape
+from federator.engine.shapes import ALLOWED, Shape, terms_of
 from federator.model.cluster import Cluster
 from federator.model.resources import CPU, MEMORY, Resources
 
@@ -61,6 +61,7 @@ class Nodes:
         self.any_potential = bool(self.potential.any())
         self.allocatable = amounts_by_lot(self.lots, self.resources)
         self._shift, self._whole = use_scale(self.lots)
+        self._scaled = np.array([self.at.get(name, -1) for name in (CPU, MEMORY)], dtype=np.int64)
         self.sizes = np.stack([part for at, name in enumerate((CPU, MEMORY)) for part in self._size(at, name)], axis=1)
         """By lot, what balancing reads of cpu and memory (see ``engine/balance.py``)."""
         self.population: Array = np.array([lot.nodes for lot in self.lots], dtype=np.int64)
@@ -199,16 +200,11 @@ class Nodes:
     def shape(self, requests: Resources, allowed: Mask, rank: Array) -> Shape:
         """The shape of replicas with these requests that may use the allowed lots."""
         amounts = [(self.at[name], amount) for name, amount in requests.items_ if amount > 0]
-        step = np.zeros(len(self.lots), dtype=np.int64)
-        for at, name in enumerate((CPU, MEMORY)):
-            if (asked := requests[name]) > 0:
-                shift, whole = self._shift[at], self._whole[at]
-                step += np.minimum(asked >> shift, whole) * WHOLE_NODE // whole
-        for at, asked in amounts:
-            allowed = allowed & (self.allocatable[at] >= asked)
-        terms = np.empty((len(self.lots), 3), dtype=np.int64)
-        terms[:, ALLOWED], terms[:, RANK], terms[:, STEP] = allowed, rank, np.maximum(step, 1)
-        return Shape(np.array(amounts, dtype=np.int64).reshape(len(amounts), 2), terms)
+        asked = np.array(amounts, dtype=np.int64).reshape(len(amounts), 2)
+        terms = terms_of(
+            asked, allowed, rank, self.allocatable, self._scaled, self._shift, self._whole, WHOLE_NODE
+        )  # fmt: skip
+        return Shape(asked, terms)
 
     def only_existing(self, shape: Shape) -> Shape:
         """The same shape kept off nodes that do not exist yet."""
@@ -268,7 +264,7 @@ class Nodes:
         other.blocks[:, START] -= begin
         other.blocks[:, HOME] = 0
         other.sums = np.zeros((2, 1, self.sums.shape[2]), dtype=np.int64)
-        other._shift, other._whole = ([of[first:last] for of in both] for both in (self._shift, self._whole))
+        other._shift, other._whole = self._shift[:, first:last], self._whole[:, first:last]
         return other
 
     def use(self, free: Array, lots: Array) -> Array:

@@ -9,14 +9,14 @@ is not divided by foresight has the first turn only, and gets all that fits.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from fractions import Fraction
 from itertools import groupby
+from math import lcm
 from typing import Protocol
 
 from federator.engine.matching import Share
 from federator.engine.order import rank
 from federator.engine.outcome import Outcome
-from federator.engine.queue_shares import capacity_of, largest
+from federator.engine.queue_shares import capacity_of
 from federator.model.plan import Snapshot
 from federator.model.resources import Resources
 from federator.model.workload import Workload
@@ -51,7 +51,8 @@ class OpenService:
         self._workloads = tuple(workloads)
         self._rank = rank(snapshot)
         self._capacity = capacity_of(snapshot.clusters)
-        self._sizes: dict[Resources, Fraction] = {}
+        self._scale = lcm(*(amount for amount in self._capacity.values() if amount > 0))
+        self._sizes: dict[Resources, int] = {}
 
     def run(self, server: Server) -> None:
         """Serve everybody, equals after equals."""
@@ -82,11 +83,13 @@ class OpenService:
         elif (outcome := begun[workload.name]) is not None:
             server.go_on(workload, outcome)
 
-    def _size(self, workload: Workload) -> Fraction:
-        """The largest part of any resource of the federation that a replica asks for."""
+    def _size(self, workload: Workload) -> int:
+        """The largest part of any resource of the federation that a replica asks for, on a scale that they all have."""
         return max(self._part(role.requests) for role in workload.roles)
 
-    def _part(self, requests: Resources) -> Fraction:
+    def _part(self, requests: Resources) -> int:
         if requests not in self._sizes:
-            self._sizes[requests] = largest(requests, self._capacity)[0]
+            wholes = ((amount, self._capacity.get(name, 0)) for name, amount in requests.items_)
+            parts = (amount * (self._scale // whole) for amount, whole in wholes if whole > 0)
+            self._sizes[requests] = max(parts, default=0)
         return self._sizes[requests]

@@ -9,7 +9,7 @@ import numpy as np
 from federator.engine.arrays import Array
 from federator.engine.checks import violations
 from federator.engine.foresight import Numbers
-from federator.engine.matching import match, most_alike
+from federator.engine.matching import length_of, match, most_alike
 from federator.engine.planner import plan
 from federator.model.plan import Snapshot
 from federator.model.policy import Planning, Policy, Queue, Tier
@@ -98,7 +98,8 @@ def test_the_order_of_the_lists_changes_nothing() -> None:
 def alike(asks: Numbers, free: Numbers, room: int = 100) -> tuple[int, float]:
     clusters = len(free)
     may: Array = np.ones(clusters, dtype=np.int64)
-    return most_alike(asks, may, may * room, may * 0, free, np.ones(2), NOWHERE_UNKNOWN)
+    lengths = np.array([length_of(each, np.ones(2)) for each in free])
+    return most_alike(asks, may, may * room, may * 0, free, np.ones(2), lengths, NOWHERE_UNKNOWN)
 
 
 def test_the_most_alike_is_by_direction_not_by_size() -> None:
