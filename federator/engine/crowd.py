@@ -38,12 +38,13 @@ class Waiting:
 class Crowd:
     """Lines of those that wait for the same, and what each of them lacks who has not had his turn.
 
-    ``asks`` by line and resource is what a replica asks for, ``may`` by line and cluster how near its data is (0: it
-    may not go there) and ``most`` how many of the line may be there. ``members`` and ``lacking`` tell of each that
-    waits, in the order of service, his line and how many replicas he lacks; ``left`` how many each line lacks,
-    ``missing`` how many each workload.
+    ``firsts`` is by line the first of it, ``asks`` by line and resource what a replica asks for, ``may`` by line and
+    cluster how near its data is (0: it may not go there) and ``most`` how many of the line may be there. ``members``
+    and ``lacking`` tell of each that waits, in the order of service, his line and how many replicas he lacks; ``left``
+    how many each line lacks, ``missing`` how many each workload.
     """
 
+    firsts: Sequence[Waiting]
     asks: Numbers
     may: Array
     most: Array
@@ -75,7 +76,8 @@ class Crowd:
         members = np.array([rows[one.name] for one in turns], dtype=np.int64)
         left = np.zeros(len(lines), dtype=np.int64)
         np.add.at(left, members, lacking)
-        return cls(asks, may, most, members, lacking, left, rows, {one.name: one.missing for one in turns})
+        firsts = [alike[0] for alike in lines.values()]
+        return cls(firsts, asks, may, most, members, lacking, left, rows, {one.name: one.missing for one in turns})
 
     def part(self, aims: Array, row: int, replicas: int) -> Array:
         """What so many of a line aim at, of what the line does."""

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from federator.engine.arrays import UNLIMITED, Array, Mask
+from federator.engine.aims import have_room
+from federator.engine.arrays import UNLIMITED, Array, Mask, total
 from federator.engine.compiled import compiled
 from federator.engine.crowd import Crowd, crowd_of, free_of
 from federator.engine.federation import Federation
@@ -156,6 +157,18 @@ class Matching:
         mine = self.crowd.missing.get(name, 0)
         aims = held + self.crowd.part(self.aims, self.crowd.rows[name], mine) if mine > 0 else held
         return np.minimum(aims, maxima)
+
+    def room(self, federation: Federation, name: str) -> int:
+        """How many of the replicas that one was matched with have room where they aim at, as things stand."""
+        row, mine = self.crowd.rows[name], self.crowd.missing[name]
+        first, nodes = self.crowd.firsts[row], federation.nodes
+        shape, own = first.shape, self.crowd.part(self.aims, row, mine)
+        allowed = federation.limit_room(shape)
+        most = first.maxima if allowed is None else np.minimum(first.maxima, allowed)
+        unknown = federation.unknown.astype(np.int64)
+        return total(
+            have_room(nodes.rows, nodes.blocks, nodes.first_lots, shape.asked, shape.terms, own, most, unknown)
+        )  # fmt: skip
 
     def draw(self, name: str, most: int = UNLIMITED) -> None:
         """It has had its turn with what it was matched with; what it gets after that, it gets anywhere."""

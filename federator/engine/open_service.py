@@ -1,9 +1,10 @@
 """Service under ``order: fit``: among equals nobody is first, so that most of what is free is put to use.
 
 Equals are those alike in all that comes before the order (``order.rank``). They are matched with what is free
-(``engine/matching.py``), then take turns: at the first each gets as many as were matched, where they were matched, the
-largest first, because small ones still fit between large ones; at the second what it lacks, where anything is left. Who
-is not divided by foresight has the first turn only, and gets all that fits.
+(``engine/matching.py``), then take turns: at the first each gets as many as were matched, where they were matched and
+nodes have room for them, the largest first, because small ones still fit between large ones; at the second what it
+lacks, where anything is left. So nobody takes the room that another was matched with. Who is not divided by foresight
+has the first turn only, and gets all that fits.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ class Server(Protocol):
 
     def match(self, workloads: Sequence[Workload]) -> Mapping[str, Share]:
         """Match those of these that wait and are divided by foresight with what is free now."""
+
+    def has_room(self, workload: Workload) -> int:
+        """How many of the replicas that it was matched with have room where they were matched, as things stand."""
 
     def serve_first(self) -> Mapping[str, Outcome | None]:
         """Those for which others have given way, up to what that gives them; None for one that is recorded."""
@@ -67,15 +71,24 @@ class OpenService:
         late = list[Workload]()
         for workload in equals:
             share = shares.get(workload.name)
-            if share is None or share.matched == share.lacking:
+            portion = self._portion(server, workload, share) if share is not None else None
+            if share is None or portion == share.lacking:
                 self._finish(server, workload, begun)
                 continue
             late.append(workload)
-            least = 0 if server.holds(workload) else workload.min_replicas
-            if share.matched > 0 and max(share.matched, least) < share.lacking:
-                begun[workload.name] = server.portion(workload, None, max(share.matched, least))
+            if portion:
+                begun[workload.name] = server.portion(workload, None, portion)
         for workload in late:
             self._finish(server, workload, begun)
+
+    @staticmethod
+    def _portion(server: Server, workload: Workload, share: Share) -> int:
+        """How many replicas it gets at the first turn; one that was matched with fewer than it starts with, those."""
+        least = 0 if server.holds(workload) else min(workload.min_replicas, share.lacking)
+        if share.matched < least:
+            return least if share.matched > 0 else 0
+        portion = server.has_room(workload)
+        return portion if portion >= least else 0
 
     def _finish(self, server: Server, workload: Workload, begun: Mapping[str, Outcome | None]) -> None:
         if workload.name not in begun:

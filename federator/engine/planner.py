@@ -208,6 +208,11 @@ class _Planner:
         matching = self.placing.outlook = Matching.over(self.federation, self.kinds, workloads)
         return matching.shares
 
+    def has_room(self, workload: Workload) -> int:
+        """How many of the replicas that it was matched with have room where they aim at, as things stand."""
+        outlook = self.placing.outlook
+        return outlook.room(self.federation, workload.name) if isinstance(outlook, Matching) else 0
+
     def serve_first(self) -> Mapping[str, Outcome | None]:
         """Serve those for which others have given way, up to what that gives them; None for one that is recorded."""
         served: dict[str, Outcome | None] = {}

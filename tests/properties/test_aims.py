@@ -97,19 +97,18 @@ def test_among_many_that_contend_it_changes_nothing(order: str, monkeypatch: pyt
         taken.append(original(*asked))  # type: ignore[arg-type]
         return taken[-1]
 
-    for seed in range(4):
+    for seed in range(3):
         assert equal(contended(seed, order)), seed
     monkeypatch.setattr(tiers, "take_aims", counted)
-    for seed in range(4):
-        plan(contended(seed, order))
+    plan(contended(0, order))
     assert set(taken) == {True, False}, "else the test shows nothing"
 
 
 def test_aims_that_are_taken_without_room_for_them_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted mistake: room is not counted. On nodes of 7 cores there is less of it than there is in all."""
     interpreted(monkeypatch, aims)
-    assert all(equal(contended(seed, "fit")) for seed in range(2))
+    assert equal(contended(0, "fit"))
     monkeypatch.setattr(aims, "count_rooms", lambda *_: (2**40, 0))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tiers, "take_aims", aims.take_aims)
-        assert not all(equal(contended(seed, "fit")) for seed in range(4))
+        assert not all(equal(contended(seed, order)) for seed in range(3) for order in ("fifo", "fit"))
