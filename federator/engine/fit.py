@@ -30,8 +30,8 @@ def fit(federation: Federation, requests: Resources, held: Array) -> Array:
     cluster counts as free: it could be placed there again.
     """
     nodes, limits = federation.nodes, federation.limits
-    whole = np.maximum(federation.offer.sum(axis=0), 1)
-    offered = federation.once("offered shares", lambda: _shares(federation.offer, whole).sum(axis=1))
+    whole = federation.once("whole", lambda: np.maximum(federation.offer.sum(axis=0), 1))
+    offered = federation.once("shares", lambda: _shares(federation.offer, whole).sum(axis=1))
     asked = np.array([requests[name] for name in nodes.resources], dtype=np.int64)
     quotas = _NO_LIMITS if limits is None else limits
     return _fits(nodes.sums, quotas, held, asked, _direction(asked, whole), whole, offered, federation.unknown)

@@ -160,11 +160,10 @@ class Matching:
 
     def room(self, federation: Federation, name: str) -> int:
         """How many of the replicas that one was matched with have room where they aim at, as things stand."""
-        row, mine = self.crowd.rows[name], self.crowd.missing[name]
-        first, nodes = self.crowd.firsts[row], federation.nodes
-        shape, own = first.shape, self.crowd.part(self.aims, row, mine)
+        one, nodes = self.crowd.known[name], federation.nodes
+        shape, own = one.eligibility.shape, self.crowd.part(self.aims, self.crowd.rows[name], self.crowd.missing[name])
         allowed = federation.limit_room(shape)
-        most = first.maxima if allowed is None else np.minimum(first.maxima, allowed)
+        most = one.maxima if allowed is None else np.minimum(one.maxima, allowed)
         unknown = federation.unknown.astype(np.int64)
         return total(
             have_room(nodes.rows, nodes.blocks, nodes.first_lots, shape.asked, shape.terms, own, most, unknown)
