@@ -34,16 +34,16 @@ def fit(federation: Federation, requests: Resources, held: Array) -> Array:
     offered = federation.once("shares", lambda: _shares(federation.offer, whole).sum(axis=1))
     asked = np.array([requests[name] for name in nodes.resources], dtype=np.int64)
     quotas = _NO_LIMITS if limits is None else limits
-    return _fits(nodes.sums, quotas, held, asked, _direction(asked, whole), whole, offered, federation.unknown)
+    return fits(nodes.sums, quotas, held, asked, _direction(asked, whole), whole, offered, federation.unknown)
 
 
 @compiled
-def _fits(
+def fits(
     sums: Array, limits: Array, held: Array, asked: Array, direction: Array, whole: Array, offered: Array, unknown: Mask
 ) -> Array:
     """``sums`` and ``limits`` are what is free (see ``Nodes``) and what quotas leave, ``offered`` the shares of the
     federation that each cluster has when it is empty."""
-    fits = np.full(len(held), FITS, dtype=np.int64)
+    found = np.full(len(held), FITS, dtype=np.int64)
     shares, length = np.empty(len(asked), dtype=np.int64), 0
     for resource in range(len(asked)):
         length += direction[resource] * direction[resource]
@@ -66,8 +66,8 @@ def _fits(
         for _ in range(_SQUARINGS):
             alike = alike * alike >> BITS
         emptiness = min((free_shares << BITS) // max(offered[cluster], 1), FITS)
-        fits[cluster] = alike * emptiness >> BITS
-    return fits
+        found[cluster] = alike * emptiness >> BITS
+    return found
 
 
 @compiled
