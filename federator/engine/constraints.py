@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from federator.documents.expressions import (
     Expression,
@@ -11,8 +14,9 @@ from federator.documents.expressions import (
     flavor_variables,
     workload_variables,
 )
+from federator.engine.arrays import Array, Mask
 from federator.model.cluster import Cluster, Flavor
-from federator.model.selectors import Constraint
+from federator.model.selectors import Constraint, Requirement, Selector
 from federator.model.workload import Workload
 
 VARIABLES = frozenset({"workload", "cluster", "flavor"})
@@ -38,33 +42,75 @@ def likeness(workload: Workload, *sources: str) -> Hashable:
     return (workload.queue, labels, workload.priority, workload.lifetime, workload.duration_s, roles)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """Of one constraint: by cluster whether it ``holds``, and what it requires where it does not, worded when read.
+
+    ``first`` is by cluster the place of the first of the ``requirements`` that fails there, and their number where
+    none does; ``words`` is what the expression requires, where that alone fails.
+    """
+
+    holds: Mask
+    requirements: Sequence[Requirement]
+    first: Array
+    words: Mapping[int, str] = field(default_factory=dict)
+
+    def required(self, at: int) -> str | None:
+        """What the constraint requires that the cluster has not, in words; None where it holds."""
+        place = int(self.first[at])
+        return str(self.requirements[place]) if place < len(self.requirements) else self.words.get(at)
+
+
 class Constraints:
-    """Answers per constraint, kept for one plan. None means that it holds, else it is what is required, in words."""
+    """Answers per constraint, kept for one plan."""
 
     def __init__(self, clusters: Sequence[Cluster]) -> None:
         self._clusters = clusters
         self._variables = [cluster_variables(cluster) for cluster in clusters]
-        self._answers: dict[tuple[Constraint, Hashable], tuple[str | None, ...]] = {}
+        self._answers: dict[tuple[Constraint, Hashable], Answers] = {}
+        self._labels: dict[str, tuple[Array, Sequence[Mapping[str, str]]]] = {}
+        """By label the different answers that clusters give (a label, or nothing), and the place of each cluster's."""
 
-    def on_clusters(self, constraint: Constraint, workload: Workload) -> tuple[str | None, ...]:
+    def on_clusters(self, constraint: Constraint, workload: Workload) -> Answers:
         """The answer for every cluster."""
         key = (constraint, likeness(workload, constraint.where))
         if key not in self._answers:
             self._answers[key] = self._ask(constraint, workload)
         return self._answers[key]
 
-    def _ask(self, constraint: Constraint, workload: Workload) -> tuple[str | None, ...]:
-        failing = [constraint.selector.failing(cluster.labels) for cluster in self._clusters]
-        answers = [None if requirement is None else str(requirement) for requirement in failing]
+    def _ask(self, constraint: Constraint, workload: Workload) -> Answers:
+        requirements = constraint.selector.requirements
+        first = self._first_failing(constraint.selector)
+        holds: Mask = first == len(requirements)
         if not constraint.where:
-            return tuple(answers)
+            return Answers(holds, requirements, first)
         expression = condition(constraint.where)
         shared = workload_variables(workload) if "workload" in expression.reads else {}
-        if not expression.reads & {"cluster"}:  # one answer for all
-            one = _required(expression, shared)
-            return tuple(answer or one for answer in answers)
-        both = zip(answers, self._variables, strict=True)
-        return tuple(answer or _required(expression, {**shared, **own}) for answer, own in both)
+        if expression.reads & {"cluster"}:
+            asked = holds.nonzero()[0].tolist()
+            found = {at: _required(expression, {**shared, **self._variables[at]}) for at in asked}
+        else:  # one answer for all
+            found = dict.fromkeys(holds.nonzero()[0].tolist(), _required(expression, shared))
+        words = {at: required for at, required in found.items() if required is not None}
+        holds[list(words)] = False
+        return Answers(holds, requirements, first, words)
+
+    def _first_failing(self, selector: Selector) -> Array:
+        """By cluster the place of the first requirement that fails, and their number where none does."""
+        first = np.full(len(self._clusters), len(selector.requirements), dtype=np.int64)
+        for place, requirement in reversed([*enumerate(selector.requirements)]):
+            places, values = self._values(requirement.key)
+            fails = np.array([not requirement.matches(value) for value in values], dtype=bool)
+            first[fails[places]] = place
+        return first
+
+    def _values(self, label: str) -> tuple[Array, Sequence[Mapping[str, str]]]:
+        if label not in self._labels:
+            of = [cluster.labels.get(label) for cluster in self._clusters]
+            numbers = {value: number for number, value in enumerate(dict.fromkeys(of))}
+            values = [{} if value is None else {label: value} for value in numbers]
+            self._labels[label] = np.array([numbers[value] for value in of], dtype=np.int64), values
+        return self._labels[label]
 
 
 def flavor_requirement(constraint: Constraint, workload: Workload, cluster: Cluster, flavor: Flavor) -> str | None:

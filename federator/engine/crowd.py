@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from federator.engine.arrays import UNLIMITED, Array, total
+from federator.engine.feasibility import Eligibility
 from federator.engine.federation import Federation
 from federator.engine.filling import BY_FORESIGHT, NEAR, TAKES, WEIGHT
 from federator.engine.foresight import Numbers, drawn
 from federator.engine.kinds import Kind, Kinds
-from federator.engine.shapes import Shape
 from federator.model.plan import Snapshot
 from federator.model.workload import Workload
 
@@ -29,7 +29,7 @@ class Waiting:
 
     name: str
     kind: Kind
-    shape: Shape
+    eligibility: Eligibility
     maxima: Array
     missing: int
 
@@ -38,12 +38,13 @@ class Waiting:
 class Crowd:
     """Lines of those that wait for the same, and what each of them lacks who has not had his turn.
 
-    ``asks`` by line and resource is what a replica asks for, ``may`` by line and cluster how near its data is (0: it
-    may not go there) and ``most`` how many of the line may be there. ``members`` and ``lacking`` tell of each that
-    waits, in the order of service, his line and how many replicas he lacks; ``left`` how many each line lacks,
-    ``missing`` how many each workload.
+    ``known`` are they by name, ``asks`` is by line and resource what a replica asks for, ``may`` by line and cluster
+    how near its data is (0: it may not go there) and ``most`` how many of the line may be there. ``members`` and
+    ``lacking`` tell of each that waits, in the order of service, his line and how many replicas he lacks; ``left`` how
+    many each line lacks, ``missing`` how many each workload.
     """
 
+    known: Mapping[str, Waiting]
     asks: Numbers
     may: Array
     most: Array
@@ -68,14 +69,16 @@ class Crowd:
         may, most = np.zeros((2, len(lines), clusters), dtype=np.int64)
         for row, alike in lines.items():
             first = alike[0]
-            asks[row, first.shape.asked[:, 0]] = first.shape.asked[:, 1]
+            asked = first.eligibility.shape.asked
+            asks[row, asked[:, 0]] = asked[:, 1]
             may[row] = _may(first.kind)
             most[row] = np.minimum(first.maxima, UNLIMITED // len(alike)) * len(alike)
         lacking = np.array([one.missing for one in turns], dtype=np.int64)
         members = np.array([rows[one.name] for one in turns], dtype=np.int64)
         left = np.zeros(len(lines), dtype=np.int64)
         np.add.at(left, members, lacking)
-        return cls(asks, may, most, members, lacking, left, rows, {one.name: one.missing for one in turns})
+        known = {one.name: one for one in turns}
+        return cls(known, asks, may, most, members, lacking, left, rows, {one.name: one.missing for one in turns})
 
     def part(self, aims: Array, row: int, replicas: int) -> Array:
         """What so many of a line aim at, of what the line does."""
@@ -113,7 +116,7 @@ def crowd_of(federation: Federation, kinds: Kinds, queue: Sequence[Workload]) ->
             wanted = role.replicas if rule.policy.replicas is None else rule.policy.replicas
             missing = wanted - total(federation.held(workload.name, role.name))
             if missing > 0:
-                yield Waiting(workload.name, kind, eligibility.shape, rule.maxima, missing)
+                yield Waiting(workload.name, kind, eligibility, rule.maxima, missing)
 
 
 def free_of(federation: Federation) -> Numbers:

@@ -125,7 +125,7 @@ class Families:
         takes, lots, ranks = federation.feasibility.outline(workload, role, rule)
         eligibility = federation.feasibility.of(workload, role, rule, ())
         kind = self._kinds.of(workload, rule, eligibility)
-        lasting = [next((one for one in of if one is not None), None) for of in zip(*eligibility.lasting, strict=True)]
+        lasting = [eligibility.lasting(at) for at in range(len(federation.names))]
         hard = [one or state for one, state in zip(lasting, eligibility.states, strict=True)]
         closed = [LASTING if one else PASSING if any_ else 0 for one, any_ in zip(lasting, hard, strict=True)]
         desk = kind.desk.copy()

@@ -13,7 +13,7 @@ import numpy as np
 
 from federator.documents.quantities import format_amount
 from federator.engine.arrays import Array, Mask
-from federator.engine.constraints import Constraints, flavor_requirement, likeness
+from federator.engine.constraints import Answers, Constraints, flavor_requirement, likeness
 from federator.engine.governing import NO_TIER, Rule
 from federator.engine.lots import NO_NODES
 from federator.engine.nodes import Nodes
@@ -77,12 +77,44 @@ def state_verdict(cluster: Cluster) -> Verdict | None:
     return Verdict(Reason.CORDONED) if cluster.cordoned else None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Gate:
+    """Which clusters a rule and a workload's own limits let in, and why the others are not."""
+
+    rule: Rule
+    required: Answers
+    wanted: Answers
+    needs: frozenset[str]
+    clusters: tuple[Cluster, ...]
+    passes: Mask
+
+    def verdict(self, at: int) -> Verdict | None:
+        """What keeps the cluster out; None if nothing does."""
+        if self.passes[at]:
+            return None
+        policy = self.rule.policy.name
+        if self.rule.tier[at] == NO_TIER:
+            return Verdict(Reason.NOT_IN_POLICY, {"policy": policy})
+        if (required := self.required.required(at)) is not None:
+            return Verdict(Reason.NOT_ALLOWED_BY_POLICY, {"policy": policy, "requirement": required})
+        if (wanted := self.wanted.required(at)) is not None:
+            return Verdict(Reason.NOT_ALLOWED_BY_WORKLOAD, {"requirement": wanted})
+        lacking = self.needs - self.clusters[at].abilities
+        return Verdict(Reason.NO_ABILITY, {"needs": ", ".join(sorted(lacking))})
+
+
 @dataclass(frozen=True, eq=False)
 class Eligibility:
-    """Where one role may run. ``suits`` is by cluster and does not change by waiting; ``open`` may."""
+    """Where one role may run. ``suits`` is by cluster and does not change by waiting; ``open`` may.
+
+    ``excluded`` and ``no_lot`` are verdicts by cluster: that it refused the workload (empty: none did), and that no
+    flavor of it may be used.
+    """
 
     shape: Shape
-    lasting: tuple[Verdicts, ...]
+    gate: Gate
+    excluded: Verdicts
+    no_lot: Verdicts
     too_big: Mask
     suits: Mask
     open: Mask
@@ -90,12 +122,13 @@ class Eligibility:
     clusters: tuple[Cluster, ...]
     requests: Resources
 
+    def lasting(self, at: int) -> Verdict | None:
+        """The first rule that keeps replicas off the cluster whatever they ask for, and however long they wait."""
+        return self.gate.verdict(at) or (self.excluded[at] if self.excluded else None) or self.no_lot[at]
+
     def verdict(self, at: int) -> Verdict | None:
         """The first hard rule that keeps new replicas off the cluster."""
-        for verdicts in self.lasting:
-            if (verdict := verdicts[at]) is not None:
-                return verdict
-        return self._too_big[at] if self.too_big[at] else self.states[at]
+        return self.lasting(at) or (self._too_big[at] if self.too_big[at] else self.states[at])
 
     @cached_property
     def _too_big(self) -> Verdicts:
@@ -128,7 +161,7 @@ class Feasibility:
         self._stateful = np.array([state is not None for state in self._states], dtype=bool)
         self._known = np.array([cluster.flavors is not None for cluster in clusters], dtype=bool)
         self._ranking = Ranking(clusters, nodes.lots, prices)
-        self._gates: dict[object, tuple[Verdicts, Mask]] = {}
+        self._gates: dict[object, Gate] = {}
         self._lots: dict[object, tuple[Verdicts, Mask, Mask]] = {}
         self._shapes: dict[object, Eligibility] = {}
 
@@ -148,26 +181,27 @@ class Feasibility:
 
     def lay_out(self, workload: Workload, role: Role, rule: Rule, excluded: Verdicts) -> Eligibility:
         """The same, not kept."""
-        gate, passes = self._gate(self._gate_key(workload, rule), workload, rule)
-        lot_verdicts, has_lot, allowed = self._allowed(self._lots_key(workload, role), workload, role)
+        gate = self._gate(self._gate_key(workload, rule), workload, rule)
+        no_lot, has_lot, allowed = self._allowed(self._lots_key(workload, role), workload, role)
         shape = self._nodes.shape(
             role.requests, allowed, self._ranking.of(workload, role.requests, rule.policy.flavors)
         )
         big = has_lot & self._known & ~self._any(shape.terms[:, ALLOWED] > 0)
-        suits = passes & has_lot & ~big
-        lasting = (gate, excluded, lot_verdicts) if excluded else (gate, lot_verdicts)
+        suits = gate.passes & has_lot & ~big
         if excluded:
             suits &= np.array([verdict is None for verdict in excluded], dtype=bool)
         open_ = suits & ~self._stateful
-        return Eligibility(shape, lasting, big, suits, open_, self._states, self._clusters, role.requests)
+        return Eligibility(
+            shape, gate, excluded, no_lot, big, suits, open_, self._states, self._clusters, role.requests
+        )  # fmt: skip
 
     def outline(self, workload: Workload, role: Role, rule: Rule) -> tuple[Mask, Mask, Array]:
         """What holds whatever amounts the role asks for, if no cluster refused it: the clusters that may take new
         replicas, where a node is large enough; the lots that it may use; their ranks."""
-        _, passes = self._gate(self._gate_key(workload, rule), workload, rule)
+        gate = self._gate(self._gate_key(workload, rule), workload, rule)
         _, has_lot, allowed = self._allowed(self._lots_key(workload, role), workload, role)
         return (
-            passes & has_lot & ~self._stateful,
+            gate.passes & has_lot & ~self._stateful,
             allowed,
             self._ranking.of(workload, role.requests, rule.policy.flavors),
         )
@@ -176,15 +210,14 @@ class Feasibility:
         alike = likeness(workload, rule.policy.require.where, workload.clusters.where)
         return (id(rule), workload.clusters, workload.needs, alike)
 
-    def _gate(self, key: object, workload: Workload, rule: Rule) -> tuple[Verdicts, Mask]:
+    def _gate(self, key: object, workload: Workload, rule: Rule) -> Gate:
         if key not in self._gates:
             required = self._constraints.on_clusters(rule.policy.require, workload)
             wanted = self._constraints.on_clusters(workload.clusters, workload)
-            verdicts = tuple(
-                _gate_verdict(rule, at, required[at], wanted[at], workload.needs - cluster.abilities)
-                for at, cluster in enumerate(self._clusters)
-            )
-            self._gates[key] = verdicts, np.array([verdict is None for verdict in verdicts], dtype=bool)
+            passes = (rule.tier != NO_TIER) & required.holds & wanted.holds
+            if workload.needs:
+                passes &= np.array([workload.needs <= cluster.abilities for cluster in self._clusters], dtype=bool)
+            self._gates[key] = Gate(rule, required, wanted, workload.needs, self._clusters, passes)
         return self._gates[key]
 
     def _lots_key(self, workload: Workload, role: Role) -> object:
@@ -214,21 +247,6 @@ class Feasibility:
     def _any(self, allowed: Mask) -> Mask:
         """Whether the cluster has any of these lots."""
         return np.bincount(self._nodes.home[allowed], minlength=len(self._clusters)) > 0
-
-
-def _gate_verdict(
-    rule: Rule, at: int, required: str | None, wanted: str | None, lacking: frozenset[str]
-) -> Verdict | None:
-    policy = rule.policy.name
-    if rule.tier[at] == NO_TIER:
-        return Verdict(Reason.NOT_IN_POLICY, {"policy": policy})
-    if required is not None:
-        return Verdict(Reason.NOT_ALLOWED_BY_POLICY, {"policy": policy, "requirement": required})
-    if wanted is not None:
-        return Verdict(Reason.NOT_ALLOWED_BY_WORKLOAD, {"requirement": wanted})
-    if lacking:
-        return Verdict(Reason.NO_ABILITY, {"needs": ", ".join(sorted(lacking))})
-    return None
 
 
 def _no_flavor(constraint: Constraint) -> Verdict:

@@ -137,8 +137,8 @@ class Governing:
     def _in_tier(self, tier: Tier, workload: Workload) -> list[int]:
         """The places of the clusters that the tier names, or that its constraint lets in."""
         if not tier.clusters:
-            answers = self._constraints.on_clusters(tier.constraint, workload)
-            return [at for at, requirement in enumerate(answers) if requirement is None]
+            found: list[int] = self._constraints.on_clusters(tier.constraint, workload).holds.nonzero()[0].tolist()
+            return found
         names = frozenset(tier.clusters)
         globs = [pattern for pattern in tier.clusters if any(sign in pattern for sign in "*?[")]
         return [

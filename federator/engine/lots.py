@@ -112,12 +112,9 @@ def amounts_by_lot(lots: Sequence[Lot], resources: Sequence[str]) -> NDArray[np.
     return np.array(amounts, dtype=np.int64).reshape(len(resources), len(lots))
 
 
-def use_scale(lots: Sequence[Lot]) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
-    """For cpu and memory of each lot: by how many bits amounts are cut so that shares fit 64 bits, and the whole."""
-    shifts, wholes = [], []
-    for name in (CPU, MEMORY):
-        whole = [max(1, lot.flavor.allocatable[name]) for lot in lots]
-        shift = [max(0, amount.bit_length() - 32) for amount in whole]
-        shifts.append(np.array(shift, dtype=np.int64))
-        wholes.append(np.array([amount >> by for amount, by in zip(whole, shift, strict=True)], dtype=np.int64))
-    return shifts, wholes
+def use_scale(lots: Sequence[Lot]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For cpu and memory, by lot: by how many bits amounts are cut so that shares fit 64 bits, and the whole."""
+    wholes = [[max(1, lot.flavor.allocatable[name]) for lot in lots] for name in (CPU, MEMORY)]
+    shifts = [[max(0, amount.bit_length() - 32) for amount in of] for of in wholes]
+    cut = [[amount >> by for amount, by in zip(*of, strict=True)] for of in zip(wholes, shifts, strict=True)]
+    return np.array(shifts, dtype=np.int64).reshape(2, len(lots)), np.array(cut, dtype=np.int64).reshape(2, len(lots))

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from federator.engine.arrays import UNLIMITED, Array, Mask
+from federator.engine.aims import have_room
+from federator.engine.arrays import UNLIMITED, Array, Mask, total
 from federator.engine.compiled import compiled
 from federator.engine.crowd import Crowd, crowd_of, free_of
 from federator.engine.federation import Federation
@@ -35,31 +36,40 @@ _FIRST = 1e18
 
 @compiled
 def most_alike(
-    asks: Numbers, may: Array, most: Array, aims: Array, free: Numbers, squares: Numbers, unknown: Mask
-) -> tuple[int, float]:
+    asks: Numbers, may: Array, most: Array, aims: Array, free: Numbers, squares: Numbers, lengths: Numbers,
+    unknown: Mask,
+) -> tuple[int, float]:  # fmt: skip
     """The cluster that is most alike to what a line asks for, of those with room for a replica of it, and how much.
 
-    ``squares`` turns products of amounts into such of shares. (-1, 0.0) where none has room; ties to the first.
+    ``squares`` turns products of amounts into such of shares, ``lengths`` are those of what is free, squared. (-1, 0.0)
+    where none has room; ties to the first.
     """
-    best, highest, length = -1, 0.0, 0.0
-    for resource in range(len(asks)):
-        length += asks[resource] * asks[resource] * squares[resource]
+    best, highest, length = -1, 0.0, length_of(asks, squares)
     for cluster in range(len(may)):
         if may[cluster] == 0 or aims[cluster] >= most[cluster]:
             continue
-        along, across, fits = 0.0, 0.0, True
+        along, fits = 0.0, True
         for resource in range(len(asks)):
             there = free[cluster, resource]
             fits = fits and asks[resource] <= there
             along += asks[resource] * there * squares[resource]
-            across += there * there * squares[resource]
         if not fits:
             continue
-        alike = 1.0 if unknown[cluster] or length * across <= 0 else along * along / (length * across)
+        across = length * lengths[cluster]
+        alike = 1.0 if unknown[cluster] or across <= 0 else along * along / across
         alike *= may[cluster]
         if best < 0 or alike > highest:
             best, highest = cluster, alike
     return best, highest
+
+
+@compiled
+def length_of(amounts: Numbers, squares: Numbers) -> float:
+    """How long amounts are, in shares, squared."""
+    length = 0.0
+    for resource in range(len(amounts)):
+        length += amounts[resource] * amounts[resource] * squares[resource]
+    return length
 
 
 @compiled
@@ -81,11 +91,15 @@ def match(
     How alike a line is to its best cluster is known from when it was looked at last, and looked up anew before it gets
     a portion: it keeps its turn unless another was more alike then.
     """
-    aims = np.zeros_like(most)
+    aims, lengths = np.zeros_like(most), np.empty(len(free))
+    for cluster in range(len(free)):
+        lengths[cluster] = length_of(free[cluster], squares)
     heap = [(-_FIRST, line) for line in range(len(asks))]
     while len(heap) > 0:
         _, line = heappop(heap)
-        cluster, alike = most_alike(asks[line], may[line], most[line], aims[line], free, squares, unknown)
+        cluster, alike = most_alike(
+            asks[line], may[line], most[line], aims[line], free, squares, lengths, unknown
+        )  # fmt: skip
         if cluster < 0 or wanted[line] <= 0:
             continue
         if len(heap) > 0 and -alike > heap[0][0]:
@@ -97,6 +111,7 @@ def match(
         wanted[line] -= replicas
         for resource in range(asks.shape[1]):
             free[cluster, resource] -= replicas * asks[line, resource]
+        lengths[cluster] = length_of(free[cluster], squares)
         heappush(heap, (-alike, line))
     return aims
 
@@ -142,6 +157,17 @@ class Matching:
         mine = self.crowd.missing.get(name, 0)
         aims = held + self.crowd.part(self.aims, self.crowd.rows[name], mine) if mine > 0 else held
         return np.minimum(aims, maxima)
+
+    def room(self, federation: Federation, name: str) -> int:
+        """How many of the replicas that one was matched with have room where they aim at, as things stand."""
+        one, nodes = self.crowd.known[name], federation.nodes
+        shape, own = one.eligibility.shape, self.crowd.part(self.aims, self.crowd.rows[name], self.crowd.missing[name])
+        allowed = federation.limit_room(shape)
+        most = one.maxima if allowed is None else np.minimum(one.maxima, allowed)
+        unknown = federation.unknown.astype(np.int64)
+        return total(
+            have_room(nodes.rows, nodes.blocks, nodes.first_lots, shape.asked, shape.terms, own, most, unknown)
+        )  # fmt: skip
 
     def draw(self, name: str, most: int = UNLIMITED) -> None:
         """It has had its turn with what it was matched with; what it gets after that, it gets anywhere."""

@@ -15,8 +15,8 @@ import numpy as np
 from federator.engine.arrays import Array, Mask
 from federator.engine.lots import Alike, Lot, Row, amounts_by_lot, counted, joined, lots_of, rows_of, use_scale
 from federator.engine.rows import COUNT, FIRST, FREE, HOME, LENGTH, SIZE, START, columns, keep_remains, rooms
-from federator.engine.shapes import ALLOWED, RANK, STEP, Shape
-from federator.engine.whole_cores import CORES, asked, given_back, rounded
+from federator.engine.shapes import ALLOWED, Shape, terms_of
+from federator.engine.whole_cores import CORES, asked, given_back
 from federator.model.cluster import Cluster
 from federator.model.resources import CPU, MEMORY, Resources
 
@@ -66,6 +66,8 @@ class Nodes:
         """By lot: whether whole cores count instead of cpu."""
         self.allocatable = amounts_by_lot(self.lots, self.resources)
         self._shift, self._whole = use_scale(self.lots)
+        self._scaled = np.stack([self._counting(name) for name in (CPU, MEMORY)])
+        """What counts in a node's use, as far as anybody asks for it, by lot."""
         self.sizes = np.stack([part for at, name in enumerate((CPU, MEMORY)) for part in self._size(at, name)], axis=1)
         """By lot, what balancing reads of cpu and memory (see ``engine/balance.py``)."""
         self.population: Array = np.array([lot.nodes for lot in self.lots], dtype=np.int64)
@@ -85,11 +87,16 @@ class Nodes:
         other._build(clusters)
         return other
 
-    def _size(self, at: int, name: str) -> tuple[Array, Array, Array]:
+    def _counting(self, name: str) -> Array:
+        """By lot, which resource tells how much of this is in use; -1: nobody asks for it."""
         column = np.full(len(self.lots), self.at.get(name, -1))
+        if name == CPU:
+            column[self.whole_cores] = self.at.get(CORES, -1)
+        return column
+
+    def _size(self, at: int, name: str) -> tuple[Array, Array, Array]:
+        column = self._counting(name)
         if name in self.at:
-            if name == CPU:
-                column[self.whole_cores] = self.at.get(CORES, -1)
             column[self.allocatable[self.at[name]] == 0] = -1
         return column, self._shift[at], self._whole[at]
 
@@ -207,17 +214,11 @@ class Nodes:
     def shape(self, requests: Resources, allowed: Mask, rank: Array) -> Shape:
         """The shape of replicas with these requests that may use the allowed lots."""
         amounts = [(self.at[name], amount) for name, amount in self.asked(requests).items_ if amount > 0]
-        step = np.zeros(len(self.lots), dtype=np.int64)
-        for at, name in enumerate((CPU, MEMORY)):
-            if requests[name] > 0:
-                shift, whole = self._shift[at], self._whole[at]
-                some = np.where(self.whole_cores, rounded(requests)[name], requests[name])
-                step += np.minimum(some >> shift, whole) * WHOLE_NODE // whole
-        for at, amount in amounts:
-            allowed = allowed & (self.allocatable[at] >= amount)
-        terms = np.empty((len(self.lots), 3), dtype=np.int64)
-        terms[:, ALLOWED], terms[:, RANK], terms[:, STEP] = allowed, rank, np.maximum(step, 1)
-        return Shape(np.array(amounts, dtype=np.int64).reshape(len(amounts), 2), terms)
+        terms = np.array(amounts, dtype=np.int64).reshape(len(amounts), 2)
+        by_lot = terms_of(
+            terms, allowed, rank, self.allocatable, self._scaled, self._shift, self._whole, WHOLE_NODE
+        )  # fmt: skip
+        return Shape(terms, by_lot)
 
     def asked(self, requests: Resources) -> Resources:
         """What a replica with these requests asks of the tables for."""
@@ -300,7 +301,7 @@ class Nodes:
         other.blocks[:, START] -= begin
         other.blocks[:, HOME] = 0
         other.sums = np.zeros((2, 1, self.sums.shape[2]), dtype=np.int64)
-        other._shift, other._whole = ([of[first:last] for of in both] for both in (self._shift, self._whole))
+        other._shift, other._whole = self._shift[:, first:last], self._whole[:, first:last]
         return other
 
     def use(self, free: Array, lots: Array) -> Array:

@@ -1,22 +1,23 @@
 """Service under ``order: fit``: among equals nobody is first, so that most of what is free is put to use.
 
 Equals are those alike in all that comes before the order (``order.rank``). They are matched with what is free
-(``engine/matching.py``), then take turns: at the first each gets as many as were matched, where they were matched, the
-largest first, because small ones still fit between large ones; at the second what it lacks, where anything is left. Who
-is not divided by foresight has the first turn only, and gets all that fits.
+(``engine/matching.py``), then take turns: at the first each gets as many as were matched, where they were matched and
+nodes have room for them, the largest first, because small ones still fit between large ones; at the second what it
+lacks, where anything is left. So nobody takes the room that another was matched with. Who is not divided by foresight
+has the first turn only, and gets all that fits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from fractions import Fraction
 from itertools import groupby
+from math import lcm
 from typing import Protocol
 
 from federator.engine.matching import Share
 from federator.engine.order import rank
 from federator.engine.outcome import Outcome
-from federator.engine.queue_shares import capacity_of, largest
+from federator.engine.queue_shares import capacity_of
 from federator.model.plan import Snapshot
 from federator.model.resources import Resources
 from federator.model.workload import Workload
@@ -30,6 +31,9 @@ class Server(Protocol):
 
     def match(self, workloads: Sequence[Workload]) -> Mapping[str, Share]:
         """Match those of these that wait and are divided by foresight with what is free now."""
+
+    def has_room(self, workload: Workload) -> int:
+        """How many of the replicas that it was matched with have room where they were matched, as things stand."""
 
     def serve_first(self) -> Mapping[str, Outcome | None]:
         """Those for which others have given way, up to what that gives them; None for one that is recorded."""
@@ -51,7 +55,8 @@ class OpenService:
         self._workloads = tuple(workloads)
         self._rank = rank(snapshot)
         self._capacity = capacity_of(snapshot.clusters)
-        self._sizes: dict[Resources, Fraction] = {}
+        self._scale = lcm(*(amount for amount in self._capacity.values() if amount > 0))
+        self._sizes: dict[Resources, int] = {}
 
     def run(self, server: Server) -> None:
         """Serve everybody, equals after equals."""
@@ -66,15 +71,24 @@ class OpenService:
         late = list[Workload]()
         for workload in equals:
             share = shares.get(workload.name)
-            if share is None or share.matched == share.lacking:
+            portion = self._portion(server, workload, share) if share is not None else None
+            if share is None or portion == share.lacking:
                 self._finish(server, workload, begun)
                 continue
             late.append(workload)
-            least = 0 if server.holds(workload) else workload.min_replicas
-            if share.matched > 0 and max(share.matched, least) < share.lacking:
-                begun[workload.name] = server.portion(workload, None, max(share.matched, least))
+            if portion:
+                begun[workload.name] = server.portion(workload, None, portion)
         for workload in late:
             self._finish(server, workload, begun)
+
+    @staticmethod
+    def _portion(server: Server, workload: Workload, share: Share) -> int:
+        """How many replicas it gets at the first turn; one that was matched with fewer than it starts with, those."""
+        least = 0 if server.holds(workload) else min(workload.min_replicas, share.lacking)
+        if share.matched < least:
+            return least if share.matched > 0 else 0
+        portion = server.has_room(workload)
+        return portion if portion >= least else 0
 
     def _finish(self, server: Server, workload: Workload, begun: Mapping[str, Outcome | None]) -> None:
         if workload.name not in begun:
@@ -82,11 +96,13 @@ class OpenService:
         elif (outcome := begun[workload.name]) is not None:
             server.go_on(workload, outcome)
 
-    def _size(self, workload: Workload) -> Fraction:
-        """The largest part of any resource of the federation that a replica asks for."""
+    def _size(self, workload: Workload) -> int:
+        """The largest part of any resource of the federation that a replica asks for, on a scale that they all have."""
         return max(self._part(role.requests) for role in workload.roles)
 
-    def _part(self, requests: Resources) -> Fraction:
+    def _part(self, requests: Resources) -> int:
         if requests not in self._sizes:
-            self._sizes[requests] = largest(requests, self._capacity)[0]
+            wholes = ((amount, self._capacity.get(name, 0)) for name, amount in requests.items_)
+            parts = (amount * (self._scale // whole) for amount, whole in wholes if whole > 0)
+            self._sizes[requests] = max(parts, default=0)
         return self._sizes[requests]

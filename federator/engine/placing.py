@@ -71,11 +71,16 @@ class Placing:
         """
         federation = self._federation
         rule = federation.governing.rule(workload)
-        eligibility = federation.feasibility.of(workload, role, rule, federation.excluded(workload.name))
+        known = self.outlook.crowd.known.get(workload.name) if self.outlook is not None else None
+        if known is not None:
+            eligibility, kind = known.eligibility, known.kind
+        else:
+            eligibility = federation.feasibility.of(workload, role, rule, federation.excluded(workload.name))
+            kind = self._kinds.of(workload, rule, eligibility)
         replaced = rule.policy.replicas if len(workload.roles) == 1 else None
         wanted = role.replicas if replaced is None else replaced
         held = federation.held(workload.name, role.name) if held is None else held
-        kind, aims = self._kinds.of(workload, rule, eligibility), None
+        aims = None
         if self.outlook is not None and kind.by_foresight:
             aims = self.outlook.aim(federation, workload.name, rule.maxima, held, wanted - total(held))
         turn = Turn(

@@ -208,6 +208,11 @@ class _Planner:
         matching = self.placing.outlook = Matching.over(self.federation, self.kinds, workloads)
         return matching.shares
 
+    def has_room(self, workload: Workload) -> int:
+        """How many of the replicas that it was matched with have room where they aim at, as things stand."""
+        outlook = self.placing.outlook
+        return outlook.room(self.federation, workload.name) if isinstance(outlook, Matching) else 0
+
     def serve_first(self) -> Mapping[str, Outcome | None]:
         """Serve those for which others have given way, up to what that gives them; None for one that is recorded."""
         served: dict[str, Outcome | None] = {}
@@ -274,7 +279,7 @@ class _Planner:
         turn = self.placing.turn(workload, workload.roles[0])
         held = total(turn.held)
         if held >= turn.wanted:
-            self._record(workload, self._place_or_repeat(turn))
+            self._record(workload, self._place_or_repeat(turn, held))
             return None
         turn.admit(held)
         drained = np.where(self.federation.draining & ~self.federation.silent, turn.held, 0)
@@ -290,7 +295,7 @@ class _Planner:
         if workload.queue in self.placing.blocked_heads:
             outcomes = [self.placing.wait_behind(turn)]
         elif begun is None:
-            outcomes = self._place_or_repeat(turn)
+            outcomes = self._place_or_repeat(turn, asked)
         else:
             outcomes = [self.placing.beside(turn, turn.held)]
         if outcomes and asked < turn.wanted and outcomes[0].filling.total == asked:
@@ -308,16 +313,19 @@ class _Planner:
         """The outcome for every role; none where it is recorded already."""
         if workload.gang is not None or len(workload.roles) > 1 or workload.queue in self.placing.blocked_heads:
             return self.placing.place(workload)
-        return self._place_or_repeat(self.placing.turn(workload, workload.roles[0]))
+        turn = self.placing.turn(workload, workload.roles[0])
+        return self._place_or_repeat(turn, turn.wanted)
 
-    def _place_or_repeat(self, turn: Turn) -> list[Outcome]:
-        """The outcome of the only role; none where its refusal is that of one before it, and is recorded already."""
+    def _place_or_repeat(self, turn: Turn, asked: int) -> list[Outcome]:
+        """The outcome of the only role, of which so many are asked for now; none where its refusal is that of one
+        before it, and is recorded already."""
         if turn.workload.name not in self.explain:
             alike = not self.waits and (self.reserving is None or not self.reserving.asks)
             refusal = self.shortcuts.refusal(turn) if alike else None
             if refusal is not None:
                 self.answer.refusals.append(refusal)
                 return []
+            turn.unasked = turn.admitted == asked
         return [self.placing.alone(turn)]
 
     def _record(self, workload: Workload, outcomes: Sequence[Outcome]) -> None:

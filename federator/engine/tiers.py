@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from federator.engine.aims import take_aims
 from federator.engine.arrays import Array, total
 from federator.engine.division import REPLICAS_MAX, WEIGHT_MAX, divide
 from federator.engine.federation import Federation
@@ -78,6 +79,12 @@ def fill(federation: Federation, turn: Turn, firm: Array, afresh: bool, clocks: 
         if total(firm) > turn.admitted:
             return _scale_in(turn, firm, home)
     nodes, shape, desk = federation.nodes, turn.eligibility.shape, turn.desk
+    if turn.unasked and turn.aims is not None and not turn.holds and take_aims(
+        nodes.rows, nodes.blocks, nodes.first_lots, shape.asked, shape.terms,
+        turn.kind.members, desk, turn.tiers, turn.admitted,
+    ):  # fmt: skip
+        return unweighed(desk[:, PLACED].copy())
+    turn.weigh()
     desk[:, FIRM], desk[:, HOME], desk[:, USED] = firm, home, UNWEIGHED
     turn.tiers[:, AT_FILL] = turn.tiers[:, FULL] = 0
     turn.times[:, WAITS] = OPEN
@@ -119,6 +126,7 @@ def full_for(clocks: Clocks, federation: Federation, workload: Workload, rule: R
 def tier_weights(federation: Federation, turn: Turn, place: int, wanted: int, reach: Array) -> Array:
     """The weights of a tier's clusters, which can hold up to ``reach`` each."""
     at = turn.rule.members[place]
+    turn.weigh()
     weights = turn.desk[at, WEIGHT]
     room = np.where(federation.unknown[at], np.minimum(reach, wanted), reach) if federation.any_unknown else reach
     fits = np.maximum(np.minimum(room, 1), room * turn.desk[at, FIT] >> FIT_SCALE)

@@ -82,6 +82,9 @@ class Turn:
     caps: list[CapLeft] = field(default_factory=list)
     limits: list[LimitLeft] = field(default_factory=list)
     purses: list[Purse] = field(default_factory=list)
+    unasked: bool = False
+    """Whether nobody is told why it got no more, where it gets all that is admitted."""
+    _weighed: bool = False
 
     def __post_init__(self) -> None:
         self.admitted = self.wanted
@@ -92,10 +95,10 @@ class Turn:
         desk = self.desk
         desk[:, HELD], desk[:, MINIMUM], desk[:, MAXIMUM] = self.held, self.minima, self.maxima
         desk[:, BOUND] = federation.unbounded if limited is None else limited
-        if self.kind.by_fit:
-            desk[:, FIT] = fit(federation, self.role.requests, self.held)
         if self.aims is not None:
             desk[:, AIM] = self.aims
+        elif self.kind.by_fit:
+            self.weigh()
         if reported:
             desk[list(reported), BOUND] = 0
         promises = federation.promises
@@ -106,6 +109,12 @@ class Turn:
     def until(self) -> int:
         """When a replica is expected to end that is placed now."""
         return self.federation.until(self.workload)
+
+    def weigh(self) -> None:
+        """See how well each cluster fits, where that counts."""
+        if self.kind.by_fit and not self._weighed:
+            self.desk[:, FIT] = fit(self.federation, self.role.requests, self.held)
+            self._weighed = True
 
     def admit(self, most: int, why: Verdict | None = None) -> None:
         """Place no more than so many of it now."""

@@ -13,7 +13,8 @@ from federator.engine.fit import FITS, fit
 from federator.engine.planner import plan
 from federator.model.plan import Snapshot
 from federator.model.policy import Policy, Tier
-from federator.model.workload import Gang
+from federator.model.resources import Resources
+from federator.model.workload import Gang, Role
 from tests.engine.build import amounts, cluster, flavor, placed, snapshot, workload
 
 BY_FIT = (Policy("p", tiers=(Tier("all", weight_by="fit"),)),)
@@ -89,3 +90,57 @@ def test_it_is_the_cosine_to_the_32nd_power_times_the_free_part(
         lengths = float(np.linalg.norm(free) * np.linalg.norm(wanted))
         expected = (float(free @ wanted) / lengths) ** 32 if lengths > 0 else 0.0
         assert found / FITS == pytest.approx(expected, abs=0.01)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 64), st.integers(0, 512), st.integers(0, 8)), min_size=3, max_size=3),
+    st.tuples(st.integers(0, 64), st.integers(0, 512), st.integers(0, 8)),
+    st.lists(st.integers(0, 3), min_size=3, max_size=3),
+    st.sampled_from((None, amounts(16, 100))),
+)
+def test_it_is_that_to_the_last_bit(
+    offers: list[tuple[int, int, int]], asked: tuple[int, int, int], held: list[int], limits: Resources | None
+) -> None:
+    """Against whole numbers of any size, on clusters that are partly used."""
+    members = [
+        cluster(
+            name,
+            flavors=(flavor("f", 2, amounts(64, 512, gpu=8), free=((amounts(cpu, memory, gpu=gpu), 2),)),),
+            limits=limits if name == "a" else None,
+        )
+        for name, (cpu, memory, gpu) in zip("abc", offers, strict=True)
+    ]
+    asks = amounts(asked[0], asked[1], gpu=asked[2])
+    every = workload("all", 1, roles=(Role("", 1, amounts(1, 1, gpu=1)),))
+    federation = Federation(snapshot(members, [every]))
+    found = fit(federation, asks, np.array(held, dtype=np.int64)).tolist()
+    names = federation.nodes.resources
+    whole = {
+        name: sum(2 * member.flavors[0].allocatable[name] for member in members if member.flavors) for name in names
+    }
+    for at, (member, (cpu, memory, gpu)) in enumerate(zip(members, offers, strict=True)):
+        free = {name: 2 * amounts(cpu, memory, gpu=gpu)[name] + held[at] * asks[name] for name in names}
+        for name in member.limits or ():
+            free[name] = min(free[name], limits[name] + held[at] * asks[name])
+        assert found[at] == expected_fit(free, asks, whole, {name: whole[name] // 3 for name in names})
+
+
+def part(amount: int, whole: int) -> int:
+    """In 2**-31 of the whole, of which both are cut to 31 bits."""
+    cut = max(0, whole.bit_length() - 31)
+    return ((amount >> cut) << 31) // max(1, whole >> cut)
+
+
+def expected_fit(free: dict[str, int], asks: Resources, whole: dict[str, int], offered: dict[str, int]) -> int:
+    """As the page says: the squared cosine, squared four times, times the free part; in 2**-15 at every step."""
+    parts = {name: part(free[name], whole[name]) for name in whole}
+    wanted = {name: (asks[name] << 62) // whole[name] for name in whole}
+    here = {name: (parts[name] << 14) // max(1, *parts.values()) for name in whole}
+    there = {name: (wanted[name] << 14) // max(1, *wanted.values()) for name in whole}
+    product = sum(here[name] * there[name] for name in whole)
+    lengths = [sum(one * one for one in of.values()) for of in (here, there)]
+    alike = min((product << 15) // max(1, lengths[1]) * product // max(1, lengths[0]), FITS)
+    for _ in range(4):
+        alike = alike * alike >> 15
+    empty = min((sum(parts.values()) << 15) // sum(part(offered[name], whole[name]) for name in whole), FITS)
+    return alike * empty >> 15

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from federator.engine.arrays import Array
 from federator.engine.checks import violations
 from federator.engine.foresight import Numbers
-from federator.engine.matching import match, most_alike
+from federator.engine.matching import length_of, match, most_alike
+from federator.engine.open_service import OpenService
 from federator.engine.planner import plan
 from federator.model.plan import Snapshot
 from federator.model.policy import Planning, Policy, Queue, Tier
@@ -58,6 +60,28 @@ def test_nothing_waits_for_what_there_is_room_for() -> None:
     assert [refusal.replicas for refusal in made.refusals] == [14]
 
 
+def side_by_side() -> Snapshot:
+    """Three large ones are matched with six cores, of which nodes have room for two of them, and four small ones with
+    the other cluster, where the third large one would find room as well."""
+    members = [cluster("lean", 2, 3, 2), cluster("rich", 1, 2, 8)]
+    large, small = workload("large", 3, 2, 1, submitted_at_s=1.0), workload("small", 4, 0.5, 2, submitted_at_s=2.0)
+    return snapshot(members, [large, small], policies=(AHEAD,), planning=FIT)
+
+
+def test_nobody_takes_the_room_that_another_was_matched_with() -> None:
+    made = plan(side_by_side())
+    assert placed(made, "large") == {"lean": 2}
+    assert placed(made, "small") == {"rich": 4}
+
+
+def test_who_took_all_that_he_was_matched_with_anywhere_would_take_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The planted mistake: nodes are not asked."""
+    monkeypatch.setattr(OpenService, "_portion", lambda self, server, workload, share: share.matched)
+    made = plan(side_by_side())
+    assert placed(made, "large") == {"lean": 2, "rich": 1}
+    assert placed(made, "small") == {}
+
+
 def test_a_workload_starts_with_its_min_replicas_or_not_at_all() -> None:
     crowd = one_cluster()
     lean, rich = crowd.workloads
@@ -98,7 +122,8 @@ def test_the_order_of_the_lists_changes_nothing() -> None:
 def alike(asks: Numbers, free: Numbers, room: int = 100) -> tuple[int, float]:
     clusters = len(free)
     may: Array = np.ones(clusters, dtype=np.int64)
-    return most_alike(asks, may, may * room, may * 0, free, np.ones(2), NOWHERE_UNKNOWN)
+    lengths = np.array([length_of(each, np.ones(2)) for each in free])
+    return most_alike(asks, may, may * room, may * 0, free, np.ones(2), lengths, NOWHERE_UNKNOWN)
 
 
 def test_the_most_alike_is_by_direction_not_by_size() -> None:

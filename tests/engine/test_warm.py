@@ -7,19 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from federator.engine import binding, division, filling, matching, plain_turns, rows
+from federator.engine import aims, binding, division, filling, fit, matching, plain_turns, rows, shapes
 from federator.engine.compiled import drop_stale
 from federator.engine.warm import warm
 
 ENTRIES = [
+    aims.take_aims,
     binding.bind_everywhere,
     division.divided,
     filling.fill_tiers,
     filling.look,
+    fit.fits,
     matching.match,
     plain_turns.take_turns,
     rows.keep_remains,
     rows.rooms,
+    shapes.terms_of,
 ]
 
 
