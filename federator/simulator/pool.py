@@ -114,7 +114,8 @@ class Pool:
         self._running: list[tuple[float, int, float, Line, Job]] = []
         """(end, number, start, its line in what is expected, job), a heap."""
         self._expected: list[Line] = []
-        """Sorted."""
+        """Sorted; where backfilling asks for them."""
+        self._foresees = self._planning.backfilling != "none"
         self._known: dict[int, Kind] = {}
         """By the identity of ``like``."""
         self._ran: list[Ran] = []
@@ -224,13 +225,15 @@ class Pool:
         job.told.started_s = now_s
         line = now_ms + job.lasts_ms, now_s, job
         heappush(self._running, (now_s + job.arrival.run_s, self._number, now_s, line, job))
-        insort(self._expected, line)
+        if self._foresees:
+            insort(self._expected, line)
 
     def _end(self, now_s: float) -> None:
         _, _, start_s, line, job = heappop(self._running)
         self._free += job.cores
         job.told.ended_s = now_s
-        del self._expected[bisect_right(self._expected, line) - 1]
+        if self._foresees:
+            del self._expected[bisect_right(self._expected, line) - 1]
         self._ran.append((job.rate, job.told.queue, start_s, now_s))
         if len(self._ran) >= AT_ONCE:
             self.measures.ran(self._cluster, self._ran)

@@ -74,7 +74,7 @@ def header(path: Path) -> list[tuple[str, str]]:
 def jobs(path: Path) -> Iterator[SwfJob]:
     """The jobs, one at a time. Raises TraceError, which names the line."""
     for columns in _columns(path):
-        yield from map(SwfJob._make, zip(*columns, strict=True))
+        yield from map(tuple.__new__, repeat(SwfJob), zip(*columns, strict=True))  # no frame for each
 
 
 def read(path: Path, part: TracePart) -> Iterator[Job]:
@@ -94,7 +94,7 @@ def read(path: Path, part: TracePart) -> Iterator[Job]:
             map(int, statuses), repeat(0, len(counts)),
             _named("user", users), _named("group", groups), _named("queue", queues), _named("partition", partitions),
         )  # fmt: skip
-        yield from map(Job._make, zip(*fields, strict=True))
+        yield from map(tuple.__new__, repeat(Job), zip(*fields, strict=True))  # no frame for each
 
 
 def _columns(path: Path) -> Iterator[Columns]:

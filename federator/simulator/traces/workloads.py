@@ -25,33 +25,30 @@ MOST_KNOWN = 4096
 
 def arrivals(part: TracePart, path: Path) -> Iterator[Arrival]:
     """The jobs that count, in the order of submission. Raises TraceError."""
-    counted = (job for job in jobs(path, part) if counts(part, job))
     exact, likes = part.estimates != "requested", _Likes(part)
     first_s: float | None = None
     before_s, seen = -inf, set[str]()
-    for job in islice(counted, part.skip, None if part.first is None else part.skip + part.first):
-        first_s = job.submit_s if first_s is None else first_s
-        at_s = job.submit_s if part.start is None else part.start + job.submit_s - first_s
-        run_s = _run_s(part, job) or 0.0
-        expected_s = run_s if exact or job.expected_s is None else job.expected_s
+    for job, run_s in islice(_counted(part, path), part.skip, None if part.first is None else part.skip + part.first):
+        submit_s, expected_s = job.submit_s, run_s if exact or job.expected_s is None else job.expected_s
+        first_s = submit_s if first_s is None else first_s
+        at_s = submit_s if part.start is None else part.start + submit_s - first_s
         name = f"{part.name}-{job.name}"
-        if job.submit_s < before_s:
+        if submit_s < before_s:
             raise TraceError(str(path), 0, f"job {job.name} was submitted before the job above it", IN_ORDER)
         if name in seen:
             raise TraceError(str(path), 0, f"several jobs are called {job.name}", NUMBERED)
         seen.add(name)
-        before_s = job.submit_s
+        before_s = submit_s
         yield Arrival(at_s, likes.of(job), run_s, name, expected_s)
 
 
-def counts(part: TracePart, job: Job) -> bool:
-    """Whether a job takes part: one that says how long it ran, and what it asks for."""
-    run_s = _run_s(part, job)
-    return run_s is not None and (run_s > 0 or part.zero_run) and bool(job.roles)
-
-
-def _run_s(part: TracePart, job: Job) -> float | None:
-    return part.unknown_run if job.run_s is None else job.run_s
+def _counted(part: TracePart, path: Path) -> Iterator[tuple[Job, float]]:
+    """The jobs that say how long they ran, and what they ask for; each with its run time."""
+    unknown_s, zero_run = part.unknown_run, part.zero_run
+    for job in jobs(path, part):
+        run_s = unknown_s if job.run_s is None else job.run_s
+        if run_s is not None and (run_s > 0 or zero_run) and job.roles:
+            yield job, run_s
 
 
 class _Likes:
