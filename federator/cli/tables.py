@@ -57,6 +57,12 @@ def field(name: str) -> Callable[[Json], Any]:
     return lambda one: one.get(name)
 
 
+def order_of(policy: Json) -> object:
+    """A policy's place; KubeFed's preferences come before all others."""
+    preference = policy.get("document", {}).get("kind") == "ReplicaSchedulingPreference"
+    return "first" if preference else policy.get("order")
+
+
 def progress(workload: Json) -> str:
     """Running, done, and all: ``6 running, 2 done of 9``."""
     parts = [(workload.get("pending"), "pending"), (workload.get("failed"), "failed")]
@@ -168,7 +174,7 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
     ),
     "policies": (
         Column("NAME", field("name")),
-        Column("ORDER", field("order")),
+        Column("ORDER", order_of),
         Column("GOVERNS", field("governs")),
         Column("SOURCE", field("source")),
         Column("MESSAGE", field("message")),

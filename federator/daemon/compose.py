@@ -25,7 +25,7 @@ from federator.daemon.settle import Rules
 from federator.daemon.snapshots import Snapshots
 from federator.daemon.state import Member, State
 from federator.daemon.sweeper import Sweeper
-from federator.documents import Configuration, Document, DocumentErrors, read_files
+from federator.documents import Configuration, Document, DocumentErrors, Problem, read_files
 from federator.documents.backfill import PREFIX
 from federator.model.checkpoints import LONGEST_S, Sign, plain
 from federator.model.records import AuditEntry, Changes, Stored
@@ -189,7 +189,14 @@ class Daemon:
 async def compose(configuration: Configuration, config_path: Path | None = None) -> Daemon:
     """A daemon as the configuration says, ready to be started. Raises DocumentErrors."""
     directory = configuration.state_directory
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        message = f"{directory} cannot be a folder: {(error.strerror or str(error)).lower()}"
+        cure = "name one that may be made and written to"
+        raise DocumentErrors(
+            [Problem(str(config_path or "the defaults"), 0, 0, "spec.stateDirectory", message, cure)]
+        ) from None
     clock = SystemClock()
     store, metrics = SqlStore(configuration.database_url), Metrics()
 
