@@ -248,7 +248,15 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Policy": obj(
         {"name": TEXT},
-        {"order": {"type": "integer"}, "source": TEXT, "document": ANY_OBJECT, "governs": COUNT, "message": TEXT},
+        {
+            "order": {"type": "integer"},
+            "source": TEXT,
+            "document": ANY_OBJECT,
+            "governs": COUNT,
+            "shadow": {"type": "boolean", "description": "Whether it governs nothing yet."},
+            "differs": {**COUNT, "description": "Replicas that it would treat differently, while it is in the shadow."},
+            "message": TEXT,
+        },
     ),
     "Backfill": obj(
         {"name": TEXT, "workload": TEXT},

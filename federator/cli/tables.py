@@ -63,6 +63,11 @@ def order_of(policy: Json) -> object:
     return "first" if preference else policy.get("order")
 
 
+def governs(policy: Json) -> object:
+    """How many workloads a policy governs; in the shadow, how many replicas it would put elsewhere."""
+    return f"shadow, {policy.get('differs')} differ" if policy.get("shadow") else policy.get("governs")
+
+
 def progress(workload: Json) -> str:
     """Running, done, and all: ``6 running, 2 done of 9``."""
     parts = [(workload.get("pending"), "pending"), (workload.get("failed"), "failed")]
@@ -175,7 +180,7 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
     "policies": (
         Column("NAME", field("name")),
         Column("ORDER", order_of),
-        Column("GOVERNS", field("governs")),
+        Column("GOVERNS", governs),
         Column("SOURCE", field("source")),
         Column("MESSAGE", field("message")),
     ),

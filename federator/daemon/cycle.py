@@ -19,6 +19,7 @@ from federator.daemon.learnt import LearntKeeper
 from federator.daemon.measure import measure
 from federator.daemon.recorder import Recorder
 from federator.daemon.settle import Rules, Settler
+from federator.daemon.shadows import ShadowKeeper
 from federator.daemon.snapshots import Picture, Snapshots
 from federator.daemon.spending import SpendingKeeper
 from federator.daemon.state import NOT_YET, State
@@ -53,6 +54,8 @@ class Pace:
     """How often what queues use is added to what they had lately, and what it costs to what they have spent."""
     learnt_s: float = 3600.0
     """How often what is learnt of how others use a cluster is written, each cluster by itself."""
+    shadow_s: float = 30.0
+    """How often it is planned what policies in the shadow would change."""
 
 
 class Cycle:
@@ -81,6 +84,7 @@ class Cycle:
         self._fillers = FillerKeeper(state, store, pace.rules)
         self._usage = UsageKeeper(state, snapshots, store, pace.usage_s)
         self._spending = SpendingKeeper(state, store, planners, pace.usage_s)
+        self._shadows = ShadowKeeper(state, planners, pace.shadow_s)
         self.learnt = LearntKeeper(state, store, pace.learnt_s)
         self._ground = Ground()
         self._began_s = 0.0
@@ -131,6 +135,7 @@ class Cycle:
         await self._recorder.record(decided)
         # 7 explain and measure
         self._remember(decided)
+        await self._shadows.keep_up(decided)
         await self._spending.keep_up(decided.seen)
         await self.learnt.keep_up(self._clock.now_s())
         await self._snapshots.refresh(self._clock.now_s())

@@ -48,6 +48,7 @@ async def measure(state: State, snapshots: Snapshots, refused: Mapping[tuple[str
         (metrics.cluster_up, {(n,): float(m.health is Health.UP) for n, m in state.members.items()}),
         (metrics.queue_workloads, {key: float(count) for key, count in snapshots.states.items()}),
         (metrics.refused_replicas, {key: float(count) for key, count in refused.items()}),
+        (metrics.policy_shadow_difference, {(name,): float(count) for name, count in state.shadows.items()}),
         (metrics.queue_spent, _spent(state)),
         (metrics.limit_capacity, _limits(state)),
         (metrics.limit_used, await _limits_used(state, turns)),

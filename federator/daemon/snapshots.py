@@ -116,7 +116,7 @@ class Snapshots:
             clusters=tuple(with_idle(state, member, at_s) for _, member in sorted(state.members.items())),
             workloads=tuple(self._workloads.values()),
             held=tuple(self._held.values()),
-            policies=state.policies,
+            policies=tuple(policy for policy in state.policies if not policy.shadow),
             queues=state.queues,
             cohorts=state.cohorts,
             limits=state.limits,

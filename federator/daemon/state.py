@@ -139,6 +139,8 @@ class State:
         """Names of the workloads that are no longer as ``snapshots`` looked at them last, in the order of changing."""
         self.members: dict[str, Member] = {}
         self.policies: tuple[Policy, ...] = ()
+        self.shadows: dict[str, int] = {}
+        """By policy that governs nothing yet, how many replicas it would treat differently."""
         self.queues: tuple[Queue, ...] = ()
         self.cohorts: tuple[Cohort, ...] = ()
         self.limits: tuple[Limit, ...] = ()

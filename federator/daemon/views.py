@@ -154,6 +154,8 @@ def policy(state: State, name: str) -> dict[str, Any]:
         "source": found.source,
         "document": document_of(state, "PlacementPolicy", name),
         "governs": len(governed),
+        "shadow": found.shadow,
+        "differs": state.shadows.get(name, 0),
         "message": "" if found.source == "api" else state.file_problem,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from federator.documents.backfill import to_filler
@@ -22,7 +23,7 @@ from federator.documents.translate import (
 )
 from federator.model.cluster import Cluster
 from federator.model.plan import Holding, Snapshot
-from federator.model.policy import Planning
+from federator.model.policy import Planning, Policy
 from federator.model.workload import Role, Workload
 
 
@@ -42,7 +43,7 @@ def to_snapshot(documents: Documents, at_s: float | None = None) -> Snapshot:
         clusters=tuple(sorted(clusters, key=lambda one: one.name)),
         workloads=workloads,
         holdings=_holdings(documents.placements, workloads),
-        policies=tuple(sorted(map(to_policy, documents.policies), key=lambda one: (one.order, one.name))),
+        policies=tuple(sorted(_governing(documents), key=lambda one: (one.order, one.name))),
         queues=tuple(sorted(map(to_queue, documents.queues), key=lambda one: one.name)),
         planning=to_planning(planning[0]) if planning else Planning(),
         cohorts=tuple(sorted(map(to_cohort, documents.cohorts), key=lambda one: one.name)),
@@ -52,6 +53,10 @@ def to_snapshot(documents: Documents, at_s: float | None = None) -> Snapshot:
         displacements=to_displacements(planning[0]) if planning else (),
         fillers=tuple(sorted(map(to_filler, documents.backfills), key=lambda one: one.name)),
     )
+
+
+def _governing(documents: Documents) -> Iterator[Policy]:
+    return (policy for policy in map(to_policy, documents.policies) if not policy.shadow)
 
 
 def _offline(cluster: Cluster, kinds: frozenset[str]) -> Cluster:

@@ -175,6 +175,8 @@ class PolicySpec(Part):
 
     order: Annotated[int, Field(strict=True, ge=-1_000_000, le=1_000_000)] = 1000
     """The first policy by order, then name, whose match holds governs the workload."""
+    shadow: Flag = False
+    """true: it governs nothing yet; `get policies` and a metric tell how many replicas it would put elsewhere."""
     match: MatchPart = MatchPart()
     """Which workloads it governs."""
     require: ClusterConstraint = ClusterConstraint()

@@ -141,6 +141,7 @@ def to_policy(document: Document) -> Policy:
     return Policy(
         name=document.name,
         order=spec.order,
+        shadow=spec.shadow,
         match=Match(spec.match.queues, to_selector(spec.match.selector), spec.match.where.strip()),
         require=to_constraint(spec.require),
         tiers=tuple(map(_tier, spec.tiers)) or (Tier("all"),),

@@ -265,6 +265,8 @@ def policy_document(policy: Policy) -> Raw:
     }
     document = document_of("PlacementPolicy", policy.name, spec)
     document["spec"]["order"] = policy.order
+    if policy.shadow:
+        document["spec"]["shadow"] = True
     if policy.bounds:
         document["spec"]["clusters"] = {name: _bounds(bounds) for name, bounds in sorted(policy.bounds.items())}
     return document

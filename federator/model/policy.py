@@ -119,6 +119,8 @@ class Policy:
     flavors: FlavorOrder = FlavorOrder()
     half_weight_bytes: int | None = None
     """A cluster that lacks so much of a workload's inputs weighs half; None: inputs do not count."""
+    shadow: bool = False
+    """It governs nothing: plans do not have it, and what it would change is told."""
     source: str = ""
     """The file and line it came from, for people."""
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from federator.engine.shadows import Place, placed
 from federator.model.plan import Plan, Snapshot
-
-Place = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +27,9 @@ def changes(seen: Snapshot, now: Plan, then: Plan) -> list[Change]:
     runs = Counter[Place]()
     for one in seen.holdings:
         runs[one.workload, one.role, one.cluster] += one.replicas
-    before, after = _placed(now), _placed(then)
+    before, after = placed(now), placed(then)
     differ = sorted(place for place in before | after if before[place] != after[place])
     return [Change(*place, runs[place], before[place], after[place]) for place in differ]
-
-
-def _placed(plan: Plan) -> Counter[Place]:
-    placed = Counter[Place]()
-    for one in plan.placements:
-        placed[one.workload, one.role, one.cluster] += one.replicas
-    return placed
 
 
 def sums(plan: Plan) -> dict[str, int]:

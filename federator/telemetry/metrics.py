@@ -131,6 +131,11 @@ class Metrics:
             "event_loop_lag_seconds", "How late the event loop woke up a task that was due.", LAG_S
         )
         self.store_seconds = self._histogram("store_seconds", "Time of one transaction in the database.", FAST_S)
+        self.policy_shadow_difference = self._gauge(
+            "policy_shadow_difference",
+            "Replicas that a policy in the shadow would put elsewhere, let wait or let start.",
+            "policy",
+        )
         self.stale_policies = self._gauge(
             "stale_policies", "1 while the files in force are older than those on disk, because those hold an error."
         )
