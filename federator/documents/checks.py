@@ -107,7 +107,7 @@ def _named_clusters(entry: Entry) -> Iterator[tuple[Path, object, bool]]:
         yield from _listed(entry, ("spec", "inputs"), "at")
     elif entry.kind == "Scenario":
         for index, fault in _items(entry.at("spec", "faults")):
-            for key in ("outage", "slow", "crash", "nodes", "stale"):
+            for key in ("outage", "slow", "crash", "nodes", "cut", "stale"):
                 if isinstance(fault, Mapping) and key in fault:
                     yield ("spec", "faults", index, key), fault[key], False
         yield from _listed(entry, ("spec", "transfers", "links"), "between")

@@ -191,8 +191,8 @@ class SourcePart(Part):
 
 
 class FaultPart(Part):
-    """Something that goes wrong at a cluster: an outage, everything takes longer there, replicas fail, nodes break, or
-    what is free is told late."""
+    """Something that goes wrong at a cluster: an outage, everything takes longer there, replicas fail or lose
+    their network, nodes break, or what is free is told late."""
 
     outage: ShortName | None = None
     """The cluster that does not answer."""
@@ -202,10 +202,16 @@ class FaultPart(Part):
     """The cluster where replicas fail that start meanwhile, by chance, and somewhere on their way."""
     nodes: ShortName | None = None
     """The cluster whose nodes break, with all that runs on them."""
+    cut: ShortName | None = None
+    """The cluster where batch replicas that start meanwhile lose their network, by chance, somewhere on their way."""
     stale: ShortName | None = None
     """The cluster that tells only every `lag` what is free of its nodes."""
     share: Share = 1_000_000
-    """How many of them, for `crash`."""
+    """How many of them, for `crash` and `cut`."""
+    away: Annotated[Duration, Field(gt=0)] = 600.0
+    """For how long, for `cut`."""
+    lease: Annotated[Duration, Field(gt=0)] = 60.0
+    """For `cut`: away for longer than this, a replica's lease is void."""
     flavor: Name | None = None
     """Only nodes of this flavor, for `nodes`."""
     count: Annotated[Whole, Field(ge=1)] = 1
@@ -225,7 +231,7 @@ class FaultPart(Part):
 
     @model_validator(mode="after")
     def _one(self) -> FaultPart:
-        return _one_of(self, "outage", "slow", "crash", "nodes", "stale")
+        return _one_of(self, "outage", "slow", "crash", "nodes", "cut", "stale")
 
 
 Bandwidth = Annotated[Bytes, Field(gt=0)]

@@ -39,6 +39,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "preemptions": measures.preemptions,
         "moves": measures.moves,
         "nodes_lost": measures.nodes_lost,
+        "leases_void": measures.leases_void,
         "transferred_bytes": measures.transferred_bytes,
         "cost": _round(sum(measures.cost.values())),
         "carbon_g": _round(sum(measures.carbon_g.values())),

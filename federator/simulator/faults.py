@@ -1,4 +1,5 @@
-"""What goes wrong in a run, when: clusters fall silent, slow down, lose nodes, let replicas crash, report late."""
+"""What goes wrong in a run, when: clusters fall silent, slow down, lose nodes, let replicas crash or cut them
+off, report late."""
 
 from __future__ import annotations
 
@@ -40,6 +41,8 @@ class Faults:
             member.site.slow_down(fault.slower, now_s)
         elif fault.crashing is not None:
             member.site.crashing = fault.crashing
+        elif fault.cut is not None:
+            member.site.cut = fault.cut
         elif fault.lag_s is not None:
             member.shown(now_s)
             member.lag_s = fault.lag_s
@@ -56,6 +59,8 @@ class Faults:
             member.site.slow_down(1.0, now_s)
         elif fault.crashing is not None:
             member.site.crashing = 0.0
+        elif fault.cut is not None:
+            member.site.cut = None
         elif fault.lag_s is not None:
             member.lag_s = 0.0
         else:

@@ -105,6 +105,8 @@ class Measures:
         self.transferred_bytes = 0
         self.nodes_lost = 0
         """How often a node broke."""
+        self.leases_void = 0
+        """Replicas that were away for so long that they were placed again."""
         self._clusters = clusters
         self._rates: dict[tuple[object, ...], Rate] = {}
         self._grown: list[tuple[str, Flavor, int, float]] = []

@@ -20,12 +20,13 @@ from federator.simulator.fillers import Fillers
 from federator.simulator.measures import Measures
 from federator.simulator.runs_by_node import RunsByNode
 from federator.simulator.standing import UsedRoom, as_seen
+from federator.simulator.story import CutOff
 from federator.simulator.timeline import END, OTHER, Timeline
 from federator.simulator.transfers import Transfers
 
 NONE = IndexSet()
-NODE_LOST = "NodeLost"
-"""The reason of a Failure: its node broke."""
+NODE_LOST, PILOT_LOST = "NodeLost", "PilotLost"
+"""Reasons of a Failure: its node broke; nothing was heard of it for so long that it is placed again."""
 Seats = tuple[tuple[str, IndexSet], ...]
 
 
@@ -33,7 +34,8 @@ Seats = tuple[tuple[str, IndexSet], ...]
 class Batch:
     """Replicas of one intent that start together, and end together, ``badly`` or not; ``ends_s`` None: a service.
 
-    ``starts_s`` is still to come where others end first to make room, or inputs are on their way.
+    ``starts_s`` is still to come where others end first to make room, or inputs are on their way. ``void_s``: when its
+    lease is void, because it is cut off; it has its seat until ``ends_s`` all the same.
     """
 
     seats: Seats
@@ -41,6 +43,7 @@ class Batch:
     starts_s: float
     ends_s: float | None
     badly: bool = False
+    void_s: float | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -75,6 +78,10 @@ class Site:
         """``noisy`` are clusters that have news, ``tells``: whether it says of its nodes what runs on each."""
         self.crashing = 0.0
         """The part of what starts that fails."""
+        self.cut: CutOff | None = None
+        """How what starts is cut off."""
+        self._ghosts: list[tuple[Job, Batch]] = []
+        """What still has its seat, and counts no more."""
         self._random = Random(f"{seed}/crash/{cluster.name}")
         self.cluster = cluster
         self.pool = Pool(cluster.flavors or (), cluster.binding)
@@ -189,10 +196,10 @@ class Site:
 
     def stop_all(self, now_s: float) -> None:
         """The run is over: count what runs until now."""
-        for job in self.jobs.values():
-            for batch in job.batches:
-                places = self._places(batch.seats)
-                self._measures.used(self.cluster, job.workload, job.role, places, batch.starts_s, now_s)
+        running = [(job, batch) for job in self.jobs.values() for batch in job.batches]
+        for job, batch in running + self._ghosts:
+            places = self._places(batch.seats)
+            self._measures.used(self.cluster, job.workload, job.role, places, batch.starts_s, now_s)
 
     def _say(self, intent_id: str) -> None:
         self.news[intent_id] = self._noisy[self.cluster.name] = None
@@ -212,8 +219,11 @@ class Site:
             seats = tuple(_seated(bound, nodes))
             may_fail = self.crashing > 0 and job.workload.lifetime is Lifetime.BATCH
             bad = IndexSet.of(index for index in bound if may_fail and self._random.random() < self.crashing)
-            for some, run_s in self._fillers.left_to_run(job.workload, bound - bad, job.run_s):
+            cut = self._cut_off(job.workload, bound - bad)
+            for some, run_s in self._fillers.left_to_run(job.workload, bound - bad - cut, job.run_s):
                 self._start(intent_id, job, seats, some, now_s + waits_s, run_s)
+            for index in cut:
+                self._start_cut_off(intent_id, job, seats, IndexSet.of([index]), now_s + waits_s)
             for index in bad:
                 self._start(
                     intent_id, job, seats, IndexSet.of([index]), now_s + waits_s, job.run_s, self._random.random()
@@ -249,6 +259,47 @@ class Site:
         self._note(job, mine, now_s)
         if ends_s is not None:
             self._timeline.at(ends_s, END, partial(self._end, intent_id, job, batch))
+
+    def _cut_off(self, workload: Workload, starting: IndexSet) -> IndexSet:
+        """Who of those will lose its network. Fillers do not: nobody waits for them."""
+        cut = self.cut
+        if cut is None or workload.lifetime is not Lifetime.BATCH or workload.backfill:
+            return NONE
+        return IndexSet.of(index for index in starting if self._random.random() < cut.share)
+
+    def _start_cut_off(self, intent_id: str, job: Job, seats: Seats, index: IndexSet, now_s: float) -> None:
+        """Let one run that is not heard of from some moment on: its end is told when it is back, or, where that is too
+        late, never."""
+        cut, runs_s = self.cut, job.run_s * self._slower
+        assert cut is not None  # else nobody is cut off
+        from_s = self._random.random() * runs_s
+        back_s = from_s + cut.away_s
+        if cut.away_s <= cut.lease_s:
+            self._start(intent_id, job, seats, index, now_s, max(runs_s, back_s) / self._slower)
+            return
+        void_s = from_s + cut.lease_s
+        self._start(intent_id, job, seats, index, now_s, max(void_s, min(runs_s, back_s)) / self._slower)
+        job.batches[-1].void_s = now_s + void_s
+        self._timeline.at(now_s + void_s, END, partial(self._void, intent_id, job, job.batches[-1]))
+
+    def _void(self, intent_id: str, job: Job, batch: Batch, now_s: float) -> None:
+        """Nothing was heard of it for too long: it counts no more, whatever becomes of it."""
+        if self.jobs.get(intent_id) is not job or batch not in job.batches:
+            return
+        job.failed.update({index: Failure(index, PILOT_LOST, own_fault=False) for index in batch.indices})
+        self._measures.leases_void += len(batch.indices)
+        job.batches.remove(batch)
+        self._ghosts.append((job, batch))
+        self._say(intent_id)
+        if batch.ends_s is not None:
+            self._timeline.at(max(now_s, batch.ends_s), END, partial(self._leave, job, batch))
+
+    def _leave(self, job: Job, batch: Batch, now_s: float) -> None:
+        """A ghost has ended, or has heard that its lease is void."""
+        if (job, batch) in self._ghosts:
+            self._ghosts.remove((job, batch))
+            self._stop(job, batch, batch.indices, now_s, useful=False)
+            self._bind_waiting(now_s)
 
     def _begun(self, intent_id: str, now_s: float) -> None:
         """What waited for others to end runs now."""
@@ -300,6 +351,9 @@ class Site:
         """A node breaks with all on it: what is batch fails, not by its own fault; a service is bound anew."""
         self._now_s = now_s
         self.pool.set_down(name, True)
+        for job, batch in self._ghosts:
+            here = IndexSet.join(r for node, seated in batch.seats if node == name for r in seated.ranges)
+            self._stop(job, batch, here, now_s, useful=False)
         for intent_id, job in self.jobs.items():
             for batch in job.batches:
                 here = IndexSet.join(r for node, seated in batch.seats if node == name for r in seated.ranges)
@@ -331,7 +385,8 @@ class Site:
 
     def _end(self, intent_id: str, job: Job, batch: Batch, now_s: float) -> None:
         """A batch has run its time, unless it was stopped, or takes longer or less long by now."""
-        if self.jobs.get(intent_id) is not job or batch not in job.batches or batch.ends_s != now_s:
+        gone = self.jobs.get(intent_id) is not job or batch not in job.batches or batch.ends_s != now_s
+        if gone or batch.void_s is not None:  # of what is cut off nobody hears
             return
         if batch.badly:
             job.failed.update({index: Failure(index, "Error", exit_code=1) for index in batch.indices})

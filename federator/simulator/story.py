@@ -79,10 +79,19 @@ class NodesDown:
 
 
 @dataclass(frozen=True, slots=True)
+class CutOff:
+    """A ``share`` of what starts loses its network on its way, for ``away_s``; after ``lease_s`` its lease is void."""
+
+    share: float
+    away_s: float = 600.0
+    lease_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """A cluster does not answer; or everything takes ``slower`` times as long there; or of what starts there the part
-    ``crashing`` fails; or it loses ``nodes``; or it tells only every ``lag_s`` what is free. ``ends_s`` None: to the
-    end.
+    ``crashing`` fails, or is ``cut`` off; or it loses ``nodes``; or it tells only every ``lag_s`` what is free.
+    ``ends_s`` None: to the end.
     """
 
     cluster: str
@@ -92,6 +101,7 @@ class Fault:
     crashing: float | None = None
     nodes: NodesDown | None = None
     lag_s: float | None = None
+    cut: CutOff | None = None
 
     @property
     def by_chance(self) -> bool:
@@ -107,6 +117,8 @@ class Fault:
             return f"{self.crashing:.0%} of what starts crashes"
         if self.lag_s is not None:
             return f"what is free is told every {format_duration(self.lag_s)}"
+        if self.cut is not None:
+            return f"{self.cut.share:.0%} of what starts is cut off for {format_duration(self.cut.away_s)}"
         if self.nodes is None:
             return "outage"
         of = f" of {self.nodes.flavor}" if self.nodes.flavor else ""

@@ -18,7 +18,7 @@ from federator.model.policy import FULL_PPM
 from federator.model.workload import Workload
 from federator.simulator.chance import generated
 from federator.simulator.standing import begun, present
-from federator.simulator.story import Arrival, Bandwidths, Fault, NodesDown, Story
+from federator.simulator.story import Arrival, Bandwidths, CutOff, Fault, NodesDown, Story
 from federator.simulator.traces.opening import find
 from federator.simulator.traces.workloads import arrivals
 
@@ -158,6 +158,9 @@ def _fault(part: FaultPart) -> Fault:
     if part.nodes is not None:
         nodes = NodesDown(part.flavor or "", part.count, part.mean_time_between, part.repair)
         return Fault(part.nodes, part.at, ends_s, nodes=nodes)
+    if part.cut is not None:
+        cut = CutOff(part.share / FULL_PPM, part.away, part.lease)
+        return Fault(part.cut, part.at, ends_s, cut=cut)
     if part.stale is not None:
         return Fault(part.stale, part.at, ends_s, lag_s=part.lag)
     return Fault(part.slow or "", part.at, ends_s, slower=part.by)

@@ -53,8 +53,8 @@ def test_a_run_prints_the_figures_of_the_design(run: Run, scenario: Path) -> Non
     answer = run("simulate", str(scenario), "-o", "json").json
     assert list(answer) == [
         "seed", "simulated_s", "jobs", "wait_s", "bounded_slowdown", "makespan_s", "utilization", "backfill",
-        "preemptions", "moves", "nodes_lost", "transferred_bytes", "cost", "carbon_g", "clusters", "fairness_jain",
-        "engine",
+        "preemptions", "moves", "nodes_lost", "leases_void", "transferred_bytes", "cost", "carbon_g", "clusters",
+        "fairness_jain", "engine",
     ]  # fmt: skip
     assert answer["simulated_s"] == 3600
     assert answer["jobs"]["submitted"] > 30

@@ -9,14 +9,14 @@ import pytest
 
 from federator.documents.problems import DocumentErrors
 from federator.model.cluster import Binding, Cluster
-from federator.model.policy import Planning
+from federator.model.policy import Planning, Policy, Tier
 from federator.model.workload import Lifetime
 from federator.simulator.answer import run_document
 from federator.simulator.looks import Looks
 from federator.simulator.record import FaultRow
 from federator.simulator.recording import recorded
 from federator.simulator.run import simulate
-from federator.simulator.story import Fault, NodesDown
+from federator.simulator.story import CutOff, Fault, NodesDown
 from federator.simulator.telling import read_scenario
 from federator.simulator.telling import told as told_by
 from tests.engine.build import cluster
@@ -150,3 +150,41 @@ spec: {{provider: fake, flavors: [{{name: node, allocatable: {{cpu: 8}}}}]}}
 """)
     with pytest.raises(DocumentErrors, match=told):
         told_by(*read_scenario(path), tmp_path)
+
+
+def test_who_is_away_for_longer_than_its_lease_runs_again_and_counts_once() -> None:
+    """All of north is cut off somewhere on its way, and runs on: the lease is void 60 s later, the replica is placed
+    again, in the south, at no cost of its retries. Its seat is not free before it has ended or is back."""
+    all_of_it = Fault("north", 0.0, None, cut=CutOff(1.0, away_s=600.0))
+    policy = Policy("north-first", tiers=(Tier("north", ("north",)), Tier("south", ("south",))))
+    one = story(
+        [cluster("north", cpu=4), SPARE], [arrival("w", 0, 300, 4, retries=0)], faults=(all_of_it,), policies=(policy,)
+    )
+    run = simulate(one)
+    assert journal(run) == journal(simulate(one))
+    w = told(run, "w")
+    assert run.measures.leases_void == run_document(run)["leases_void"] >= 4
+    assert not w.failed
+    assert (w.ended_s or 0) > 360
+    assert run.measures.use["south"]["cpu"] / 1000 == 4 * 300
+    assert run.measures.lost_s["north"] == pytest.approx(run.measures.use["north"]["cpu"] / 1000)
+
+
+def test_who_is_back_within_its_lease_is_only_heard_of_later() -> None:
+    short = Fault("north", 0.0, None, cut=CutOff(1.0, away_s=50.0))
+    run = simulate(story([FOUR], [arrival("w", 0, 300, 4)], faults=(short,)))
+    ended_s = told(run, "w").ended_s
+    assert (run.measures.leases_void, run.measures.lost_s["north"]) == (0, 0)
+    assert 300 <= (ended_s or 0) < 350
+
+
+def test_seats_of_what_is_cut_off_are_given_back_once_whatever_becomes_of_their_nodes() -> None:
+    """Nodes break under what nobody hears of, many times. In the end there is as much room as in the beginning."""
+    cut = Fault("north", 0.0, 3000.0, cut=CutOff(0.5))
+    down = Fault("north", 0.0, 3000.0, nodes=NodesDown(every_s=500.0, repair_s=50.0))
+    arrivals = [arrival(f"w{at}", at * 100.0, 300, 4) for at in range(20)]
+    last = [arrival("all", 20_000, 10, 16), arrival("more", 30_000, 10, 17)]
+    run = simulate(story([FOUR], [*arrivals, *last], faults=(cut, down)))
+    assert run.measures.leases_void > 10 < run.measures.nodes_lost, "so this test shows nothing"
+    assert all(not one.failed and one.ended_s is not None for one in run.measures.workloads)
+    assert (told(run, "all").ended_s, told(run, "more").ended_s) == (20_010, 30_020)
