@@ -80,6 +80,22 @@ def waiting(snapshot: Snapshot, at_once: Callable[[Workload], int]) -> Mapping[s
     return {name: gains for name, gains in found.items() if name in known and gains >= at_once(known[name])}
 
 
+def gave_way_in_vain(snapshot: Snapshot, plan: Plan) -> frozenset[str]:
+    """Those for whom others give way in a plan of this snapshot, and who have nothing of it: what becomes free
+    for several at once may be bound otherwise than what becomes free for one after the other."""
+    takers = {one.by for one in plan.preemptions}
+    if not takers:
+        return frozenset()
+    gained = {one.workload for one in plan.reservations}
+    held = Counter[tuple[str, str, str]]()
+    for holding in snapshot.holdings:
+        held[holding.workload, holding.role, holding.cluster] += holding.replicas
+    for one in plan.placements:
+        if one.workload in takers and one.replicas > held[one.workload, one.role, one.cluster]:
+            gained.add(one.workload)
+    return frozenset(takers - gained)
+
+
 def remembered(snapshot: Snapshot, plan: Plan) -> tuple[Displacement, ...]:
     """What the next snapshot should know of who displaced whom: until it is forgotten, or one of them is not there any
     more. A workload that has what it gained, or has waited for it too long, waits like everybody from then on."""

@@ -20,7 +20,7 @@ from federator.engine.contest import Contests
 from federator.engine.explain import explanation
 from federator.engine.fair_service import FairService
 from federator.engine.fillers import fill_holes, unfilled
-from federator.engine.giving_way import giving_way, waiting
+from federator.engine.giving_way import gave_way_in_vain, giving_way, waiting
 from federator.engine.ground import Ground
 from federator.engine.heads import heads_stay, plan_with_heads
 from federator.engine.matching import Matching, Share
@@ -60,9 +60,20 @@ def plan(snapshot: Snapshot, *, explain: Collection[str] = (), ground: Ground | 
     if heads_stay(snapshot.planning):
         made = plan_with_heads(replace(snapshot, fillers=()), partial(plan, explain=explain, ground=ground))
         return replace(made, backfill=unfilled(snapshot, "heads that stay leave no holes to it"))
+    waits: frozenset[str] = frozenset()
+    while True:
+        made = _with_room_made(snapshot, ground, frozenset(explain), waits)
+        in_vain = gave_way_in_vain(snapshot, made)
+        if not in_vain:
+            return made
+        waits |= in_vain
+
+
+def _with_room_made(snapshot: Snapshot, ground: Ground, explain: frozenset[str], waits: frozenset[str]) -> Plan:
+    """The plan, with others giving way to whom they should, but for those who ``waits``."""
     preemptions: list[Preemption] = []
     for last in (False,) * ROUNDS + (True,):
-        planner = _Planner(snapshot, ground, frozenset(explain), preempts=not last)
+        planner = _Planner(snapshot, ground, explain, waits, preempts=not last)
         made, found = planner.plan(), planner.preempted
         if not found:
             break
@@ -85,8 +96,17 @@ class _Answer:
 
 
 class _Planner:
-    def __init__(self, snapshot: Snapshot, ground: Ground, explain: frozenset[str], *, preempts: bool = True) -> None:
-        self.snapshot = snapshot
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        ground: Ground,
+        explain: frozenset[str],
+        waits: frozenset[str] = frozenset(),
+        *,
+        preempts: bool = True,
+    ) -> None:
+        """Nobody gives way to those who ``waits``."""
+        self.snapshot, self.in_vain = snapshot, waits
         self.planning = snapshot.planning
         self.explain = explain
         self.federation, self.kinds, self.families = ground.stand(snapshot)
@@ -126,6 +146,7 @@ class _Planner:
                 self.placing.then,
                 self.queue,
                 self.firsts,
+                self.in_vain,
             )
         if self.planning.order != FIT:
             self.placing.outlook = outlook(self.snapshot, self.federation, self.kinds, self.queue)

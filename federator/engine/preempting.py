@@ -57,8 +57,10 @@ class Preempting:
         place: Place,
         workloads: Sequence[Workload],
         firsts: Collection[str],
+        in_vain: Collection[str],
     ) -> None:
-        """``firsts`` wait for room that others have given up for them."""
+        """``firsts`` wait for room that others have given up for them; to those ``in_vain`` it would be of no use."""
+        self._in_vain = in_vain
         self._federation, self._allowance = federation, allowance
         self._clocks, self._place = clocks, place
         self._fair = snapshot.planning.order == FAIR
@@ -79,7 +81,9 @@ class Preempting:
         the next one finds the federation as it will be then."""
         turn = outcomes[0].turn
         workload, allows = turn.workload, turn.rule.policy.preempt
-        if allows == NEVER or workload.backfill or not any(one.blocked for one in outcomes):
+        if allows == NEVER or workload.backfill or workload.name in self._in_vain:
+            return False
+        if not any(one.blocked for one in outcomes):
             return False
         may_go = self._may_go(workload, allows)
         if not may_go:

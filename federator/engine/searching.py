@@ -66,10 +66,11 @@ class Search:
 
         Running jobs are counted as gone one by one, the first to end first, until there is room, as in A. Mu'alem and
         D. Feitelson, "Utilization, Predictability, Workloads, and User Runtime Estimates in Scheduling the IBM SP2 with
-        Backfilling" (2001): others that are expected to end at that very moment are not counted on.
+        Backfilling" (2001): others that are expected to end at that very moment are not counted on. Beside other
+        reservations, which count on some of them, all are.
         """
         found = self._earliest()
-        return None if found is None else self._counting_few(*found)
+        return found if found is None or self._promises.reserved else self._counting_few(*found)
 
     def _earliest(self) -> Found | None:
         found = self._halve(self._promises)

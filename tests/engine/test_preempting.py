@@ -212,3 +212,13 @@ def test_room_for_fewer_than_must_start_at_once_is_kept_for_nobody(more: dict[st
     assert (made.reservations, placed(made, "w"), placed(made, "r")) == ((), {}, {"a": 4})
     ample = replace(tight, clusters=(*tight.clusters, cluster("b", cpu=4)))
     assert sum(placed(planned(ample), "w").values()) == 4
+
+
+def test_nothing_gives_way_where_room_for_two_at_once_is_bound_so_that_the_second_has_none() -> None:
+    """Two nodes of four cores, full of backfill. The first needs two cores and has them; the second a whole node, which
+    there would be if two replicas gave way first and the others after that. All at once, it spreads over both."""
+    nodes = cluster("a", flavors=(flavor("f", 2, amounts(4), free=[(amounts(), 2)]),))
+    served = [workload("fill", 8, backfill=True), workload("whole", 1, 4), workload("first", 2, priority=1)]
+    made = planned(snapshot([nodes], served, held={("fill", "a"): 8}, policies=[Policy("p")]))
+    assert gave_way(made) == {("fill", "first"): (2, "Backfill")}
+    assert reasons(made, "whole") == {"a": "NoRoom"}

@@ -152,9 +152,11 @@ MISTAKES = [
         "federator.engine.planner",
         "waiting",
         forgets_who_waits,
-        test_every_plan_is_legal_and_somebody_gains_by_all_that_gives_way,
+        test_where_only_numbers_count_it_is_what_one_counts_by_hand,
     ),
 ]
+DRAWN = {test_where_only_numbers_count_it_is_what_one_counts_by_hand: one_pool()}
+"""What claims are made of that are not made of all federations."""
 
 
 @pytest.mark.parametrize(
@@ -177,4 +179,4 @@ def test_the_claim_fails_with_the_mistake(
         suppress_health_check=list(HealthCheck),
     )
     with pytest.raises(AssertionError):
-        quick(given(crowded())(claim.hypothesis.inner_test))()
+        quick(given(DRAWN.get(claim, crowded()))(claim.hypothesis.inner_test))()
