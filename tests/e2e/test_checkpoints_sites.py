@@ -26,7 +26,8 @@ from tests.web_store import WebStore
 __all__ = ["htcondor_pool", "slurm", "slurm_by_quality"]
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 DETECTOR = Path(__file__).parents[2] / "config/fillers/detector.py"
-TRACKS = 3_000_000
+TRACKS = 6_000_000
+"""Long enough for three evictions on a fast machine: schedulers take their time."""
 """Some seconds of a core."""
 EVICTIONS = 3
 
@@ -50,12 +51,12 @@ def shared() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return in_one_go(tmp_path_factory.mktemp("undisturbed"), TRACKS)
+    return in_one_go(tmp_path_factory.mktemp("undisturbed"))
 
 
-def in_one_go(store: Path, tracks: int) -> Any:
+def in_one_go(store: Path) -> Any:
     """The sums of task 0."""
-    words = ["--store", str(store), "--tracks", str(tracks)]
+    words = ["--store", str(store), "--tracks", str(TRACKS)]
     subprocess.run([sys.executable, str(DETECTOR), *words], check=True, timeout=250)
     return json.loads((store / "task-0.json").read_text())
 
@@ -130,7 +131,6 @@ def whole_story(
     meanwhile: Callable[[], None] = lambda: None,
     image: str = "",
     told: str = "Preempted",
-    tracks: int = TRACKS,
 ) -> None:
     """One task, which is taken away whenever it has kept something new. ``told``: how its history names that."""
 
@@ -141,7 +141,7 @@ def whole_story(
 
     federator.start()
     python, env = python_with_numpy(shared)
-    words = [python, str(shared / "detector.py"), "--results", str(shared), "--tracks", str(tracks)]
+    words = [python, str(shared / "detector.py"), "--results", str(shared), "--tracks", str(TRACKS)]
     federator.cli(
         "apply", "-f", "-", stdin=yaml.safe_dump(with_version(bag([*words, "--every", "0.2"], env, place.url, image)))
     )

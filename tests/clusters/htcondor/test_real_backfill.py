@@ -36,6 +36,9 @@ async def full(htcondor_pool: Pool, tmp_path: Path) -> AsyncIterator[Full]:
     order = filler(member)
     await provider.submit(order)
     await until_intent(provider, order.intent.id, lambda s: len(s.running) == CORES // PIECE, "it is full")
+    async with asyncio.timeout(PATIENCE_S):
+        while len(member.starts(order.intent.id)) < CORES // PIECE:  # before that they do not listen
+            await asyncio.sleep(0.1)
     yield member, provider, order
     await member.clear()
 
