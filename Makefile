@@ -13,14 +13,14 @@ help: ## this list
 run: $(INSTALLED) ## start the federator with config/local.yaml and its sample workloads
 	@$(PY) -m federator run --config $(RUN_CONFIG)
 
-test: $(INSTALLED) ## everything: checks, fast tests, and tests on real servers (about 35 minutes; 6 minutes more the first time)
+test: $(INSTALLED) ## everything: checks, fast tests, and tests on real servers (about 40 minutes; 7 minutes more the first time)
 	@echo "== 1 of 4: checks and fast tests (2 to 4 minutes)"
 	@$(MAKE) --no-print-directory check
 	@echo "== 2 of 4: long tests (about 6 minutes)"
 	@$(MAKE) --no-print-directory thorough
-	@echo "== 3 of 4: real servers: Kubernetes (built once from Debian's source, about 6 minutes), PostgreSQL, Apptainer, Slurm, HTCondor, BOINC"
+	@echo "== 3 of 4: real servers: Kubernetes (built once from Debian's source, about 6 minutes), PostgreSQL, Apptainer, Slurm with MariaDB, ssh, HTCondor, BOINC"
 	@$(MAKE) --no-print-directory servers
-	@echo "== 4 of 4: tests on real servers (about 25 minutes)"
+	@echo "== 4 of 4: tests on real servers (about 28 minutes)"
 	@$(MAKE) --no-print-directory real
 
 check: $(INSTALLED) ## lint, types, import contracts, fast tests, two at a time (under 2 minutes)

@@ -5,14 +5,11 @@ It asks nobody for a password: it listens on loopback alone, and holds what the 
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
-import tempfile
 from pathlib import Path
 
-from tests.servers.binaries import cache_directory
-from tests.servers.private_apt import PrivateApt
+from tests.servers.private_apt import unpacked
 from tests.servers.processes import Server, ServerFailed, free_port
 
 PACKAGES = ("mariadb-server-core", "libaio1", "liburing2", "libnuma1")
@@ -23,16 +20,7 @@ FORGETFUL = ("--innodb-flush-log-at-trx-commit=0", "--innodb-log-file-size=16M",
 
 def find_mariadb() -> Path:
     """The tree of its files: from the cache, or from Debian. Raises AptFailed."""
-    tree = cache_directory() / "mariadb-1"
-    if not tree.exists():
-        tree.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=tree.parent) as made:
-            apt = PrivateApt(Path(made) / "apt")
-            apt.update()
-            apt.extract(PACKAGES, Path(made) / "tree")
-            shutil.rmtree(tree, ignore_errors=True)
-            (Path(made) / "tree").rename(tree)
-    return tree
+    return unpacked("mariadb-1", PACKAGES)
 
 
 class MariaDb:

@@ -10,13 +10,31 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+
+from tests.servers.binaries import cache_directory
 
 
 class AptFailed(RuntimeError):
     """apt or dpkg said no; the message carries its last lines."""
+
+
+def unpacked(name: str, packages: Sequence[str]) -> Path:
+    """The tree of the files of these packages, from the cache or from Debian; nothing is installed. Raises AptFailed."""
+    tree = cache_directory() / name
+    if not tree.exists():
+        tree.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=tree.parent) as made:
+            apt = PrivateApt(Path(made) / "apt")
+            apt.update()
+            apt.extract(packages, Path(made) / "tree")
+            shutil.rmtree(tree, ignore_errors=True)
+            (Path(made) / "tree").rename(tree)
+    return tree
 
 
 class PrivateApt:

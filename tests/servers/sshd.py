@@ -11,13 +11,11 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.servers.binaries import cache_directory
-from tests.servers.private_apt import PrivateApt
+from tests.servers.private_apt import unpacked
 from tests.servers.processes import (
     Server,
     ServerFailed,
@@ -36,16 +34,7 @@ PACKAGES = (
 
 def find_ssh() -> Path:
     """The tree of its files: from the cache, or from Debian. Raises AptFailed."""
-    tree = cache_directory() / "ssh-1"
-    if not tree.exists():
-        tree.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=tree.parent) as made:
-            apt = PrivateApt(Path(made) / "apt")
-            apt.update()
-            apt.extract(PACKAGES, Path(made) / "tree")
-            shutil.rmtree(tree, ignore_errors=True)
-            (Path(made) / "tree").rename(tree)
-    return tree
+    return unpacked("ssh-1", PACKAGES)
 
 
 class Sshd:
