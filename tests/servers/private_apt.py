@@ -24,7 +24,7 @@ class AptFailed(RuntimeError):
 
 
 def unpacked(name: str, packages: Sequence[str]) -> Path:
-    """The tree of the files of these packages, from the cache or from Debian; nothing is installed. Raises AptFailed."""
+    """The tree of the files of packages, from the cache or from Debian; nothing is installed. Raises AptFailed."""
     tree = cache_directory() / name
     if not tree.exists():
         tree.parent.mkdir(parents=True, exist_ok=True)
