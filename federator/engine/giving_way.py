@@ -90,6 +90,8 @@ def gave_way_in_vain(snapshot: Snapshot, plan: Plan) -> frozenset[str]:
     held = Counter[tuple[str, str, str]]()
     for holding in snapshot.holdings:
         held[holding.workload, holding.role, holding.cluster] += holding.replicas
+    for lost in plan.preemptions:
+        held[lost.workload, lost.role, lost.cluster] -= lost.replicas
     for one in plan.placements:
         if one.workload in takers and one.replicas > held[one.workload, one.role, one.cluster]:
             gained.add(one.workload)
