@@ -60,20 +60,20 @@ def plan(snapshot: Snapshot, *, explain: Collection[str] = (), ground: Ground | 
     if heads_stay(snapshot.planning):
         made = plan_with_heads(replace(snapshot, fillers=()), partial(plan, explain=explain, ground=ground))
         return replace(made, backfill=unfilled(snapshot, "heads that stay leave no holes to it"))
-    waits: frozenset[str] = frozenset()
+    in_vain: frozenset[str] = frozenset()
     while True:
-        made = _with_room_made(snapshot, ground, frozenset(explain), waits)
-        in_vain = gave_way_in_vain(snapshot, made)
-        if not in_vain:
+        made = _with_room_made(snapshot, ground, frozenset(explain), in_vain)
+        more = gave_way_in_vain(snapshot, made)
+        if not more:
             return made
-        waits |= in_vain
+        in_vain |= more
 
 
-def _with_room_made(snapshot: Snapshot, ground: Ground, explain: frozenset[str], waits: frozenset[str]) -> Plan:
-    """The plan, with others giving way to whom they should, but for those who ``waits``."""
+def _with_room_made(snapshot: Snapshot, ground: Ground, explain: frozenset[str], in_vain: frozenset[str]) -> Plan:
+    """The plan, with others giving way to whom they should, but for those to whom it would be ``in_vain``."""
     preemptions: list[Preemption] = []
     for last in (False,) * ROUNDS + (True,):
-        planner = _Planner(snapshot, ground, explain, waits, preempts=not last)
+        planner = _Planner(snapshot, ground, explain, in_vain, preempts=not last)
         made, found = planner.plan(), planner.preempted
         if not found:
             break
@@ -101,12 +101,12 @@ class _Planner:
         snapshot: Snapshot,
         ground: Ground,
         explain: frozenset[str],
-        waits: frozenset[str] = frozenset(),
+        in_vain: frozenset[str] = frozenset(),
         *,
         preempts: bool = True,
     ) -> None:
-        """Nobody gives way to those who ``waits``."""
-        self.snapshot, self.in_vain = snapshot, waits
+        """Nobody gives way to those to whom it would be ``in_vain``."""
+        self.snapshot, self.in_vain = snapshot, in_vain
         self.planning = snapshot.planning
         self.explain = explain
         self.federation, self.kinds, self.families = ground.stand(snapshot)

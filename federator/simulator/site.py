@@ -34,8 +34,8 @@ Seats = tuple[tuple[str, IndexSet], ...]
 class Batch:
     """Replicas of one intent that start together, and end together, ``badly`` or not; ``ends_s`` None: a service.
 
-    ``starts_s`` is still to come where others end first to make room, or inputs are on their way. ``void_s``: when its
-    lease is void, because it is cut off; it has its seat until ``ends_s`` all the same.
+    ``starts_s`` is still to come where others end first to make room, or inputs are on their way. ``cut_off``: its
+    lease will be void, and it has its seat until ``ends_s`` all the same.
     """
 
     seats: Seats
@@ -43,7 +43,7 @@ class Batch:
     starts_s: float
     ends_s: float | None
     badly: bool = False
-    void_s: float | None = None
+    cut_off: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -279,7 +279,7 @@ class Site:
             return
         void_s = from_s + cut.lease_s
         self._start(intent_id, job, seats, index, now_s, max(void_s, min(runs_s, back_s)) / self._slower)
-        job.batches[-1].void_s = now_s + void_s
+        job.batches[-1].cut_off = True
         self._timeline.at(now_s + void_s, END, partial(self._void, intent_id, job, job.batches[-1]))
 
     def _void(self, intent_id: str, job: Job, batch: Batch, now_s: float) -> None:
@@ -291,8 +291,8 @@ class Site:
         job.batches.remove(batch)
         self._ghosts.append((job, batch))
         self._say(intent_id)
-        if batch.ends_s is not None:
-            self._timeline.at(max(now_s, batch.ends_s), END, partial(self._leave, job, batch))
+        assert batch.ends_s is not None  # services are not cut off
+        self._timeline.at(max(now_s, batch.ends_s), END, partial(self._leave, job, batch))
 
     def _leave(self, job: Job, batch: Batch, now_s: float) -> None:
         """A ghost has ended, or has heard that its lease is void."""
@@ -386,7 +386,7 @@ class Site:
     def _end(self, intent_id: str, job: Job, batch: Batch, now_s: float) -> None:
         """A batch has run its time, unless it was stopped, or takes longer or less long by now."""
         gone = self.jobs.get(intent_id) is not job or batch not in job.batches or batch.ends_s != now_s
-        if gone or batch.void_s is not None:  # of what is cut off nobody hears
+        if gone or batch.cut_off:  # of that nobody hears
             return
         if batch.badly:
             job.failed.update({index: Failure(index, "Error", exit_code=1) for index in batch.indices})
