@@ -57,6 +57,8 @@ class Look:
     """Pilots that live, those that take no more work among them."""
     starting: int = 0
     """Pilots that the site has started and that have not registered."""
+    ending: int = 0
+    """Pilots that never registered and end just now: how, the next look tells."""
     waiting_s: tuple[float, ...] = ()
     """For how long each pilot has waited in the site's queue."""
     heard_s: float = 0.0
@@ -127,7 +129,8 @@ def _cuts(look: Look, limits: Limits, coming: int, failures: int, again_s: float
     yield max(0, limits.most - alive), f"{alive} of at most {limits.most} are there or on their way"
     yield max(0, limits.waiting - waiting), f"{waiting} of at most {limits.waiting} wait in the site's queue"
     trusted = max(limits.first, 2 * look.live)
-    yield max(0, trusted - coming), f"{look.live} live, so at most {trusted} are on their way at once; {coming} are"
+    unproved = coming + look.ending
+    yield max(0, trusted - unproved), f"{look.live} live, so at most {trusted} are on their way at once; {unproved} are"
 
 
 def _full(overdue: int, limits: Limits) -> str:

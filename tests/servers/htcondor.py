@@ -109,17 +109,20 @@ class Pool:
 
     def restart_schedd(self) -> None:
         """Kill the schedd; the master starts another one."""
-        for pid in self.pids("condor_schedd"):
-            os.kill(pid, signal.SIGKILL)
+        self._signal_schedd(signal.SIGKILL)
 
     def freeze(self) -> None:
         """The schedd answers nothing, and its connections stay open."""
-        for pid in self.pids("condor_schedd"):
-            os.kill(pid, signal.SIGSTOP)
+        self._signal_schedd(signal.SIGSTOP)
 
     def thaw(self) -> None:
+        self._signal_schedd(signal.SIGCONT)
+
+    def _signal_schedd(self, number: signal.Signals) -> None:
+        """The schedd and those that answer queries for it, which may end by themselves at any moment."""
         for pid in self.pids("condor_schedd"):
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def remove(self, constraint: str) -> None:
         """Take jobs out of the queue."""

@@ -42,6 +42,10 @@ class Missing:
         self._known &= queued.running.keys()
         return queued.unheard(self._known)
 
+    def ending(self, queued: Queued) -> int:
+        """How many never registered and end just now."""
+        return len(self._out & queued.going)
+
     def look(self, queued: Queued, registered: Collection[str]) -> list[str]:
         """Compare with what the queue shows; returns the jobs that vanished."""
         silent = {job for job, _ in self.unheard(queued, registered).values()}

@@ -147,6 +147,7 @@ class SentPilots(PilotsProvider):
             free=tuple(agent.room() for agent in agents.values() if agent.open(here, margin_s)),
             live=len(queued.running) - len(unheard),
             starting=len(unheard),
+            ending=self._missing.ending(queued),
             waiting_s=tuple(queued.waiting.values()),
             heard_s=self._heard_s,
             ends=self._missing.ends,

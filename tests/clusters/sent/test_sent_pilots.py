@@ -28,6 +28,8 @@ class FakeQueue:
         self.waiting: dict[str, float] = {}
         """Since when."""
         self.running: dict[str, float] = {}
+        self.going: set[str] = set()
+        self.ended: dict[str, End] = {}
         self.away = False
         self.sent = 0
 
@@ -46,7 +48,8 @@ class FakeQueue:
             raise QueueAway("not today")
         now_s = self.clock.now_s()
         running = {f"cern-{job}": (job, now_s - since) for job, since in self.running.items()}
-        return Queued(now_s, {job: now_s - since for job, since in self.waiting.items()}, running)
+        waiting = {job: now_s - since for job, since in self.waiting.items()}
+        return Queued(now_s, waiting, running, frozenset(self.going), self.ended)
 
     async def start(self, count: int) -> Sequence[str]:
         jobs = [str(self.sent + number) for number in range(count)]
@@ -213,6 +216,22 @@ async def test_a_site_that_removes_our_pilots_is_not_sent_them_again_and_again()
     for _ in range(30):
         await place.round()
         place.queue.waiting.clear()
+    assert "the site is closed: 3 in a row ended badly" in (await place.provider.observe()).version
+    assert place.queue.sent == 3
+
+
+async def test_pilots_whose_end_the_queue_does_not_tell_yet_are_not_replaced_before_it_does() -> None:
+    """Three are tried; they end one after the other, and for a look each it is not said how."""
+    place = Place()
+    await place.provider.submit(order(count=20))
+    await place.round()
+    for job in ("0", "1", "2"):
+        place.queue.end(job)
+        place.queue.going = {job}
+        await place.round()
+        place.queue.ended[job] = End(place.clock.now_s(), well=False)
+    place.queue.going = set()
+    await place.round()
     assert "the site is closed: 3 in a row ended badly" in (await place.provider.observe()).version
     assert place.queue.sent == 3
 
