@@ -40,9 +40,9 @@ class Faults:
         if fault.slower is not None:
             member.site.slow_down(fault.slower, now_s)
         elif fault.crashing is not None:
-            member.site.crashing = fault.crashing
+            member.site.luck.crashing = fault.crashing
         elif fault.cut is not None:
-            member.site.cut = fault.cut
+            member.site.luck.cut = fault.cut
         elif fault.lag_s is not None:
             member.shown(now_s)
             member.lag_s = fault.lag_s
@@ -58,9 +58,9 @@ class Faults:
         if fault.slower is not None:
             member.site.slow_down(1.0, now_s)
         elif fault.crashing is not None:
-            member.site.crashing = 0.0
+            member.site.luck.crashing = 0.0
         elif fault.cut is not None:
-            member.site.cut = None
+            member.site.luck.cut = None
         elif fault.lag_s is not None:
             member.lag_s = 0.0
         else:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby
-from random import Random
 
 from federator.clusters.binder import Pool
 from federator.engine.whole_cores import taken
@@ -17,47 +14,16 @@ from federator.model.resources import Resources
 from federator.model.workload import Lifetime, Role, Workload
 from federator.simulator.autoscaler import Autoscaler
 from federator.simulator.fillers import Fillers
+from federator.simulator.luck import Luck
 from federator.simulator.measures import Measures
+from federator.simulator.replicas import Batch, Job, Seats, seated
 from federator.simulator.runs_by_node import RunsByNode
 from federator.simulator.standing import UsedRoom, as_seen
-from federator.simulator.story import CutOff
 from federator.simulator.timeline import END, OTHER, Timeline
 from federator.simulator.transfers import Transfers
 
-NONE = IndexSet()
 NODE_LOST, PILOT_LOST = "NodeLost", "PilotLost"
 """Reasons of a Failure: its node broke; nothing was heard of it for so long that it is placed again."""
-Seats = tuple[tuple[str, IndexSet], ...]
-
-
-@dataclass(slots=True, eq=False)
-class Batch:
-    """Replicas of one intent that start together, and end together, ``badly`` or not; ``ends_s`` None: a service.
-
-    ``starts_s`` is still to come where others end first to make room, or inputs are on their way. ``cut_off``: its
-    lease will be void, and it has its seat until ``ends_s`` all the same.
-    """
-
-    seats: Seats
-    indices: IndexSet
-    starts_s: float
-    ends_s: float | None
-    badly: bool = False
-    cut_off: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """What the cluster has of one intent. ``seen``: what it says of it, until that changes."""
-
-    workload: Workload
-    role: Role
-    run_s: float
-    flavors: tuple[str, ...]
-    unbound: IndexSet
-    batches: list[Batch] = field(default_factory=list)
-    succeeded: IndexSet = NONE
-    failed: dict[int, Failure] = field(default_factory=dict)
 
 
 class Site:
@@ -76,13 +42,9 @@ class Site:
         transfers: Transfers | None = None,
     ) -> None:
         """``noisy`` are clusters that have news, ``tells``: whether it says of its nodes what runs on each."""
-        self.crashing = 0.0
-        """The part of what starts that fails."""
-        self.cut: CutOff | None = None
-        """How what starts is cut off."""
+        self.luck = Luck(f"{seed}/crash/{cluster.name}")
         self._ghosts: list[tuple[Job, Batch]] = []
         """What still has its seat, and counts no more."""
-        self._random = Random(f"{seed}/crash/{cluster.name}")
         self.cluster = cluster
         self.pool = Pool(cluster.flavors or (), cluster.binding)
         as_seen(self.pool, cluster.flavors or ())
@@ -124,7 +86,7 @@ class Site:
         bound = indices.first(len(nodes))
         job.unbound -= bound
         service = workload.lifetime is Lifetime.SERVICE
-        batch = Batch(tuple(_seated(bound, nodes)), bound, -age_s, None if service else max(0.0, run_s - age_s))
+        batch = Batch(tuple(seated(bound, nodes)), bound, -age_s, None if service else max(0.0, run_s - age_s))
         if bound:
             job.batches.append(batch)
             self._note(job, batch.seats, -age_s)
@@ -143,10 +105,7 @@ class Site:
         leaving = IndexSet.join(r for b in job.batches for r in b.indices.ranges) if indices is None else indices
         job.unbound -= leaving
         for batch in job.batches:
-            for index in batch.indices & leaving if job.workload.backfill else ():
-                self._fillers.keep(job.workload, index, now_s - batch.starts_s)
-            if job.workload.backfill:
-                self._measures.evict(self.cluster.name, job.workload.name, cause, len(batch.indices & leaving), now_s)
+            self._evict(job, batch, batch.indices & leaving, cause, now_s)
             self._stop(job, batch, batch.indices & leaving, now_s, useful=False)
         job.batches = [batch for batch in job.batches if batch.indices]
         if indices is None:
@@ -216,18 +175,8 @@ class Site:
             waits_s = max(waits_s, self._transfers.waits_s(job.workload, self.cluster.name, now_s))
             bound = job.unbound.first(len(nodes))
             job.unbound -= bound
-            seats = tuple(_seated(bound, nodes))
-            may_fail = self.crashing > 0 and job.workload.lifetime is Lifetime.BATCH
-            bad = IndexSet.of(index for index in bound if may_fail and self._random.random() < self.crashing)
-            cut = self._cut_off(job.workload, bound - bad)
-            for some, run_s in self._fillers.left_to_run(job.workload, bound - bad - cut, job.run_s):
-                self._start(intent_id, job, seats, some, now_s + waits_s, run_s)
-            for index in cut:
-                self._start_cut_off(intent_id, job, seats, IndexSet.of([index]), now_s + waits_s)
-            for index in bad:
-                self._start(
-                    intent_id, job, seats, IndexSet.of([index]), now_s + waits_s, job.run_s, self._random.random()
-                )
+            seats = tuple(seated(bound, nodes))
+            self._let_run(intent_id, job, seats, bound, now_s + waits_s)
             if waits_s:
                 self._timeline.at(now_s + waits_s, OTHER, partial(self._begun, intent_id))
         self._say(intent_id)
@@ -238,49 +187,35 @@ class Site:
         else:
             self._waiting.pop(intent_id, None)
 
+    def _let_run(self, intent_id: str, job: Job, seats: Seats, bound: IndexSet, now_s: float) -> None:
+        """Start those on these seats, each with its luck."""
+        bad = self.luck.crashes(job.workload, bound)
+        cut_off = self.luck.loses_network(job.workload, bound - bad)
+        for some, run_s in self._fillers.left_to_run(job.workload, bound - bad - cut_off, job.run_s):
+            if some:
+                self._start(intent_id, job, seats, some, now_s, run_s * self._slower)
+        for index in cut_off:
+            runs_s, void_s = self.luck.cut_off(job.run_s * self._slower)
+            batch = self._start(intent_id, job, seats, IndexSet.of([index]), now_s, runs_s)
+            if void_s is not None:
+                batch.cut_off = True
+                self._timeline.at(now_s + void_s, END, partial(self._void, intent_id, job, batch))
+        for index in bad:
+            runs_s = job.run_s * self._slower * self.luck.part()
+            self._start(intent_id, job, seats, IndexSet.of([index]), now_s, runs_s).badly = True
+
     def _start(
-        self,
-        intent_id: str,
-        job: Job,
-        seats: Seats,
-        indices: IndexSet,
-        now_s: float,
-        run_s: float,
-        part: float | None = None,
-    ) -> None:
-        """Let some of those on these seats run: to their end, or for a part of that, and fail."""
-        mine = tuple((node, some) for node, seated in seats if (some := seated & indices))
-        if not mine:
-            return
-        runs_s = run_s * self._slower * (1.0 if part is None else part)
+        self, intent_id: str, job: Job, seats: Seats, indices: IndexSet, now_s: float, runs_s: float
+    ) -> Batch:  # fmt: skip
+        """Let some of those on these seats run for so long."""
+        mine = tuple((node, some) for node, there in seats if (some := there & indices))
         ends_s = None if job.workload.lifetime is Lifetime.SERVICE else now_s + runs_s
-        batch = Batch(mine, indices, now_s, ends_s, part is not None)
+        batch = Batch(mine, indices, now_s, ends_s)
         job.batches.append(batch)
         self._note(job, mine, now_s)
         if ends_s is not None:
             self._timeline.at(ends_s, END, partial(self._end, intent_id, job, batch))
-
-    def _cut_off(self, workload: Workload, starting: IndexSet) -> IndexSet:
-        """Who of those will lose its network. Fillers do not: nobody waits for them."""
-        cut = self.cut
-        if cut is None or workload.lifetime is not Lifetime.BATCH or workload.backfill:
-            return NONE
-        return IndexSet.of(index for index in starting if self._random.random() < cut.share)
-
-    def _start_cut_off(self, intent_id: str, job: Job, seats: Seats, index: IndexSet, now_s: float) -> None:
-        """Let one run that is not heard of from some moment on: its end is told when it is back, or, where that is too
-        late, never."""
-        cut, runs_s = self.cut, job.run_s * self._slower
-        assert cut is not None  # else nobody is cut off
-        from_s = self._random.random() * runs_s
-        back_s = from_s + cut.away_s
-        if cut.away_s <= cut.lease_s:
-            self._start(intent_id, job, seats, index, now_s, max(runs_s, back_s) / self._slower)
-            return
-        void_s = from_s + cut.lease_s
-        self._start(intent_id, job, seats, index, now_s, max(void_s, min(runs_s, back_s)) / self._slower)
-        job.batches[-1].cut_off = True
-        self._timeline.at(now_s + void_s, END, partial(self._void, intent_id, job, job.batches[-1]))
+        return batch
 
     def _void(self, intent_id: str, job: Job, batch: Batch, now_s: float) -> None:
         """Nothing was heard of it for too long: it counts no more, whatever becomes of it."""
@@ -318,18 +253,15 @@ class Site:
                 for intent_id, job in self.jobs.items()
                 if job.workload.backfill
                 for batch in job.batches
-                for name, seated in batch.seats
-                if name == node.name
-                for index in seated
+                for index in batch.on(node.name)
             ]
             for _, intent_id, index, batch in sorted(here, key=lambda one: one[:3]):
                 if not node.overfull:
                     break
                 job = self.jobs[intent_id]
-                self._fillers.keep(job.workload, index, now_s - batch.starts_s)
+                self._evict(job, batch, IndexSet.of([index]), PREEMPTED, now_s)
                 job.failed[index] = Failure(index, PREEMPTED, "others needed its room", own_fault=False)
                 self._stop(job, batch, IndexSet.of([index]), now_s, useful=False)
-                self._measures.evict(self.cluster.name, job.workload.name, PREEMPTED, 1, now_s)
                 self._say(intent_id)
                 waits_s = max(waits_s, self._fillers.grace_s(job.workload))
         for job in self.jobs.values():
@@ -352,11 +284,11 @@ class Site:
         self._now_s = now_s
         self.pool.set_down(name, True)
         for job, batch in self._ghosts:
-            here = IndexSet.join(r for node, seated in batch.seats if node == name for r in seated.ranges)
+            here = batch.on(name)
             self._stop(job, batch, here, now_s, useful=False)
         for intent_id, job in self.jobs.items():
             for batch in job.batches:
-                here = IndexSet.join(r for node, seated in batch.seats if node == name for r in seated.ranges)
+                here = batch.on(name)
                 if not here:
                     continue
                 self._stop(job, batch, here, now_s, useful=False)
@@ -365,12 +297,8 @@ class Site:
                     job.unbound |= here
                     self._waiting[intent_id] = None
                     continue
-                for index in here:
-                    if job.workload.backfill:
-                        self._fillers.keep(job.workload, index, now_s - batch.starts_s)
-                    job.failed[index] = Failure(index, NODE_LOST, node=name, own_fault=False)
-                if job.workload.backfill:
-                    self._measures.evict(self.cluster.name, job.workload.name, NODE_LOST, len(here), now_s)
+                self._evict(job, batch, here, NODE_LOST, now_s)
+                job.failed.update({i: Failure(i, NODE_LOST, node=name, own_fault=False) for i in here})
             job.batches = [batch for batch in job.batches if batch.indices]
         self.changed = True
         self._bind_waiting(now_s)
@@ -400,7 +328,7 @@ class Site:
         self._bind_waiting(now_s)
 
     def _stop(self, job: Job, batch: Batch, indices: IndexSet, now_s: float, *, useful: bool) -> None:
-        leaving = tuple((node, mine) for node, seated in batch.seats if (mine := seated & indices))
+        leaving = tuple((node, mine) for node, there in batch.seats if (mine := there & indices))
         takes = taken(job.role.requests, self.cluster)
         for node, mine in leaving:
             self.pool.release(node, takes, len(mine), below=job.workload.backfill)
@@ -408,9 +336,16 @@ class Site:
         self._note(job, leaving, batch.starts_s, -1)
         lost_s = 0.0 if useful else self._fillers.lost_s(job.workload, now_s - batch.starts_s)
         self._measures.used(self.cluster, job.workload, job.role, self._places(leaving), batch.starts_s, now_s, lost_s)
-        batch.seats = tuple((node, left) for node, seated in batch.seats if (left := seated - indices))
+        batch.seats = tuple((node, left) for node, there in batch.seats if (left := there - indices))
         batch.indices -= indices
         self.changed = True
+
+    def _evict(self, job: Job, batch: Batch, indices: IndexSet, cause: str, now_s: float) -> None:
+        """Note of a filler what its tasks have saved, and that they gave way."""
+        if job.workload.backfill:
+            for index in indices:
+                self._fillers.keep(job.workload, index, now_s - batch.starts_s)
+            self._measures.evict(self.cluster.name, job.workload.name, cause, len(indices), now_s)
 
     def _note(self, job: Job, seats: Seats, starts_s: float, sign: int = 1) -> None:
         """Remember on which nodes they run, where that is to be told."""
@@ -421,11 +356,3 @@ class Site:
     def _places(self, seats: Seats) -> Iterator[tuple[Flavor, int]]:
         for node, mine in seats:
             yield self.pool.nodes[node].flavor, len(mine)
-
-
-def _seated(indices: IndexSet, nodes: list[str]) -> Iterator[tuple[str, IndexSet]]:
-    """Whose seats are on which node; ``nodes`` has one for each index, alike ones together."""
-    for node, seats in groupby(nodes):
-        mine = indices.first(sum(1 for _ in seats))
-        indices -= mine
-        yield node, mine
