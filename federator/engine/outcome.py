@@ -82,7 +82,8 @@ class Outcome:
         federation = turn.federation
         return Scene(
             index=federation.index,
-            policy=turn.rule.policy.name,
+            workload=turn.workload,
+            rule=turn.rule,
             requests=turn.role.requests,
             eligibility=turn.eligibility,
             room=turn.room,
@@ -104,7 +105,6 @@ class Outcome:
             caps=tuple(turn.caps),
             limits=tuple(turn.limits),
             purses=tuple(turn.purses),
-            queue=turn.workload.queue,
         )
 
     def _left(self, resource: str) -> Array:

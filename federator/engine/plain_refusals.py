@@ -123,7 +123,8 @@ class PlainReasons(Reasons):
         nothing, stopped = np.zeros_like(placed), () if one.stopped is None else one.stopped.nonzero()[0].tolist()
         return Scene(
             index=federation.index,
-            policy=rule.policy.name,
+            workload=one.workload,
+            rule=rule,
             requests=role.requests,
             eligibility=federation.feasibility.lay_out(one.workload, role, rule, ()),
             room=Room(room, nothing, None, {}, {}),
@@ -138,5 +139,4 @@ class PlainReasons(Reasons):
             at_fill={place: tier_limit(federation, rule, place, role.requests, seen) for place in stopped},
             whole=one.whole,
             held_back=one.held_back,
-            queue=one.workload.queue,
         )

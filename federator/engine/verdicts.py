@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from federator.documents.quantities import format_amount
 from federator.engine.arrays import Array
 from federator.engine.feasibility import Eligibility
+from federator.engine.governing import Rule
 from federator.engine.limit_left import LimitLeft
 from federator.engine.opening import Wait
 from federator.engine.purse import Purse
 from federator.engine.turn import CapLeft, Room
+from federator.engine.weights import why_none
 from federator.engine.whole_cores import taken
 from federator.model.reasons import ByReason, Reason, Verdict, reasons_of
 from federator.model.resources import Resources
+from federator.model.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,8 @@ class Scene:
     """
 
     index: Mapping[str, int]
-    policy: str
+    workload: Workload
+    rule: Rule
     requests: Resources
     eligibility: Eligibility
     room: Room
@@ -73,7 +77,6 @@ class Scene:
     caps: Sequence[CapLeft] = ()
     limits: Sequence[LimitLeft] = ()
     purses: Sequence[Purse] = ()
-    queue: str = ""
 
 
 def _hard(scene: Scene, at: int) -> Verdict | None:
@@ -88,7 +91,7 @@ def _reported(scene: Scene, at: int) -> Verdict | None:
 def _at_maximum(scene: Scene, at: int) -> Verdict | None:
     if max(int(scene.placed[at]) + 1, scene.together) <= scene.maxima[at]:
         return None
-    return Verdict(Reason.AT_MAXIMUM, {"policy": scene.policy, "maximum": int(scene.maxima[at])})
+    return Verdict(Reason.AT_MAXIMUM, {"policy": scene.rule.policy.name, "maximum": int(scene.maxima[at])})
 
 
 def _over_limit(scene: Scene, at: int) -> Verdict | None:
@@ -133,14 +136,18 @@ def _no_room(scene: Scene, at: int) -> Verdict | None:
 def _no_weight(scene: Scene, at: int) -> Verdict | None:
     if scene.weights[at] != 0:
         return None
-    return Verdict(Reason.NO_WEIGHT, {"policy": scene.policy, "minimum": int(scene.minima[at])})
+    why = why_none(scene.rule, scene.workload, scene.eligibility.clusters[at], at)
+    facts = {"policy": scene.rule.policy.name, "minimum": int(scene.minima[at]), "why": f" ({why})" if why else ""}
+    return Verdict(Reason.NO_WEIGHT, facts)
 
 
 def _over_cap(scene: Scene, at: int) -> Verdict | None:
     for cap in scene.caps:
         left = cap.left - int(scene.grown[cap.members].sum())
         if at in cap.members and left < max(1, scene.together):
-            return Verdict(Reason.OVER_CLUSTER_QUOTA, {"queue": scene.queue, "left": left, "clusters": cap.pattern})
+            return Verdict(
+                Reason.OVER_CLUSTER_QUOTA, {"queue": scene.workload.queue, "left": left, "clusters": cap.pattern}
+            )
     return None
 
 

@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from federator.documents.expressions import cluster_variables, workload_variables
+from federator.documents.policy import WEIGHT_BY
 from federator.engine.arrays import Array
 from federator.engine.constraints import condition, likeness
 from federator.engine.division import WEIGHT_MAX
 from federator.engine.federation import Federation
+from federator.engine.governing import BY_RULE, Rule
 from federator.engine.prices import MOST
 from federator.engine.shapes import Shape
+from federator.model.cluster import Cluster
 from federator.model.resources import Resources
 from federator.model.workload import Workload
 
@@ -47,6 +50,17 @@ def _ask(federation: Federation, source: str, workload: Workload) -> Array:
     numbers = [expression.number({**shared, **cluster_variables(cluster)})[0] for cluster in clusters]
     weights = np.array([min(max(0, number or 0), WEIGHT_MAX) for number in numbers], dtype=np.int64)
     return weights if "cluster" in expression.reads else np.resize(weights, len(federation.names))
+
+
+def why_none(rule: Rule, workload: Workload, cluster: Cluster, at: int) -> str:
+    """Why a cluster has no weight, in words, where an expression gives it none; else nothing."""
+    source = rule.tiers[rule.tier[at]].weight_by
+    if rule.weights[at] != BY_RULE or source in WEIGHT_BY:
+        return ""
+    number, why = condition(source).number({**workload_variables(workload), **cluster_variables(cluster)})
+    if number is not None and number > 0:
+        return ""
+    return f"weightBy {source}: {why}" if number is None else f"weightBy {source} gives {number}"
 
 
 def price(federation: Federation, asked: Asked) -> Array:

@@ -74,7 +74,7 @@ WORDS: Mapping[Reason, str] = {
     "{needed} is needed",
     Reason.OVER_CLUSTER_QUOTA: "queue {queue} may have {left} more such replicas on {clusters} (clusterQuota)",
     Reason.AT_MAXIMUM: "policy {policy} allows {maximum} replicas here",
-    Reason.NO_WEIGHT: "policy {policy} gives this cluster no weight, only its minimum of {minimum}",
+    Reason.NO_WEIGHT: "policy {policy} gives this cluster no weight{why}, only its minimum of {minimum}",
     Reason.TIER_NOT_OPEN: "tier {tier} opens when the tiers before it have been full or away for {open_after_s} s; "
     "it has been {for_s} s",
     Reason.TIER_FULL: "tier {tier} is full to its fillTo of {fill_to}: {fill} is used",

@@ -7,6 +7,8 @@ import pickle
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from federator.engine.answer import explanation_document, plan_document
 from federator.engine.order import in_order
 from federator.engine.planner import plan
@@ -92,6 +94,20 @@ def test_a_refusal_has_its_reason_and_its_words_for_every_cluster() -> None:
             },
         }
     ]
+
+
+@pytest.mark.parametrize("limits", [{}, {"cpu": 2}], ids=["in a run", "alone"])
+def test_a_cluster_that_an_expression_gives_no_weight_is_told_why(limits: dict[str, float]) -> None:
+    members = (cluster("asleep", labels={"watts": "0"}), cluster("metered", labels={"watts": "5"}), cluster("unknown"))
+    job = workload("w", 0, roles=(Role("main", 99, amounts(cpu=1), limits=amounts(**limits)),))
+    policy = Policy("green", tiers=(Tier("all", weight_by="int(cluster.labels.watts)"),))
+    [refusal] = plan_document(plan(snapshot(members, [job], policies=(policy,))))["refusals"]
+    told = {name: why["message"] for name, why in refusal["reasons"].items() if why["reason"] == "NoWeight"}
+    asks = "policy green gives this cluster no weight (weightBy int(cluster.labels.watts)"
+    assert told == {
+        "asleep": f"{asks} gives 0), only its minimum of 0",
+        "unknown": f"{asks}: there is no 'watts'), only its minimum of 0",
+    }
 
 
 def test_roles_have_their_names_in_the_answer() -> None:
