@@ -44,6 +44,10 @@ class Place:
         """What is in it."""
         return sorted(self.web.kept if self.web else self.bucket.keys() if self.bucket else ())
 
+    def tasks(self) -> set[str]:
+        """Those of which it has something: names end with task, attempt and slot."""
+        return {name.rsplit("-", 3)[1] for name in self.names()}
+
 
 @pytest.fixture(params=["http", "s3"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
@@ -94,12 +98,14 @@ def test_tasks_go_on_from_machine_to_pilot_and_back_and_their_results_are_exact(
     story = lambda: f"{starts(tmp_path)}\n{outcomes(federator)}\n{pilot.tail()}\n{federator.tail()}"  # noqa: E731
     try:
         federator.cli("apply", "-f", "-", stdin=bag(tmp_path, place.url))
+        until(lambda: len(place.tasks()) == 2, "something of both that run to be kept", story)
         until(lambda: outcomes(federator).get(("here", "kept"), 0) >= 4, "checkpoints of this machine", story)
 
         pilot.start()
         seen = len(starts(tmp_path))
         federator.cli("drain", "here")
         until(lambda: resumed(tmp_path, "grid", seen), "the pilot to go on", story)
+        until(lambda: len(place.tasks()) == TASKS, "something of all that run to be kept", story)
         until(lambda: outcomes(federator).get(("grid", "kept"), 0) >= 4, "checkpoints of the pilot", story)
 
         pilot.kill()
