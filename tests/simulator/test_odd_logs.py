@@ -170,6 +170,16 @@ def test_two_jobs_of_one_name_are_told_with_both_lines(again: str, told: str, tm
         list(arrivals(AS_IT_IS, path))
 
 
+@pytest.mark.parametrize("form", LOGS)
+def test_jobs_that_ask_for_the_same_share_one_workload_in_every_format(form: str, tmp_path: Path) -> None:
+    """So that a run of a long log holds few."""
+    path = tmp_path / "log"
+    path.write_text(LOGS[form].replace("2,2,40,60", "2,4,40,60"))
+    one, other = arrivals(AS_IT_IS, path)
+    assert one.like is other.like
+    assert one.workload.name != other.workload.name
+
+
 @pytest.mark.parametrize("ending", ["", "|"])
 def test_steps_arrays_and_words_of_sacct(ending: str, tmp_path: Path) -> None:
     """``-p`` ends each line with a bar; an array that waits is one line; limits may be words."""
