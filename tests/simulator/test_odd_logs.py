@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from zstandard import ZstdCompressor
 
 from federator.documents.scenario import TracePart
 from federator.simulator.traces.converting import convert
 from federator.simulator.traces.job import Job
 from federator.simulator.traces.opening import TraceError
-from federator.simulator.traces.readers import READERS, jobs
+from federator.simulator.traces.readers import AS_IT_IS, READERS, jobs
 from federator.simulator.traces.summary import summary
 from federator.simulator.traces.workloads import arrivals
 
@@ -50,9 +52,11 @@ LOGS = {"swf": SWF, "sacct": SACCT, "philly": PHILLY, "openb": OPENB, "federator
 
 
 def _read(tmp_path: Path, text: str | bytes, name: str = "log", form: str | None = None) -> list[Job]:
+    """The jobs, wherever they stand in the log."""
     path = tmp_path / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return list(jobs(path, TracePart.model_validate({"file": name, "format": form})))
+    found = jobs(path, TracePart.model_validate({"file": name, "format": form}))
+    return [job._replace(line=0) for job in found]
 
 
 @pytest.mark.parametrize("form", LOGS)
@@ -70,13 +74,32 @@ def test_marks_of_order_ends_of_lines_and_a_missing_last_one_change_nothing(form
 
 
 @pytest.mark.parametrize("form", LOGS)
-def test_empty_and_cut_off_logs_and_those_of_two_bytes_to_a_letter_are_told(form: str, tmp_path: Path) -> None:
+def test_empty_logs_and_those_of_two_bytes_to_a_letter_are_told(form: str, tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="log: is empty; fetch it again"):
         _read(tmp_path, "")
-    with pytest.raises(TraceError, match=r"log: ends in the middle: .*; fetch it again"):
-        _read(tmp_path, gzip.compress((LOGS[form] * 50).encode())[:-9], form=form)
     with pytest.raises(TraceError, match="log: is text in UTF-16; write it in UTF-8"):
         _read(tmp_path, LOGS[form].encode("utf-16"), form=form)
+
+
+@pytest.mark.parametrize("packed", [gzip.compress, ZstdCompressor().compress])
+@pytest.mark.parametrize("form", LOGS)
+def test_logs_that_are_cut_off_or_damaged_are_told_with_the_last_line_that_is_whole(
+    form: str, packed: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    """Half of what was packed first is there of them, so that some lines of it can still be read, or none."""
+    text = LOGS[form].encode()
+    whole, other = packed(text), packed(text * 50)
+    count = text.count(b"\n")
+    with pytest.raises(
+        TraceError, match=rf"log:{count}: ends in the middle, no line after this one is whole: .*; fetch"
+    ):
+        _read(tmp_path, whole + other[:12], form=form)
+    with pytest.raises(
+        TraceError, match=rf"log:{count}: cannot be unpacked, no line after this one is whole: .*; fetch"
+    ):
+        _read(tmp_path, whole + other[:10] + b"\xff" * 4000, form=form)
+    with pytest.raises(TraceError, match=r"log: ends in the middle, nothing of it is whole: .*; fetch it again"):
+        _read(tmp_path, whole[:12], form=form)
 
 
 def test_comments_and_numbers_with_a_point_are_read_anywhere_in_swf(tmp_path: Path) -> None:
@@ -101,7 +124,7 @@ def test_the_first_wrong_line_is_told_wherever_it_is_and_what_comes_before_it_is
 
 
 def test_jobs_out_of_order_or_of_one_name_take_part_in_no_run(tmp_path: Path) -> None:
-    """``trace info`` counts them, ``trace convert`` puts them right; a run would tell lies of them."""
+    """``trace info`` counts them, ``trace convert`` puts them right; a run would tell lies of them, and says where."""
     first, one, two = SWF.splitlines(keepends=True)
     part = TracePart.model_validate({"file": "log.swf"})
     path = tmp_path / "log.swf"
@@ -111,13 +134,50 @@ def test_jobs_out_of_order_or_of_one_name_take_part_in_no_run(tmp_path: Path) ->
     assert [(one.at_s, one.name) for one in arrivals(part, tmp_path / "right.swf")] == [
         (0, "job-00000001"), (10, "job-00000002"),
     ]  # fmt: skip
-    with pytest.raises(TraceError, match="job 00000001 was submitted before the job above it; federator trace convert"):
+    told = (
+        r"log\.swf:3: job 00000001 was submitted before the job above it \(at 0 s, that of line 2 at 10 s\); .*convert"
+    )
+    with pytest.raises(TraceError, match=told):
         list(arrivals(part, path))
-    path.write_text(first + one + one)
+    path.write_text(first + one + "\n" + one)
     assert convert(path, tmp_path / "right.swf") == 2
     assert len({one.name for one in arrivals(part, tmp_path / "right.swf")}) == 2
-    with pytest.raises(TraceError, match="several jobs are called 00000001; federator trace convert"):
+    told = r"log\.swf:4: several jobs are called 00000001, the first in line 2; give each .*convert"
+    with pytest.raises(TraceError, match=told):
         list(arrivals(part, path))
+
+
+@pytest.mark.parametrize(
+    ("again", "told"),
+    [
+        (SWF + SWF.splitlines()[2], "log:4: several jobs are called 00000002, the first in line 3"),
+        (SACCT + SACCT.splitlines()[2], "log:4: several jobs are called 8, the first in line 3"),
+        (
+            "JobID|Submit|NCPUS|Elapsed\n7|90|1|05:00\n7|20|1|05:00\n",
+            "log:3: several jobs are called 7, the first in line 2",
+        ),
+        (PHILLY + PHILLY.splitlines()[2], "log:4: several jobs are called 2, the first in line 3"),
+        (OPENB + OPENB.splitlines()[2], "log:4: several jobs are called p1, the first in line 3"),
+        (OWN + OWN.splitlines()[1], "log:3: several jobs are called b, the first in line 2"),
+        (CONDOR + "\n" + AD.format(5), "log:17: several jobs are called 5.0, the first in line 12"),
+    ],
+)
+def test_two_jobs_of_one_name_are_told_with_both_lines(again: str, told: str, tmp_path: Path) -> None:
+    """In the log's own order, also where a run sorts it and meets the other one first."""
+    path = tmp_path / "log"
+    path.write_text(again)
+    with pytest.raises(TraceError, match=f"{told}; give each a name of its own"):
+        list(arrivals(AS_IT_IS, path))
+
+
+@pytest.mark.parametrize("form", LOGS)
+def test_jobs_that_ask_for_the_same_share_one_workload_in_every_format(form: str, tmp_path: Path) -> None:
+    """So that a run of a long log holds few."""
+    path = tmp_path / "log"
+    path.write_text(LOGS[form].replace("2,2,40,60", "2,4,40,60"))
+    one, other = arrivals(AS_IT_IS, path)
+    assert one.like is other.like
+    assert one.workload.name != other.workload.name
 
 
 @pytest.mark.parametrize("ending", ["", "|"])

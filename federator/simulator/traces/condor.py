@@ -19,7 +19,7 @@ from federator.documents.scenario import TracePart
 from federator.model.resources import CPU, GPU, MEMORY, STORAGE, Resources
 from federator.model.workload import Role
 from federator.simulator.traces import condor_xml
-from federator.simulator.traces.job import Job
+from federator.simulator.traces.job import Job, alike
 from federator.simulator.traces.opening import TraceError, lines
 from federator.simulator.traces.rows import MOST_NUMBER
 
@@ -48,11 +48,11 @@ def read(path: Path, part: TracePart) -> Iterator[Job]:
             raise TraceError(str(path), number, f"the job has no {missing}", CURE)
         start_s = _number(ad, "JobCurrentStartDate", "JobStartDate")
         yield Job(
-            f"{cluster:.0f}.{_number(ad, 'ProcId') or 0:.0f}", submit_s, (Role("", 1, _requests(ad)),),
+            f"{cluster:.0f}.{_number(ad, 'ProcId') or 0:.0f}", submit_s, alike((Role("", 1, _requests(ad)),)),
             _run_s(ad, start_s), _expected_s(ad),
             wait_s=None if not start_s else max(0.0, start_s - submit_s),
             status=_status(ad), priority=int(_number(ad, "JobPrio") or 0),
-            user=_text(ad, "Owner"), queue=_text(ad, "AcctGroup"), group=_text(ad, "AcctGroup"),
+            user=_text(ad, "Owner"), queue=_text(ad, "AcctGroup"), group=_text(ad, "AcctGroup"), line=number,
         )  # fmt: skip
 
 

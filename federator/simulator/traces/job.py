@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from federator.model.workload import Role
@@ -28,3 +29,11 @@ class Job(NamedTuple):
     group: str = ""
     queue: str = ""
     partition: str = ""
+    line: int = 0
+    """Where it stands in the log, for what is told of it: its line, from 1 on, or its last one. 0: nowhere."""
+
+
+@lru_cache(4096)
+def alike(roles: tuple[Role, ...]) -> tuple[Role, ...]:
+    """The roles that were given here first of all that are equal to these, so that jobs that are alike share them."""
+    return roles

@@ -17,7 +17,7 @@ from federator.documents.scenario import TracePart
 from federator.model.resources import CPU, GPU, MEMORY, Resources
 from federator.model.selectors import Constraint, Requirement, Selector
 from federator.model.workload import Role
-from federator.simulator.traces.job import Job
+from federator.simulator.traces.job import Job, alike
 from federator.simulator.traces.rows import Row, columns_of, table
 
 POD = ("cpu_milli", "memory_mib", "num_gpu", "gpu_milli")
@@ -86,9 +86,9 @@ def read(path: Path, part: TracePart) -> Iterator[Job]:
         requests = Resources.of({CPU: pod.cpu_milli, MEMORY: pod.memory_mib * MIB, GPU: pod.gpus})
         flavors = Constraint(Selector((Requirement(MODEL, "In", pod.models),))) if pod.models else Constraint()
         yield Job(
-            pod.name, created_s, (Role("", 1, requests, flavors),) if requests else (), run_s,
+            pod.name, created_s, alike((Role("", 1, requests, flavors),)) if requests else (), run_s,
             wait_s=None if scheduled_s is None else max(0.0, scheduled_s - created_s),
-            status=ENDED.get(row.text("pod_phase"), -1), queue=row.text("qos"),
+            status=ENDED.get(row.text("pod_phase"), -1), queue=row.text("qos"), line=row.line,
         )  # fmt: skip
 
 

@@ -41,12 +41,19 @@ def find(file: str, beside: Path, traces: Path) -> Path:
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines with their numbers, from 1 on, as they are needed. Raises TraceError, also where a log is cut off."""
+    """The lines with their numbers, from 1 on, as they are needed.
+
+    Raises TraceError, which names the last line that could be read where a packed log is cut off or damaged.
+    """
+    number = 0
     with _opened(path) as file:
         try:
-            yield from enumerate(file, start=1)
+            for number, line in enumerate(file, start=1):
+                yield number, line
         except (EOFError, OSError, zlib.error, ZstdError) as error:
-            raise TraceError(str(path), 0, f"ends in the middle: {error}", "fetch it again") from None
+            wrong = "ends in the middle" if isinstance(error, EOFError) else "cannot be unpacked"
+            after = "nothing of it is whole" if number == 0 else "no line after this one is whole"
+            raise TraceError(str(path), number, f"{wrong}, {after}: {error}", "fetch it again") from None
 
 
 @contextmanager

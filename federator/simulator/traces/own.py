@@ -19,7 +19,7 @@ from federator.documents.quantities import format_resources, resources_of
 from federator.documents.scenario import TracePart
 from federator.model.selectors import Constraint, Requirement, Selector
 from federator.model.workload import Role
-from federator.simulator.traces.job import Job
+from federator.simulator.traces.job import Job, alike
 from federator.simulator.traces.opening import TraceError, lines
 
 MOST = 1e15
@@ -73,8 +73,9 @@ def read(path: Path, part: TracePart) -> Iterator[Job]:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"])) or "the line"
             raise TraceError(str(path), number, f"{place}: {first['msg']}", "see docs/traces.md") from None
-        roles = tuple(_role(role.name, role) for role in one.roles) or (_role("", one),)
-        yield Job(one.name, one.submit_s, roles, **{name: getattr(one, name) for name in (*TIMES, *TAKEN_OVER)})
+        roles = alike(tuple(_role(role.name, role) for role in one.roles) or (_role("", one),))
+        told = {name: getattr(one, name) for name in (*TIMES, *TAKEN_OVER)}
+        yield Job(one.name, one.submit_s, roles, **told, line=number)
 
 
 def written(job: Job) -> str:

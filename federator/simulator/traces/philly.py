@@ -19,7 +19,7 @@ from pathlib import Path
 from federator.documents.scenario import TracePart
 from federator.model.resources import CPU, GPU, Resources
 from federator.model.workload import Role
-from federator.simulator.traces.job import Job
+from federator.simulator.traces.job import Job, alike
 from federator.simulator.traces.rows import Row, columns_of, table
 
 ID, SUBMIT, GPUS = ("job_id", "jobid"), ("submit_time", "submitted_time"), ("num_gpu", "gpu_num", "num_gpus")
@@ -50,7 +50,7 @@ def read(path: Path, part: TracePart) -> Iterator[Job]:
             wait_s=None if start_s is None else max(0.0, start_s - submit_s),
             together=sum(role.replicas for role in roles) > 1,
             status=ENDED.get(row.text("state", "status").lower(), -1),
-            user=row.text("user"), queue=row.text("vc"),
+            user=row.text("user"), queue=row.text("vc"), line=row.line,
         )  # fmt: skip
 
 
@@ -60,4 +60,4 @@ def _roles(row: Row, part: TracePart) -> tuple[Role, ...]:
     cores_milli = 1000 * (row.whole("cpu_num") or 0)
     nodes = row.whole("node_num") or (1 if part.jobs_are == "cores" else max(1, gpus))
     requests = Resources.of({GPU: -(-gpus // nodes), CPU: -(-cores_milli // nodes)})
-    return (Role("", nodes, requests),) if requests else ()
+    return alike((Role("", nodes, requests),)) if requests else ()

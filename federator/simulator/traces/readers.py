@@ -10,6 +10,7 @@ from federator.documents.scenario import TracePart
 from federator.simulator.traces import condor, openb, own, philly, sacct, swf
 from federator.simulator.traces.job import Job
 from federator.simulator.traces.opening import TraceError, lines
+from federator.simulator.traces.sorting import in_order
 
 
 class Reader(NamedTuple):
@@ -20,7 +21,7 @@ class Reader(NamedTuple):
     ending: str = ""
     """How the names of such logs end, before ``.gz`` or ``.zst``, where that says it."""
     ordered: bool = True
-    """Whether jobs come in the order of submission, so that they need not be read all before the first is given."""
+    """Whether a log has to be in the order of submission, so that not all need be read before the first is given."""
     dated: bool = False
     """Whether times count since 1970, not from the beginning of the log."""
 
@@ -59,7 +60,7 @@ def recorded(path: Path, part: TracePart = AS_IT_IS) -> Iterator[Job]:
     """The jobs of a log in the order of submission, with its own times. Raises TraceError."""
     reader = READERS[part.format or format_of(path)]
     found = reader.read(path, part)
-    return found if reader.ordered else iter(sorted(found, key=lambda job: job.submit_s))
+    return found if reader.ordered else in_order(path, found)
 
 
 def jobs(path: Path, part: TracePart = AS_IT_IS) -> Iterator[Job]:

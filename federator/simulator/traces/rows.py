@@ -17,7 +17,7 @@ class Row:
     """One line. Names are tried in turn: the first field that says something counts."""
 
     def __init__(self, path: Path, number: int, fields: Mapping[str, str]) -> None:
-        self._path, self._number, self._fields = path, number, fields
+        self._path, self.line, self._fields = path, number, fields
 
     def text(self, *names: str) -> str:
         """What the field says; empty for nothing."""
@@ -73,7 +73,7 @@ class Row:
 
     def wrong(self, name: str, cure: str) -> TraceError:
         """What is wrong with a field."""
-        return TraceError(str(self._path), self._number, f"{name} is '{self._fields.get(name, '').strip()[:40]}'", cure)
+        return TraceError(str(self._path), self.line, f"{name} is '{self._fields.get(name, '').strip()[:40]}'", cure)
 
 
 def table(path: Path, needed: Sequence[Sequence[str]], cure: str) -> Iterator[Row]:

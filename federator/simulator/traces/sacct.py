@@ -75,6 +75,7 @@ def _job(row: Row, part: TracePart) -> Job:
         wait_s=start_s - submit_s if start_s is not None and start_s >= submit_s else None,
         together=part.jobs_are == "replicas" and count > 1, status=ENDED.get(state, -1),
         user=row.text("User"), group=row.text("Account"), queue=row.text("QOS"), partition=row.text("Partition"),
+        line=row.line,
     )  # fmt: skip
 
 

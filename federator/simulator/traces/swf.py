@@ -73,7 +73,7 @@ def header(path: Path) -> list[tuple[str, str]]:
 
 def jobs(path: Path) -> Iterator[SwfJob]:
     """The jobs, one at a time. Raises TraceError, which names the line."""
-    for columns in _columns(path):
+    for _, columns in _columns(path):
         yield from map(tuple.__new__, repeat(SwfJob), zip(*columns, strict=True))  # no frame for each
 
 
@@ -81,7 +81,7 @@ def read(path: Path, part: TracePart) -> Iterator[Job]:
     """The jobs as jobs of any log; what was a number of a user or queue is called ``user-7``. Raises TraceError."""
     of_size: dict[int, tuple[Role, ...]] = {}
     replicas = part.jobs_are == "replicas"
-    for columns in _columns(path):
+    for at, columns in _columns(path):
         numbers, submits_s, waits_s, runs_s, used, _, _, asked, expected_s, *_ = columns
         statuses, users, groups, _, queues, partitions, *_ = columns[10:]
         counts = [chosen(part, int(one), int(other)) for one, other in zip(asked, used, strict=True)]
@@ -93,23 +93,27 @@ def read(path: Path, part: TracePart) -> Iterator[Job]:
             [value if value >= 0 else None for value in waits_s], [replicas and count > 1 for count in counts],
             map(int, statuses), repeat(0, len(counts)),
             _named("user", users), _named("group", groups), _named("queue", queues), _named("partition", partitions),
+            at,
         )  # fmt: skip
         yield from map(tuple.__new__, repeat(Job), zip(*fields, strict=True))  # no frame for each
 
 
-def _columns(path: Path) -> Iterator[Columns]:
-    """The numbers of some hundred lines at a time, field by field. Raises TraceError, after what comes before it."""
+def _columns(path: Path) -> Iterator[tuple[list[int], Columns]]:
+    """Some hundred lines at a time: which they are, and their numbers field by field.
+
+    Raises TraceError, after what comes before it.
+    """
     numbered = lines(path)
     while some := list(islice(numbered, AT_ONCE)):
         found = [(number, words) for number, line in some if (words := line.split()) and words[0][0] not in COMMENTS]
-        right = [words for _, words in found]
+        at, right = [number for number, _ in found], [words for _, words in found]
         try:
             columns = _numbers(right)
         except ValueError:
-            at = next(at for at, words in enumerate(right) if _is_wrong(words))
-            yield _numbers(right[:at])
-            raise _wrong(path, *found[at]) from None
-        yield columns
+            sound = next(count for count, words in enumerate(right) if _is_wrong(words))
+            yield at[:sound], _numbers(right[:sound])
+            raise _wrong(path, *found[sound]) from None
+        yield at, columns
 
 
 def _numbers(rows: Sequence[Sequence[str]]) -> Columns:

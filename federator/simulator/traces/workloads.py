@@ -15,10 +15,10 @@ from federator.model.workload import Gang, Workload
 from federator.simulator.story import Arrival
 from federator.simulator.traces.job import Job
 from federator.simulator.traces.opening import TraceError
-from federator.simulator.traces.readers import jobs
+from federator.simulator.traces.readers import READERS, format_of, jobs
 
-IN_ORDER = "federator trace convert puts it in order"
-NUMBERED = "federator trace convert --to FILE.swf numbers them anew"
+IN_ORDER = "write jobs in the order of submission, as federator trace convert does"
+NUMBERED = "give each a name of its own, as federator trace convert --to FILE.swf does"
 MOST_LETTERS = 63
 MOST_KNOWN = 4096
 
@@ -27,19 +27,30 @@ def arrivals(part: TracePart, path: Path) -> Iterator[Arrival]:
     """The jobs that count, in the order of submission. Raises TraceError."""
     exact, likes = part.estimates != "requested", _Likes(part)
     first_s: float | None = None
-    before_s, seen = -inf, set[str]()
+    above, before_s, seen = 0, -inf, set[str]()
     for job, run_s in islice(_counted(part, path), part.skip, None if part.first is None else part.skip + part.first):
         submit_s, expected_s = job.submit_s, run_s if exact or job.expected_s is None else job.expected_s
         first_s = submit_s if first_s is None else first_s
         at_s = submit_s if part.start is None else part.start + submit_s - first_s
         name = f"{part.name}-{job.name}"
         if submit_s < before_s:
-            raise TraceError(str(path), 0, f"job {job.name} was submitted before the job above it", IN_ORDER)
+            times = f"at {submit_s:.15g} s, that of line {above} at {before_s:.15g} s"
+            message = f"job {job.name} was submitted before the job above it ({times})"
+            raise TraceError(str(path), job.line, message, IN_ORDER)
         if name in seen:
-            raise TraceError(str(path), 0, f"several jobs are called {job.name}", NUMBERED)
+            first, other = _where(part, path, job.name)
+            raise TraceError(
+                str(path), other, f"several jobs are called {job.name}, the first in line {first}", NUMBERED
+            )
         seen.add(name)
-        before_s = submit_s
+        above, before_s = job.line, submit_s
         yield Arrival(at_s, likes.of(job), run_s, name, expected_s)
+
+
+def _where(part: TracePart, path: Path, name: str) -> tuple[int, int]:
+    """The first two lines of the log with jobs of this name, of which there are several."""
+    called = (job.line for job in READERS[part.format or format_of(path)].read(path, part) if job.name == name)
+    return next(called), next(called)
 
 
 def _counted(part: TracePart, path: Path) -> Iterator[tuple[Job, float]]:
