@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterable
-from urllib.parse import urlsplit
-
-import aiohttp
+from pathlib import Path
 
 from federator.api.access import Access
 from federator.api.call import Audit, Kept
+from federator.api.https import Https
+from federator.api.jwks import parse
 from federator.api.jwt import IssuerSettings, JwtIssuers
 from federator.api.settings import ApiSettings
 from federator.documents import Configuration, DocumentErrors, Problem
-from federator.documents.configuration import IssuerPart
+from federator.documents.issuers import IssuerPart
 from federator.model.records import Token
-
-FETCH_S = 10.0
-MAX_KEYS_BYTES = 2**20
 
 
 def make_access(configuration: Configuration, tokens: Iterable[Token]) -> Access:
@@ -25,7 +23,7 @@ def make_access(configuration: Configuration, tokens: Iterable[Token]) -> Access
     issuers = [_issuer(configuration, index, one) for index, one in enumerate(part.issuers)]
     return Access(
         tokens,
-        JwtIssuers(issuers, fetch) if issuers else None,
+        JwtIssuers(issuers, lambda one: Https(one.ca_file)) if issuers else None,
         banned_users=part.banned.users,
         banned_queues=part.banned.queues,
     )
@@ -46,33 +44,35 @@ def make_settings(configuration: Configuration, kept: Kept, audit: Audit) -> Api
     )
 
 
-async def fetch(url: str) -> str:
-    """The text at an issuer's address. Raises OSError."""
-    timeout = aiohttp.ClientTimeout(total=FETCH_S)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,
-            session.get(url, allow_redirects=False) as answer,
-        ):
-            if answer.status != 200:
-                raise OSError(f"{url} answered with status {answer.status}")
-            return (await answer.content.read(MAX_KEYS_BYTES)).decode()
-    except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError) as error:
-        raise OSError(f"{url}: {error or type(error).__name__}") from error
-
-
 def _issuer(configuration: Configuration, index: int, part: IssuerPart) -> IssuerSettings:
-    operators = tuple(group for group, may in part.groups.items() if "operator" in may.roles)
+    """Raises DocumentErrors for a file that cannot be used."""
+    place = f"spec.access.issuers[{index}]"
+    keys = configuration.resolve(part.jwks_file) if part.jwks_file else None
+    authorities = configuration.resolve(part.ca_file) if part.ca_file else None
     try:
-        return IssuerSettings(
-            name=urlsplit(part.issuer).hostname or part.issuer,
-            issuer=part.issuer,
-            audiences=(part.audience,),
-            jwks_file=configuration.resolve(part.jwks_file) if part.jwks_file else None,
-            jwks_url=part.jwks_url or "",
-            groups={group: may.queues for group, may in part.groups.items() if "submitter" in may.roles},
-            operators=operators,
-        )
-    except ValueError as error:
-        place = f"spec.access.issuers[{index}]"
-        raise DocumentErrors([Problem(configuration.source, 0, 0, place, str(error))]) from error
+        if keys is not None:
+            parse(keys.read_text())
+    except (OSError, ValueError) as error:
+        raise _unusable(configuration, f"{place}.jwksFile", keys, error, "give a JSON Web Key Set") from error
+    try:
+        Https(authorities).context()
+    except OSError as error:
+        raise _unusable(configuration, f"{place}.caFile", authorities, error, "give PEM certificates") from error
+    return IssuerSettings(
+        name=part.user_domain,
+        issuer=part.issuer,
+        audiences=(part.audience,),
+        jwks_file=keys,
+        jwks_url=part.jwks_url or "",
+        ca_file=authorities,
+        hold_s=part.keep_keys,
+        groups={group: may.queues for group, may in part.groups.items() if "submitter" in may.roles},
+        operators=tuple(group for group, may in part.groups.items() if "operator" in may.roles),
+    )
+
+
+def _unusable(
+    configuration: Configuration, place: str, path: Path | None, error: Exception, cure: str
+) -> DocumentErrors:
+    why = error.strerror if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else str(error)
+    return DocumentErrors([Problem(configuration.source, 0, 0, place, f"{path} cannot be used: {why}", cure)])

@@ -12,7 +12,7 @@ from typing import Any
 import jwt
 
 from federator.api.access import Identity, NotIdentified, Role
-from federator.api.jwks import Fetch, KeySet, from_file, from_issuer, from_url
+from federator.api.jwks import HOLD_S, Fetch, KeySet, from_file, from_issuer, from_url
 
 ALGORITHMS = ("RS256", "ES256", "EdDSA")
 """All that is accepted, whatever a token or a key says: signatures that only an issuer's private key can make."""
@@ -50,7 +50,8 @@ class IssuerSettings:
 
     ``name`` is short and ours: identities are called ``SUBJECT@NAME``. ``issuer`` is the exact ``iss`` claim, and
     ``audiences`` are the ``aud`` claims that mean this federator. Keys come from ``jwks_file``, else from
-    ``jwks_url``, else from where the issuer's ``.well-known/openid-configuration`` says.
+    ``jwks_url``, else from where the issuer's ``.well-known/openid-configuration`` says; over https they come from
+    servers that the authorities in ``ca_file`` know (None: the machine's).
 
     ``groups``: globs of groups (claims ``wlcg.groups`` and ``groups``) and the queues (globs) their members may use;
     ``queues``: those that all of the issuer's users may use. Members of ``operators`` (globs of groups) are operators,
@@ -62,6 +63,9 @@ class IssuerSettings:
     audiences: tuple[str, ...]
     jwks_file: Path | None = None
     jwks_url: str = ""
+    ca_file: Path | None = None
+    hold_s: float = HOLD_S
+    """How old keys may be that cannot be read again."""
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     queues: tuple[str, ...] = ()
     operators: tuple[str, ...] = ()
@@ -79,10 +83,12 @@ class IssuerSettings:
 
 
 class JwtIssuers:
-    """All issuers whose tokens are accepted; ``fetch`` gets the text at a URL, or raises OSError."""
+    """All issuers whose tokens are accepted; ``fetching`` gives what gets the texts at an issuer's URLs."""
 
-    def __init__(self, settings: Iterable[IssuerSettings], fetch: Fetch) -> None:
-        self._issuers = {one.issuer: (one, KeySet(one.name, _source(one, fetch))) for one in settings}
+    def __init__(self, settings: Iterable[IssuerSettings], fetching: Callable[[IssuerSettings], Fetch]) -> None:
+        self._issuers = {
+            one.issuer: (one, KeySet(one.name, _source(one, fetching(one)), hold_s=one.hold_s)) for one in settings
+        }
 
     async def identify(self, token: str) -> Identity:
         """Whose token this is and what it allows. Raises NotIdentified."""

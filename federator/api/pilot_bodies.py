@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import models_json_schema
 
 from federator.api.call import Call
+from federator.api.pilot_slips import NAME, REASON, slips
 from federator.api.problems import Problem
 from federator.daemon.service import Json
 from federator.model.pilots import Grant, Mail, Pilot, Progress, Result
@@ -22,7 +23,7 @@ MAX_LEASES = 10_000
 MAX_LOG_CHARS = 256 * 1024
 MAX_WAIT_S = 60.0
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,125}[A-Za-z0-9])?$")]
+Name = Annotated[str, Field(pattern=NAME)]
 LeaseId = Annotated[str, Field(min_length=1, max_length=400)]
 Leases = Annotated[list[LeaseId], Field(max_length=MAX_LEASES)]
 Text = Annotated[str, Field(max_length=4096)]
@@ -121,7 +122,7 @@ class PayloadEnd(Body):
 class PayloadFailure(PayloadEnd):
     """A payload that did not succeed, or that was not started."""
 
-    reason: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]{0,62}$")]
+    reason: Annotated[str, Field(pattern=REASON)]
     """Error, OOMKilled, DeadlineExceeded, CannotRun, Drained, Stopped, Returned (not started: it waits again) ..."""
     message: Text = ""
     """For people."""
@@ -142,17 +143,12 @@ def read(call: Call, kind: type[B]) -> B:
     try:
         return kind.model_validate_json(call.body)
     except ValidationError as error:
-        slips = error.errors(include_url=False, include_context=False, include_input=False)
-        if any(slip["type"] == "json_invalid" for slip in slips):
-            raise Problem(400, "malformed", f"the body is no JSON: {slips[0]['msg']}") from error
-        located = [_located(slip) for slip in slips[:20]]
-        words = f"{located[0]['field']}: {located[0]['message']}"
-        raise Problem(422, "invalid-body", words, more={"errors": located}) from error
-
-
-def _located(slip: Any) -> dict[str, Any]:
-    place = ".".join(map(str, slip["loc"])) or "body"
-    return {"file": "body", "line": 0, "column": 0, "field": place, "message": slip["msg"], "cure": ""}
+        first = error.errors(include_url=False)[0]
+        if first["type"] == "json_invalid":
+            raise Problem(400, "malformed", f"the body is no JSON: {first['ctx']['error']}") from error
+        told = slips(error, kind)
+        words = f"{told[0]['field']}: {told[0]['message']}; {told[0]['cure']}"
+        raise Problem(422, "invalid-body", words, more={"errors": told}) from error
 
 
 def pilot_of(body: PilotRegistration, site: str, now_s: float) -> Pilot:

@@ -31,9 +31,7 @@ class Client:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Client:
-        token = self._connection.token
         self._session = aiohttp.ClientSession(
-            headers={"Authorization": f"Bearer {token}"} if token else {},
             connector=aiohttp.TCPConnector(ssl=_tls(self._connection)),
             timeout=aiohttp.ClientTimeout(total=ANSWER_LIMIT_S, connect=10),
         )
@@ -135,8 +133,8 @@ class Client:
         response = await self._connected(
             method,
             f"{self._connection.url}/api/v1{path}",
+            headers,
             params={key: _text(value) for key, value in (params or {}).items() if value not in (None, "")},
-            headers=headers,
             data=data.encode() if data is not None else None,
             allow_redirects=False,
             **({"timeout": timeout} if timeout else {}),
@@ -146,12 +144,16 @@ class Client:
                 raise Refused(response.status, await _problem(response))
             yield response
 
-    async def _connected(self, method: str, url: str, **options: Any) -> aiohttp.ClientResponse:
+    async def _connected(
+        self, method: str, url: str, headers: Mapping[str, str] | None, **options: Any
+    ) -> aiohttp.ClientResponse:
         """The answer, after a few attempts where nobody answers at the address."""
         assert self._session is not None
+        token = self._connection.current_token()
+        sent = {**(headers or {}), **({"Authorization": f"Bearer {token}"} if token else {})}
         for pause_s in (*PAUSES_S, None):
             try:
-                return await self._session.request(method, url, **options)
+                return await self._session.request(method, url, headers=sent, **options)
             except aiohttp.InvalidURL as error:
                 raise Failure(f"{url} is not an address", UNREACHABLE) from error
             except aiohttp.ClientConnectorCertificateError as error:

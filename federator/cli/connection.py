@@ -35,7 +35,21 @@ class Connection:
     url: str
     token: str = ""
     ca_file: str = ""
-    """Certificates to trust beside the system's (FEDERATOR_CA_FILE)."""
+    """Certificates to trust instead of the system's (FEDERATOR_CA_FILE)."""
+    token_file: Path | None = None
+    """Where the token came from."""
+
+    def current_token(self) -> str:
+        """The token as its file has it now: those of outside issuers are good for an hour, and renewed in their file.
+
+        Where the file cannot be read (somebody is at it), the token from the start.
+        """
+        if self.token_file is None:
+            return self.token
+        try:
+            return _token(self.token_file)
+        except Failure:
+            return self.token
 
 
 def state_places() -> tuple[Path, ...]:
@@ -59,7 +73,7 @@ def connect(server: str | None, token_file: Path | None) -> Connection:
         raise Failure(f"--server: {url!r} is not an address; write http://HOST:PORT or https://HOST", WRONG_INPUT)
     is_local = url == str(local.get("url", "")).rstrip("/")
     found = token_file or (Path(str(local["token_file"])) if is_local and local.get("token_file") else None)
-    return Connection(url, _token(found) if found else "", os.environ.get("FEDERATOR_CA_FILE", ""))
+    return Connection(url, _token(found) if found else "", os.environ.get("FEDERATOR_CA_FILE", ""), found)
 
 
 def write_endpoint(folder: Path, url: str, token_file: Path | None) -> Path:

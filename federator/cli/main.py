@@ -111,17 +111,30 @@ def _open_what_is_closed() -> None:
 
 
 def execute(arguments: Sequence[str]) -> int:
-    """Run one command to its end; its exit status."""
+    """Run one command to its end; its exit status. Whoever reads its output may leave at any time."""
+    status = 0
+    try:
+        status = _status(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # They have seen enough. What is still buffered must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status
+
+
+def _status(arguments: Sequence[str]) -> int:
+    """Run one command; its exit status. Raises BrokenPipeError where nobody reads what it writes."""
     try:
         tree(arguments)(args=list(arguments), prog_name="federator")
     except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):
+            # The libraries make status 1 of it, whether they were showing help or a slip, which has a status.
+            return getattr(end.__context__.__context__, "exit_code", 0)
         return end.code if isinstance(end.code, int) else NO
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough. What is still buffered must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise
     except Failure as failure:
         complain(f"error: {failure}")
         return failure.status

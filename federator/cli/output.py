@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -96,8 +97,9 @@ def say(text: str) -> None:
 
 
 def complain(text: str) -> None:
-    """A line for people, on standard error."""
-    sys.stderr.write(clean(text) + "\n")
+    """A line for people, on standard error, if somebody reads it."""
+    with contextlib.suppress(BrokenPipeError):
+        sys.stderr.write(clean(text) + "\n")
 
 
 def amount(resource: str, value: float) -> str:

@@ -89,7 +89,12 @@ def _kubernetes(document: Document, around: Surroundings) -> ClusterProvider:
 def _local(document: Document, around: Surroundings) -> ClusterProvider:
     cluster = to_cluster(document)
     directory = around.directory / (document.spec.local.directory or f"local/{document.name}")
-    settings = LocalSettings(directory=directory, flavors=cluster.flavors or (), binding=cluster.binding)
+    settings = LocalSettings(
+        directory=directory,
+        flavors=cluster.flavors or (),
+        binding=cluster.binding,
+        whole_cores=cluster.whole_cores,
+    )
     return LocalProvider(
         document.name,
         settings,
@@ -106,6 +111,7 @@ def _fake(document: Document, around: Surroundings) -> ClusterProvider:
     settings = FakeSettings(
         flavors=cluster.flavors,
         binding=cluster.binding,
+        whole_cores=cluster.whole_cores,
         start_delay_s=block.start_delay,
         run_time_s=block.run_time,
         latency_s=block.latency,

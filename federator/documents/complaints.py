@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -15,6 +16,8 @@ from federator.documents.problems import Problem, did_you_mean, field_path
 Path = tuple[str | int, ...]
 Words = tuple[str, str]
 """What is wrong, and the cure."""
+Wording = Callable[[Any, Mapping[str, Any]], Words]
+"""Words for one of pydantic's kinds of errors, from the value that was given and what pydantic tells of the error."""
 
 
 class Misfit(Exception):
@@ -57,15 +60,16 @@ _TAGS = frozenset({"function-after[_resource_name(), constrained-str]", "constra
 """Steps that pydantic adds for the members of a union; they are not in the document."""
 
 
-def _words(detail: ErrorDetails, model: type[BaseModel]) -> Words:
+def _words(detail: ErrorDetails, model: type[BaseModel], own: Mapping[str, Wording] = MappingProxyType({})) -> Words:
     kind = detail["type"]
     context = detail.get("ctx", {})
     if kind == "wrong":
         return str(context["message"]), str(context["cure"])
     if kind == "extra_forbidden":
         return _unknown_key(detail, model)
-    if kind in _WORDS:
-        return _WORDS[kind](detail.get("input"), context)
+    wording = own.get(kind) or _WORDS.get(kind)
+    if wording is not None:
+        return wording(detail.get("input"), context)
     return detail["msg"][:1].lower() + detail["msg"][1:], ""
 
 
@@ -172,7 +176,7 @@ def _at_most(value: object, context: Mapping[str, Any]) -> Words:
     return f"{value} is too large", f"the most is {context['le']:.0f}"
 
 
-_WORDS: Mapping[str, Callable[[Any, Mapping[str, Any]], Words]] = {
+_WORDS: Mapping[str, Wording] = {
     "missing": lambda value, context: ("is missing", "add it"),
     "string_type": _not_text,
     "int_type": _not_whole,
@@ -195,14 +199,24 @@ _WORDS: Mapping[str, Callable[[Any, Mapping[str, Any]], Words]] = {
         "shorten it",
     ),
     "string_too_short": lambda value, context: ("is empty", "write something, or leave it out"),
+    "too_long": lambda value, context: (
+        f"has {context['actual_length']} entries",
+        f"the most is {context['max_length']}",
+    ),
+    "too_short": lambda value, context: (
+        f"has {context['actual_length']} entries",
+        f"the least is {context['min_length']}",
+    ),
     "greater_than_equal": _at_least,
     "greater_than": _above,
     "less_than_equal": _at_most,
 }
 
 
-def faults_of(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Path, str, str]]:
-    """The same as values without a file, for readers that know no places."""
+def faults_of(
+    error: ValidationError, model: type[BaseModel], own: Mapping[str, Wording] = MappingProxyType({})
+) -> Iterator[tuple[Path, str, str]]:
+    """The same as values without a file, for readers that know no places; ``own`` words go first."""
     for detail in error.errors(include_url=False):
         path, _ = _path(detail)
-        yield (path, *_words(detail, model))
+        yield (path, *_words(detail, model, own))

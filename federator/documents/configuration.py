@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from federator.documents.common import API_VERSION, Envelope, Metadata
-from federator.documents.fields import Bytes, Duration, Flag, Glob, Name, Part, wrong
+from federator.documents.fields import Bytes, Duration, Flag, Name, Part, wrong
+from federator.documents.issuers import AccessPart
 
-Role = Literal["reader", "submitter", "operator", "pilot"]
 PathText = Annotated[str, Field(strict=True, min_length=1, max_length=4096)]
 
 
@@ -59,55 +59,6 @@ class ListenPart(Part):
             message = f"{self.host} is not loopback, and there is no TLS: tokens would go over the network in the clear"
             raise wrong(message, "give 'tls', or 'behindProxy: true' if a proxy does TLS", ("host",))
         return self
-
-
-class GroupPart(Part):
-    """What members of a group may do."""
-
-    queues: tuple[Glob, ...] = ()
-    """The queues they may use, as names or globs."""
-    roles: tuple[Role, ...] = ("submitter",)
-    """reader, submitter (own queues), operator, pilot (own site)."""
-
-
-class IssuerPart(Part):
-    """Who signs tokens (JWT) that we take."""
-
-    issuer: PathText
-    """The `iss` of its tokens."""
-    audience: PathText
-    """The `aud` that its tokens must have."""
-    jwks_file: PathText | None = None
-    """The file with its public keys. Or give `jwksUrl`."""
-    jwks_url: PathText | None = None
-    """Where its public keys are served."""
-    groups: dict[str, GroupPart] = Field(default_factory=dict)
-    """What its groups may do, by the group's name in the token."""
-
-    @model_validator(mode="after")
-    def _keys_come_from_one_place(self) -> IssuerPart:
-        if (self.jwks_file is None) == (self.jwks_url is None):
-            given = "neither 'jwksFile' nor 'jwksUrl'" if self.jwks_file is None else "both 'jwksFile' and 'jwksUrl'"
-            raise wrong(f"{given} is given", "give one of the two")
-        return self
-
-
-class BannedPart(Part):
-    """Who may do nothing at all."""
-
-    users: tuple[Glob, ...] = ()
-    """Users, as names or globs."""
-    queues: tuple[Glob, ...] = ()
-    """Queues that take no new work, as names or globs."""
-
-
-class AccessPart(Part):
-    """Who may do what, besides local tokens."""
-
-    issuers: tuple[IssuerPart, ...] = ()
-    """Whose tokens (JWT) we take."""
-    banned: BannedPart = BannedPart()
-    """Who may do nothing at all."""
 
 
 def _kept_at(value: str) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from federator.documents.configuration import AccessPart, ConfigurationSpec, ListenPart, LogPart
+from federator.documents.configuration import ConfigurationSpec, ListenPart, LogPart
+from federator.documents.issuers import AccessPart
 from federator.documents.problems import DocumentErrors, Problem
 from federator.documents.reading import read_files
 

@@ -16,9 +16,9 @@ from federator.engine.shapes import ALLOWED
 from federator.engine.tiers import tier_weights
 from federator.engine.turn import Turn
 from federator.engine.verdicts import Reasons
-from federator.engine.whole_cores import CORE, is_part, rounded
 from federator.model.plan import Explanation, FlavorShare, Share, WholeCores
 from federator.model.resources import CPU
+from federator.model.whole_cores import CORE, is_part, rounded
 from federator.model.workload import Workload
 
 

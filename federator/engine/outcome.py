@@ -16,11 +16,11 @@ from federator.engine.tiers import Filling
 from federator.engine.turn import Turn
 from federator.engine.verdicts import Scene, TierLimit
 from federator.engine.wanted import Column
-from federator.engine.whole_cores import rounded
 from federator.model.plan import Move
 from federator.model.policy import FULL_PPM
 from federator.model.reasons import Verdict
 from federator.model.resources import Resources
+from federator.model.whole_cores import rounded
 
 
 @dataclass(slots=True, eq=False)

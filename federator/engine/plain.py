@@ -37,9 +37,9 @@ from federator.engine.plain_tables import (
 from federator.engine.plain_turns import take_turns
 from federator.engine.rows import NO_JOURNAL
 from federator.engine.tiers import full_for
-from federator.engine.whole_cores import is_part
 from federator.model.plan import shape_key
 from federator.model.reasons import Verdict
+from federator.model.whole_cores import is_part
 from federator.model.workload import Workload
 
 _AT_ONCE = 1024

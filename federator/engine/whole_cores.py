@@ -15,21 +15,10 @@ from collections.abc import Iterable, Mapping
 
 from federator.model.cluster import Cluster
 from federator.model.resources import CPU, Resources
+from federator.model.whole_cores import CORE, is_part, rounded
 
 CORES = "cpu, whole cores"
 """Behind cpu in the order of names, so that rows which are sorted by what is free keep their order."""
-CORE = 1000
-"""Millicores."""
-
-
-def is_part(requests: Resources) -> bool:
-    """Whether a part of a core is asked for."""
-    return requests[CPU] % CORE > 0
-
-
-def rounded(requests: Resources) -> Resources:
-    """What a replica takes that is given whole cores."""
-    return Resources.of({**requests, CPU: -(-requests[CPU] // CORE) * CORE}) if is_part(requests) else requests
 
 
 def taken(requests: Resources, cluster: Cluster) -> Resources:

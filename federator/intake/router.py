@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,12 +17,14 @@ import structlog
 
 from federator.intake import mirror
 from federator.intake.ads import ATTRIBUTES, Job, Unfit, job_of, workload
+from federator.intake.bringing import Outcome, at_once, bring
 from federator.intake.mirror import Act, Cancel, Delete, Edit, HandIn, Status, Step, View
-from federator.intake.sides import Files, NotWritten, OutputGone, OutputLater, QueueAway, Rejected, Schedd, Server
+from federator.intake.sides import Files, QueueAway, Rejected, Schedd, Server
 
 LOG = structlog.get_logger(__name__)
 MANAGER = "federator"
-LOOKS_AT_ONCE = 32
+ENDS_AT_ONCE = 128
+"""Of so many jobs the output is brought before they are told, all at once, that they have ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +79,13 @@ class Router:
         taken, idle = await self._look()
         taken += await self._take(idle, taken)
         await self._refresh(taken)
-        steps: dict[Step, list[Job]] = defaultdict(list)
-        for begin in range(0, len(taken), LOOKS_AT_ONCE):
-            some = taken[begin : begin + LOOKS_AT_ONCE]
-            for job, step in zip(some, await asyncio.gather(*map(self._step, some)), strict=True):
-                if step is not None:
-                    steps[step].append(job)
-        for step, jobs in steps.items():
-            await self._do(step, jobs)
+        ending = [job for job in taken if self._has_output_to_bring(job)]
+        others = [job for job in taken if not self._has_output_to_bring(job)]
+        await self._advance(others, [Outcome()] * len(others))
+        for begin in range(0, len(ending), ENDS_AT_ONCE):
+            some = ending[begin : begin + ENDS_AT_ONCE]
+            assert self.files is not None
+            await self._advance(some, await bring(self.files, self.server, some))
 
     async def _look(self) -> tuple[list[Job], list[Job]]:
         found = await self.schedd.call(
@@ -130,32 +131,34 @@ class Router:
         news, self._since = await self.server.changed(self._since)
         self._seen = {name: seen for name, seen in self._seen.items() if name in names and name not in news}
         unseen = sorted(names - self._seen.keys())
-        for begin in range(0, len(unseen), LOOKS_AT_ONCE):
-            some = unseen[begin : begin + LOOKS_AT_ONCE]
-            self._seen |= zip(some, await asyncio.gather(*map(self.server.look, some)), strict=True)
+        self._seen |= zip(unseen, await at_once(self.server.look, unseen), strict=True)
 
-    async def _step(self, job: Job) -> Step | None:
+    def _has_output_to_bring(self, job: Job) -> bool:
+        return self.files is not None and bool(job.outputs) and mirror.ends(job, self._seen[job.workload])
+
+    async def _advance(self, jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> None:
+        """The next step of each job, those that are alike together."""
+        codes = await at_once(self._exit_code, jobs)
+        now_s = round(time.time())
+        steps: dict[Step, list[Job]] = defaultdict(list)
+        for job, outcome, code in zip(jobs, outcomes, codes, strict=True):
+            step = self._step(job, outcome, code, now_s)
+            if step is not None:
+                steps[step].append(job)
+        for step, alike in steps.items():
+            await self._do(step, alike)
+
+    async def _exit_code(self, job: Job) -> int | None:
         seen = self._seen[job.workload]
         failed = seen is not None and seen["state"] == "failed"
-        code = await self.server.exit_code(job.workload) if failed else None
-        note = ""
-        if self.files is not None and job.outputs and mirror.ends(job, seen):
-            try:
-                await self._bring(self.files, job)
-            except OutputLater:
-                return None
-            except OutputGone:
-                note = "what it wrote is kept nowhere any more"
-            except (NotWritten, Unfit) as error:
-                return mirror.not_brought(str(error))
-        return mirror.step(job, seen, round(time.time()), code, note)
+        return await self.server.exit_code(job.workload) if failed else None
 
-    async def _bring(self, files: Files, job: Job) -> None:
-        """The output of a job to where it belongs. Nothing remembers that it was: it may happen twice."""
-        whole, *empty = job.outputs
-        await files.write(job, whole, self.server.output(job.workload))
-        for path in empty:
-            await files.write(job, path, _nothing())
+    def _step(self, job: Job, outcome: Outcome, code: int | None, now_s: int) -> Step | None:
+        if not outcome.settled:
+            return None
+        if outcome.refused:
+            return mirror.not_brought(outcome.refused)
+        return mirror.step(job, self._seen[job.workload], now_s, code, outcome.note)
 
     async def _do(self, step: Step, jobs: Sequence[Job]) -> None:
         match step:
@@ -188,10 +191,3 @@ class Router:
                 return
             for job in jobs:
                 await self._hand_in([job])
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    """No output."""
-    nothing: tuple[bytes, ...] = ()
-    for piece in nothing:
-        yield piece

@@ -70,3 +70,6 @@ class Files(Protocol):
 
     async def write(self, job: Job, path: Path, pieces: AsyncIterator[bytes]) -> None:
         """Write a file anew. Raises NotWritten, and what the pieces raise: it is then not whole."""
+
+    async def together(self, owner: str, contents: Mapping[Path, bytes]) -> set[Path]:
+        """Write small files of one owner anew; those that were written. Of the others nothing is known."""

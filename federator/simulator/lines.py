@@ -23,11 +23,12 @@ from federator.engine.plain import Plain
 from federator.engine.plain_answers import Entry, Found
 from federator.engine.rows import COUNT, FREE, LENGTH, START
 from federator.engine.single_turns import SingleTurns
-from federator.engine.whole_cores import CORE, CORES, are_counted
+from federator.engine.whole_cores import CORES, are_counted
 from federator.model.cluster import Cluster
 from federator.model.plan import Placement, Snapshot
 from federator.model.policy import FULL_PPM
 from federator.model.resources import Resources
+from federator.model.whole_cores import CORE
 from federator.model.workload import Role, Workload
 
 

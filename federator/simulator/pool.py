@@ -15,12 +15,12 @@ from typing import NamedTuple
 from federator.engine.ends import milliseconds
 from federator.engine.ground import Ground
 from federator.engine.order import FIFO, FOUND, ORDERS
-from federator.engine.whole_cores import is_part
 from federator.model.cluster import Cluster, Flavor
 from federator.model.plan import Head, Snapshot
 from federator.model.policy import OVERRUN_S, Planning
 from federator.model.resources import CPU
 from federator.model.selectors import ANYWHERE
+from federator.model.whole_cores import is_part
 from federator.model.workload import Lifetime, Role, Workload
 from federator.simulator.events import tell_events
 from federator.simulator.looks import Looks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -90,13 +91,13 @@ def fetching(texts: dict[str, str], asked: list[str] | None = None) -> Callable[
 
 
 WELL_KNOWN = {
-    f"{ISSUER}/.well-known/openid-configuration": json.dumps({"jwks_uri": f"{ISSUER}/jwks"}),
+    f"{ISSUER}/.well-known/openid-configuration": json.dumps({"issuer": ISSUER, "jwks_uri": f"{ISSUER}/jwks"}),
     f"{ISSUER}/jwks": jwks(),
 }
 
 
 def access(settings: IssuerSettings = SETTINGS, texts: dict[str, str] | None = None) -> Access:
-    return Access(issuers=JwtIssuers([settings], fetching(WELL_KNOWN if texts is None else texts)))
+    return Access(issuers=JwtIssuers([settings], lambda _: fetching(WELL_KNOWN if texts is None else texts)))
 
 
 @pytest.mark.parametrize("algorithm", KEYS)
@@ -288,25 +289,65 @@ async def test_a_key_that_was_withdrawn_does_not_stay_good() -> None:
         await keys.find("stolen")
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"keys": []}', '{"keys": [7, {"kty": "oct", "k": "eA"}]}', "[]", "<html>"])
-async def test_keys_that_cannot_be_had_now_leave_those_from_before(text: str) -> None:
+UNUSABLE = ["", "{}", '{"keys": []}', '{"keys": [7, {"kty": "oct", "k": "eA"}]}', "[]", "<html>"]
+
+
+@pytest.mark.parametrize("text", UNUSABLE)
+async def test_keys_that_cannot_be_had_now_leave_those_from_before_for_a_day(text: str) -> None:
     shown, now_s = {"u": text}, 0.0
     fetch = fetching(shown)
     keys = KeySet("test", lambda: fetch("u"), lambda: now_s)
-    with pytest.raises(NotIdentified, match="try again"):
+    with pytest.raises(NotIdentified, match="cannot be had now; try again"):
         await keys.find("key-RS256")
     shown["u"], now_s = jwks(), 61.0
     assert await keys.find("key-RS256")
     shown["u"], now_s = text, 7200.0
     assert await keys.find("key-RS256"), "an issuer that is away for a while locks nobody out"
+    with pytest.raises(NotIdentified, match="does not show"):
+        await keys.find("another")
     del shown["u"]
-    now_s = 14400.0
+    now_s = 61.0 + 86_400.0
     assert await keys.find("key-RS256")
+    now_s += 1.0
+    for kid in ("key-RS256", "another", None):
+        with pytest.raises(NotIdentified, match="cannot be had now; try again"):
+            await keys.find(kid)
+    shown["u"] = jwks()
+    now_s += 60.0
+    assert await keys.find("key-RS256"), "it is back"
+
+
+async def test_an_issuer_that_is_slow_holds_up_nobody_whose_key_is_known() -> None:
+    """The keys are stale, and the issuer takes its time: one caller waits for it, and whoever has an unknown key."""
+    answers, asked, now_s = asyncio.Event(), 0, 0.0
+    answers.set()
+
+    async def source() -> str:
+        nonlocal asked
+        asked += 1
+        await answers.wait()
+        return jwks(jwk("RS256", STRANGER, "new")) if asked > 1 else jwks()
+
+    keys = KeySet("test", source, lambda: now_s)
+    await keys.find("key-RS256")
+    answers.clear()
+    now_s = 3601.0
+    first, unknown = (asyncio.create_task(keys.find(kid)) for kid in ("key-RS256", "new"))
+    await asyncio.sleep(0)
+    for _ in range(100):
+        await asyncio.wait_for(keys.find("key-ES256"), 1)
+    assert not first.done()
+    assert not unknown.done()
+    answers.set()
+    assert (await first).key_id == "key-RS256"
+    assert (await unknown).key_id == "new"
+    assert asked == 2
 
 
 @pytest.mark.parametrize("uri", ["http://issuer.example.org/jwks", "file:///etc/passwd", 7, None])
 async def test_keys_come_over_https_only(uri: object) -> None:
-    texts = {f"{ISSUER}/.well-known/openid-configuration": json.dumps({"jwks_uri": uri}), str(uri): jwks()}
+    description = json.dumps({"issuer": ISSUER, "jwks_uri": uri})
+    texts = {f"{ISSUER}/.well-known/openid-configuration": description, str(uri): jwks()}
     with pytest.raises(NotIdentified, match="cannot be had"):
         await access(texts=texts).identify(f"Bearer {signed()}")
 

@@ -34,6 +34,16 @@ def test_a_closed_stream_is_no_failure(line: str, status: int) -> None:
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [("--help", 0), ("schema Workload", 0), ("--version", 0), ("get nothing 2>&1", 2), ("get --nothing 2>&1", 2)],
+)
+def test_nobody_has_to_read_to_the_end(command: str, status: int) -> None:
+    """The reader has gone before the first word."""
+    ended = shell(f"({{ {COMMAND} {command}; echo $? >&3; }} | true) 3>&1")
+    assert (int(ended.stdout), ended.stderr) == (status, "")
+
+
 def test_an_interrupt_ends_a_command_quietly_even_while_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     class Slow(ModuleType):
         def __getattr__(self, name: str) -> object:

@@ -86,7 +86,7 @@ def test_a_kind_that_does_not_exist_has_no_schema() -> None:
         ("{database: 'sqlite:///x', databaseFile: y}", "both 'database' and 'databaseFile'"),
         ("{bodyLimit: 5x}", "no known unit"),
         ("{cycle: 0s}", "too small"),
-        ("{access: {issuers: [{issuer: a, audience: b}]}}", "neither 'jwksFile' nor 'jwksUrl'"),
+        ("{access: {issuers: [{issuer: a, audience: b}]}}", "the keys of 'a' cannot be looked up there"),
         ("{log: {level: loud}}", "not one of"),
     ],
 )

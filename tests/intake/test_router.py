@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from federator.intake import mirror
 from federator.intake.ads import Job, Unfit
+from federator.intake.bringing import at_once
 from federator.intake.mirror import View
 from federator.intake.router import Router, Settings
 from federator.intake.sides import NotWritten, OutputGone, OutputLater, Rejected
@@ -40,6 +42,7 @@ class World:
         self.codes: dict[str, int] = {}
         self.refuses: set[str] = set()
         self.looks = 0
+        self.asked: Counter[str] = Counter()
         self._dies, self._calls = dies, 0
 
     def _called(self) -> None:
@@ -50,6 +53,7 @@ class World:
     # -- the schedd
 
     async def call(self, name: str, **arguments: Any) -> Any:
+        self.asked[name] += 1
         answer = getattr(self, f"_{name}")(**arguments)
         self._called()
         return answer
@@ -125,11 +129,24 @@ class World:
             raise Unfit(f"not into {folder}")
 
     async def write(self, job: Job, path: Path, pieces: AsyncIterator[bytes]) -> None:
+        self.asked["write"] += 1
         whole = b"".join([piece async for piece in pieces])
         if str(path) in self.closed:
             raise NotWritten("disk full")
         self.written[str(path)] = whole
         self._called()
+
+    async def together(self, owner: str, contents: Mapping[Path, bytes]) -> set[Path]:
+        """It ends at the first that it cannot write."""
+        self.asked["together"] += 1
+        done: set[Path] = set()
+        for path, whole in contents.items():
+            if str(path) in self.closed:
+                break
+            self.written[str(path)] = whole
+            self._called()
+            done.add(path)
+        return done
 
     async def changed(self, since: str) -> tuple[set[str], str]:
         return set(self.news[int(since or len(self.news)) :]), str(len(self.news))
@@ -226,6 +243,83 @@ async def test_a_job_ends_with_its_output_or_says_what_became_of_it() -> None:
     world.outputs = {}
     await turns(world)
     assert (world.history["1.0"]["JobStatus"], world.written["/home/out0"]) == (4, b"of ce-1-0-1790000000")
+
+
+async def test_a_thousand_jobs_that_end_at_once_are_told_so_in_a_few_calls() -> None:
+    """128 at a time: their output is written by one process for each owner, then they are edited together."""
+    world = World(1000)
+    await turns(world, 2, most=5000)
+    for job in list(world.queue):
+        world.queue[job]["Owner"] = "bob" if job.endswith("7") else "alice"
+        world.become(name_of(job), "finished")
+    world.asked.clear()
+    await turns(world, 1, most=5000)
+    assert len(world.history) == 1000
+    assert len(world.written) == 1001
+    edits = world.asked.pop("edit")
+    assert 8 <= edits <= 10, "eight, and where a second begins in between"
+    assert world.asked == {"wanted": 1, "together": 16}
+
+
+async def test_those_that_are_brought_first_do_not_wait_for_all() -> None:
+    """The intake dies at the third write of so many: what was brought before has left the queue."""
+    world = World(300)
+    await turns(world, 2, most=5000)
+    for job in list(world.queue):
+        world.become(name_of(job), "finished")
+    world._calls, world._dies = 0, 200
+    await turns(world, 1, most=5000)
+    assert len(world.history) == 128
+    await turns(world, 2, most=5000)
+    assert len(world.history) == 300
+
+
+async def test_a_long_output_is_written_as_it_comes_and_one_that_breaks_off_later() -> None:
+    world = World(3)
+    await turns(world, 2)
+    for job in list(world.queue):
+        world.become(name_of(job), "finished")
+    held = 0
+
+    async def long(name: str) -> AsyncIterator[bytes]:
+        nonlocal held
+        for _ in range(8):
+            held += 1
+            yield b"x" * 65_536
+        if name == name_of("1.1"):
+            raise OutputLater
+
+    world.outputs[name_of("1.2")] = OutputLater()
+    whole = world.output
+    world.output = lambda name: whole(name) if name == name_of("1.2") else long(name)  # type: ignore[method-assign]
+    await turns(world, 1)
+    assert {path: len(text) for path, text in world.written.items()} == {"/home/out0": 8 * 65_536, "/home/err": 0}
+    assert (set(world.history), set(world.queue)) == ({"1.0"}, {"1.1", "1.2"})
+    assert (world.asked["write"], held) == (3, 16)
+
+
+async def test_a_server_is_asked_by_so_many_at_once_and_by_nobody_after_an_error() -> None:
+    under_way, most, ended = 0, 0, 0
+
+    async def ask(number: int) -> int:
+        nonlocal under_way, most, ended
+        under_way += 1
+        most = max(most, under_way)
+        try:
+            await asyncio.sleep(0.001)
+            if number == 70:
+                raise ConnectionError
+            ended += 1
+            return number
+        finally:
+            under_way -= 1
+
+    assert await at_once(ask, range(64)) == list(range(64))
+    assert most == 32
+    ended = 0
+    with pytest.raises(ConnectionError):
+        await at_once(ask, range(64, 1000))
+    assert (under_way, ended < 64) == (0, True)
 
 
 async def test_where_nothing_is_to_be_written_jobs_end_without() -> None:

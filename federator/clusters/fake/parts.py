@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from federator.model.indexset import IndexSet
 from federator.model.intent import WHOLE, Failure, Note, ObservedIntent, Order
 from federator.model.resources import Resources
+from federator.model.whole_cores import rounded
 from federator.model.workload import Lifetime, Role
 
 NOTES_SHOWN = 16
@@ -31,7 +33,7 @@ class FakeIntent:
         "unbound",
     )
 
-    def __init__(self, order: Order, now_s: float) -> None:
+    def __init__(self, order: Order, now_s: float, *, whole_cores: bool = False) -> None:
         self.order = order
         self.created_s = now_s
         self.unbound = wanted_of(order)
@@ -43,7 +45,7 @@ class FakeIntent:
         self.leaving = False
         self.started_s: float | None = None
         self.seen: ObservedIntent | None = None
-        self.parts = parts_of(order)
+        self.parts = parts_of(order, whole_cores=whole_cores)
 
     @property
     def there(self) -> IndexSet:
@@ -102,12 +104,16 @@ def wanted_of(order: Order) -> IndexSet:
     return order.intent.indices - order.intent.withdrawn
 
 
-def parts_of(order: Order) -> list[tuple[Role, IndexSet]]:
-    """Each role of the order with its indices: those of the intent, or one role's after the other's."""
+def parts_of(order: Order, *, whole_cores: bool) -> list[tuple[Role, IndexSet]]:
+    """Each role of the order with its indices: those of the intent, or one role's after the other's.
+
+    What a role's replica requests is what it takes: cores are whole where the cluster gives no others.
+    """
+    roles = [replace(one, requests=rounded(one.requests)) for one in order.roles] if whole_cores else order.roles
     if order.intent.role != WHOLE:
-        return [(role, IndexSet.span(0, 1 << 62)) for role in order.roles[:1]]
+        return [(role, IndexSet.span(0, 1 << 62)) for role in roles[:1]]
     parts, start = [], 0
-    for role in order.roles:
+    for role in roles:
         parts.append((role, IndexSet.span(start, start + role.replicas)))
         start += role.replicas
     return parts

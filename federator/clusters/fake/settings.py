@@ -15,6 +15,8 @@ class FakeSettings:
     flavors: tuple[Flavor, ...] | None = None
     """Its nodes. None: it does not tell, and takes everything. Nodes up to ``max_count`` boot when they are needed."""
     binding: Binding = Binding.SPREAD
+    whole_cores: bool = False
+    """Whether a replica that asks for a part of a core takes all of it."""
     start_delay_s: float = 0.0
     """From a replica's node being chosen to its running."""
     run_time_s: float | None = None

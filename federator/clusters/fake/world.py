@@ -80,7 +80,8 @@ class FakeCluster:
             self._orders += 1
             if self.settings.refuse_every and self._orders % self.settings.refuse_every == 0:
                 raise OrderRefused("TooManyRequests", "the fake cluster is told to refuse this", permanent=False)
-            intent = self.intents[order.intent.id] = FakeIntent(order, now_s)
+            intent = FakeIntent(order, now_s, whole_cores=self.settings.whole_cores)
+            self.intents[order.intent.id] = intent
         elif intent.leaving:
             raise OrderRefused("Conflict", f"{order.intent.id} is being removed", permanent=False)
         elif intent.is_service and intent.order != order:

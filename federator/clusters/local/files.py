@@ -23,6 +23,8 @@ from federator.model.checkpoints import RENEW_S, Sign, plain
 from federator.model.cluster import Flavor
 from federator.model.indexset import IndexSet
 from federator.model.intent import ObservedIntent, Order
+from federator.model.resources import Resources
+from federator.model.whole_cores import rounded
 from federator.ports import OrderRefused
 
 LOG = structlog.get_logger(__name__)
@@ -179,7 +181,7 @@ class Files:
         bound = {int(index): node for index, node in entry.order["nodes"].items() if int(index) in active}
         if bound != entry.taken:
             self._release(entry)
-            entry.seat = translate.requests_of(entry.order)
+            entry.seat = self._taken_by(entry.order)
             for node in bound.values():
                 self._pool.take(node, entry.seat, below=entry.backfill)
             entry.taken = bound
@@ -211,7 +213,7 @@ class Files:
         """The entry's order with nodes, taken from the pool, for those without one for which there is room."""
         waiting = entry.wanted & entry.active - entry.evicted - IndexSet.of(entry.taken)
         order = entry.order
-        entry.seat = translate.requests_of(order)
+        entry.seat = self._taken_by(order)
         below = entry.backfill
         nodes = self._pool.bind(
             entry.seat, len(waiting), order["flavors"], translate.tolerations_of(order), below=below
@@ -223,6 +225,11 @@ class Files:
         new = dict(zip(waiting, nodes, strict=False))
         entry.taken |= new
         return {**order, "nodes": order["nodes"] | {str(index): node for index, node in new.items()}}
+
+    def _taken_by(self, order: translate.Json) -> Resources:
+        """What one replica takes of a pretended node."""
+        requests = translate.requests_of(order)
+        return rounded(requests) if self._settings.whole_cores else requests
 
     def _make_room(self, now_s: float) -> None:
         """Tell backfill to end where others were bound in its place: of the intents that lose least first."""

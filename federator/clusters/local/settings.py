@@ -20,6 +20,8 @@ class LocalSettings:
     """Pretended nodes. Empty: one node with this machine's cores and memory."""
     binding: Binding = Binding.SPREAD
     """How replicas are bound to the pretended nodes."""
+    whole_cores: bool = False
+    """Whether a replica that asks for a part of a core takes all of it."""
     kill_grace_s: float = 10.0
     """From SIGTERM to SIGKILL where nobody says otherwise: over time, exchanged for a new spec, scaled down."""
     enforce_memory: bool = True

@@ -47,6 +47,20 @@ async def test_replicas_wait_for_room_and_no_more_run_than_fit(machine: Machine)
     assert peak == 2, "as many as fit at one time, and no more"
 
 
+async def test_where_cores_are_whole_a_part_of_one_takes_all_of_it(machine: Machine) -> None:
+    """Also after a restart, and until it ends."""
+    provider = await machine.open(flavors=(flavor(1, SMALL),), whole_cores=True)
+    order = shell(machine.held, range(3), cpu=500)
+    await provider.submit(order)
+    assert (await observe(provider)).intents[order.intent.id].bound == 2
+    again = await machine.open(flavors=(flavor(1, SMALL),), whole_cores=True)
+    observation = await observe(again)
+    assert (observation.intents[order.intent.id].bound, free_cpu(observation)) == (2, 0)
+    machine.let_go()
+    await ended(again, order.intent.id)
+    await until(again, lambda seen: free_cpu(seen) == 2000, "all to be free again")
+
+
 async def test_the_oldest_order_gets_the_room_that_appears(machine: Machine) -> None:
     provider = await machine.open(flavors=(flavor(1, SMALL),))
     first, second, third = (shell("sleep 600", cpu=2000) for _ in range(3))
