@@ -140,7 +140,7 @@ class FakeCluster:
                 waits_s = 0.0 if intent.order.backfill else evictions.make_room(self, now_s)
                 self._after(self.settings.start_delay_s + waits_s, now_s, partial(self._start, intent, bound))
             if not intent.unbound or self.intents.get(name) is not intent:
-                del self.waiting[name]
+                self.waiting.pop(name, None)  # whoever gave way may have had it bound meanwhile
             elif self._autoscaler is not None:
                 self._autoscaler.boot_for(intent, now_s)
 
