@@ -6,7 +6,7 @@ It stands between what starts jobs at a site and the payload, and travels with t
     python3 FILE run INDEX FOLDER COMMAND...    brings what was kept, runs the command, puts what it writes
     python3 FILE drop INDEX FOLDER              the replica is complete, and that is known: leaves nothing
 
-The exit status is the command's. What becomes of checkpoints is said in the output.
+The exit status is the command's. What becomes of checkpoints is said in the output, and told to who counts them.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ from typing import Any
 
 from federator.keep import PR_SET_DUMPABLE
 from federator.keeper import LAST_S, PATIENCE_S, Keeper, program
+from federator.telling import Telling
 
 TOLD = "told.json"
 """In the package: ``errands`` by index, ``goodUntil`` (seconds since the epoch; None: for ever), ``renewed`` (a file
 with newer ones of both, or nothing), ``graceSeconds``, ``tellsAll`` (whether the payload hears by itself that it is to
 end), ``drops`` (whether nobody else says ``drop``), ``hides`` (whether nobody needs FILE again: it goes before the
-payload, which may be the same user, could read it), and, where nothing but the exit status is heard of, ``failsIfTold``
-(whether a payload that ends well because it was told to ends as one that was ended)."""
+payload, which may be the same user, could read it), ``tells`` (a place of ``telling.Telling``, for who counts what
+becomes of checkpoints), and, where nothing but the exit status is heard of, ``failsIfTold`` (whether a payload that
+ends well because it was told to ends as one that was ended)."""
 ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 """Signals that tell it to end."""
 LOOK_S, SOON_S = 1.0, 0.05
@@ -51,6 +53,7 @@ class Companion:
         self._heard: list[int] = []
         self._until: float | None = None
         self._looked_at = float("-inf")
+        self._telling = Telling(told.get("tells", ""), index, say)
         self._keeper = Keeper(told["errands"][index], folder, self._tell)
         program()  # read while our file is there
         self._wake, wake = os.pipe()
@@ -171,10 +174,10 @@ class Companion:
             except BlockingIOError:
                 return
 
-    @staticmethod
-    def _tell(outcome: str, words: str) -> None:
+    def _tell(self, outcome: str, words: str) -> None:
         if words:
             say(words)
+        self._telling.hear(outcome, words)
 
 
 def say(words: str) -> None:

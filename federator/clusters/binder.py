@@ -7,6 +7,7 @@ from bisect import bisect_left, insort
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 from federator.model.cluster import Binding, Flavor, NodeGroup
@@ -77,6 +78,8 @@ class Node:
 
 
 Fits = Callable[[Node, Resources], bool]
+Lost = Callable[[Node, Resources], int]
+"""What backfill loses if one more such replica takes its place on a node."""
 KEYS: Mapping[Binding, Callable[[Node, Resources], tuple[int, ...]]] = {
     Binding.SPREAD: lambda node, requests: (node.use(requests),),
     Binding.BALANCE: lambda node, requests: (max(node.shares(requests)), node.use(requests)),
@@ -143,16 +146,21 @@ class Pool:
         tolerations: Sequence[Toleration] = (),
         *,
         below: bool = False,
+        lost: Lost | None = None,
     ) -> list[str]:
         """Take room for up to ``count`` replicas; the node of each, alike ones together. Fewer where room ends.
 
-        ``flavors``: the only ones that may be used; empty: any. Taints that are not tolerated are respected.
+        ``flavors``: the only ones that may be used; empty: any. Taints that are not tolerated are respected. ``lost``:
+        in place of backfill they are bound where it tells least, None: as beside it.
         """
         open_to_it = {flavor.name for flavor in self.open_flavors(flavors, tolerations)}
         chosen: dict[str, int] = {}
         beside: tuple[Fits, ...] = (Node.holds_beside,) if below or self._filled else ()
         for fits in beside if below else (*beside, Node.holds):
-            for node in islice(self._choices(open_to_it, requests, fits), count - sum(chosen.values())):
+            in_place = fits is Node.holds and bool(self._filled)
+            least = lost if in_place else None
+            choices = self._choices if least is None else partial(self._least_lost, least)
+            for node in islice(choices(open_to_it, requests, fits), count - sum(chosen.values())):
                 self.take(node.name, requests, below=below)
                 chosen[node.name] = chosen.get(node.name, 0) + 1
         return [name for name, times in chosen.items() for _ in range(times)]
@@ -185,6 +193,22 @@ class Pool:
                 key = keys[changed]
                 if key is not None:
                     heapq.heappush(heap, (key, first, changed))
+
+    def _least_lost(self, lost: Lost, flavors: Collection[str], requests: Resources, fits: Fits) -> Iterator[Node]:
+        """As ``_choices``: the node where backfill loses least; of those where it loses as much, by habit."""
+        key_of = KEYS[self._binding]
+
+        def entry(place: int, node: Node) -> tuple[int, tuple[int, ...], int]:
+            return lost(node, requests), key_of(node, requests), place
+
+        listed = ((place, node) for place, node in enumerate(self._listed) if node.name in self.nodes)
+        heap = [entry(place, node) for place, node in listed if node.flavor.name in flavors and fits(node, requests)]
+        heapq.heapify(heap)
+        while heap:
+            place = heapq.heappop(heap)[-1]
+            yield self._listed[place]
+            if fits(self._listed[place], requests):
+                heapq.heappush(heap, entry(place, self._listed[place]))
 
     def take(self, node: str, requests: Resources, count: int = 1, *, below: bool = False) -> None:
         """Use room on a node (one that is not there any more has none to use)."""

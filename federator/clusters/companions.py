@@ -18,7 +18,7 @@ from federator.model.checkpoints import GOOD_FOR_S, Attempt, NoStore, Sign, erra
 from federator.model.indexset import IndexSet
 from federator.ports import OrderRefused
 
-PARTS = ("__init__", "companion", "keep", "keeper")
+PARTS = ("__init__", "companion", "keep", "keeper", "telling")
 WHEN = (1980, 1, 1, 0, 0, 0)
 """The same sources make the same file."""
 NO_PYTHON = 78

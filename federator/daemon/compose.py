@@ -206,8 +206,8 @@ async def compose(configuration: Configuration, config_path: Path | None = None)
     def spent(cluster: str, use: str, core_seconds: float) -> None:
         metrics.pilot_cpu_seconds_total.labels(cluster, use).inc(core_seconds)
 
-    def kept(cluster: str, outcome: str) -> None:
-        metrics.checkpoints_total.labels(cluster, outcome).inc()
+    def kept(cluster: str, outcome: str, count: int) -> None:
+        metrics.checkpoints_total.labels(cluster, outcome).inc(count)
 
     def measured(cluster: str, workload: str, cpu_s: float) -> None:
         metrics.backfill_measured_cpu_seconds_total.labels(cluster, workload.removeprefix(PREFIX)).inc(cpu_s)

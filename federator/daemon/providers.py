@@ -42,8 +42,8 @@ class Surroundings:
     """Counts one lease of a cluster by its outcome."""
     spent: Callable[[str, str, float], None] = lambda cluster, use, core_seconds: None
     """Counts core seconds of a cluster's pilots by use."""
-    kept: Callable[[str, str], None] = lambda cluster, outcome: None
-    """Counts one checkpoint at a cluster by what became of it."""
+    kept: Callable[[str, str, int], None] = lambda cluster, outcome, count: None
+    """Counts so many checkpoints at a cluster by what became of them."""
     measured: Callable[[str, str, float], None] = lambda cluster, workload, cpu_s: None
     """Counts what a replica of a filler was measured to use at a cluster, in CPU seconds, when it has ended."""
     sign: Sign = plain
@@ -82,6 +82,7 @@ def _kubernetes(document: Document, around: Surroundings) -> ClusterProvider:
         clock=around.clock,
         random=Random(document.name),
         federation=around.federation,
+        kept=lambda outcome, count: around.kept(document.name, outcome, count),
         sign=around.sign,
     )
 
@@ -99,7 +100,7 @@ def _local(document: Document, around: Surroundings) -> ClusterProvider:
         document.name,
         settings,
         clock=around.clock,
-        kept=lambda outcome: around.kept(document.name, outcome),
+        kept=lambda outcome: around.kept(document.name, outcome, 1),
         measured=lambda workload, cpu_s: around.measured(document.name, workload, cpu_s),
         sign=around.sign,
     )
@@ -132,7 +133,7 @@ def _pilots(document: Document, around: Surroundings) -> ClusterProvider:
         clock=around.clock,
         count=lambda outcome: around.leased(document.name, outcome),
         spend=lambda use, core_seconds: around.spent(document.name, use, core_seconds),
-        kept=lambda outcome: around.kept(document.name, outcome),
+        kept=lambda outcome: around.kept(document.name, outcome, 1),
         measured=lambda workload, cpu_s: around.measured(document.name, workload, cpu_s),
         sign=around.sign,
     )
@@ -167,7 +168,14 @@ def _slurm(document: Document, around: Surroundings) -> ClusterProvider:
         jobs = _pilot_jobs(document, "slurm", block.pilots, block.poll, block.gpu_resource)
         queue = SlurmQueue(document.name, jobs, settings, around.federation, around.clock)
         return _sent_pilots(document, around, block.pilots, jobs, queue)
-    return SlurmProvider(document.name, settings, clock=around.clock, federation=around.federation, sign=around.sign)
+    return SlurmProvider(
+        document.name,
+        settings,
+        clock=around.clock,
+        federation=around.federation,
+        kept=lambda outcome, count: around.kept(document.name, outcome, count),
+        sign=around.sign,
+    )
 
 
 def _htcondor(document: Document, around: Surroundings) -> ClusterProvider:
@@ -183,7 +191,12 @@ def _htcondor(document: Document, around: Surroundings) -> ClusterProvider:
         return _sent_pilots(document, around, block.pilots, jobs, queue)
     settings = HTCondorSettings(access, directory, block.grace, block.poll)
     return HTCondorProvider(
-        document.name, settings, clock=around.clock, federation=around.federation, sign=around.sign_for_long
+        document.name,
+        settings,
+        clock=around.clock,
+        federation=around.federation,
+        kept=lambda outcome, count: around.kept(document.name, outcome, count),
+        sign=around.sign_for_long,
     )
 
 
@@ -229,7 +242,7 @@ def _sent_pilots(
         clock=around.clock,
         count=lambda outcome: around.leased(document.name, outcome),
         spend=lambda use, core_seconds: around.spent(document.name, use, core_seconds),
-        kept=lambda outcome: around.kept(document.name, outcome),
+        kept=lambda outcome: around.kept(document.name, outcome, 1),
         measured=lambda workload, cpu_s: around.measured(document.name, workload, cpu_s),
         sign=around.sign,
     )

@@ -20,6 +20,8 @@ SLOTS = 2
 MOST_TRIED = 32
 """So many earlier attempts are looked at; each that keeps anything first drops what those before it kept."""
 
+OUTCOMES = ("kept", "failed", "resumed", "damaged")
+"""What becomes of checkpoints."""
 TROUBLE = frozenset({"failed", "damaged"})
 """Outcomes that an operator should see."""
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import repeat
 
 from federator.clusters.binder import Pool
+from federator.clusters.losses import Held, Losses
 from federator.engine.whole_cores import taken
 from federator.model.cluster import Cluster, Flavor
 from federator.model.indexset import IndexSet
@@ -168,8 +170,8 @@ class Site:
     def _bind(self, intent_id: str, now_s: float) -> None:
         job = self.jobs[intent_id]
         self._now_s, below = now_s, job.workload.backfill
-        takes = taken(job.role.requests, self.cluster)
-        nodes = self.pool.bind(takes, len(job.unbound), job.flavors, job.role.tolerations, below=below)
+        takes, losses = taken(job.role.requests, self.cluster), Losses(partial(self._held_by_fillers, now_s))
+        nodes = self.pool.bind(takes, len(job.unbound), job.flavors, job.role.tolerations, below=below, lost=losses)
         waits_s = 0.0 if below or not nodes else self._make_room(now_s)
         if nodes:
             waits_s = max(waits_s, self._transfers.waits_s(job.workload, self.cluster.name, now_s))
@@ -241,6 +243,15 @@ class Site:
         self._now_s = now_s
         if intent_id in self.jobs:
             self._say(intent_id)
+
+    def _held_by_fillers(self, now_s: float) -> Iterator[Held]:
+        for job in self.jobs.values():
+            if job.workload.backfill:
+                takes = taken(job.role.requests, self.cluster)
+                for batch in job.batches:
+                    lost_s = self._fillers.lost_s(job.workload, now_s - batch.starts_s)
+                    for node, seated in batch.seats:
+                        yield from repeat((node, lost_s, takes), len(seated))
 
     def _make_room(self, now_s: float) -> float:
         """Let backfill give way where others were bound in its place, what loses least first; how long that takes."""

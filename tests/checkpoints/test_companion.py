@@ -10,13 +10,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from federator.clusters import companions
+from federator.clusters.outcomes import told_in
 from federator.model.checkpoints import Attempt, Checkpoints
 from federator.model.indexset import IndexSet
 from tests.patience import PATIENCE_S
@@ -158,6 +159,32 @@ def test_while_the_store_is_full_that_is_said_and_the_work_goes_on(web: WebStore
     job.process.terminate()
     job.ends()
     assert web.kept
+
+
+def test_what_became_of_checkpoints_is_told_while_it_runs_so_that_no_kill_hides_it(
+    web: WebStore, tmp_path: Path
+) -> None:
+    place = tmp_path / "told-3"
+
+    def told() -> Mapping[str, int]:
+        return told_in(place.read_text()) if place.exists() else {}
+
+    first = Job(web, tmp_path, 1, tells=str(tmp_path / "told-{index}"))
+    first.counts()
+    until(lambda: told().get("kept"))
+    web.trouble = 507
+    until(lambda: told().get("failed"))
+    os.killpg(first.process.pid, signal.SIGKILL)
+    first.ends()
+    web.trouble = 0
+    assert set(told()) == {"kept", "failed"}
+    assert "the store answers 507 Insufficient Storage" in place.read_text()
+    assert told()["kept"] == len(web.puts)
+    place.unlink()
+    second = Job(web, tmp_path, 2, 1, tells=str(place))
+    second.counts(last=int((first.kept / "n").read_text()) + 1)
+    assert second.ends() == 0
+    assert told()["resumed"] == 1
 
 
 def test_addresses_that_are_good_no_more_are_waited_for_and_the_file_is_gone_before_the_payload(

@@ -97,12 +97,14 @@ def test_the_scheduler_of_an_api_server_takes_a_task_away_and_its_sums_are_exact
 
     def said(status: str) -> None:
         words = f"the store answers {status}"  # to who keeps something, or to who asks what was kept
-        until(lambda: any(words in said for said in site.said()), words, federator.tail)
+        heard = lambda: words in "".join((*site.said(), federator.log.read_text()))  # noqa: E731
+        until(heard, words, federator.tail)
         web.trouble = 0
 
-    def full() -> None:
+    def full() -> bool:
         web.trouble = 507
         said("507 Insufficient Storage")
+        return True
 
     ways = iter(("away", "slow", "slow"))
 

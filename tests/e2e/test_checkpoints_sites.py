@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.e2e.federator_process import Federator, named, until, with_version
-from tests.e2e.test_checkpoints import Place
+from tests.e2e.test_checkpoints import Place, outcomes
 from tests.servers.fixtures import htcondor_pool, slurm, slurm_by_quality
 from tests.servers.htcondor import Pool
 from tests.servers.processes import remove_directory, temporary_directory
@@ -90,11 +90,12 @@ def test_slurm_takes_a_task_away_and_starts_it_again_and_its_sums_are_exact(
         words = ["sbatch", "-p", "cpu,gpu", "-w", nodes[0], "-c", str(CPUS), "-o", "/dev/null", "-D", str(shared)]
         subprocess.run([*slurm.command, *words, "--wrap", "sleep 1"], capture_output=True, check=True, timeout=60)
 
-    def full() -> None:
+    def full() -> bool:
         words = "a checkpoint was not kept: the store answers 507 Insufficient Storage"
         web.trouble = 507
         until(lambda: any(words in log.read_text() for log in shared.glob("*/logs/0")), words, federator.tail)
         web.trouble = 0
+        return True
 
     try:
         whole_story(federator, shared, Place(web, None, shared), undisturbed, evict, full)
@@ -128,11 +129,12 @@ def whole_story(
     place: Place,
     right: Any,
     evict: Callable[[], None],
-    meanwhile: Callable[[], None] = lambda: None,
+    meanwhile: Callable[[], bool] = lambda: False,
     image: str = "",
     told: str = "Preempted",
 ) -> None:
-    """One task, which is taken away whenever it has kept something new. ``told``: how its history names that."""
+    """One task, which is taken away whenever it has kept something new. ``told``: how its history names that.
+    ``meanwhile`` says whether it lets the store fail."""
 
     def story() -> str:
         return "\n".join(
@@ -146,13 +148,14 @@ def whole_story(
         "apply", "-f", "-", stdin=yaml.safe_dump(with_version(bag([*words, "--every", "0.2"], env, place.url, image)))
     )
     done = (shared / "task-0.json").exists
+    troubled = False
     for number in range(EVICTIONS):
         before = newest(place.names())
         until(lambda: newest(place.names()) > before or done(), f"attempt {number + 1} to keep something", story)  # noqa: B023
         if done():
             break  # a machine so fast
         if number == 1:
-            meanwhile()
+            troubled = meanwhile()
         evict()
     until(done, "the task to be done", story)
     assert json.loads((shared / "task-0.json").read_text()) == right
@@ -162,6 +165,15 @@ def whole_story(
     taken = [entry["message"] for entry in history if told in entry["message"]]
     assert len(taken) >= 2, f"it was not taken away, so this test shows little: {history}"
     assert "federator: goes on from a checkpoint" in federator.cli("logs", "backfill-muons"), history
+
+    def counted(outcome: str) -> int:
+        return sum(count for (_, what), count in outcomes(federator).items() if what == outcome)
+
+    until(lambda: counted("resumed") >= 2, "what became of checkpoints to be counted", lambda: f"{outcomes(federator)}")
+    assert counted("resumed") <= len(taken), "an attempt goes on once"
+    assert len(taken) <= counted("kept") + counted("failed"), outcomes(federator)
+    assert bool(counted("failed") + counted("damaged")) == troubled, outcomes(federator)
+    assert ("the store answers 50" in federator.log.read_text()) == troubled
 
 
 def newest(names: Sequence[str]) -> int:

@@ -91,6 +91,8 @@ class PodLife:
             leaving.cancel()
         self._runs.end(self.run, code)
         ended = _terminated(code, "Completed" if code == 0 else "Error", started)
+        if message := process.message:
+            ended["terminated"]["message"] = message
         await self._report("Succeeded" if code == 0 else "Failed", ended, 0)
 
     async def _run_containers(self) -> None:

@@ -2,7 +2,8 @@
 
 There is no image: command, arguments, environment and working directory are the container's, as a kubelet would give
 them to a runtime. One with volumes is the first process of a pid namespace, as in a container, and sees them where they
-are mounted: below folders of the machine's root, which are otherwise empty to it.
+are mounted: below folders of the machine's root, which are otherwise empty to it. It has a /dev of its own, with a file
+whose end stands in its pod's status when it has ended.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from tests.servers.pod_facts import Json
 from tests.servers.pod_volumes import PodVolumes
 
 _REFERENCE = re.compile(r"\$(\$|\(([A-Za-z_.-][A-Za-z0-9_.-]*)\))")
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+_MESSAGE = "termination-log"
+_MESSAGE_BYTES = 4096
 _APART = ("unshare", *(("--map-root-user",) if os.geteuid() else ()), "--mount", "--pid", "--fork", "--kill-child")
 
 
@@ -51,7 +55,7 @@ class PodProcess:
         words = [_expanded(word, self._env) for word in words]
         if mounts := self._volumes.mounts(self._container):
             self._apart = True
-            words = _seeing(mounts, words)
+            words = _seeing([*mounts, *self._devices()], words)
         following = asyncio.create_task(self._volumes.follow())
         try:
             with self.log.open("ab") as log:
@@ -67,6 +71,21 @@ class PodProcess:
         finally:
             following.cancel()
         return code if code >= 0 else 128 - code
+
+    @property
+    def message(self) -> str:
+        """The end of what it has written for its status."""
+        path = self.folder / "dev" / _MESSAGE
+        return path.read_bytes()[-_MESSAGE_BYTES:].decode(errors="replace") if path.exists() else ""
+
+    def _devices(self) -> list[tuple[Path, str]]:
+        own = self.folder / "dev"
+        own.mkdir()
+        (own / _MESSAGE).touch()
+        (own / _MESSAGE).chmod(0o666)
+        for name in _DEVICES:
+            (own / name).touch()
+        return [(own, "/dev")]
 
     async def stop(self, running: asyncio.Task[int], grace_s: Callable[[], float]) -> int:
         """Tell its first process to end, and end it when its grace is over; its exit code."""
@@ -104,9 +123,12 @@ class PodProcess:
 
 def _seeing(mounts: Sequence[tuple[Path, str]], words: Sequence[str]) -> list[str]:
     """The words as those of a process that sees these folders."""
-    tops = sorted({"/" + path.split("/")[1] for _, path in mounts})
+    tops = sorted({"/" + path.split("/")[1] for _, path in mounts} - {"/dev"})
     steps = [f"mount -t tmpfs none {top}" for top in tops]
-    steps += [f"mkdir -p {path} && mount --bind {source} {path}" for source, path in mounts]
+    steps += [
+        f"mount --bind /dev/{name} {source}/{name}" for source, path in mounts if path == "/dev" for name in _DEVICES
+    ]
+    steps += [f"mkdir -p {path} && mount --rbind {source} {path}" for source, path in mounts]
     return [*_APART, "--mount-proc", "--", "sh", "-c", " && ".join([*steps, 'exec "$@"']), "sh", *words]
 
 

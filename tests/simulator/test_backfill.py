@@ -84,6 +84,16 @@ def test_what_gave_way_is_what_loses_least() -> None:
     assert sum(run.measures.backfill_lost_s.values()) == 4 * 120.0
 
 
+def test_production_is_bound_to_the_node_where_backfill_loses_least() -> None:
+    """Four nodes are filled, one of them ten minutes after the others, when what had all of it has ended: it saves at
+    other times. All that comes when it has just saved goes there, though by habit it would be spread."""
+    small = filler(7200.0, 900.0)
+    keeps, comes = arrival(0.0, 600.0, 1, cpu=4, name="first"), arrival(1560.0, 60.0, 4)
+    run = simulate(story([cluster("a", nodes=4, cpu=4)], [small], keeps, comes))
+    assert run.measures.evictions == 4
+    assert sum(run.measures.backfill_lost_s.values()) == 4 * 60.0
+
+
 def test_a_finite_bag_is_done_once_however_often_it_gave_way() -> None:
     """20 tasks of 10 minutes on 4 cores, driven out every 7 minutes: each counts once, and their work adds up."""
     waves = [arrival(at * 420.0, 30.0, 4, name=f"w{at}") for at in range(1, 20)]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from federator.clusters.fake.parts import NONE, FakeIntent
+from federator.clusters.losses import Held
 from federator.model.backfill import lost_s
 from federator.model.indexset import IndexSet
 from federator.model.intent import PREEMPTED
@@ -27,7 +30,18 @@ def make_room(cluster: FakeCluster, now_s: float) -> float:
     return waits_s
 
 
+def held(cluster: FakeCluster, now_s: float) -> Iterator[Held]:
+    """All replicas of backfill that have a node."""
+    for intent in cluster.intents.values():
+        if intent.order.backfill:
+            for node, requests, seated in intent.seats_of(intent.there):
+                yield from repeat((node, _lost_s(intent, now_s), requests), len(seated))
+
+
 def _turn(one: FakeIntent, now_s: float) -> tuple[float, float, str]:
     """When it has to give way: of those that lose as much the youngest first."""
-    lost = lost_s(now_s - one.created_s, one.order.checkpoint_every_s)
-    return lost, -one.created_s, one.order.intent.id
+    return _lost_s(one, now_s), -one.created_s, one.order.intent.id
+
+
+def _lost_s(one: FakeIntent, now_s: float) -> float:
+    return lost_s(now_s - one.created_s, one.order.checkpoint_every_s)

@@ -14,6 +14,7 @@ from federator.clusters.fake.autoscaler import Autoscaler
 from federator.clusters.fake.parts import NONE, FakeIntent, wanted_of
 from federator.clusters.fake.settings import FakeSettings
 from federator.clusters.fake.timeline import Act, Timeline
+from federator.clusters.losses import Losses
 from federator.model.cluster import Flavor
 from federator.model.indexset import IndexSet
 from federator.model.intent import Failure, ObservedIntent, Order
@@ -134,25 +135,26 @@ class FakeCluster:
     def bind_waiting(self, now_s: float) -> None:
         """Give nodes to replicas that have none, the oldest order first."""
         for name, intent in list(self.waiting.items()):
-            bound = self._bind(intent)
+            bound = self._bind(intent, now_s)
             if bound:
                 self.touch(intent)
                 waits_s = 0.0 if intent.order.backfill else evictions.make_room(self, now_s)
                 self._after(self.settings.start_delay_s + waits_s, now_s, partial(self._start, intent, bound))
             if not intent.unbound or self.intents.get(name) is not intent:
-                del self.waiting[name]
+                self.waiting.pop(name, None)  # whoever gave way may have had it bound meanwhile
             elif self._autoscaler is not None:
                 self._autoscaler.boot_for(intent, now_s)
 
-    def _bind(self, intent: FakeIntent) -> IndexSet:
-        bound = NONE
+    def _bind(self, intent: FakeIntent, now_s: float) -> IndexSet:
+        bound, losses = NONE, Losses(partial(evictions.held, self, now_s))
         if self.pool is None:
             bound = intent.unbound
         else:
             for role, share in intent.parts:
                 waiting = intent.unbound & share
+                below = intent.order.backfill
                 nodes = self.pool.bind(
-                    role.requests, len(waiting), intent.order.flavors, role.tolerations, below=intent.order.backfill
+                    role.requests, len(waiting), intent.order.flavors, role.tolerations, below=below, lost=losses
                 )
                 for node, seats in itertools.groupby(nodes):
                     seated = waiting.first(sum(1 for _ in seats))

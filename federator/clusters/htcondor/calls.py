@@ -14,6 +14,8 @@ from typing import Any
 
 import htcondor2
 
+from federator.telling import ATTRIBUTE
+
 Json = dict[str, Any]
 SPOOLING = 16
 """HoldReasonCode of a job whose input files have not come, or have just come."""
@@ -25,7 +27,7 @@ JOB = (
     "EnteredCurrentStatus", "JobStartDate", "ExitBySignal", "ExitCode", "ExitSignal", "HoldReason", "HoldReasonCode",
     "LastRemoteHost", "RemoteHost", "QDate", "LastRejMatchTime", "LastRejMatchReason", "LastMatchTime", "JobRunCount",
     "RequestCpus", "RequestMemory", "RequestGPUs", "StageInFinish", "ServerTime", "FederatorBackfill", "FederatorKeeps",
-    "NumVacates", "VacateReason", "VacateReasonCode", "JobMaxVacateTime",
+    "NumVacates", "VacateReason", "VacateReasonCode", "JobMaxVacateTime", ATTRIBUTE,
 )  # fmt: skip
 PILOT = (*JOB, "CompletionDate")
 SLOT = (

@@ -19,6 +19,7 @@ from federator.model.intent import Container, Order
 from federator.model.resources import CPU, GPU, MEMORY, STORAGE, Resources
 from federator.model.workload import Lifetime, Role
 from federator.ports import OrderRefused
+from federator.telling import CHIRP
 
 KEPT_S = 30 * 86400
 """How long a job that has ended stays in the queue if nobody cancels it: a federator that is gone leaves nothing."""
@@ -111,7 +112,7 @@ def companion(order: Order, indices: IndexSet, sign: Sign, now_s: float) -> byte
     until_s = now_s + LONGEST_S if companions.is_signed(order.attempt) else None
     errands = companions.errands(order.attempt, indices, sign)
     told = {"graceSeconds": order.grace_s, "tellsAll": False, "drops": True, "hides": True, "renewed": None}
-    return companions.pack({**told, "errands": errands, "goodUntil": until_s})
+    return companions.pack({**told, "tells": CHIRP, "errands": errands, "goodUntil": until_s})
 
 
 def script(container: Container, *, keeps: bool = False) -> str:

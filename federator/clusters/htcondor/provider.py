@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from federator.clusters.htcondor import jobs, output, seen, slots
 from federator.clusters.htcondor.helper import CallFailed, Helper
 from federator.clusters.htcondor.settings import HTCondorSettings
+from federator.clusters.outcomes import Outcomes, uncounted
 from federator.model import checkpoints
 from federator.model.backfill import ABILITY
 from federator.model.checkpoints import Sign, plain
@@ -18,6 +19,7 @@ from federator.model.indexset import IndexSet
 from federator.model.intent import Observation, Order
 from federator.model.workload import Lifetime
 from federator.ports import Clock, ClusterUnreachable, NoLogs, OrderRefused
+from federator.telling import ATTRIBUTE
 
 AT_ONCE = 100
 """Jobs of one call: each gets a folder at the schedd, some 60 a second. A call has its own deadline."""
@@ -31,15 +33,24 @@ class HTCondorProvider:
     """
 
     def __init__(
-        self, name: str, settings: HTCondorSettings, *, clock: Clock, federation: str, sign: Sign = plain
+        self,
+        name: str,
+        settings: HTCondorSettings,
+        *,
+        clock: Clock,
+        federation: str,
+        kept: Callable[[str, int], None] = uncounted,
+        sign: Sign = plain,
     ) -> None:
-        """``sign``: makes addresses of checkpoints that are good for as long as can be."""
+        """``kept`` counts so many checkpoints by what became of them. ``sign``: makes addresses of them that are good
+        for as long as can be."""
         self.name = name
         self._settings = settings
         self._clock = clock
         self._sign = sign
         self._mark = f"{federation}/{name}"
         self._helper = Helper(settings.access, settings.directory)
+        self._outcomes = Outcomes(name, kept, before=True)
         self._slots = slots.Slots()
         self._news = asyncio.Event()
         self._orders = asyncio.Lock()
@@ -54,6 +65,7 @@ class HTCondorProvider:
         self._news.clear()
         now_s = self._clock.now_s()
         found = await self._look()
+        self._hear(found["jobs"])
         why = self._slots.unfilled
         return Observation(
             cluster=self.name,
@@ -64,6 +76,14 @@ class HTCondorProvider:
             abilities=self._abilities(),
             version=f"HTCondor {found['version']}" + (f"; not filled: {why}" if why else ""),
         )
+
+    def _hear(self, found: Sequence[seen.Json]) -> None:
+        """What companions tell of checkpoints."""
+        told = {seen.name_of(job): job[ATTRIBUTE] for job in found if ATTRIBUTE in job}
+        for name, text in told.items():
+            self._outcomes.hear(name, str(text))
+        self._outcomes.only(told)
+        self._outcomes.before = False
 
     def _abilities(self) -> frozenset[str]:
         can = {"process", "service", checkpoints.ABILITY}

@@ -81,6 +81,11 @@ def _latest(jobs: Iterable[Json]) -> dict[int, Json]:
     return found
 
 
+def name_of(job: Json) -> str:
+    """For people: which replica it is, and which job."""
+    return f"{job['FederatorIntent']}/{job['FederatorIndex']} ({job['ClusterId']}.{job['ProcId']})"
+
+
 def _taken(job: Json) -> bool:
     """Whether HTCondor ended a job that runs once, which waits since and never runs again.
 

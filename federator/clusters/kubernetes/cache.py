@@ -17,6 +17,7 @@ from federator.clusters.kubernetes.quantities import PODS
 from federator.clusters.kubernetes.quotas import QuotaRecord, limits_of, read_quota
 from federator.clusters.kubernetes.table import Table
 from federator.clusters.kubernetes.timestamps import seconds
+from federator.clusters.outcomes import Outcomes
 from federator.model.cluster import Flavor
 from federator.model.intent import Note, ObservedIntent
 from federator.model.resources import Resources
@@ -30,7 +31,8 @@ class Cache:
     ``changed`` is set by every change; its reader clears it.
     """
 
-    def __init__(self, federation: str) -> None:
+    def __init__(self, federation: str, outcomes: Outcomes) -> None:
+        """``outcomes`` hears what pods tell of checkpoints."""
         self.changed = asyncio.Event()
         self.nodes: Table[NodeRecord] = Table(self._node_moved)
         self.pods: Table[PodRecord] = Table(self._pod_moved)
@@ -39,6 +41,7 @@ class Cache:
         # Each kind has a table of its own: a list of Deployments says nothing of Jobs.
         self._objects: dict[Kind, Table[ObjectRecord]] = {}
         self._federation = federation
+        self._outcomes = outcomes
         self._used: dict[str, Amounts] = defaultdict(lambda: defaultdict(int))
         self._foreign: dict[str, Amounts] = defaultdict(lambda: defaultdict(int))
         self._free: dict[str, Resources] = {}
@@ -136,8 +139,11 @@ class Cache:
                 known = self.intents.setdefault(pod.ours.intent, Known())
                 if pod is new:
                     known.pods[pod.uid] = pod
+                    if pod.ours.told:
+                        self._outcomes.hear(pod.name, pod.ours.told)
                 elif new is None or new.ours is None:
                     known.pods.pop(pod.uid, None)
+                    self._outcomes.forget(pod.name)
                     _remember(known, pod)
                 self._touch(pod.ours.intent)
         self.changed.set()

@@ -23,6 +23,8 @@ TOLD_AT, KEPT_AT = "/run/federator/told", "/run/federator/kept"
 """Where the two volumes are in the container."""
 FOLDER = f"{KEPT_AT}/checkpoint"
 """What the payload writes to; drafts are written beside it."""
+TELLS = "/dev/termination-log"
+"""What is written here stands in the pod's status once its container has ended."""
 COMPANION, ADDRESSES = "companion", "addresses"
 """Keys of the Secret: the program with its first addresses, and newer ones."""
 
@@ -71,6 +73,7 @@ def secret(job: Json, sign: Sign, now_s: float) -> Json:
         "drops": True,
         "hides": False,
         "failsIfTold": True,
+        "tells": TELLS,
         "renewed": f"{TOLD_AT}/{ADDRESSES}",
         **addresses(metadata["annotations"][names.ATTEMPT], metadata["annotations"][names.INDICES], sign, now_s),
     }

@@ -11,6 +11,7 @@ from federator.clusters.companions import NO_PYTHON, NO_PYTHON_WORDS
 from federator.clusters.kubernetes import names
 from federator.clusters.kubernetes.quantities import interned, pod_requests
 from federator.clusters.kubernetes.timestamps import seconds
+from federator.clusters.outcomes import without
 from federator.model.intent import PREEMPTED
 from federator.model.resources import Resources
 
@@ -57,6 +58,7 @@ class Ours:
     """What only our own pods need: ``index`` is None for pods whose replicas are interchangeable.
 
     ``grace_s`` is from the polite signal to the kill, as last asked for. ``backfill``: what it uses counts as free.
+    ``told``: what its companion said at its end of what became of checkpoints; empty: nothing, or it has none.
     """
 
     intent: str
@@ -69,6 +71,7 @@ class Ours:
     backfill: bool
     waiting: Waiting | None
     ending: Ending | None
+    told: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,12 @@ def _ours(
         backfill=names.BACKFILL in labels,
         waiting=_waiting(status, created_s),
         ending=_how_it_ended(status, _asked_to_go_s(metadata), labels),
+        told=_told(status) if names.KEPT in labels else "",
     )
+
+
+def _told(status: Mapping[str, Any]) -> str:
+    return "\n".join(str(s.get("message") or "") for s in _states(status) if s["kind"] == "terminated")
 
 
 def _index(labels: Mapping[str, str], annotations: Mapping[str, str]) -> int | None:
@@ -231,5 +239,6 @@ def _exit(status: Mapping[str, Any]) -> tuple[int | None, str, str]:
     ended = [s for s in _states(status) if s["kind"] == "terminated" and s.get("exitCode", 0) != 0]
     ended.sort(key=lambda state: state.get("reason") != "OOMKilled")
     for state in ended:
-        return int(state["exitCode"]), str(state.get("reason") or "Error"), str(state.get("message") or "").strip()
+        words = without(str(state.get("message") or "")).strip()
+        return int(state["exitCode"]), str(state.get("reason") or "Error"), words
     return None, "", ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from random import Random
 
 from federator.clusters.kubernetes.addresses import Addresses
@@ -20,6 +20,7 @@ from federator.clusters.kubernetes.submission import Submission
 from federator.clusters.kubernetes.translate import kind_of
 from federator.clusters.kubernetes.watches import Watches
 from federator.clusters.kubernetes.writes import Writes
+from federator.clusters.outcomes import Outcomes, uncounted
 from federator.model import backfill, checkpoints
 from federator.model.checkpoints import Sign
 from federator.model.indexset import IndexSet
@@ -48,12 +49,15 @@ class KubernetesProvider:
         clock: Clock,
         random: Random,
         federation: str,
+        kept: Callable[[str, int], None] = uncounted,
         sign: Sign = checkpoints.plain,
     ) -> None:
+        """``kept`` counts so many checkpoints by what became of them."""
         self.name = name
         self._settings = settings
         self._clock = clock
-        self._cache = Cache(federation)
+        self._outcomes = Outcomes(name, kept, before=True)
+        self._cache = Cache(federation, self._outcomes)
         self._client = KubernetesClient(name, settings, clock)
         self._writes = Writes(settings, self._client, clock)
         self._watches = Watches(name, settings, self._client, self._cache, clock, random, federation)
@@ -94,6 +98,7 @@ class KubernetesProvider:
         if self._capabilities is None:
             raise self._trouble or ClusterUnreachable(self.name, "has not told yet what it has")
         self._watches.check()
+        self._outcomes.before = False
         why_not = self._addresses.why_not
         limits = None if self._settings.namespace_per_queue else self._cache.limits(self._settings.namespace)
         return Observation(

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import structlog
@@ -19,6 +20,7 @@ from federator.clusters.binder import Pool
 from federator.clusters.local import launch, layout, translate
 from federator.clusters.local.entry import Entry
 from federator.clusters.local.settings import LocalSettings
+from federator.clusters.losses import Held, Losses
 from federator.model.checkpoints import RENEW_S, Sign, plain
 from federator.model.cluster import Flavor
 from federator.model.indexset import IndexSet
@@ -215,9 +217,8 @@ class Files:
         order = entry.order
         entry.seat = self._taken_by(order)
         below = entry.backfill
-        nodes = self._pool.bind(
-            entry.seat, len(waiting), order["flavors"], translate.tolerations_of(order), below=below
-        )
+        losses, tolerations = Losses(partial(self._held_by_fillers, now_s)), translate.tolerations_of(order)
+        nodes = self._pool.bind(entry.seat, len(waiting), order["flavors"], tolerations, below=below, lost=losses)
         if not nodes:
             return order
         if not below:
@@ -230,6 +231,11 @@ class Files:
         """What one replica takes of a pretended node."""
         requests = translate.requests_of(order)
         return rounded(requests) if self._settings.whole_cores else requests
+
+    def _held_by_fillers(self, now_s: float) -> Iterator[Held]:
+        for entry in self._entries.values():
+            if entry.backfill:
+                yield from ((node, entry.lost_s(now_s), entry.seat) for node in entry.taken.values())
 
     def _make_room(self, now_s: float) -> None:
         """Tell backfill to end where others were bound in its place: of the intents that lose least first."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import heapify, heappop, heappush
 
 from federator.clusters.pilots.agents import Agent
 from federator.clusters.pilots.entry import Entry
-from federator.model.resources import Resources
+from federator.model.resources import CPU, Resources
 
 Amounts = dict[str, int]
 
@@ -14,8 +15,8 @@ Amounts = dict[str, int]
 def who_yields(agents: Iterable[Agent], waiting: Iterable[Entry], now_s: float, margin_s: float) -> list[str]:
     """The leases of backfill that should end, for what waits, the most urgent first.
 
-    What is free, and what is leaving already, is enough for as many as it holds. For the rest those of a pilot yield
-    that lose least, of no more pilots than are needed, and none where even all of them would not be enough.
+    What is free, and what is leaving already, is enough for as many as it holds. For each of the rest those of one
+    pilot yield that lose least together, of all pilots; none where even all of a pilot would not be enough.
     """
     open_ = [_Room(agent, now_s) for agent in agents if agent.open(now_s, margin_s)]
     chosen: list[str] = []
@@ -27,11 +28,26 @@ def who_yields(agents: Iterable[Agent], waiting: Iterable[Entry], now_s: float, 
         left = len(entry.waiting)
         for room in suited:
             left -= room.take(order.requests, left)
-        for room in suited:
-            while left and room.may_yield and (yielding := room.enough_for(order.requests)):
-                chosen += room.end(yielding)
-                left -= room.take(order.requests, left)
+        if left:
+            chosen += _yield(suited, order.requests, left)
     return chosen
+
+
+def _yield(rooms: Sequence[_Room], requests: Resources, left: int) -> Iterator[str]:
+    """The leases that end for up to so many more replicas, where that loses least; where it is equal, of the first."""
+
+    def offer(place: int) -> Iterator[tuple[float, int, Sequence[str]]]:
+        if yielding := rooms[place].enough_for(requests):
+            yield rooms[place].lost_s(yielding), place, yielding
+
+    offers = [one for place in range(len(rooms)) for one in offer(place)]
+    heapify(offers)
+    while left and offers:
+        _, place, yielding = heappop(offers)
+        yield from rooms[place].end(yielding)
+        left -= rooms[place].take(requests, left)
+        for one in offer(place):
+            heappush(offers, one)
 
 
 class _Room:
@@ -39,6 +55,7 @@ class _Room:
 
     def __init__(self, agent: Agent, now_s: float) -> None:
         self.agent = agent
+        self._now_s = now_s
         self._free: Amounts = dict(agent.free)
         for lease, below in agent.backfill.items():
             if lease in agent.stops:
@@ -68,6 +85,11 @@ class _Room:
             if all(amount <= 0 for amount in missing.values()):
                 return self.may_yield[:count]
         return ()
+
+    def lost_s(self, leases: Iterable[str]) -> float:
+        """What of their work is lost if these end now, in core seconds."""
+        held = [self.agent.backfill[lease] for lease in leases]
+        return sum(below.lost_s(self._now_s) * below.requests[CPU] / 1000 for below in held)
 
     def end(self, leases: Sequence[str]) -> Sequence[str]:
         """They leave."""

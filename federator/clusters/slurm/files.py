@@ -11,17 +11,20 @@ import contextlib
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 from federator.clusters.slurm.commands import Commands, Failed
 from federator.clusters.slurm.refusals import Unreachable
+from federator.clusters.slurm.script import TOLD
 
 T = TypeVar("T")
 
 PIECE = 1 << 20
 """The most that is read at a time."""
+AT_ONCE = 100
+"""Files of one command."""
 
 
 class End(NamedTuple):
@@ -37,6 +40,10 @@ class Files(Protocol):
 
     async def ends(self, intent: str) -> Mapping[int, End]:
         """The ends written so far, by index. Raises Unreachable, OSError."""
+        ...
+
+    async def told(self, intent: str, indices: Sequence[int]) -> Mapping[int, str]:
+        """What the companions of these replicas have told, of those that have. Raises Unreachable, OSError."""
         ...
 
     async def size(self, intent: str, index: int) -> int | None:
@@ -67,6 +74,10 @@ class Mounted:
         """See Files."""
         return await self._call(self._ends, intent)
 
+    async def told(self, intent: str, indices: Sequence[int]) -> Mapping[int, str]:
+        """See Files."""
+        return await self._call(self._told, intent, indices)
+
     async def size(self, intent: str, index: int) -> int | None:
         """See Files."""
         return await self._call(self._size, intent, index)
@@ -96,6 +107,14 @@ class Mounted:
             for name in os.listdir(folder):
                 if name.isdigit() and (end := _end(_read(folder, name, 0).decode(errors="replace"))):
                     found[int(name)] = end
+        return found
+
+    def _told(self, intent: str, indices: Sequence[int]) -> Mapping[int, str]:
+        found = {}
+        with contextlib.suppress(FileNotFoundError), _folder(self._root, intent, TOLD) as folder:
+            for index in indices:
+                with contextlib.suppress(OSError):
+                    found[index] = _read(folder, str(index), 0).decode(errors="replace")
         return found
 
     def _size(self, intent: str, index: int) -> int | None:
@@ -135,6 +154,16 @@ class OverCommands:
             name, _, words = line.rpartition("/")[2].partition(":")
             if name.isdigit() and (end := _end(words)):
                 found[int(name)] = end
+        return found
+
+    async def told(self, intent: str, indices: Sequence[int]) -> Mapping[int, str]:
+        """See Files."""
+        found: dict[int, str] = {}
+        for at in range(0, len(indices), AT_ONCE):
+            paths = [f"{self._root}/{intent}/{TOLD}/{index}" for index in indices[at : at + AT_ONCE]]
+            text = (await self._run("grep", "-s", "-m", "1", "-H", ".", *paths)).decode(errors="replace")
+            lines = (line.rpartition(f"/{TOLD}/")[2].partition(":") for line in text.splitlines())
+            found |= {int(name): words for name, _, words in lines if name.isdigit()}
         return found
 
     async def size(self, intent: str, index: int) -> int | None:

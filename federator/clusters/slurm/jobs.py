@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from federator.clusters import companions
 from federator.clusters.slurm.flavors import MIB, constraint_for
-from federator.clusters.slurm.script import GIVE_WAY, script
+from federator.clusters.slurm.script import GIVE_WAY, TOLD, script
 from federator.clusters.slurm.settings import SlurmSettings
 from federator.model.checkpoints import Sign
 from federator.model.cluster import Flavor
@@ -22,6 +22,7 @@ from federator.model.intent import Container, Order
 from federator.model.resources import CPU, MEMORY
 from federator.model.workload import Lifetime, Role
 from federator.ports import OrderRefused
+from federator.telling import INDEX
 
 SAFE = re.compile(r"[A-Za-z0-9_./:=,+@%-]+")
 """Words that mean themselves to every shell."""
@@ -167,6 +168,7 @@ def _companion(order: Order, settings: SlurmSettings, indices: IndexSet, sign: S
         "tellsAll": True,
         "drops": False,
         "hides": False,
+        "tells": f"{settings.directory}/{_safe(order.intent.id)}/{TOLD}/{INDEX}",
         "renewed": f"{settings.directory}/{_safe(order.intent.id)}/{ADDRESSES}",
     }
     return companions.pack(told | companions.addresses(order.attempt, indices, sign, now_s))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
+from federator.clusters.outcomes import Outcomes, uncounted
 from federator.clusters.slurm import filling, jobs, logs, merging
 from federator.clusters.slurm import flavors as shapes
 from federator.clusters.slurm.addresses import Addresses
@@ -45,16 +46,19 @@ class SlurmProvider:
         clock: Clock,
         federation: str,
         transport: Transport | None = None,
+        kept: Callable[[str, int], None] = uncounted,
         sign: Sign = plain,
     ) -> None:
-        """``transport``: instead of the way in that the settings name. ``sign``: addresses of checkpoints."""
+        """``transport``: instead of the way in that the settings name. ``kept`` counts so many checkpoints by what
+        became of them; ``sign``: their addresses."""
         self.name = name
         self._settings = settings
         self._clock = clock
         self._federation = federation
         usual, self._files = ways_in(settings, clock)
         self._transport = transport or usual
-        self._tracker = Tracker(settings, federation, self._transport, self._files, clock)
+        outcomes = Outcomes(name, kept)
+        self._tracker = Tracker(settings, federation, self._transport, self._files, clock, outcomes)
         self._sign = sign
         self._addresses = Addresses(name, self._files, sign)
         self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)

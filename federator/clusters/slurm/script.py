@@ -8,6 +8,7 @@ Below ``DIRECTORY/INTENT`` a task keeps, by the index of its replica::
     work/INDEX/    the replica's working directory
     ends/INDEX     exit status, began, ended: for ends that nobody saw before Slurm forgot them
     keep/INDEX/    where checkpoints are kept: the companion, and the folder that the payload writes to
+    told/INDEX     what became of them
 
 Whose checkpoints are kept runs under a companion, which dies with the payload's group and is told what that is told.
 """
@@ -25,6 +26,8 @@ from federator.model.intent import Container
 
 _SHELL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INDEX = "FEDERATOR_REPLICA_INDEX"
+TOLD = "told"
+"""The folder of an intent in which companions tell of checkpoints, by index."""
 _INSIDE = "/checkpoint"
 """Where the folder of checkpoints is in a container, as under pilots."""
 OVER_TIME = 124
@@ -54,7 +57,7 @@ keep="$dir/keep/$index"
 keeper=$(command -v python3)
 (umask 077; mkdir -p "$keep" && base64 -d >"$keep/companion") <<'END' || exit {no_folder}
 {companion}END
-mkdir -p "$keep/checkpoint" || exit {no_folder}
+mkdir -p "$keep/checkpoint" "$dir/{told}" || exit {no_folder}
 """
 _UNDER_COMPANION = 'set -- "$keeper" -I -S "$keep/companion" run "$index" "$keep/checkpoint" "$@"\n'
 _DROP = """\
@@ -137,7 +140,7 @@ def script(
     parts.append(_HEAD.format(base=base, folder=folder, not_ours=NOT_OURS, no_folder=NO_FOLDER))
     if companion:
         lines = base64.encodebytes(companion).decode()
-        parts.append(_KEEP.format(check=CHECK, companion=lines, no_folder=NO_FOLDER))
+        parts.append(_KEEP.format(check=CHECK, companion=lines, told=TOLD, no_folder=NO_FOLDER))
     keeps = bool(companion)
     parts += _apptainer(container, env, words, gpus, keeps) if apptainer else _process(container, env, words)
     if companion:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from federator.clusters.outcomes import Outcomes
 from federator.clusters.slurm import merging
 from federator.clusters.slurm.files import Files
 from federator.clusters.slurm.jobs import Job, Marks, marks_of
@@ -18,6 +19,7 @@ from federator.clusters.slurm.merging import Seen
 from federator.clusters.slurm.records import ENDED, RUNNING, Listing, Task
 from federator.clusters.slurm.refusals import Unreachable, no_refusals
 from federator.clusters.slurm.settings import SlurmSettings
+from federator.clusters.slurm.told import Told
 from federator.model.indexset import IndexSet
 from federator.model.intent import Failure
 from federator.ports import Clock
@@ -48,13 +50,21 @@ class Tracker:
     """The intents of one cluster. Its methods take turns where they have to."""
 
     def __init__(
-        self, settings: SlurmSettings, federation: str, transport: Transport, files: Files | None, clock: Clock
+        self,
+        settings: SlurmSettings,
+        federation: str,
+        transport: Transport,
+        files: Files | None,
+        clock: Clock,
+        outcomes: Outcomes,
     ) -> None:
+        """``outcomes`` hears what companions tell of checkpoints."""
         self._settings = settings
         self._federation = federation
         self._transport = transport
         self._files = files
         self._clock = clock
+        self._told = Told(files, outcomes, clock)
         self._ledger = Ledger(settings.ledger)
         # One thread: writes of an entry do not overtake each other, and the event loop waits for no disk.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="slurm-ledger")
@@ -167,8 +177,10 @@ class Tracker:
             entry.started_s = min(entry.started_s or seen.started_s, seen.started_s)
         entry.succeeded |= IndexSet.of(index for index, end in seen.ended.items() if end is None)
         entry.failed.update({index: end for index, end in seen.ended.items() if end is not None})
+        await self._told.ended(entry, seen.ended)
         young = any(entry.sent.get(job, 0) >= number for jobs in entry.jobs.values() for job in jobs)
         if entry.leaving and not seen.active and not young:
+            await self._told.gone(entry)
             entry.gone_s, changed = self._clock.now_s(), True
             entry.succeeded, entry.failed = IndexSet(), {}
             if self._files is not None:

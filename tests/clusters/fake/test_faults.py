@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -332,3 +333,17 @@ async def test_two_hundred_clusters_with_two_thousand_replicas_each_cost_little(
     again = await observe(provider)
     assert all(again.intents[name] is seen for name, seen in observation.intents.items()), "unchanged, so not made anew"
     assert again.flavors is observation.flavors
+
+
+async def test_who_comes_takes_the_node_whose_fillers_lose_least() -> None:
+    """Both nodes are filled, the second later; by habit who comes would be bound to the first."""
+    clock = VirtualClock()
+    provider = fake(clock, flavors=(flavor(2, 2000),), run_time_s=1000.0)
+    fillers = [replace(order(range(1), cpu=2000), backfill=True) for _ in range(2)]
+    for one in fillers:
+        await provider.submit(one)
+        await clock.advance(10.0)
+    await provider.submit(order(range(1)))
+    await clock.advance(1.0)
+    seen = (await observe(provider)).intents
+    assert [len(seen[one.intent.id].failed) for one in fillers] == [0, 1]

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from federator.clock import SystemClock
 from federator.clusters.companions import NO_PYTHON
-from federator.clusters.htcondor import jobs, seen
+from federator.clusters.htcondor import HTCondorProvider, HTCondorSettings, jobs, seen
+from federator.clusters.htcondor.settings import Access
 from federator.model.checkpoints import Attempt, Checkpoints, plain
 from federator.model.indexset import IndexSet
 from federator.model.intent import Container, Order
 from federator.ports import OrderRefused
+from federator.telling import ATTRIBUTE, MARK
 from tests.clusters.htcondor.test_jobs import SETTINGS, order
 from tests.clusters.htcondor.test_seen import job, one
 from tests.patience import PATIENCE_S
@@ -92,3 +96,36 @@ def test_an_order_whose_store_has_no_key_here_is_refused_and_others_have_no_comp
         jobs.companion(kept("s3://bucket/kept", 1), IndexSet.of([1]), plain, 0.0)
     assert told.value.permanent
     assert not jobs.companion(order(Container(command=("true",))), IndexSet.of([1]), plain, 0.0)
+
+
+async def test_what_jobs_tell_of_checkpoints_is_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While they run, and in their end. What they had told before this daemon began is not counted again."""
+    counts: Counter[str] = Counter()
+    settings = HTCondorSettings(Access("127.0.0.1:1"), tmp_path)
+
+    def count(outcome: str, number: int) -> None:
+        counts[outcome] += number
+
+    provider = HTCondorProvider("pool", settings, clock=SystemClock(), federation="fed", kept=count)
+    told: dict[int, str] = {0: '{"kept":3}'}
+
+    async def answer(name: str, **_: object) -> dict[str, object]:
+        found = [{**job(index, seen.RUNNING), ATTRIBUTE: f"{MARK}{words}"} for index, words in told.items()]
+        return {"jobs": [*found, job(9, seen.RUNNING)], "slots": [], "version": "25"}
+
+    monkeypatch.setattr(provider._helper, "call", answer)
+    await provider.observe()
+    told |= {0: '{"kept":4}', 1: '{"failed":1,"why":"full"}'}
+    await provider.observe()
+    await provider.observe()
+    del told[0]
+    await provider.observe()
+    assert counts == {"kept": 1, "failed": 1}
+    assert len(provider._outcomes._heard) == 1
+
+
+def test_a_companion_tells_its_starter(web: WebStore, tmp_path: Path) -> None:
+    """Here is none, and that is said in its output."""
+    done = run(tmp_path / "one", kept(f"{web.url}/kept", 1, script="echo 1 > $FEDERATOR_CHECKPOINT_DIR/n; false"))
+    assert done.returncode == 1
+    assert "federator: nobody is told what becomes of checkpoints: No such file or directory" in done.stderr

@@ -14,6 +14,7 @@ from typing import Any
 
 from federator.clock import SystemClock
 from federator.clusters.kubernetes import KubernetesProvider, KubernetesSettings
+from federator.clusters.outcomes import uncounted
 from federator.model.checkpoints import plain
 from federator.model.intent import Observation, ObservedIntent
 from federator.ports import ClusterUnreachable
@@ -53,9 +54,9 @@ async def hasty(api: FakeApi, directory: Path) -> AsyncIterator[KubernetesProvid
 
 def made(kubeconfig: str, **more: Any) -> KubernetesProvider:
     """A provider, not opened."""
-    sign = more.pop("sign", plain)
+    told = {"sign": more.pop("sign", plain), "kept": more.pop("kept", uncounted)}
     settings = replace(SETTINGS, kubeconfig=kubeconfig, **more)
-    return KubernetesProvider("cern", settings, clock=SystemClock(), random=Random(7), federation="fed", sign=sign)
+    return KubernetesProvider("cern", settings, clock=SystemClock(), random=Random(7), federation="fed", **told)
 
 
 async def until(provider: KubernetesProvider, holds: Callable[[Observation], bool]) -> Observation:

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,42 @@ def test_an_image_without_python_is_named(code: int, message: str) -> None:
     (failure,) = ended(code, reason="StartError", message=message).w1.failed
     assert (failure.reason, failure.own_fault) == ("NoPython", True)
     assert failure.message == "there is no python3 (3.9 or newer) here, which carries checkpoints"
+
+
+def kept_pod(name: str, index: int, message: str, code: int = 0) -> Json:
+    """One that has ended, with what stands in its status then."""
+    status = containers("terminated", exitCode=code, finishedAt="2026-01-01T00:00:40Z", message=message)
+    raw = pod(name, intent="w1", index=index, node="n1", phase="Failed" if code else "Succeeded", status=status)
+    raw["metadata"]["labels"][names.KEPT] = "true"
+    return raw
+
+
+async def test_what_pods_tell_of_checkpoints_is_counted_once_when_they_have_ended(api: FakeApi, tmp_path: Path) -> None:
+    """Also when the watch begins anew; of what had ended before this daemon began, nothing is."""
+    counts: Counter[str] = Counter()
+
+    def kept(outcome: str, count: int) -> None:
+        counts[outcome] += count
+
+    line = 'federator: checkpoints {"kept":2,"failed":1,"why":"full"}\n'
+    await api.put("pods", kept_pod("before", 0, line))
+    async with opened(api, tmp_path, kept=kept) as provider:
+        await provider.observe()
+        await api.put("pods", kept_pod("now", 1, f"its last words\n{line}", 143))
+        stranger = kept_pod("stranger", 2, line)
+        del stranger["metadata"]["labels"][names.KEPT]
+        await api.put("pods", stranger)
+        seen = await until(provider, lambda seen: len(seen.intents["w1"].succeeded) == 2)
+        assert counts == {"kept": 2, "failed": 1}
+        (failure,) = seen.intents["w1"].failed
+        assert failure.message == "its last words"
+        await api.cut()
+        await api.put("pods", kept_pod("later", 3, 'federator: checkpoints {"resumed":1}'))
+        await until(provider, lambda seen: len(seen.intents["w1"].succeeded) == 3)
+        for name in ("before", "now", "later"):
+            await api.remove("pods", name)
+        await until(provider, lambda seen: "w1" not in seen.intents or not seen.intents["w1"].failed)
+    assert counts == {"kept": 2, "failed": 1, "resumed": 1}
 
 
 def test_a_cluster_that_was_not_asked_yet_keeps_nothing(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from federator.clusters.kubernetes import names
 from federator.clusters.kubernetes.cache import Cache
 from federator.clusters.kubernetes.objects import DEPLOYMENT, JOB, Kind
+from federator.clusters.outcomes import Outcomes, uncounted
 from federator.model.indexset import IndexSet
 from federator.model.intent import ObservedIntent
 from tests.clusters.kubernetes.shapes import Json, condition, containers, ours, pod
@@ -18,7 +19,7 @@ class Seen:
     """A cache that is told things, and asked about the intent ``w1``."""
 
     def __init__(self) -> None:
-        self.cache = Cache("fed")
+        self.cache = Cache("fed", Outcomes("cern", uncounted))
 
     def object(self, name: str, indices: str, kind: Kind = JOB, **more: Any) -> Seen:
         record = self.cache.read_object(ours(kind[1], name, indices, **more), kind)
@@ -255,7 +256,7 @@ def test_withdrawn_replicas_are_no_longer_spoken_of_once_they_are_gone() -> None
 
 
 def test_objects_of_another_federation_are_not_ours() -> None:
-    cache = Cache("other")
+    cache = Cache("other", Outcomes("cern", uncounted))
     assert cache.read_object(ours("Job", "w1", "0"), JOB) is None
     theirs = cache.read_pod(pod("a", intent="w1", node="n1"))
     assert theirs is not None

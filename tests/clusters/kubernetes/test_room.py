@@ -14,13 +14,14 @@ from federator.clusters.kubernetes.flavors import affinity_terms, flavors_of, fr
 from federator.clusters.kubernetes.nodes import read_node
 from federator.clusters.kubernetes.quantities import parse_quantity, pod_requests, write_quantity
 from federator.clusters.kubernetes.quotas import limits_of, read_quota
+from federator.clusters.outcomes import Outcomes, uncounted
 from federator.model.cluster import Flavor
 from federator.model.resources import Resources
 from tests.clusters.kubernetes.shapes import GIB, Json, node, pod
 
 
 def cache_of(nodes: list[Json], pods: list[Json] | None = None) -> Cache:
-    cache = Cache("fed")
+    cache = Cache("fed", Outcomes("cern", uncounted))
     for raw in nodes:
         record = cache.read_node(raw)
         assert record is not None

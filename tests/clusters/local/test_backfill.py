@@ -54,6 +54,24 @@ async def test_others_take_its_room_at_once_and_it_ends_within_its_grace(machine
     await again.cancel(polite.intent.id, 0.0)
 
 
+async def test_who_comes_takes_the_node_whose_filler_loses_least(machine: Machine) -> None:
+    """Two nodes of one core. The first has a filler that never saves, the second one that was handed in later; by habit
+    who comes would be bound to the first."""
+    provider = await machine.open(flavors=(flavor(2, Resources.of({CPU: 1000})),))
+    older, younger = filler(machine.held, range(1)), filler(machine.held, range(1))
+    for order in (older, younger):
+        await provider.submit(order)
+        await all_run(provider, order.intent.id)
+    production = shell("true", range(1), cpu=1000)
+    await provider.submit(production)
+    await ended(provider, production.intent.id)
+    seen = await until_intent(provider, younger.intent.id, lambda s: bool(s.failed), "the younger gave way")
+    assert [failure.reason for failure in seen.failed] == ["Preempted"]
+    assert (await observe(provider)).intents[older.intent.id].running == IndexSet.span(0, 1)
+    for order in (older, younger):
+        await provider.cancel(order.intent.id, 0.0)
+
+
 async def test_one_that_does_not_listen_is_killed_when_its_grace_is_over(machine: Machine) -> None:
     provider = await machine.open(flavors=FOUR_CORES)
     deaf = filler("trap '' TERM; echo begun; while :; do sleep 0.1; done", grace_s=0.5)

@@ -148,3 +148,18 @@ async def test_what_pilots_measured_of_backfill_is_counted_once_and_nothing_of_p
     await place.provider.finish("p", work, done(usage={"cpuSeconds": 9.0}))
     await place.provider.finish("p", held[0], done(usage={"cpuSeconds": 0.5}))
     assert place.measured == {"workload-fill": 3.0}
+
+
+async def test_those_yield_that_lose_least_of_all_pilots() -> None:
+    """They save every minute. Of the four on the first pilot 50 s are not saved, on the second 30 s, on the third none.
+    Who waits for two cores has them of one pilot."""
+    place = Place(lease_s=600.0)
+    await place.provider.submit(order("fill", 12, backfill=True, grace_s=GRACE_S, checkpoint_every_s=60.0))
+    held = {}
+    for name, then_s in (("p", 20.0), ("q", 30.0), ("r", 60.0)):
+        await place.register(name)
+        held[name] = ids(await place.lease(name, limit=4))
+        await place.clock.advance(then_s)
+    await place.provider.submit(order("work", 3, cpu=2000))
+    told = {name: len(await stops(place, name, held[name])) for name in held}
+    assert told == {"p": 0, "q": 2, "r": 4}

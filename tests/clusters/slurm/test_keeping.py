@@ -8,30 +8,34 @@ import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
+from federator.clock import SystemClock
 from federator.clusters.companions import NO_PYTHON
+from federator.clusters.outcomes import Outcomes, told_in
 from federator.clusters.slurm import jobs, merging
 from federator.clusters.slurm.addresses import Addresses
 from federator.clusters.slurm.commands import Commands
 from federator.clusters.slurm.files import Mounted, OverCommands
 from federator.clusters.slurm.jobs import Marks, comment_of, marks_of
 from federator.clusters.slurm.ledger import Entry, Ledger, to_text
-from federator.clusters.slurm.script import GAVE_WAY
+from federator.clusters.slurm.script import GAVE_WAY, TOLD
 from federator.clusters.slurm.settings import SlurmSettings
+from federator.clusters.slurm.told import WAITS_S, Told
 from federator.clusters.slurm.tracking import Tracker
 from federator.model.checkpoints import GOOD_FOR_S, RENEW_S, Attempt, Checkpoints, plain
 from federator.model.indexset import IndexSet
 from federator.model.intent import Container, Intent, Order
 from federator.model.resources import CPU, Resources
 from federator.model.workload import Lifetime, Role
-from federator.ports import OrderRefused
+from federator.ports import Clock, OrderRefused
 from tests.clusters.slurm.test_filling import task
 from tests.patience import PATIENCE_S
 from tests.web_store import WebStore
@@ -94,6 +98,9 @@ def test_a_filler_that_slurm_ends_goes_on_under_its_next_attempt(web: WebStore, 
     assert second.process.wait(PATIENCE_S) == 0
     assert f"begins at {told}\n" in second.log()
     assert (second.dir / "ends/3").exists()
+    kept, resumed = ((job.dir / TOLD / "3").read_text() for job in (first, second))
+    assert told_in(kept)["kept"] >= 1
+    assert told_in(resumed)["resumed"] == 1
     assert not web.kept, "what is complete, and has said so, keeps nothing"
 
 
@@ -192,6 +199,57 @@ async def test_what_runs_is_given_new_addresses_for_its_user_alone_until_it_has_
     assert not path.exists()
     await given.renew(tracker, seen, 1031.0 + RENEW_S)
     assert path.exists()
+
+
+def keeps(indices: str, **more: Any) -> Entry:
+    return Entry("bag-1a-7", IndexSet.parse(indices), "h", 0.0, 100, kept=True, **more)
+
+
+@pytest.mark.parametrize("by_commands", [False, True])
+async def test_what_became_of_checkpoints_is_read_once_for_each_replica_that_has_ended(
+    tmp_path: Path, by_commands: bool
+) -> None:
+    files = OverCommands(Commands(("env",), 30.0), str(tmp_path)) if by_commands else Mounted(str(tmp_path), 30.0)
+    counts: Counter[str] = Counter()
+    clock = SimpleNamespace(at_s=0.0, now_s=lambda: clock.at_s)
+    told = Told(files, Outcomes("hpc", lambda outcome, count: counts.update({outcome: count})), cast(Clock, clock))
+    folder = tmp_path / "bag-1a-7" / TOLD
+
+    def writes(index: int, words: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / str(index)).write_text(f"federator: checkpoints {words}\n")
+
+    entry = keeps("0-4,12")
+    await told.ended(entry, [0])
+    writes(0, '{"kept":1}')  # on a disk of the network it is seen late
+    writes(3, '{"kept":100}')  # it runs
+    await told.ended(entry, [])
+    assert counts == {"kept": 1}
+    writes(12, '{"failed":2,"why":"full"}')
+    writes(1, '{"resumed":1')  # a copy of half of it
+    await told.ended(entry, [1, 12])
+    await told.ended(entry, [])
+    assert counts == {"kept": 1, "failed": 2}
+    await told.ended(entry, [4])
+    clock.at_s = WAITS_S
+    await told.ended(entry, [])
+    assert not told._unread["bag-1a-7"], "who has told nothing for so long never will"
+    entry.succeeded = IndexSet.parse("0-1,4,12")
+    writes(2, '{"kept":7}')
+    await told.gone(entry)
+    assert counts == {"kept": 108, "failed": 2}, "those that were cancelled, too"
+    assert not told._unread
+
+
+async def test_an_intent_whose_folder_cannot_be_read_hinders_nothing(tmp_path: Path) -> None:
+    counted: list[str] = []
+    outcomes = Outcomes("hpc", lambda outcome, count: counted.append(outcome))
+    (tmp_path / "bag-1a-7").write_text("no folder")
+    for files in (None, Mounted(str(tmp_path), 30.0), Mounted(str(tmp_path / "none"), 30.0)):
+        told = Told(files, outcomes, SystemClock())
+        await told.ended(keeps("0-1"), [0])
+        await told.gone(keeps("0-1"))
+    assert not counted
 
 
 async def test_by_commands_they_are_written_too(tmp_path: Path) -> None:
