@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,6 @@ COUNTS = """
 cd $FEDERATOR_CHECKPOINT_DIR; trap 'echo told; exit {code}' TERM; n=$(cat n 2>/dev/null || echo 0); echo "begins at $n"
 while [ $n -lt {last} ]; do sleep 0.05; n=$((n + 1)); echo $n > n.part; mv n.part n; done; echo done
 """
-
-
-@pytest.fixture
-def web() -> Iterator[WebStore]:
-    store = WebStore()
-    yield store
-    store.stop()
 
 
 class Job:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,6 @@ from federator.model.checkpoints import Attempt, Checkpoints, errand, without
 from federator.model.indexset import IndexSet
 from tests.patience import PATIENCE_S
 from tests.web_store import WebStore
-
-
-@pytest.fixture
-def web() -> Iterator[WebStore]:
-    store = WebStore()
-    yield store
-    store.stop()
 
 
 class Task:

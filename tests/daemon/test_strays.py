@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,6 @@ from federator.model.indexset import IndexSet
 from tests.daemon.federation import Federation, fake, tiers
 from tests.daemon.test_checkpoints import attempts
 from tests.web_store import WebStore
-
-
-@pytest.fixture
-def web() -> Iterator[WebStore]:
-    store = WebStore()
-    yield store
-    store.stop()
 
 
 def kept(url: str) -> dict[str, Any]:

@@ -33,13 +33,6 @@ EVICTIONS = 3
 
 
 @pytest.fixture
-def web() -> Iterator[WebStore]:
-    store = WebStore()
-    yield store
-    store.stop()
-
-
-@pytest.fixture
 def shared() -> Iterator[Path]:
     """A folder for whoever jobs run as."""
     folder = temporary_directory("site")

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -53,13 +53,6 @@ def test_the_sums_are_the_same_however_often_it_was_stopped_or_killed(tmp_path: 
     assert whole == parts
     assert whole["batches"] == tracks // detector.BATCH
     assert set(endings) - {0}, "it was never stopped, so this test shows nothing"
-
-
-@pytest.fixture
-def web() -> Iterator[WebStore]:
-    store = WebStore()
-    yield store
-    store.stop()
 
 
 def until(condition: Callable[[], bool], what: str) -> None:

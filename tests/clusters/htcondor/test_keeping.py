@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,13 +24,6 @@ from tests.clusters.htcondor.test_jobs import SETTINGS, order
 from tests.clusters.htcondor.test_seen import job, one
 from tests.patience import PATIENCE_S
 from tests.web_store import WebStore
-
-
-@pytest.fixture
-def web() -> Iterator[WebStore]:
-    store = WebStore()
-    yield store
-    store.stop()
 
 
 def kept(url: str, number: int, *before: int, script: str = "true") -> Order:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -45,13 +44,6 @@ COUNTS = """
 cd $FEDERATOR_CHECKPOINT_DIR; trap 'exit 1' TERM; n=$(cat n 2>/dev/null || echo 0); echo "begins at $n"
 while [ $n -lt {last} ]; do sleep 0.05; n=$((n + 1)); echo $n > n.part; mv n.part n; done
 """
-
-
-@pytest.fixture
-def web() -> Iterator[WebStore]:
-    store = WebStore()
-    yield store
-    store.stop()
 
 
 def order(url: str, number: int, *before: int, image: str = "", last: int = 100_000, backfill: bool = True) -> Order:
