@@ -1,7 +1,7 @@
 """How property tests run: the same examples every time, and no limit on how long one takes, for machines are slow.
 
 ``pytest --hypothesis-profile=searching`` looks for new examples instead. What tests start can be interrupted, as
-from a terminal, though a shell that ran them in the background has had SIGINT ignored. And what many rooms of tests use.
+from a terminal, though a shell that ran them in the background has had SIGINT ignored. And what many rooms use.
 """
 
 from __future__ import annotations
