@@ -12,7 +12,20 @@ from federator.engine.arrays import Array
 from federator.engine.balance import FEW, balance
 from federator.engine.compiled import compiled
 from federator.engine.nodes import Nodes
-from federator.engine.rows import COUNT, EACH, FIRST, LENGTH, NO_JOURNAL, START, USE, charge, note_each, split
+from federator.engine.rows import (
+    COUNT,
+    EACH,
+    FIRST,
+    LENGTH,
+    LINES,
+    MOST,
+    NO_JOURNAL,
+    START,
+    USE,
+    charge,
+    note_each,
+    split,
+)
 from federator.engine.shapes import ALLOWED, RANK, STEP, Shape
 from federator.model.cluster import Binding
 
@@ -37,12 +50,27 @@ def bind(nodes: Nodes, shape: Shape, replicas: Array, habits: Array, journal: Ar
 
 
 def journal_for(nodes: Nodes, shape: Shape, replicas: Array) -> Array:
-    """A journal large enough for binding so many: a line for each row, two at most, and for the few spread singly."""
+    """A journal large enough for binding so many."""
     ranks = 1 + int(shape.terms[:, RANK].max(initial=0))
-    lines = 1 + 2 * int(nodes.blocks[:, LENGTH].sum()) + (_FEW + 1) * ranks * int(np.count_nonzero(replicas))
-    journal = np.empty((lines, NO_JOURNAL.shape[1]), dtype=np.int64)
-    journal[0] = 0
+    most = lines_at_most(int(nodes.blocks[:, LENGTH].sum()), ranks, int(np.count_nonzero(replicas)))
+    return begun(np.empty((1 + most, NO_JOURNAL.shape[1]), dtype=np.int64), most)
+
+
+def lines_at_most(rows: int, ranks: int, clusters: int) -> int:
+    """How many lines one workload may add to a journal: one for each row, two at most, and for the few spread
+    singly."""
+    return 2 * rows + (_FEW + 1) * ranks * clusters
+
+
+def begun(journal: Array, most: int) -> Array:
+    """The journal begun anew, for workloads that add so many lines at most."""
+    journal[0], journal[0, MOST] = 0, most
     return journal
+
+
+def journal_lines(journal: Array) -> Array:
+    """What has been written into a journal."""
+    return journal[1 : 1 + int(journal[0, LINES])]
 
 
 @compiled

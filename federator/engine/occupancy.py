@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from federator.engine.arrays import Array
-from federator.engine.binding import HABITS, bind, journal_for
+from federator.engine.binding import HABITS, bind, journal_for, journal_lines
 from federator.engine.ends import NEVER, Ends
 from federator.engine.lots import counted
 from federator.engine.nodes import Nodes
@@ -32,16 +32,20 @@ workload; and what each of them gets back, by resource."""
 _CLUSTER, _UNTIL, _REPLICAS, _WAVE = 0, 1, 2, 3
 """The columns of ``Ends.bound``."""
 
+_GUESSED = -(2**40)
+"""The numbers of those of which it is guessed where they run; of those that the plan places they are larger."""
+
 ShapeOf = Callable[[Workload, Role], Shape]
 
 
 class Occupancy:
     """The entries of one plan."""
 
-    def __init__(self, resources: int) -> None:
+    def __init__(self, resources: int, first: int = -1) -> None:
+        """``first`` is the number of the first that is noted; from there it is counted down."""
         self.before = np.zeros((0, AMOUNTS + resources), dtype=np.int64)
         """Of what runs already; noted as if before the rest, whenever it is found out."""
-        self._resources = resources
+        self._resources, self._next = resources, first
         self._parts: list[Array] = []
 
     @property
@@ -63,14 +67,14 @@ class Occupancy:
         """Note these."""
         self._parts.append(entries)
 
-    def note(self, lines: Array, each: Array, ends: Array | int) -> None:
-        """Note what was bound: lines of a journal. ``each`` is what one replica gives back, by resource (by line, or
-        for all), ``ends`` when it ends (by lot, or for all)."""
-        until = ends[lines[:, LOT]] if isinstance(ends, np.ndarray) else np.full(len(lines), ends)
+    def note(self, lines: Array, each: Array, ends: Array | int, of: Array | int = 0) -> None:
+        """Note what was bound: lines of a journal. By line, or for all: ``each`` is what one replica gives back, by
+        resource, ``ends`` when it ends, ``of`` which workload it is of where there are several, counted from 0."""
         entries = np.zeros((len(lines), AMOUNTS + self._resources), dtype=np.int64)
-        entries[:, BEGIN], entries[:, COUNTED], entries[:, END] = lines[:, NODE], lines[:, NODES], until
-        entries[:, TOGETHER] = -1 - len(self._parts)
+        entries[:, BEGIN], entries[:, COUNTED], entries[:, END] = lines[:, NODE], lines[:, NODES], ends
+        entries[:, TOGETHER] = self._next - of
         entries[:, AMOUNTS:] = each * lines[:, TIMES, None]
+        self._next -= 1 + int(np.max(of, initial=0))
         self.add(entries)
 
 
@@ -104,10 +108,11 @@ class Runs:
 def occupied(nodes: Nodes, runs: Runs) -> Occupancy:
     """Who is on which of the nodes of a snapshot. ``nodes`` are left alone."""
     told = _Told(nodes, {workload.name: workload for workload in runs.workloads}, runs.ends)
-    found = Occupancy(len(nodes.resources))
+    found = Occupancy(len(nodes.resources), _GUESSED)
     found.add(told.entries)
     for seats in _guessed(nodes, told, runs):
-        found.note(seats.lines, seats.each[seats.lines[:, LOT]], seats.until)
+        of = seats.lines[:, LOT]
+        found.note(seats.lines, seats.each[of], seats.until[of])
     return found
 
 
@@ -131,8 +136,7 @@ def _guessed(nodes: Nodes, told: _Told, runs: Runs) -> Iterator[Seats]:
             for wave, replicas, until in _waves(bound, len(runs.index)):
                 journal = journal_for(mirror, shape, replicas)
                 bind(mirror, shape, replicas, tightest, journal)
-                lines = journal[1 : 1 + int(journal[0, 0])]
-                yield Seats(workload.name, role.name, wave, lines, each, until[nodes.home])
+                yield Seats(workload.name, role.name, wave, journal_lines(journal), each, until[nodes.home])
 
 
 def _waves(bound: Array, clusters: int) -> Iterator[tuple[int, Array, Array]]:

@@ -44,6 +44,7 @@ from federator.engine.plain_tables import (
     NAMES,
     NO_LIKE,
     NO_MOMENT,
+    NOTED,
     PLACES,
     REFUSED,
     REPEATS,
@@ -55,7 +56,7 @@ from federator.engine.plain_tables import (
     WANTED,
     Marks,
 )  # fmt: skip
-from federator.engine.rows import LENGTH, SIZE
+from federator.engine.rows import LENGTH, LINES, MOST, SIZE
 
 _FLOORS = 16
 """So many of those for which there was no room anywhere are remembered, of each family."""
@@ -91,6 +92,7 @@ def take_turns(
     for turn in range(len(turns)):
         family, like, short = turns[turn, FAMILY], turns[turn, LIKE], turns[turn, SHORT] > 0
         answers[turn, END], answers[turn, MOMENT], answers[turn, REPEATS] = written, NO_MOMENT, 0
+        answers[turn, NOTED] = journal[0, LINES] if len(journal) > 0 else 0
         if like != NO_LIKE and stamps[like] == now:
             answers[turn, REPEATS] = 1
             if at_refusal == STOP_AFTER and turns[turn, WANTED] > 0:
@@ -181,13 +183,20 @@ def take_turns(
         if placed > 0:
             now += 1
             bind_everywhere(rows, blocks, sums, first_lots, balanced, asked, terms, replicas, habits, journal)
+            answers[turn, NOTED] = journal[0, LINES] if len(journal) > 0 else 0
         elif like != NO_LIKE:
             stamps[like] = now
         if at_refusal == STOP_AFTER and placed < turns[turn, WANTED]:
             return turn + 1, REFUSED, now
-        if placed > 0 and _is_tight(blocks, first_lots, population, replicas):
+        if placed > 0 and (_is_tight(blocks, first_lots, population, replicas) or _is_full(journal)):
             return turn + 1, TIGHT, now
     return len(turns), DONE, now
+
+
+@compiled
+def _is_full(journal: Array) -> bool:
+    """Whether a journal has too few lines left for another turn."""
+    return len(journal) > 0 and len(journal) - 1 - journal[0, LINES] < journal[0, MOST]
 
 
 @compiled

@@ -20,8 +20,9 @@ COUNT, FIRST, USE, EACH, FREE = 0, 1, 2, 3, 4
 START, LENGTH, SIZE, COULD, HOME = 0, 1, 2, 3, 4
 
 NODE, NODES, TIMES, LOT = 0, 1, 2, 3
+LINES, MOST = 0, 1
 """A line of a journal: so many nodes, from this number on, of this lot, got so many replicas each. The journal's first
-line tells how many follow; one without any line is not kept."""
+line tells how many follow, and how many one workload may add at most; one without any line is not kept."""
 NO_JOURNAL = np.zeros((0, 4), dtype=np.int64)
 
 _NOTHING_ASKED = 2.0**20
@@ -125,8 +126,8 @@ def charge(
 ) -> None:
     """Each node of the row holds so many more replicas of the shape."""
     if len(journal) > 0:
-        journal[0, 0] += 1
-        line = journal[journal[0, 0]]
+        journal[0, LINES] += 1
+        line = journal[journal[0, LINES]]
         line[NODE], line[NODES], line[TIMES], line[LOT] = rows[row, FIRST], rows[row, COUNT], times, lot
     for term in range(len(asked)):
         amount = asked[term, 1] * times
