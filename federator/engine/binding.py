@@ -11,7 +11,7 @@ import numpy as np
 from federator.engine.arrays import Array
 from federator.engine.balance import FEW, balance
 from federator.engine.compiled import compiled
-from federator.engine.nodes import Nodes
+from federator.engine.nodes import SPARE, Nodes
 from federator.engine.rows import (
     COUNT,
     EACH,
@@ -20,6 +20,7 @@ from federator.engine.rows import (
     LINES,
     MOST,
     NO_JOURNAL,
+    SIZE,
     START,
     USE,
     charge,
@@ -263,3 +264,20 @@ def _fill_up(
             wanted = 0
         if wanted == 0:
             return
+
+
+@compiled
+def is_full(journal: Array) -> bool:
+    """Whether a journal has too few lines left for another turn."""
+    return len(journal) > 0 and len(journal) - 1 - journal[0, LINES] < journal[0, MOST]
+
+
+@compiled
+def is_tight(blocks: Array, first_lots: Array, population: Array, replicas: Array) -> bool:
+    """Whether a block that was bound in has too few spare rows left (see ``Nodes.tidy``)."""
+    for cluster in range(len(replicas)):
+        if replicas[cluster] > 0:
+            for lot in range(first_lots[cluster], first_lots[cluster + 1]):
+                if min(blocks[lot, LENGTH] + SPARE, population[lot]) > blocks[lot, SIZE]:
+                    return True
+    return False

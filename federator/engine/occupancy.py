@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 
 from federator.engine.arrays import Array
-from federator.engine.binding import HABITS, bind, journal_for, journal_lines
+from federator.engine.binding import HABITS
 from federator.engine.ends import NEVER, Ends
 from federator.engine.lots import counted
 from federator.engine.nodes import Nodes
 from federator.engine.rows import FIRST, FREE, LOT, NODE, NODES, TIMES, USE
+from federator.engine.seating import seat
 from federator.engine.shapes import Shape
 from federator.model.cluster import Binding, NodeGroup, Running
 from federator.model.plan import Holding
@@ -32,6 +34,8 @@ workload; and what each of them gets back, by resource."""
 _CLUSTER, _UNTIL, _REPLICAS, _WAVE = 0, 1, 2, 3
 """The columns of ``Ends.bound``."""
 
+_AT_ONCE = 256
+"""So many waves are put on nodes together."""
 _GUESSED = -(2**40)
 """The numbers of those of which it is guessed where they run; of those that the plan places they are larger."""
 
@@ -110,33 +114,63 @@ def occupied(nodes: Nodes, runs: Runs) -> Occupancy:
     told = _Told(nodes, {workload.name: workload for workload in runs.workloads}, runs.ends)
     found = Occupancy(len(nodes.resources), _GUESSED)
     found.add(told.entries)
-    for seats in _guessed(nodes, told, runs):
-        of = seats.lines[:, LOT]
-        found.note(seats.lines, seats.each[of], seats.until[of])
+    for waves, lines, of in _guessed(nodes, told, runs):
+        lots = lines[:, LOT]
+        each = np.array([wave.each for wave in waves], dtype=np.int64)
+        until = np.stack([wave.until for wave in waves])
+        found.note(lines, each[of, nodes.whole_cores[lots].astype(np.int64)], until[of, nodes.home[lots]], of)
     return found
 
 
 def seated(nodes: Nodes, runs: Runs) -> Iterator[Seats]:
     """The same, told apart by whose they are. Where single nodes are told of, that is left aside."""
-    return _guessed(nodes, _Told(nodes, {}, runs.ends, listen=False), runs)
+    whole = nodes.whole_cores.astype(np.int64)
+    for waves, lines, of in _guessed(nodes, _Told(nodes, {}, runs.ends, listen=False), runs):
+        ends = np.searchsorted(of, np.arange(1, len(waves)))
+        for one, mine in zip(waves, np.split(lines, ends), strict=True):
+            each = np.array(one.each, dtype=np.int64)[whole]
+            yield Seats(one.workload, one.role, one.number, mine, each, one.until[nodes.home])
 
 
-def _guessed(nodes: Nodes, told: _Told, runs: Runs) -> Iterator[Seats]:
+class _Wave(NamedTuple):
+    """A wave of a role, its ``number`` as ``Ends.bound`` counts: how many replicas run on each cluster, and until when.
+    What ``each`` gives back, by resource, where a part of a core is one and where it takes all of it.
+    """
+
+    workload: str
+    role: str
+    number: int
+    shape: Shape
+    each: tuple[list[int], list[int]]
+    replicas: Array
+    until: Array
+
+
+def _guessed(nodes: Nodes, told: _Told, runs: Runs) -> Iterator[tuple[Sequence[_Wave], Array, Array]]:
+    """Some waves at a time, the lines of a journal of where they sit, and by line whose it is of them."""
     mirror = _in_use(nodes, told.rows)
     tightest = np.full(len(runs.index), HABITS[Binding.FRAGMENTATION_AWARE])
+    running = _running(nodes, told, runs)
+    while waves := list(islice(running, _AT_ONCE)):
+        replicas = np.stack([wave.replicas for wave in waves])
+        yield waves, *seat(mirror, [wave.shape for wave in waves], replicas, tightest)
+
+
+def _running(nodes: Nodes, told: _Told, runs: Runs) -> Iterator[_Wave]:
+    """All waves, in the order of service."""
+    existing: dict[int, tuple[Shape, Shape]] = {}
     for workload in runs.workloads:
         for role in workload.roles:
             held = runs.holdings(workload.name, role.name)
             if not held:
                 continue
-            shape = nodes.only_existing(runs.shape_of(workload, role))
-            kinds = [nodes.given_back(role.requests, whole=whole) for whole in (False, True)]
-            each = np.array(kinds, dtype=np.int64)[nodes.whole_cores.astype(np.int64)]
+            shape = runs.shape_of(workload, role)
+            if id(shape) not in existing:
+                existing[id(shape)] = shape, nodes.only_existing(shape)
+            each = nodes.given_back(role.requests, whole=False), nodes.given_back(role.requests, whole=True)
             bound = told.without(workload.name, role.name, runs.ends.bound(workload, held, runs.index))
             for wave, replicas, until in _waves(bound, len(runs.index)):
-                journal = journal_for(mirror, shape, replicas)
-                bind(mirror, shape, replicas, tightest, journal)
-                yield Seats(workload.name, role.name, wave, journal_lines(journal), each, until[nodes.home])
+                yield _Wave(workload.name, role.name, wave, existing[id(shape)][1], each, replicas, until)
 
 
 def _waves(bound: Array, clusters: int) -> Iterator[tuple[int, Array, Array]]:
