@@ -80,12 +80,23 @@ def bind_everywhere(
     replicas: Array, habits: Array, journal: Array,
 ) -> Array:  # fmt: skip
     """Bind so many replicas on each cluster, rank by rank; returns how many found no node."""
+    for cluster in range(len(replicas)):
+        if replicas[cluster] > 0:
+            note_each(rows, blocks, first_lots[cluster], first_lots[cluster + 1], asked, terms)
+    return bind_counted(rows, blocks, sums, first_lots, sizes, asked, terms, replicas, habits, journal)
+
+
+@compiled
+def bind_counted(
+    rows: Array, blocks: Array, sums: Array, first_lots: Array, sizes: Array, asked: Array, terms: Array,
+    replicas: Array, habits: Array, journal: Array,
+) -> Array:  # fmt: skip
+    """The same where ``EACH`` of all rows of these clusters is that of this shape already."""
     unbound = replicas.copy()
     for cluster in range(len(replicas)):
         if unbound[cluster] <= 0:
             continue
         first, end = first_lots[cluster], first_lots[cluster + 1]
-        note_each(rows, blocks, first, end, asked, terms)
         last = 0
         for lot in range(first, end):
             last = max(last, terms[lot, RANK])

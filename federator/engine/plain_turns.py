@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from federator.engine.arrays import Array
-from federator.engine.binding import bind_everywhere, is_full, is_tight
+from federator.engine.binding import bind_counted, is_full, is_tight
 from federator.engine.compiled import compiled
 from federator.engine.filling import (
     AT_FILL,
@@ -181,7 +181,7 @@ def take_turns(
         answers[turn, END] = written
         if placed > 0:
             now += 1
-            bind_everywhere(rows, blocks, sums, first_lots, balanced, asked, terms, replicas, habits, journal)
+            bind_counted(rows, blocks, sums, first_lots, balanced, asked, terms, replicas, habits, journal)
             answers[turn, NOTED] = journal[0, LINES] if len(journal) > 0 else 0
         elif like != NO_LIKE:
             stamps[like] = now

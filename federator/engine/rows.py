@@ -66,7 +66,8 @@ def _longest(blocks: Array, first: int, last: int) -> int:
 
 @compiled
 def count_rooms(rows: Array, blocks: Array, first: int, last: int, asked: Array, terms: Array) -> tuple[int, int]:
-    """How many more replicas the lots from ``first`` to before ``last`` hold: on nodes that exist, that could."""
+    """How many more replicas the lots from ``first`` to before ``last`` hold: on nodes that exist, that could. ``EACH``
+    of their rows is that of this shape then."""
     more, extra, each = 0, 0, np.empty(_longest(blocks, first, last))
     for lot in range(first, last):
         if terms[lot, ALLOWED] == 0:
@@ -75,7 +76,9 @@ def count_rooms(rows: Array, blocks: Array, first: int, last: int, asked: Array,
         _count_each(rows, begin, end, asked, each)
         count = rows[begin:end, COUNT]
         for at in range(len(count)):
-            found += int(each[at]) * count[at]
+            many = int(each[at])
+            rows[begin + at, EACH] = many
+            found += many * count[at]
         if blocks[lot, COULD] == 0:
             more += found
         else:
