@@ -11,8 +11,22 @@ import numpy as np
 from federator.engine.arrays import Array
 from federator.engine.balance import FEW, balance
 from federator.engine.compiled import compiled
-from federator.engine.nodes import Nodes
-from federator.engine.rows import COUNT, EACH, FIRST, LENGTH, NO_JOURNAL, START, USE, charge, note_each, split
+from federator.engine.nodes import SPARE, Nodes
+from federator.engine.rows import (
+    COUNT,
+    EACH,
+    FIRST,
+    LENGTH,
+    LINES,
+    MOST,
+    NO_JOURNAL,
+    SIZE,
+    START,
+    USE,
+    charge,
+    note_each,
+    split,
+)
 from federator.engine.shapes import ALLOWED, RANK, STEP, Shape
 from federator.model.cluster import Binding
 
@@ -37,12 +51,27 @@ def bind(nodes: Nodes, shape: Shape, replicas: Array, habits: Array, journal: Ar
 
 
 def journal_for(nodes: Nodes, shape: Shape, replicas: Array) -> Array:
-    """A journal large enough for binding so many: a line for each row, two at most, and for the few spread singly."""
+    """A journal large enough for binding so many."""
     ranks = 1 + int(shape.terms[:, RANK].max(initial=0))
-    lines = 1 + 2 * int(nodes.blocks[:, LENGTH].sum()) + (_FEW + 1) * ranks * int(np.count_nonzero(replicas))
-    journal = np.empty((lines, NO_JOURNAL.shape[1]), dtype=np.int64)
-    journal[0] = 0
+    most = lines_at_most(int(nodes.blocks[:, LENGTH].sum()), ranks, int(np.count_nonzero(replicas)))
+    return begun(np.empty((1 + most, NO_JOURNAL.shape[1]), dtype=np.int64), most)
+
+
+def lines_at_most(rows: int, ranks: int, clusters: int) -> int:
+    """How many lines one workload may add to a journal: one for each row, two at most, and for the few spread
+    singly."""
+    return 2 * rows + (_FEW + 1) * ranks * clusters
+
+
+def begun(journal: Array, most: int) -> Array:
+    """The journal begun anew, for workloads that add so many lines at most."""
+    journal[0], journal[0, MOST] = 0, most
     return journal
+
+
+def journal_lines(journal: Array) -> Array:
+    """What has been written into a journal."""
+    return journal[1 : 1 + int(journal[0, LINES])]
 
 
 @compiled
@@ -51,12 +80,23 @@ def bind_everywhere(
     replicas: Array, habits: Array, journal: Array,
 ) -> Array:  # fmt: skip
     """Bind so many replicas on each cluster, rank by rank; returns how many found no node."""
+    for cluster in range(len(replicas)):
+        if replicas[cluster] > 0:
+            note_each(rows, blocks, first_lots[cluster], first_lots[cluster + 1], asked, terms)
+    return bind_counted(rows, blocks, sums, first_lots, sizes, asked, terms, replicas, habits, journal)
+
+
+@compiled
+def bind_counted(
+    rows: Array, blocks: Array, sums: Array, first_lots: Array, sizes: Array, asked: Array, terms: Array,
+    replicas: Array, habits: Array, journal: Array,
+) -> Array:  # fmt: skip
+    """The same where ``EACH`` of all rows of these clusters is that of this shape already."""
     unbound = replicas.copy()
     for cluster in range(len(replicas)):
         if unbound[cluster] <= 0:
             continue
         first, end = first_lots[cluster], first_lots[cluster + 1]
-        note_each(rows, blocks, first, end, asked, terms)
         last = 0
         for lot in range(first, end):
             last = max(last, terms[lot, RANK])
@@ -235,3 +275,20 @@ def _fill_up(
             wanted = 0
         if wanted == 0:
             return
+
+
+@compiled
+def is_full(journal: Array) -> bool:
+    """Whether a journal has too few lines left for another turn."""
+    return len(journal) > 0 and len(journal) - 1 - journal[0, LINES] < journal[0, MOST]
+
+
+@compiled
+def is_tight(blocks: Array, first_lots: Array, population: Array, replicas: Array) -> bool:
+    """Whether a block that was bound in has too few spare rows left (see ``Nodes.tidy``)."""
+    for cluster in range(len(replicas)):
+        if replicas[cluster] > 0:
+            for lot in range(first_lots[cluster], first_lots[cluster + 1]):
+                if min(blocks[lot, LENGTH] + SPARE, population[lot]) > blocks[lot, SIZE]:
+                    return True
+    return False

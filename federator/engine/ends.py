@@ -59,18 +59,20 @@ class Ends:
 
         Replicas that are not on a node yet are taken to be the youngest.
         """
-        at = [index[one.cluster] for one in holdings]
-        if any(one.waves or one.leaving for one in holdings):
-            lines = [
-                line for place, one in zip(at, holdings, strict=True) for line in self._lines(workload, place, one)
-            ]
+        plain = [
+            (index[one.cluster], one.age_s, one.replicas - one.unbound)
+            for one in holdings
+            if not one.waves and not one.leaving
+        ]
+        if not plain or len(plain) < len(holdings):
+            lines = [line for one in holdings for line in self._lines(workload, index[one.cluster], one)]
             found = np.array(lines, dtype=np.int64).reshape(-1, 4)
         else:  # as most are: a line each
-            found = np.zeros((len(at), 4), dtype=np.int64)
-            lasts, ages = self.lasts(workload), np.rint(np.array([one.age_s for one in holdings]) * 1000)
+            at, ages_s, replicas = zip(*plain, strict=True)
+            found = np.zeros((len(plain), 4), dtype=np.int64)
+            lasts, ages = self.lasts(workload), np.rint(np.array(ages_s) * 1000)
             left = np.where(ages < lasts, lasts - ages, milliseconds(OVERRUN_S)).astype(np.int64)
-            found[:, 0], found[:, 1] = at, NEVER if lasts == NEVER else left
-            found[:, 2] = [one.replicas - one.unbound for one in holdings]
+            found[:, 0], found[:, 1], found[:, 2] = at, NEVER if lasts == NEVER else left, replicas
         return found[found[:, 2] > 0]
 
     def _lines(self, workload: Workload, at: int, holding: Holding) -> Iterator[tuple[int, int, int, int]]:

@@ -31,25 +31,20 @@ class Future:
         self.dense[:, FIRST], self.dense[:, COUNT] = starts, np.diff(starts, append=past)
         self._entries = entries
         self._from, self._to = np.searchsorted(starts, begins), np.searchsorted(starts, after)
-
-    @property
-    def ends(self) -> Array:
+        self._given = _Given(self._from, self._to, entries[:, AMOUNTS:], len(starts))
+        self._few: tuple[int, int] | None = None
+        self.ends: Array = np.unique(entries[:, END])
         """When anything ends, each moment once."""
-        found: Array = np.unique(self._entries[:, END])
-        return found
 
     def free(self, at: int) -> Array:
         """What is free then on each node of the rows ``dense``."""
-        ended = self.ended(at)
-        amounts = self._entries[:ended, AMOUNTS:]
-        changes = np.zeros((len(self.dense) + 1, self._resources), dtype=np.int64)
-        np.add.at(changes, self._from[:ended], amounts)
-        np.subtract.at(changes, self._to[:ended], amounts)
-        free: Array = self.dense[:, FREE : FREE + self._resources] + np.cumsum(changes, axis=0)[:-1]
+        free: Array = self.dense[:, FREE : FREE + self._resources] + self._given.back(self.ended(at))
         return free
 
     def ended(self, at: int) -> int:
         """How many entries end until then."""
+        if self._few is not None and at == self._few[0]:
+            return self._few[1]
         return int(np.searchsorted(self._entries[:, END], at, side="right"))
 
     def steps(self, at: int) -> list[int]:
@@ -61,8 +56,7 @@ class Future:
     def counting(self, at: int, ended: int) -> Future:
         """The same, with only so many entries gone at that moment, and what else ends at it right after it."""
         late = copy(self)
-        late._entries = self._entries.copy()
-        late._entries[ended : self.ended(at), END] = at + 1
+        late._few = at, ended
         return late
 
     def freed(self, at: int) -> Array:
@@ -80,3 +74,24 @@ class Future:
         dense[:, FREE : FREE + self._resources] = free
         dense[:, USE] = self.base.use(free, self.lots)
         return self.base.with_rows(dense, self.lots)
+
+
+class _Given:
+    """What those give back that have ended, by row. From one question to the next only what lies between is added."""
+
+    def __init__(self, begins: Array, ends: Array, amounts: Array, rows: int) -> None:
+        """By entry, in the order in which they end: from which row to before which each node gets back how much."""
+        self._begins, self._ends, self._amounts = begins, ends, amounts
+        self._ended = 0
+        self._changes = np.zeros((rows + 1, amounts.shape[1]), dtype=np.int64)
+        """From each row to the next."""
+
+    def back(self, ended: int) -> Array:
+        """What has been given back to each node of every row once so many have ended."""
+        some = slice(min(ended, self._ended), max(ended, self._ended))
+        amounts = self._amounts[some] if ended > self._ended else -self._amounts[some]
+        np.add.at(self._changes, self._begins[some], amounts)
+        np.subtract.at(self._changes, self._ends[some], amounts)
+        self._ended = ended
+        found: Array = np.cumsum(self._changes, axis=0)[:-1]
+        return found

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 
 from federator.engine.arrays import Array
-from federator.engine.binding import HABITS, bind, journal_for
+from federator.engine.binding import HABITS
 from federator.engine.ends import NEVER, Ends
 from federator.engine.lots import counted
 from federator.engine.nodes import Nodes
 from federator.engine.rows import FIRST, FREE, LOT, NODE, NODES, TIMES, USE
+from federator.engine.seating import seat
 from federator.engine.shapes import Shape
 from federator.model.cluster import Binding, NodeGroup, Running
 from federator.model.plan import Holding
@@ -32,16 +34,22 @@ workload; and what each of them gets back, by resource."""
 _CLUSTER, _UNTIL, _REPLICAS, _WAVE = 0, 1, 2, 3
 """The columns of ``Ends.bound``."""
 
+_AT_ONCE = 256
+"""So many waves are put on nodes together."""
+_GUESSED = -(2**40)
+"""The numbers of those of which it is guessed where they run; of those that the plan places they are larger."""
+
 ShapeOf = Callable[[Workload, Role], Shape]
 
 
 class Occupancy:
     """The entries of one plan."""
 
-    def __init__(self, resources: int) -> None:
+    def __init__(self, resources: int, first: int = -1) -> None:
+        """``first`` is the number of the first that is noted; from there it is counted down."""
         self.before = np.zeros((0, AMOUNTS + resources), dtype=np.int64)
         """Of what runs already; noted as if before the rest, whenever it is found out."""
-        self._resources = resources
+        self._resources, self._next = resources, first
         self._parts: list[Array] = []
 
     @property
@@ -63,14 +71,14 @@ class Occupancy:
         """Note these."""
         self._parts.append(entries)
 
-    def note(self, lines: Array, each: Array, ends: Array | int) -> None:
-        """Note what was bound: lines of a journal. ``each`` is what one replica gives back, by resource (by line, or
-        for all), ``ends`` when it ends (by lot, or for all)."""
-        until = ends[lines[:, LOT]] if isinstance(ends, np.ndarray) else np.full(len(lines), ends)
+    def note(self, lines: Array, each: Array, ends: Array | int, of: Array | int = 0) -> None:
+        """Note what was bound: lines of a journal. By line, or for all: ``each`` is what one replica gives back, by
+        resource, ``ends`` when it ends, ``of`` which workload it is of where there are several, counted from 0."""
         entries = np.zeros((len(lines), AMOUNTS + self._resources), dtype=np.int64)
-        entries[:, BEGIN], entries[:, COUNTED], entries[:, END] = lines[:, NODE], lines[:, NODES], until
-        entries[:, TOGETHER] = -1 - len(self._parts)
+        entries[:, BEGIN], entries[:, COUNTED], entries[:, END] = lines[:, NODE], lines[:, NODES], ends
+        entries[:, TOGETHER] = self._next - of
         entries[:, AMOUNTS:] = each * lines[:, TIMES, None]
+        self._next -= 1 + int(np.max(of, initial=0))
         self.add(entries)
 
 
@@ -104,35 +112,65 @@ class Runs:
 def occupied(nodes: Nodes, runs: Runs) -> Occupancy:
     """Who is on which of the nodes of a snapshot. ``nodes`` are left alone."""
     told = _Told(nodes, {workload.name: workload for workload in runs.workloads}, runs.ends)
-    found = Occupancy(len(nodes.resources))
+    found = Occupancy(len(nodes.resources), _GUESSED)
     found.add(told.entries)
-    for seats in _guessed(nodes, told, runs):
-        found.note(seats.lines, seats.each[seats.lines[:, LOT]], seats.until)
+    for waves, lines, of in _guessed(nodes, told, runs):
+        lots = lines[:, LOT]
+        each = np.array([wave.each for wave in waves], dtype=np.int64)
+        until = np.stack([wave.until for wave in waves])
+        found.note(lines, each[of, nodes.whole_cores[lots].astype(np.int64)], until[of, nodes.home[lots]], of)
     return found
 
 
 def seated(nodes: Nodes, runs: Runs) -> Iterator[Seats]:
     """The same, told apart by whose they are. Where single nodes are told of, that is left aside."""
-    return _guessed(nodes, _Told(nodes, {}, runs.ends, listen=False), runs)
+    whole = nodes.whole_cores.astype(np.int64)
+    for waves, lines, of in _guessed(nodes, _Told(nodes, {}, runs.ends, listen=False), runs):
+        ends = np.searchsorted(of, np.arange(1, len(waves)))
+        for one, mine in zip(waves, np.split(lines, ends), strict=True):
+            each = np.array(one.each, dtype=np.int64)[whole]
+            yield Seats(one.workload, one.role, one.number, mine, each, one.until[nodes.home])
 
 
-def _guessed(nodes: Nodes, told: _Told, runs: Runs) -> Iterator[Seats]:
+class _Wave(NamedTuple):
+    """A wave of a role, its ``number`` as ``Ends.bound`` counts: how many replicas run on each cluster, and until when.
+    What ``each`` gives back, by resource, where a part of a core is one and where it takes all of it.
+    """
+
+    workload: str
+    role: str
+    number: int
+    shape: Shape
+    each: tuple[list[int], list[int]]
+    replicas: Array
+    until: Array
+
+
+def _guessed(nodes: Nodes, told: _Told, runs: Runs) -> Iterator[tuple[Sequence[_Wave], Array, Array]]:
+    """Some waves at a time, the lines of a journal of where they sit, and by line whose it is of them."""
     mirror = _in_use(nodes, told.rows)
     tightest = np.full(len(runs.index), HABITS[Binding.FRAGMENTATION_AWARE])
+    running = _running(nodes, told, runs)
+    while waves := list(islice(running, _AT_ONCE)):
+        replicas = np.stack([wave.replicas for wave in waves])
+        yield waves, *seat(mirror, [wave.shape for wave in waves], replicas, tightest)
+
+
+def _running(nodes: Nodes, told: _Told, runs: Runs) -> Iterator[_Wave]:
+    """All waves, in the order of service."""
+    existing: dict[int, tuple[Shape, Shape]] = {}
     for workload in runs.workloads:
         for role in workload.roles:
             held = runs.holdings(workload.name, role.name)
             if not held:
                 continue
-            shape = nodes.only_existing(runs.shape_of(workload, role))
-            kinds = [nodes.given_back(role.requests, whole=whole) for whole in (False, True)]
-            each = np.array(kinds, dtype=np.int64)[nodes.whole_cores.astype(np.int64)]
+            shape = runs.shape_of(workload, role)
+            if id(shape) not in existing:
+                existing[id(shape)] = shape, nodes.only_existing(shape)
+            each = nodes.given_back(role.requests, whole=False), nodes.given_back(role.requests, whole=True)
             bound = told.without(workload.name, role.name, runs.ends.bound(workload, held, runs.index))
             for wave, replicas, until in _waves(bound, len(runs.index)):
-                journal = journal_for(mirror, shape, replicas)
-                bind(mirror, shape, replicas, tightest, journal)
-                lines = journal[1 : 1 + int(journal[0, 0])]
-                yield Seats(workload.name, role.name, wave, lines, each, until[nodes.home])
+                yield _Wave(workload.name, role.name, wave, existing[id(shape)][1], each, replicas, until)
 
 
 def _waves(bound: Array, clusters: int) -> Iterator[tuple[int, Array, Array]]:

@@ -6,17 +6,19 @@ that are refused some (see ``engine/plain_refusals.py``). ``tests/properties`` e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from itertools import zip_longest
+from typing import Protocol
 
 import numpy as np
 
 from federator.engine.allowance import Allowance
 from federator.engine.arrays import Array
+from federator.engine.binding import begun, journal_lines, lines_at_most
 from federator.engine.division import REPLICAS_MAX, WEIGHT_MAX
 from federator.engine.families import NONE, Families, Tables
 from federator.engine.federation import Federation
-from federator.engine.filling import Times
+from federator.engine.filling import TAKES, Times
 from federator.engine.opening import Clocks
 from federator.engine.plain_answers import Answers, Entry, Found, Writer, blank
 from federator.engine.plain_tables import (
@@ -28,6 +30,8 @@ from federator.engine.plain_tables import (
     LEAST,
     LIKE,
     NO_LIKE,
+    NOTED,
+    ORDER,
     SHORT,
     STOP_AFTER,
     STOP_BEFORE,
@@ -45,7 +49,21 @@ from federator.model.workload import Workload
 _AT_ONCE = 1024
 """So many turns are handed to compiled code together at most."""
 _AT_FIRST = 32
-"""With quotas, which are counted beforehand, so many at first."""
+"""Where a refusal ends a run, so many at first."""
+_AT_LEAST = 4
+"""So many at least, however soon the runs before have ended."""
+_NOTED = 8
+"""A journal of them has place for as many lines as so many may need; most need far fewer."""
+
+
+class Alone(Protocol):
+    """Who takes turns one by one."""
+
+    def serve(self, workload: Workload) -> None:
+        """Take one."""
+
+    def asks_of_refusals(self) -> bool:
+        """Whether more may come of a refusal now: others give way, or something is reserved."""
 
 
 class Plain:
@@ -60,22 +78,22 @@ class Plain:
         grace_s: float,
         apart: Collection[str],
         found: Found,
-        ask: Callable[[Workload], None] | None,
+        alone: Alone | None = None,
     ) -> None:
-        """``grace_s`` is the outage grace; workloads ``apart`` take their own turns, and so (``ask``) do those that are
-        refused some, where others might give way to them."""
+        """``grace_s`` is the outage grace. Workloads ``apart`` take their own turns, and so (``alone``) do those in
+        whose way something is reserved, and those that are refused some, as long as more may come of that."""
         self._federation, self._allowance, self._grace_s = federation, allowance, grace_s
         self._families = families
         self._clocks, self._clocked = clocks, {(policy, shape) for policy, _, shape in clocks}
-        self._apart, self._ask = apart, ask
+        self._apart, self._alone = apart, alone
         self._writer = Writer(federation, families, allowance, grace_s, found)
-        self._at_refusal = STOP_BEFORE if ask is not None else STOP_AFTER if allowance.counts else GO_ON
         self._likes: dict[Hashable, int] = {}
         self._stamps = np.full(_AT_ONCE, -1, dtype=np.int64)
         """By likeness, after which change of the federation one was refused whole."""
         self._busy = False
         """Whether any was refused of late: then alike ones are sought."""
         self._none = federation.limits is not None or federation.any_silent
+        self._journal = NO_JOURNAL
 
     def stretches(self, queue: Iterable[Workload]) -> Iterator[tuple[Sequence[Workload], Sequence[Entry]]]:
         """The queue in stretches of which either all are plain (then their entries) or none is (then themselves)."""
@@ -128,17 +146,41 @@ class Plain:
         most = _AT_ONCE if self._at_refusal == GO_ON else _AT_FIRST
         at = 0
         while at < len(entries):
-            some = entries[at : at + most]
+            some = self._until_in_the_way(entries[at : at + most])
+            if not some and self._alone is not None:
+                self._alone.serve(entries[at].workload)
+                at += 1
+                continue
+            at_refusal = self._at_refusal
             turns, why = self._turns(some)
-            taken, stopped = self._take(some, turns, why)
+            taken, stopped = self._take(some, turns, why, at_refusal)
             if counts:
                 for entry, turn in zip(some[taken:], turns[taken:].tolist(), strict=True):
                     self._allowance.count(entry.workload.queue, entry.requests, -max(0, turn[WANTED]))
             at += taken
-            if stopped and self._ask is not None:
-                self._ask(some[taken].workload)
+            if stopped and at_refusal == STOP_BEFORE and self._alone is not None:
+                self._alone.serve(some[taken].workload)
                 at += 1
-            most = max(_AT_FIRST, most // 2) if stopped else min(_AT_ONCE, 2 * most)
+            most = max(_AT_LEAST, most // 2) if stopped else min(_AT_ONCE, 2 * most)
+
+    @property
+    def _at_refusal(self) -> int:
+        """What happens at a turn that is refused some."""
+        if self._alone is not None and self._alone.asks_of_refusals():
+            return STOP_BEFORE
+        return STOP_AFTER if self._allowance.counts else GO_ON
+
+    def _until_in_the_way(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Those before the first that would run beyond the beginning of something reserved where it may run, too."""
+        promises = self._federation.promises
+        if promises is None or not promises.reserved:
+            return entries
+        desks = self._families.tables.desks
+        for at, entry in enumerate(entries):
+            for one in promises.crossed(promises.until(entry.workload)):
+                if desks[entry.family, list(promises.reserved[one].clusters), TAKES].any():
+                    return entries[:at]
+        return entries
 
     def _turns(self, entries: Sequence[Entry]) -> tuple[Array, dict[int, Verdict | None]]:
         """Their lines, and by place why one may not have all that it wants. What they may have is counted."""
@@ -165,17 +207,21 @@ class Plain:
             self._stamps = np.concatenate([self._stamps, np.full_like(self._stamps, -1)])
         return number
 
-    def _take(self, entries: Sequence[Entry], turns: Array, why: dict[int, Verdict | None]) -> tuple[int, bool]:
+    def _take(
+        self, entries: Sequence[Entry], turns: Array, why: dict[int, Verdict | None], at_refusal: int
+    ) -> tuple[int, bool]:
         """Take turns; returns how many, and whether a refusal stopped them."""
         federation, tables, done = self._federation, self._families.tables, 0
         nodes, places = federation.nodes, tables.tiers.shape[1]
         full_s = self._full_s(entries, places)
         while done < len(entries):
             left = turns[done:]
-            answers = blank(left, len(federation.names), places, nodes.sums)
+            answers, journal = blank(left, len(federation.names), places, nodes.sums), self._blank_journal(tables)
             taken, end = taken_of(
-                federation, tables, left, full_s[done:], self._grace_s, self._at_refusal, self._stamps, answers
+                federation, tables, left, full_s[done:], self._grace_s, at_refusal, self._stamps, answers, journal
             )
+            if len(journal):
+                self._note(entries[done : done + taken], tables, left, answers.turns[:taken, NOTED])
             short = {at - done: verdict for at, verdict in why.items() if at >= done}
             self._busy = self._writer.write(entries[done : done + taken], left, short, answers)
             done += taken
@@ -184,6 +230,27 @@ class Plain:
             elif end != DONE:
                 return done, True
         return done, False
+
+    def _blank_journal(self, tables: Tables) -> Array:
+        """Where it is written who is on which nodes, while anybody may ask for that."""
+        federation, nodes = self._federation, self._federation.nodes
+        if federation.promises is None or federation.promises.occupancy is None:
+            return NO_JOURNAL
+        ranks = 1 + int(tables.lots[:, :, ORDER].max(initial=0))
+        most = lines_at_most(len(nodes.rows), ranks, len(federation.names))
+        if len(self._journal) <= most:
+            self._journal = np.empty((1 + _NOTED * most, NO_JOURNAL.shape[1]), dtype=np.int64)
+        return begun(self._journal, most)
+
+    def _note(self, entries: Sequence[Entry], tables: Tables, turns: Array, ends: Array) -> None:
+        """Write down who is on which nodes after these turns, whose lines of the journal end there."""
+        promises, some = self._federation.promises, np.arange(len(entries))
+        each = np.zeros((len(entries), len(self._federation.nodes.resources)), dtype=np.int64)
+        asked = tables.resources[turns[: len(entries), FAMILY]]
+        np.add.at(each, (some[:, None], asked), turns[: len(entries), AMOUNTS:])
+        of = np.repeat(some, np.diff(ends, prepend=0))
+        if promises is not None and len(of):
+            promises.note([entry.workload for entry in entries], journal_lines(self._journal), of, each)
 
     def _full_s(self, entries: Sequence[Entry], places: int) -> Times:
         """By turn and place of a tier for how long that has been full for such."""
@@ -197,13 +264,14 @@ class Plain:
 
 def taken_of(
     federation: Federation, tables: Tables, turns: Array, full_s: Times, grace_s: float, at_refusal: int,
-    stamps: Array, answers: Answers,
+    stamps: Array, answers: Answers, journal: Array = NO_JOURNAL,
 ) -> tuple[int, int]:  # fmt: skip
-    """Take turns as ``take_turns`` does, in the federation; returns how many were taken, and why no more."""
+    """Take turns as ``take_turns`` does, in the federation; returns how many were taken, and why no more. Into the
+    ``journal`` is written on which nodes that is."""
     nodes = federation.nodes
     taken, end, federation.changes = take_turns(
         nodes.rows, nodes.blocks, nodes.sums, nodes.first_lots, nodes.population, nodes.sizes,
-        federation.habits, NO_JOURNAL,
+        federation.habits, journal,
         tables.lot_classes, tables.classes, tables.scaled,
         tables.sizes, tables.resources, tables.lots, tables.members, tables.desks, tables.tiers, tables.times,
         tables.offers, tables.closed, turns, full_s, grace_s, at_refusal, stamps,

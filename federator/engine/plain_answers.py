@@ -23,6 +23,7 @@ from federator.engine.plain_tables import (
     MOMENT,
     NO_LIKE,
     NO_MOMENT,
+    NOTED,
     REPEATS,
     REPLICAS,
     WANTED,
@@ -81,7 +82,7 @@ def blank(turns: Array, clusters: int, places: int, sums: Array) -> Answers:
     size = len(turns)
     return Answers(
         lines=np.empty((sum(min(max(0, wanted), clusters) for wanted in turns[:, WANTED].tolist()), 2), dtype=np.int64),
-        turns=np.zeros((size, 4), dtype=np.int64),
+        turns=np.zeros((size, NOTED + 1), dtype=np.int64),
         full=np.zeros((size, places), dtype=np.int64),
         marks=np.zeros((size, clusters), dtype=np.int8),
         waits=np.full((size, places), OPEN),
@@ -128,7 +129,11 @@ class Writer:
         refused = np.flatnonzero((told[:, MOMENT] != NO_MOMENT) | (told[:, REPEATS] > 0))
         if not len(refused):
             return False
-        moments = [self._setting.past.add(seen) for seen in answers.frees[: told[:, MOMENT].max() + 1]]
+        resources = len(
+            self._setting.federation.nodes.resources
+        )  # behind them lies what is free when reserved work begins
+        seen = answers.frees[: told[:, MOMENT].max() + 1, :, :resources]
+        moments = [self._setting.past.add(free) for free in seen]
         waits, stopped = answers.waits[refused], answers.stopped[refused]
         run = _Run(
             families=self._families,
@@ -138,7 +143,7 @@ class Writer:
             at=at,
             counts=counts,
             begins=np.concatenate([[0], ends])[refused],
-            told=told[refused],
+            told=told[refused, :NOTED],
             moments=moments,
             marks=answers.marks[refused],
             waits=waits if (waits != OPEN).any() else None,

@@ -25,9 +25,10 @@ SHIFTS = 2
 """A class of lots: what one node offers by resource, then, for cpu and for memory, by how many bits amounts are cut,
 and the whole (see ``lots.use_scale``)."""
 
-END, FOUND, MOMENT, REPEATS = 0, 1, 2, 3
+END, FOUND, MOMENT, REPEATS, NOTED = 0, 1, 2, 3, 4
 """What came of a turn: where its lines end; for how many replicas there was room; where what was free then is told
-(``NO_MOMENT``: nothing was refused), and whether one alike was refused whole since anybody took room."""
+(``NO_MOMENT``: nothing was refused); whether one alike was refused whole since anybody took room; and where its lines
+of the journal end."""
 NO_MOMENT = -1
 
 LASTING, PASSING = 1, 2
@@ -40,8 +41,8 @@ CODE, ROOM, WEIGHTLESS = 15, 16, 32
 """The parts of a mark: that number, whether it had room for more, and whether its weight was zero."""
 
 DONE, TIGHT, REFUSED, ILLEGAL = 0, 1, 2, 3
-"""Why no more turns were taken: there were no more; nodes must be laid out anew; one was refused some (where that
-stops them); numbers were too large to be compared exactly."""
+"""Why no more turns were taken: there were no more; nodes must be laid out anew, or the journal is full; one was
+refused some (where that stops them); numbers were too large to be compared exactly."""
 
 GO_ON, STOP_AFTER, STOP_BEFORE = 0, 1, 2
 """What happens at a turn that is refused some: the next follows; it is the last, if room was wanting; it is not taken

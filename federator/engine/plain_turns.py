@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from federator.engine.arrays import Array
-from federator.engine.binding import bind_everywhere
+from federator.engine.binding import bind_counted, is_full, is_tight
 from federator.engine.compiled import compiled
 from federator.engine.filling import (
     AT_FILL,
@@ -27,7 +27,6 @@ from federator.engine.filling import (
     fill_tiers,
     look,
 )  # fmt: skip
-from federator.engine.nodes import SPARE
 from federator.engine.plain_marks import is_beyond, mark, none_has_room, remember
 from federator.engine.plain_offers import fit_classes, note_full, pass_over_full, set_desk, set_goals, set_terms
 from federator.engine.plain_tables import (
@@ -44,6 +43,7 @@ from federator.engine.plain_tables import (
     NAMES,
     NO_LIKE,
     NO_MOMENT,
+    NOTED,
     PLACES,
     REFUSED,
     REPEATS,
@@ -55,7 +55,7 @@ from federator.engine.plain_tables import (
     WANTED,
     Marks,
 )  # fmt: skip
-from federator.engine.rows import LENGTH, SIZE
+from federator.engine.rows import LINES
 
 _FLOORS = 16
 """So many of those for which there was no room anywhere are remembered, of each family."""
@@ -91,6 +91,7 @@ def take_turns(
     for turn in range(len(turns)):
         family, like, short = turns[turn, FAMILY], turns[turn, LIKE], turns[turn, SHORT] > 0
         answers[turn, END], answers[turn, MOMENT], answers[turn, REPEATS] = written, NO_MOMENT, 0
+        answers[turn, NOTED] = journal[0, LINES] if len(journal) > 0 else 0
         if like != NO_LIKE and stamps[like] == now:
             answers[turn, REPEATS] = 1
             if at_refusal == STOP_AFTER and turns[turn, WANTED] > 0:
@@ -180,22 +181,12 @@ def take_turns(
         answers[turn, END] = written
         if placed > 0:
             now += 1
-            bind_everywhere(rows, blocks, sums, first_lots, balanced, asked, terms, replicas, habits, journal)
+            bind_counted(rows, blocks, sums, first_lots, balanced, asked, terms, replicas, habits, journal)
+            answers[turn, NOTED] = journal[0, LINES] if len(journal) > 0 else 0
         elif like != NO_LIKE:
             stamps[like] = now
         if at_refusal == STOP_AFTER and placed < turns[turn, WANTED]:
             return turn + 1, REFUSED, now
-        if placed > 0 and _is_tight(blocks, first_lots, population, replicas):
+        if placed > 0 and (is_tight(blocks, first_lots, population, replicas) or is_full(journal)):
             return turn + 1, TIGHT, now
     return len(turns), DONE, now
-
-
-@compiled
-def _is_tight(blocks: Array, first_lots: Array, population: Array, replicas: Array) -> bool:
-    """Whether a block that was bound in has too few spare rows left (see ``Nodes.tidy``)."""
-    for cluster in range(len(replicas)):
-        if replicas[cluster] > 0:
-            for lot in range(first_lots[cluster], first_lots[cluster + 1]):
-                if min(blocks[lot, LENGTH] + SPARE, population[lot]) > blocks[lot, SIZE]:
-                    return True
-    return False

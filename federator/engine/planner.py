@@ -188,16 +188,15 @@ class _Planner:
         """Ask every workload in the order of service, plain neighbours together where nobody makes others wait."""
         begun = self.serve_first()
         queue = [one for one in self.queue if begun.get(one.name) is not None or one.name not in begun]
-        if self.waits or self.reserving is not None or self.placing.outlook is not None:
+        if self.waits or self.placing.outlook is not None:
             stretches: Iterable[tuple[Sequence[Workload], Sequence[Entry]]] = [(queue, ())]
         else:
             found = Found(self.answer.placements, self.answer.refusals, self.answer.full_tiers)
             grace_s = self.planning.outage_grace_s
-            ask = self.serve if self.preempting is not None else None
-            plain = Plain(
-                self.federation, self.families, self.allowance, self.clocks, grace_s, self.explain, found, ask
-            )
-            moving = (one for one in queue if not self._rests_anyway(one)) if self.snapshot.holdings else queue
+            apart = self.explain | begun.keys()
+            plain = Plain(self.federation, self.families, self.allowance, self.clocks, grace_s, apart, found, self)
+            rest = self._rests_anyway
+            moving = (one for one in queue if one.name in begun or not rest(one)) if self.snapshot.holdings else queue
             stretches = plain.stretches(moving)
         for workloads, entries in stretches:
             if entries:
@@ -209,6 +208,10 @@ class _Planner:
                         self.serve(workload)
                     else:
                         self.go_on(workload, first)
+
+    def asks_of_refusals(self) -> bool:
+        """Whether more may come of a refusal now: others give way, or something is reserved."""
+        return self.preempting is not None or (self.reserving is not None and self.reserving.asks)
 
     def serve(self, workload: Workload) -> None:
         """Place all of a workload that finds a place, and record the answer."""

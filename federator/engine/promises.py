@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from federator.engine.arrays import Array
-from federator.engine.binding import bind, journal_for
+from federator.engine.binding import bind, journal_for, journal_lines
 from federator.engine.ends import Ends
 from federator.engine.future import Future
 from federator.engine.nodes import Nodes
@@ -88,8 +88,15 @@ class Promises:
         left = bind(nodes, both, replicas, self.habits, journal)
         each = np.zeros(len(nodes.resources), dtype=np.int64)
         each[shape.asked[:, 0]] = shape.asked[:, 1]
-        self.occupancy.note(journal[1 : 1 + int(journal[0, 0])], each, until)
+        self.occupancy.note(journal_lines(journal), each, until)
         return left
+
+    def note(self, workloads: Sequence[Workload], lines: Array, of: Array, each: Array) -> None:
+        """Note what others have bound: lines of a journal, by line ``of`` which workload; ``each`` is by workload what
+        one replica gives back, by resource."""
+        if self.occupancy is not None:
+            until = np.array([self.until(workload) for workload in workloads], dtype=np.int64)
+            self.occupancy.note(lines, each[of], until[of], of)
 
     def mark(self) -> Mark:
         """The moment, to go back to."""

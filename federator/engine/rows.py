@@ -20,8 +20,9 @@ COUNT, FIRST, USE, EACH, FREE = 0, 1, 2, 3, 4
 START, LENGTH, SIZE, COULD, HOME = 0, 1, 2, 3, 4
 
 NODE, NODES, TIMES, LOT = 0, 1, 2, 3
+LINES, MOST = 0, 1
 """A line of a journal: so many nodes, from this number on, of this lot, got so many replicas each. The journal's first
-line tells how many follow; one without any line is not kept."""
+line tells how many follow, and how many one workload may add at most; one without any line is not kept."""
 NO_JOURNAL = np.zeros((0, 4), dtype=np.int64)
 
 _NOTHING_ASKED = 2.0**20
@@ -65,7 +66,8 @@ def _longest(blocks: Array, first: int, last: int) -> int:
 
 @compiled
 def count_rooms(rows: Array, blocks: Array, first: int, last: int, asked: Array, terms: Array) -> tuple[int, int]:
-    """How many more replicas the lots from ``first`` to before ``last`` hold: on nodes that exist, that could."""
+    """How many more replicas the lots from ``first`` to before ``last`` hold: on nodes that exist, that could. ``EACH``
+    of their rows is that of this shape then."""
     more, extra, each = 0, 0, np.empty(_longest(blocks, first, last))
     for lot in range(first, last):
         if terms[lot, ALLOWED] == 0:
@@ -74,7 +76,9 @@ def count_rooms(rows: Array, blocks: Array, first: int, last: int, asked: Array,
         _count_each(rows, begin, end, asked, each)
         count = rows[begin:end, COUNT]
         for at in range(len(count)):
-            found += int(each[at]) * count[at]
+            many = int(each[at])
+            rows[begin + at, EACH] = many
+            found += many * count[at]
         if blocks[lot, COULD] == 0:
             more += found
         else:
@@ -125,8 +129,8 @@ def charge(
 ) -> None:
     """Each node of the row holds so many more replicas of the shape."""
     if len(journal) > 0:
-        journal[0, 0] += 1
-        line = journal[journal[0, 0]]
+        journal[0, LINES] += 1
+        line = journal[journal[0, LINES]]
         line[NODE], line[NODES], line[TIMES], line[LOT] = rows[row, FIRST], rows[row, COUNT], times, lot
     for term in range(len(asked)):
         amount = asked[term, 1] * times

@@ -106,9 +106,8 @@ class Lines(Generic[Who]):
         for kept in (self._lines, self._refused, self._coming):
             kept.clear()
         grace_s = self._seen.planning.outage_grace_s
-        self._plain = Plain(
-            self._federation, families, Allowance(whole, self._federation), {}, grace_s, (), Found([], [], set()), None
-        )
+        allowance, nothing = Allowance(whole, self._federation), Found([], [], set())
+        self._plain = Plain(self._federation, families, allowance, {}, grace_s, (), nothing)
         self._turns = SingleTurns(self._federation, families, grace_s)
 
     # Lines

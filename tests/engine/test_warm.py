@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from federator.engine import aims, binding, division, filling, fit, matching, plain_turns, rows, shapes
+from federator.engine import aims, binding, division, filling, fit, matching, plain_turns, rows, seating, shapes
 from federator.engine.compiled import drop_stale
 from federator.engine.warm import warm
 
@@ -22,6 +22,7 @@ ENTRIES = [
     plain_turns.take_turns,
     rows.keep_remains,
     rows.rooms,
+    seating.bind_in_turn,
     shapes.terms_of,
 ]
 

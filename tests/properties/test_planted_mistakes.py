@@ -149,7 +149,7 @@ def test_a_planner_that_forgets_to_take_room_is_seen(monkeypatch: pytest.MonkeyP
     interpreted(monkeypatch, plain, plain_turns)
     assert violations(federation, plan(federation)) == ()
     monkeypatch.setattr(laid_out, "bind", lambda nodes, shape, replicas, habits: 0 * replicas)
-    monkeypatch.setattr(plain_turns, "bind_everywhere", lambda *_: None)
+    monkeypatch.setattr(plain_turns, "bind_counted", lambda *_: None)
     assert any("promised more" in sentence for sentence in violations(federation, plan(federation)))
 
 

@@ -13,15 +13,16 @@ from federator.engine.answer import plan_document
 from federator.engine.checks import violations
 from federator.engine.ends import Ends
 from federator.engine.occupancy import Occupancy
-from federator.engine.planner import plan
+from federator.engine.plain import Plain
+from federator.engine.planner import _Planner, plan
 from federator.engine.promises import Promises
 from federator.engine.reserving import Reserving
 from federator.model.cluster import Binding
 from federator.model.plan import Plan, Snapshot
-from federator.model.policy import Planning, Policy, Tier
+from federator.model.policy import Match, Planning, Policy, Queue, Tier
 from federator.model.reasons import Reason
 from federator.model.workload import Gang, Role, Workload
-from tests.engine.build import amounts, workload
+from tests.engine.build import amounts, cluster, workload
 from tests.properties.simulated import Node, Site, World, broken_promises, line, sites
 from tests.properties.snapshots import snapshots
 from tests.properties.test_guarantees import shuffled, unrest
@@ -228,6 +229,66 @@ def test_planning_again_comes_to_rest(world: World) -> None:
 def test_shortcuts_change_nothing_beside_reservations(world: World, copies: int) -> None:
     federation = crowded(world.snapshot(), copies)
     assert plan_document(plan(federation)) == plan_document(plain(federation))
+
+
+def busy(seed: int) -> Snapshot:
+    """Larger than what is drawn: hundreds of plain workloads that run for a short or a long time, some for all of a
+    site, on three sites of which each has a tier."""
+    random = Random(seed)
+    members = [
+        cluster(name, nodes=random.randrange(4, 10), cpu=8, binding=random.choice(list(Binding))) for name in "abc"
+    ]
+    names = [("a", "b"), ("b", "c"), ("c",)]
+    rules = [Policy(f"p{at}", at, Match(queues=(f"q{at}",)), tiers=(Tier("t", names[at]),)) for at in range(3)]
+    many = [
+        replace(
+            workload(f"w{at:03}", random.choice((1, 1, 2, 5)), cpu=random.choice((1, 2, 4, 7))),
+            queue=f"q{random.randrange(3)}",
+            submitted_at_s=float(at),
+            duration_s=random.choice((10.0, 60.0, 300.0, 3000.0, None)),
+            min_replicas=random.choice((1, 1, 2)),
+        )
+        for at in range(150)
+    ]
+    kind = ("easy", "conservative")[seed % 2]
+    lines = (Queue("q0", cohort="x", quota=amounts(60)), Queue("q1", cohort="x", quota=amounts(30)))
+    return Snapshot(
+        1e4,
+        tuple(members),
+        tuple(many),
+        policies=tuple(rules),
+        queues=lines if seed % 3 else (),
+        planning=Planning(backfilling=kind, max_reservations=1 + seed % 4),
+    )
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_plain_turns_beside_reservations_change_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is reserved, and after: those that nothing reserved is in the way of."""
+    federation, taken = busy(seed), [0, 0]
+    original = Plain._take
+
+    def counted(self: Plain, *asked: object) -> object:
+        found = original(self, *asked)  # type: ignore[arg-type]
+        promises = self._federation.promises
+        taken[bool(promises and promises.reserved)] += found[0]
+        return found
+
+    monkeypatch.setattr(Plain, "_take", counted)
+    made = plan(federation)
+    assert made.reservations
+    assert min(taken) > 0, "none was plain before, or none after"
+    assert plan_document(made) == plan_document(plain(federation))
+
+
+@pytest.mark.parametrize("mistake", ["_until_in_the_way", "_note", "asks_of_refusals"])
+def test_plain_turns_that_forget_reservations_are_found(monkeypatch: pytest.MonkeyPatch, mistake: str) -> None:
+    """The planted mistakes: all pass what is reserved, nobody knows when they end, nothing is reserved for them."""
+    kind = _Planner if mistake == "asks_of_refusals" else Plain
+    original = plan_document(plan(busy(5)))
+    forgets = {"_until_in_the_way": lambda _, some: some, "_note": lambda *_: None, "asks_of_refusals": lambda _: False}
+    monkeypatch.setattr(kind, mistake, forgets[mistake])
+    assert plan_document(plan(busy(5))) != original
 
 
 @modest

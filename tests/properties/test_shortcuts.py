@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from federator.engine import plain as plain_module
 from federator.engine import plain_turns
 from federator.engine.answer import plan_document
+from federator.engine.arrays import Array
 from federator.engine.federation import Federation
 from federator.engine.plain import Plain
 from federator.engine.plain_answers import Entry
 from federator.engine.plain_tables import SHORT, WANTED
 from federator.engine.planner import plan
 from federator.engine.resting import Resting
+from federator.engine.rows import EACH
 from federator.engine.shortcuts import Shortcuts
 from federator.model.cluster import Binding, Health
 from federator.model.plan import Holding, Plan, Snapshot, TierClock
@@ -189,6 +191,23 @@ def test_plain_turns_that_take_room_for_wanting_are_found(monkeypatch: pytest.Mo
     interpreted(monkeypatch, plain_module, plain_turns)
     assert equal(federation)
     monkeypatch.setattr(plain_turns, "is_beyond", lambda *_: True)
+    assert not equal(federation)
+
+
+def test_plain_turns_that_bind_by_what_was_counted_for_another_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The planted mistake: every node is taken to hold one replica, as if another shape had been counted last."""
+    asked = [workload("first", 4, cpu=2), workload("large", 1, cpu=8)]
+    members = [cluster("a", nodes=2, cpu=8, binding=Binding.PACK)]
+    federation = snapshot(members, [replace(one, submitted_at_s=at) for at, one in enumerate(asked)])
+    interpreted(monkeypatch, plain_module, plain_turns)
+    assert equal(federation)
+    bound = plain_turns.bind_counted
+
+    def stale(rows: Array, *rest: object) -> object:
+        rows[:, EACH] = 1
+        return bound(rows, *rest)
+
+    monkeypatch.setattr(plain_turns, "bind_counted", stale)
     assert not equal(federation)
 
 
