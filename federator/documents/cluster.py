@@ -256,8 +256,9 @@ class ClusterSpec(Part):
     power: dict[ResourceName, Number] = Field(default_factory=dict)
     """Watts of a core, GiB or piece; with `carbonIntensity`, what a replica costs of CO2. Not named: nothing."""
     whole_cores: bool | None = None
-    """Whether it gives a replica whole cores, so that one that asks for a part of a core takes all of it: room there is
-    counted in whole cores, and `explain` tells so. Left out: Slurm and HTCondor do, where they are sent jobs."""
+    """Whether it gives a replica whole cores, so that one that asks for a part of a core takes all of it, and one that
+    asks for no cpu takes one: room there is counted in whole cores, and `explain` tells so. Left out: Slurm and
+    HTCondor do, where they are sent jobs."""
     cordoned: Flag = False
     """Take no new work."""
     flavors: tuple[FlavorPart, ...] | None = None

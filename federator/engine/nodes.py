@@ -255,10 +255,11 @@ class Nodes:
     def counted(self, free: Array, resource: str, lots: Array) -> Array:
         """What counts of a resource, of what is free by line (of these lots, or their clusters) and resource: of cpu,
         the whole cores where these count."""
-        found: Array = free[:, self.at[resource]]
-        if resource == CPU and self.counts_cores:
-            return np.where(self.whole_cores[lots], free[:, self.at[CORES]], found)
-        return found
+        if resource != CPU or not self.counts_cores:
+            found: Array = free[:, self.at[resource]]
+            return found
+        parts = free[:, self.at[CPU]] if CPU in self.at else 0  # where cores count, perhaps nobody asks for cpu
+        return np.where(self.whole_cores[lots], free[:, self.at[CORES]], parts)
 
     def free_in(self, resource: str, clusters: Array, *, potential: bool = False) -> int:
         """The same for some clusters together."""

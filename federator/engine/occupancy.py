@@ -22,6 +22,7 @@ from federator.engine.nodes import Nodes
 from federator.engine.rows import FIRST, FREE, LOT, NODE, NODES, TIMES, USE
 from federator.engine.seating import seat
 from federator.engine.shapes import Shape
+from federator.engine.whole_cores import CORES, PLENTY
 from federator.model.cluster import Binding, NodeGroup, Running
 from federator.model.plan import Holding
 from federator.model.resources import Resources
@@ -187,7 +188,10 @@ def _in_use(nodes: Nodes, told: set[int]) -> Nodes:
     """Nodes on which is free what is in use on these, but for rows of which it is told what runs there."""
     dense, lots = nodes.dense()
     unknown = ~nodes.potential[lots] & ~np.isin(dense[:, FIRST], list(told))
-    dense[:, FREE:] = np.maximum(0, nodes.allocatable.T[lots] - dense[:, FREE:]) * unknown[:, None]
+    used = np.maximum(0, nodes.allocatable.T[lots] - dense[:, FREE:])
+    if nodes.counts_cores:  # whoever asks for no cpu shows in none of what is in use
+        used[:, nodes.at[CORES]] += PLENTY * ~nodes.whole_cores[lots]
+    dense[:, FREE:] = used * unknown[:, None]
     dense[:, USE] = nodes.use(dense[:, FREE:], lots)
     return nodes.with_rows(dense, lots)
 

@@ -19,7 +19,7 @@ from federator.engine.wanted import Column
 from federator.model.plan import Move
 from federator.model.policy import FULL_PPM
 from federator.model.reasons import Verdict
-from federator.model.resources import Resources
+from federator.model.resources import CPU, Resources
 from federator.model.whole_cores import rounded
 
 
@@ -92,7 +92,7 @@ class Outcome:
             minima=turn.minima,
             maxima=turn.maxima,
             weights=filling.weights,
-            free={name: self._left(name) for name in turn.role.requests},
+            free={name: self._left(name) for name in self._counted()},
             tier=turn.rule.tier,
             waits=filling.waits,
             at_fill={
@@ -106,6 +106,11 @@ class Outcome:
             limits=tuple(turn.limits),
             purses=tuple(turn.purses),
         )
+
+    def _counted(self) -> list[str]:
+        """The resources of which room is told: those that are asked for, and cpu where it is taken all the same."""
+        cores = {CPU} if self.turn.federation.nodes.counts_cores else set()
+        return sorted({*self.turn.role.requests, *cores})
 
     def _left(self, resource: str) -> Array:
         """What is free of a resource on each cluster once this outcome has taken its room."""

@@ -43,7 +43,7 @@ from federator.engine.rows import NO_JOURNAL
 from federator.engine.tiers import full_for
 from federator.model.plan import shape_key
 from federator.model.reasons import Verdict
-from federator.model.whole_cores import is_part
+from federator.model.whole_cores import takes_more
 from federator.model.workload import Workload
 
 _AT_ONCE = 1024
@@ -123,7 +123,7 @@ class Plain:
             or len(workload.roles) > 1
             or role.limits.items_
             or not items
-            or (federation.nodes.counts_cores and is_part(role.requests))  # it raises the use of nodes by cluster
+            or (federation.nodes.counts_cores and takes_more(role.requests))  # it raises the use of nodes by cluster
             or workload.name in self._apart
             or federation.spoken_of(workload)
             or not self._allowance.only_quotas(workload)

@@ -127,8 +127,8 @@ def _coming(scene: Scene, at: int) -> Verdict | None:
 def _no_room(scene: Scene, at: int) -> Verdict | None:
     if scene.room.more[at] + scene.room.extra[at] > scene.grown[at]:
         return None
-    free = tuple((name, int(amounts[at])) for name, amounts in scene.free.items())
     needed = taken(scene.requests, scene.eligibility.clusters[at])
+    free = tuple((name, int(amounts[at])) for name, amounts in scene.free.items() if name in needed)
     facts = {"needed": Amounts(needed.items_), "free": Amounts(free), "holds": int(scene.placed[at])}
     return Verdict(Reason.NO_ROOM, facts)
 

@@ -180,7 +180,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class WholeCores:
-    """What a replica that asks for a part of a core takes of a cluster that gives whole ones."""
+    """What a replica that asks for a part of a core, or for none, takes of a cluster that gives whole ones."""
 
     asked_millicores: int
     takes: int

@@ -1,4 +1,5 @@
-"""What a replica takes of a cluster that gives it whole cores: one that asks for a part of a core takes all of it.
+"""What a replica takes of a cluster that gives it whole cores: one that asks for a part of a core takes all of it, and
+one that asks for none takes one.
 
 Sources: condor_submit(1), ``request_cpus``, and sbatch(1), ``--cpus-per-task``: whole numbers; 1 where nothing is said.
 """
@@ -11,11 +12,11 @@ CORE = 1000
 """Millicores."""
 
 
-def is_part(requests: Resources) -> bool:
-    """Whether a part of a core is asked for."""
-    return requests[CPU] % CORE > 0
+def takes_more(requests: Resources) -> bool:
+    """Whether a replica takes more cpu there than it asks for: it asks for a part of a core, or for none."""
+    return requests[CPU] % CORE > 0 or requests[CPU] == 0
 
 
 def rounded(requests: Resources) -> Resources:
-    """What a replica takes that is given whole cores."""
-    return Resources.of({**requests, CPU: -(-requests[CPU] // CORE) * CORE}) if is_part(requests) else requests
+    """What a replica takes that is given whole cores; one at least."""
+    return Resources.of({**requests, CPU: (requests[CPU] // CORE + 1) * CORE}) if takes_more(requests) else requests

@@ -20,7 +20,7 @@ from federator.model.plan import Head, Snapshot
 from federator.model.policy import OVERRUN_S, Planning
 from federator.model.resources import CPU
 from federator.model.selectors import ANYWHERE
-from federator.model.whole_cores import is_part
+from federator.model.whole_cores import takes_more
 from federator.model.workload import Lifetime, Role, Workload
 from federator.simulator.events import tell_events
 from federator.simulator.looks import Looks
@@ -214,7 +214,7 @@ class Pool:
         )
         if len(roles) != 1 or len(role.requests) != 1 or role.limits or role.flavors != ANYWHERE or not alike:
             return 0
-        if self._cluster.whole_cores and is_part(role.requests):
+        if self._cluster.whole_cores and takes_more(role.requests):
             return 0
         return role.requests[CPU] * role.replicas
 

@@ -28,7 +28,7 @@ from federator.model.workload import Gang, Role, Workload
 from tests.engine.build import amounts, cluster, flavor, placed, reasons, snapshot, workload
 
 modest = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
-CPUS = (0.001, 0.5, 1, 1.5, 2, 2.25)
+CPUS = (0, 0.001, 0.5, 1, 1.5, 2, 2.25)
 
 
 def whole(name: str, nodes: int = 1, cpu: float = 4, **more: object) -> Cluster:
@@ -41,7 +41,9 @@ def rounded(federation: Snapshot) -> Snapshot:
 
     def asks(one: Workload) -> Workload:
         roles = tuple(
-            replace(role, requests=Resources.of({**role.requests, "cpu": -(-role.requests["cpu"] // 1000) * 1000}))
+            replace(
+                role, requests=Resources.of({**role.requests, "cpu": max(1, -(-role.requests["cpu"] // 1000)) * 1000})
+            )
             for role in one.roles
         )
         return replace(one, roles=roles)
@@ -54,7 +56,7 @@ def rounded(federation: Snapshot) -> Snapshot:
 def members(draw: st.DrawFn, name: str, role: Role, tells: bool) -> tuple[Cluster, int]:
     """Nodes of which whole cores are free, as such clusters report, and how many replicas of a role run on them."""
     cores, memory = draw(st.integers(1, 6)), 8
-    takes, needs = -(-role.requests["cpu"] // 1000), role.requests["memory"] // 2**30
+    takes, needs = max(1, -(-role.requests["cpu"] // 1000)), role.requests["memory"] // 2**30
     groups, running = [], 0
     for _ in range(draw(st.integers(1, 2))):
         most = min(cores // takes, memory // needs if needs else cores)
@@ -165,6 +167,41 @@ def test_a_part_of_a_core_takes_all_of_it_where_whole_ones_are_given_and_no_more
     assert reasons(made, "after") == {"batch": "NoRoom", "pods": "NoRoom"}
 
 
+NO_CPU = snapshot(
+    [whole("batch", nodes=2), cluster("pods", cpu=4, memory=4)],
+    [workload("idle", 30, cpu=0, memory=1), workload("after", 30, submitted_at_s=1.0)],
+)
+
+
+def test_who_asks_for_no_cpu_takes_a_core_where_whole_ones_are_given_and_none_elsewhere() -> None:
+    """Eight cores of the one hold eight jobs; four gibibytes of the other hold four, and its cores are free after."""
+    made = plan(NO_CPU, explain=["idle"])
+    assert violations(NO_CPU, made) == ()
+    assert (placed(made, "idle"), placed(made, "after")) == ({"batch": 8, "pods": 4}, {"pods": 4})
+    refusal = next(one for one in made.refusals if one.workload == "idle")
+    assert "needs 1 cpu, 1Gi memory; 0 cpu" in refusal.reasons["batch"].message
+    assert "needs 1Gi memory" in refusal.reasons["pods"].message
+    told = {one.cluster: one.whole_cores for one in made.explanations["idle"].shares}
+    assert told["batch"] is not None
+    assert (told["batch"].asked_millicores, told["batch"].takes, told["batch"].most, told["pods"]) == (0, 1, 8, None)
+
+
+def test_what_ends_where_it_took_no_core_is_found_by_what_else_it_takes() -> None:
+    """Four without cpu fill the memory of pods for a minute more; what is reserved there begins then."""
+    nodes = (NodeGroup(amounts(4, 0), 1),)
+    pods = cluster("pods", flavors=(replace(flavor("f", 1, amounts(4, 4)), nodes=nodes),))
+    work = [
+        workload("idle", 4, cpu=0, memory=1, duration_s=600.0),
+        workload("big", 1, cpu=4, memory=4, duration_s=600.0),
+    ]
+    held = (Holding("idle", "", "pods", 4, age_s=540.0),)
+    planning = Planning(backfilling="easy", blocked_head="wait")
+    federation = snapshot([whole("batch", cpu=1), pods], work, holdings=held, planning=planning)
+    made = plan(federation)
+    assert [(one.workload, one.cluster, one.at_s) for one in made.reservations] == [("big", "pods", 60.0)]
+    assert violations(federation, made) == ()
+
+
 def test_what_is_told_of_such_a_cluster_is_in_whole_cores() -> None:
     made = plan(PARTS, explain=["half"])
     refusal = next(one for one in made.refusals if one.workload == "half")
@@ -220,6 +257,12 @@ def test_a_planner_that_counts_parts_of_cores_is_seen(monkeypatch: pytest.Monkey
     """The planted mistake: the planner forgets that such clusters are there. The checks round by themselves."""
     monkeypatch.setattr(laid_out, "are_counted", lambda clusters, requests: False)
     assert any("batch is promised more than its nodes have" in one for one in violations(PARTS, plan(PARTS)))
+
+
+def test_a_planner_that_counts_no_core_for_who_asks_for_none_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The planted mistake: cores are counted for parts of them alone."""
+    monkeypatch.setattr(laid_out, "are_counted", lambda clusters, requests: any(one["cpu"] % 1000 for one in requests))
+    assert any("batch is promised more than its nodes have" in one for one in violations(NO_CPU, plan(NO_CPU)))
 
 
 def test_checks_that_count_parts_of_cores_would_not_see_it(monkeypatch: pytest.MonkeyPatch) -> None:

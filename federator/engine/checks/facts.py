@@ -135,8 +135,10 @@ class Facts:
 
     def takes(self, role: Role, cluster: Cluster) -> Resources:
         """What one replica takes of the cluster's nodes: what it asks for; of cpu, whole cores where they are given."""
-        part = role.requests["cpu"] % 1000 if cluster.whole_cores else 0
-        return role.requests + Resources.of({"cpu": 1000 - part}) if part else role.requests
+        if not cluster.whole_cores:
+            return role.requests
+        cores = max(1, -(-role.requests["cpu"] // 1000))
+        return Resources.of({**role.requests, "cpu": cores * 1000})
 
     def takes_work(self, cluster: Cluster) -> bool:
         """Whether the cluster as such takes new work now."""
