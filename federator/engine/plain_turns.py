@@ -183,7 +183,7 @@ def take_turns(
             now += 1
             bind_counted(rows, blocks, sums, first_lots, balanced, asked, terms, replicas, habits, journal)
             answers[turn, NOTED] = journal[0, LINES] if len(journal) > 0 else 0
-        elif like != NO_LIKE:
+        elif refused and like != NO_LIKE:
             stamps[like] = now
         if at_refusal == STOP_AFTER and placed < turns[turn, WANTED]:
             return turn + 1, REFUSED, now

@@ -17,7 +17,7 @@ import yaml
 
 from tests.e2e.federator_process import Federator, batch, kubernetes, local, until, with_version
 from tests.e2e.test_checkpoints import SECRET, Place
-from tests.e2e.test_checkpoints_sites import TRACKS, bag, in_one_go, shared, web, whole_story
+from tests.e2e.test_checkpoints_sites import TRACKS, bag, in_one_go, shared, whole_story
 from tests.servers.control_plane import ControlPlane
 from tests.servers.fake_node import fake_nodes
 from tests.servers.fixtures import Cluster, start_cluster
@@ -25,7 +25,7 @@ from tests.servers.s3 import bucket
 from tests.servers.site_python import python_with_numpy
 from tests.web_store import WebStore
 
-__all__ = ["shared", "web"]
+__all__ = ["shared"]
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 CORES = 2
 IMAGE = "example.org/detector:1"

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from federator.engine import plain
 from federator.engine.checks import violations
 from federator.engine.planner import plan
 from federator.model.cluster import Cluster, Health
@@ -208,3 +209,14 @@ def test_a_policy_is_chosen_by_order_then_name_and_by_its_match() -> None:
     assert placed(made, "named") == {"a": 2}
     assert placed(made, "w") == {"b": 1}
     assert {p.policy for p in made.placements if p.workload == "x"} == {"default"}
+
+
+@pytest.mark.parametrize("at_once", [8, 1024])
+def test_what_wants_nothing_is_not_refused_where_much_else_is(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    """A policy that lets nothing run, for many that are alike; ``at_once`` of them are looked at together."""
+    monkeypatch.setattr(plain, "_AT_ONCE", at_once)
+    many = [workload(f"b{number}", 3, priority=5) for number in range(20)]
+    many += [replace(workload(f"w{number}", 3), queue="none") for number in range(20)]
+    nothing = Policy("nothing", match=Match(queues=("none",)), replicas=0, tiers=(Tier("all"),))
+    made = plan(snapshot([cluster("a", nodes=1, cpu=2)], many, policies=(nothing,)))
+    assert {refusal.workload[0] for refusal in made.refusals} == {"b"}
