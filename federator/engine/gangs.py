@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,13 +11,13 @@ from federator.engine.arrays import Array, Mask
 from federator.engine.division import WEIGHT_MAX
 from federator.engine.federation import Federation
 from federator.engine.fill import below_fill, tier_fill
-from federator.engine.filling import NEAR
+from federator.engine.filling import NEAR, UNWEIGHED, WEIGHT
 from federator.engine.fit import fit
 from federator.engine.kinds import BY_STATE
 from federator.engine.nearness import weighed_down
 from federator.engine.opening import Clocks, Passed, Wait, passed, wait_for
 from federator.engine.stay import loose_replicas, moves_left
-from federator.engine.tiers import Filling, full_for, unweighed
+from federator.engine.tiers import Filling, full_for
 from federator.engine.turn import Turn
 from federator.engine.weights import by_rule
 from federator.model.policy import FULL_PPM, Rebalance
@@ -181,8 +181,14 @@ class InOneCluster:
     def _takers(self) -> Mask:
         """Clusters that would take all of it if they had room."""
         open_ = np.logical_and.reduce([turn.eligibility.open for turn in self.turns])
-        takers: Mask = open_ & (self.first.maxima >= self.total) & (self.first.rule.weights != 0)
+        takers: Mask = open_ & (self.first.maxima >= self.total) & ~self.weightless
         return takers
+
+    @property
+    def weightless(self) -> Mask:
+        """Clusters to which the policy gives no weight, by what is written or by an expression."""
+        none: Mask = self.first.desk[:, WEIGHT] == 0
+        return none
 
     def _in_tier(self, place: int, takers: Mask, *, limited: bool) -> int | None:
         rule = self.first.rule
@@ -263,4 +269,5 @@ class InOneCluster:
         return placed
 
     def _filling(self, turn: Turn, placed: Array) -> Filling:
-        return replace(unweighed(placed), waits=self.waits, at_fill=self.at_fill, full=self.full)
+        weights = np.where(self.weightless, 0, UNWEIGHED)
+        return Filling(placed, weights, waits=self.waits, at_fill=self.at_fill, full=self.full)

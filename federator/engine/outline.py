@@ -83,7 +83,7 @@ def narrowed(search: InOneCluster, prospects: Mapping[int, int], clusters: int, 
 
 def may_start(search: InOneCluster) -> bool:
     """Whether a gang without a place waits for something that may pass (as ``Outcome.blocked`` sees it)."""
-    weighs = search.first.rule.weights != 0
+    weighs = ~search.weightless
     return any(
         bool((turn.eligibility.suits & (turn.maxima > 0) & weighs).any()) for turn in search.turns if turn.wanted > 0
     )

@@ -12,6 +12,7 @@ from federator.engine.planner import plan
 from federator.model.cluster import Cluster, Health
 from federator.model.plan import Holding, Move, Plan, Snapshot
 from federator.model.policy import Bounds, MoveBudget, Policy, Rebalance, Stay, Tier
+from federator.model.reasons import Reason
 from federator.model.workload import Gang, Role, Workload
 from tests.engine.build import amounts, cluster, flavor, placed, reasons, snapshot, workload
 
@@ -218,3 +219,18 @@ def test_when_the_deadline_of_draining_is_over_nothing_stays(more: dict[str, Any
     assert any("over its deadline" in sentence for sentence in violations(after, stays))
     silent = replace(after, clusters=(replace(after.clusters[0], health=Health.AWAY), after.clusters[1]))
     assert placed(plan(silent), "w").get("a") == 4, "a cluster that does not answer cannot be told"
+
+
+@pytest.mark.parametrize(
+    "tier",
+    [Tier("t", weights={"a": 1, "b": 0}), Tier("t", weight_by="int(cluster.labels.take)")],
+    ids=["written", "by an expression"],
+)
+def test_a_gang_is_in_no_cluster_without_a_weight(tier: Tier) -> None:
+    members = (cluster("a", cpu=2, labels={"take": "1"}), cluster("b", cpu=8, labels={"take": "0"}))
+    made = plan(snapshot(members, [workload("w", 4, gang=Gang())], policies=(Policy("p", tiers=(tier,)),)))
+    assert placed(made, "w") == {}
+    assert {name: one.reason for name, one in made.refusals[0].reasons.items()} == {
+        "a": Reason.GANG_DOES_NOT_FIT,
+        "b": Reason.NO_WEIGHT,
+    }

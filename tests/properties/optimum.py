@@ -184,7 +184,7 @@ def still_fits(federation: Snapshot, made: Plan) -> list[str]:
                 bounds, here = desk.policy.bounds[name], has.get(name, 0)
                 most = one.replicas if bounds.maximum is None else bounds.maximum
                 weightless = tier.weights is not None and tier.weights[name] == 0
-                most = min(most, bounds.minimum) if weightless and one.gang is None else most
+                most = min(most, bounds.minimum if one.gang is None else 0) if weightless else most
                 asked = one.roles[0].requests
                 free = min(desk.free[name][resource] // amount for resource, amount in asked.items_ if amount)
                 fits[name] = max(0, min(free, most - here))
