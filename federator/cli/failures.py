@@ -33,7 +33,6 @@ EXIT_STATUS: Mapping[int, int] = {400: WRONG_INPUT, 413: WRONG_INPUT, 415: WRONG
 
 HINTS: Mapping[int, str] = {
     401: "give a token with --token-file or FEDERATOR_TOKEN_FILE",
-    403: "ask an operator for a token with the role or queue that this needs",
     413: "hand it in in several parts",
     421: "use the name localhost, or the address that the server was told",
 }
