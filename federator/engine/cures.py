@@ -61,7 +61,8 @@ def _more_room(federation: Federation, outcome: Outcome, at: int, verdict: Verdi
     turn = outcome.turn
     replicas = outcome.together - int(turn.held[at]) if outcome.together else outcome.refused + int(outcome.grown[at])
     cluster = federation.clusters[at]
-    each = taken(turn.role.requests, cluster)
+    # Where cores do not count, those that give whole ones have no nodes.
+    each = taken(turn.role.requests, cluster) if federation.nodes.counts_cores else turn.role.requests
     asked = each * max(1, replicas)
     missing = Resources.of({name: asked[name] - int(federation.nodes.free_of(name)[at]) for name in asked}).floor()
     amounts = missing or each  # enough is free in all, but not on one node

@@ -106,7 +106,7 @@ def _shares(federation: Federation, outcome: Outcome, reasons: Reasons) -> Itera
 def _whole_cores(turn: Turn) -> dict[int, WholeCores]:
     """By cluster, what those give that give whole cores, to a replica that asks for a part of one."""
     nodes, shape, requests = turn.federation.nodes, turn.eligibility.shape, turn.role.requests
-    if not takes_more(requests):
+    if not (nodes.counts_cores and takes_more(requests)):
         return {}
     each = (nodes.allocatable[shape.asked[:, 0]] // shape.asked[:, 1, None]).min(axis=0)
     by_lot = each * nodes.population * (shape.terms[:, ALLOWED] > 0) * ~nodes.potential
