@@ -116,7 +116,7 @@ class Counts(Part):
 
     @model_validator(mode="after")
     def _one(self) -> Counts:
-        return _one_of(self, "constant", "uniform", "lognormal")
+        return _rising(_one_of(self, "constant", "uniform", "lognormal"), "uniform")
 
 
 class Durations(Part):
@@ -133,7 +133,15 @@ class Durations(Part):
 
     @model_validator(mode="after")
     def _one(self) -> Durations:
-        return _one_of(self, "constant", "uniform", "exponential", "lognormal")
+        return _rising(_one_of(self, "constant", "uniform", "exponential", "lognormal"), "uniform")
+
+
+def _rising(part: P, name: str) -> P:
+    """The part, if what it says to be from one number to another goes up."""
+    first, last = getattr(part, name) or (0, 0)
+    if first > last:
+        raise wrong("the first is larger than the last", "write the smaller one first", (name,))
+    return part
 
 
 def _one_of(part: P, *names: str) -> P:
@@ -142,6 +150,17 @@ def _one_of(part: P, *names: str) -> P:
     if len(given) != 1:
         raise wrong(f"gives {len(given)} of {', '.join(names)}", "give one")
     return part
+
+
+class DeadlinePart(Part):
+    """A moment before which ever more arrives, as before that of a conference."""
+
+    at: Duration
+    """When it is."""
+    over: Annotated[Duration, Field(gt=0)]
+    """For how long before it the rate rises, evenly."""
+    by: Annotated[float, Field(strict=True, ge=1, le=1e6)]
+    """How many times the rate it is in the end; from then on it is the rate again."""
 
 
 class GeneratePart(Part):
@@ -153,8 +172,11 @@ class GeneratePart(Part):
     """How many arrive in a period, on average."""
     replicas: Annotated[Counts, BeforeValidator(_constant)] = Counts.model_validate({"constant": 1})
     """How many replicas each has."""
-    duration: Annotated[Durations, BeforeValidator(_constant)]
+    duration: Annotated[Durations, BeforeValidator(_constant)] | None = None
     """How long each replica runs."""
+    like: TracePart | None = None
+    """A log instead of `duration`, `replicas`, `requests`, `expected` and `together`: each is as one of its jobs is,
+    drawn by chance. When they arrive is still as said here."""
     expected: tuple[Number, Number] = (1.0, 1.0)
     """Users expect it to take so many times as long as it does: from the first to the last, all alike."""
     together: bool = False
@@ -165,8 +187,16 @@ class GeneratePart(Part):
     """For how long they arrive; left out: to the end."""
     count: Annotated[Whole, Field(ge=1)] | None = None
     """At most so many arrive."""
+    every: Annotated[Duration, Field(gt=0)] | None = None
+    """The time for which they arrive (`lasts`) comes again so long after it began, and again: campaigns."""
+    burst: Annotated[Counts, BeforeValidator(_constant)] = Counts.model_validate({"constant": 1})
+    """So many arrive at the same moment; `rate` counts moments."""
     daily: Share = 0
     """By how much the rate swings over a day: highest at 14:00, lowest at 2:00 (the clock begins at 0:00)."""
+    weekly: Share = 0
+    """By how much the rate is lower on the last two days of a week (the clock begins on a Monday)."""
+    deadline: DeadlinePart | None = None
+    """Before it ever more arrives."""
     requests: Quantities = Field(default_factory=dict)
     """What one replica needs."""
     inputs: tuple[InputPart, ...] = ()
@@ -175,6 +205,21 @@ class GeneratePart(Part):
     """The queue they wait in."""
     priority: Priority = 0
     """Their priority."""
+
+    @model_validator(mode="after")
+    def _as_one_thing_or_the_other(self) -> GeneratePart:
+        _rising(_one_of(self, "duration", "like"), "expected")
+        told = sorted(self.model_fields_set & {"replicas", "requests", "expected", "together"})
+        if self.like is not None and told:
+            raise wrong("the log that it is like tells this", "leave it out", (told[0],))
+        idle = sorted((self.like.model_fields_set if self.like else set()) & {"name", "start", "queue_by"})
+        if idle:
+            raise wrong("does not count for a log that others are like", "leave it out", ("like", idle[0]))
+        if 0 in (self.burst.constant, (self.burst.uniform or (1,))[0]):
+            raise wrong("a burst of none", "1 or more", ("burst",))
+        if self.every is not None and (self.lasts is None or self.lasts > self.every):
+            raise wrong("comes again before it is over", "give a `lasts` that is no longer", ("every",))
+        return self
 
 
 class SourcePart(Part):

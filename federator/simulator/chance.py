@@ -2,54 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from math import cos, pi
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from random import Random
+from typing import NamedTuple
 
 from federator.documents.quantities import resources_of
 from federator.documents.scenario import Counts, Durations, GeneratePart
-from federator.model.policy import FULL_PPM
+from federator.model.selectors import ANYWHERE, Constraint
 from federator.model.workload import Gang, Input, Role, Workload
+from federator.simulator.rhythm import moments
 from federator.simulator.story import Arrival
 
-DAY_S = 86400.0
-BUSIEST_S = 14 * 3600.0
 LONGEST_S = 1e9
 MOST_REPLICAS = 1_000_000
 
 
-def generated(part: GeneratePart, seed: int, lasts_s: float | None) -> Iterator[Arrival]:
-    """What arrives, in the order of time: a Poisson process whose rate may swing over the day.
+class Drawn(NamedTuple):
+    """What chance decides of one workload besides its moment. ``expected_s`` None: its user expects nothing."""
+
+    roles: tuple[Role, ...]
+    gang: Gang | None
+    run_s: float
+    expected_s: float | None
+    clusters: Constraint = ANYWHERE
+
+
+def generated(part: GeneratePart, seed: int, lasts_s: float | None, like: Iterable[Arrival] = ()) -> Iterator[Arrival]:
+    """What arrives, in the order of time. ``like``: the jobs of the log that they are like, if they are.
 
     ``lasts_s`` is the end of the run; None: only the part's own end, or number, ends it.
     """
-    random = Random(f"{seed}/{part.name}")
-    ends = [end for end in (lasts_s, None if part.lasts is None else part.begins + part.lasts) if end is not None]
-    requests, swing = resources_of(part.requests), part.daily / FULL_PPM
-    at_s, made = part.begins, 0
-    while part.rate > 0 and (part.count is None or made < part.count):
-        at_s += random.expovariate(part.rate * (1 + swing))
-        if ends and at_s >= min(ends):
-            return
-        if random.random() * (1 + swing) > 1 + swing * cos(2 * pi * (at_s - BUSIEST_S) / DAY_S):
-            continue
-        made += 1
-        yield _arrival(part, random, round(at_s, 3), made, Role("", _count(part.replicas, random), requests))
+    random, made = Random(f"{seed}/{part.name}"), 0
+    inputs = tuple(Input(one.name, one.size, one.at) for one in part.inputs)
+    own = Workload(name="", roles=(), queue=part.queue, priority=part.priority, inputs=inputs)
+    draw = _drawing(part, random, like)
+    for at_s in moments(part, random, lasts_s):
+        for _ in range(_count(part.burst, random)):
+            if part.count is not None and made >= part.count:
+                return
+            made += 1
+            roles, gang, run_s, expected_s, clusters = draw()
+            name, handed_in_s = f"{part.name}-{made:08d}", round(at_s, 3)
+            workload = replace(
+                own, name=name, roles=roles, gang=gang, clusters=clusters,
+                submitted_at_s=handed_in_s, duration_s=expected_s,
+            )  # fmt: skip
+            yield Arrival(handed_in_s, workload, run_s)
 
 
-def _arrival(part: GeneratePart, random: Random, at_s: float, number: int, role: Role) -> Arrival:
-    run_s = _duration(part.duration, random)
-    workload = Workload(
-        name=f"{part.name}-{number:08d}",
-        roles=(role,),
-        queue=part.queue,
-        priority=part.priority,
-        submitted_at_s=at_s,
-        gang=Gang() if part.together and role.replicas > 1 else None,
-        inputs=tuple(Input(one.name, one.size, one.at) for one in part.inputs),
-        duration_s=round(run_s * random.uniform(*part.expected), 3),
-    )
-    return Arrival(at_s, workload, run_s)
+def _drawing(part: GeneratePart, random: Random, like: Iterable[Arrival]) -> Callable[[], Drawn]:
+    """What draws one after the other."""
+    if part.duration is None:
+        jobs = [Drawn(job.like.roles, job.like.gang, job.run_s, job.expected_s, job.like.clusters) for job in like]
+        return lambda: random.choice(jobs)
+    durations, requests = part.duration, resources_of(part.requests)
+
+    def draw() -> Drawn:
+        role = Role("", _count(part.replicas, random), requests)
+        run_s = _duration(durations, random)
+        gang = Gang() if part.together and role.replicas > 1 else None
+        return Drawn((role,), gang, run_s, round(run_s * random.uniform(*part.expected), 3))
+
+    return draw
 
 
 def _count(counts: Counts, random: Random) -> int:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from heapq import merge
+from itertools import chain
 from pathlib import Path
 
 from federator.documents import Documents, read_files, to_snapshot
 from federator.documents.documents import Document
 from federator.documents.problems import DocumentErrors, Problem
-from federator.documents.scenario import FaultPart, ScenarioSpec, TransfersPart
+from federator.documents.scenario import FaultPart, ScenarioSpec, TracePart, TransfersPart
 from federator.documents.translate import planning_of
 from federator.documents.yaml_reader import TextRefused, read_yaml
 from federator.model.plan import Snapshot
@@ -19,7 +20,7 @@ from federator.model.workload import Workload
 from federator.simulator.chance import generated
 from federator.simulator.standing import begun, present
 from federator.simulator.story import Arrival, Bandwidths, CutOff, Fault, NodesDown, Story
-from federator.simulator.traces.opening import find
+from federator.simulator.traces.opening import TraceError, find
 from federator.simulator.traces.workloads import arrivals
 
 POLICIES = ("PlacementPolicy", "ReplicaSchedulingPreference")
@@ -70,7 +71,8 @@ def told(scenario: Document, documents: Documents, traces: Path, seed: int | Non
         whole = replace(whole, planning=planning_of(spec.planning))
     standing, handed_in = begun(whole) if spec.present else ((), tuple(_handed_in(whole)))
     beside = Path(scenario.source.file).parent
-    logs = {part.trace.file: find(part.trace.file, beside, traces) for part in spec.workloads if part.trace}
+    named = [part.trace or (part.generate and part.generate.like) for part in spec.workloads]
+    logs = {trace.file: find(trace.file, beside, traces) for trace in named if trace}
     return Story(
         federation=present(whole),
         arrivals=lambda: merge(handed_in, *_sources(spec, seed, logs), key=lambda one: one.at_s),
@@ -106,7 +108,7 @@ def _complete(scenario: Document, federation: Snapshot) -> None:
     problems += _strangers(spec, federation)
     for at, part in enumerate(spec.workloads):
         made = part.generate
-        if made and spec.lasts is None and made.lasts is None and made.count is None:
+        if made and spec.lasts is None and (made.lasts is None or made.every) and made.count is None:
             place = f"spec.workloads[{at}].generate"
             problems.append((place, "never ends", "give it a count or lasts, or the scenario"))
     if problems:
@@ -140,7 +142,17 @@ def _sources(spec: ScenarioSpec, seed: int, logs: Mapping[str, Path]) -> Iterato
         if part.trace is not None:
             yield arrivals(part.trace, logs[part.trace.file])
         elif part.generate is not None:
-            yield generated(part.generate, seed, spec.lasts)
+            like = part.generate.like
+            yield generated(part.generate, seed, spec.lasts, _jobs(like, logs[like.file]) if like else ())
+
+
+def _jobs(part: TracePart, path: Path) -> Iterator[Arrival]:
+    """The jobs of a log that others are like. Raises TraceError where there is none."""
+    found = arrivals(part, path)
+    first = next(found, None)
+    if first is None:
+        raise TraceError(str(path), 0, "none of its jobs counts", "skip fewer, or name another log")
+    return chain((first,), found)
 
 
 def _bandwidths(part: TransfersPart | None) -> Bandwidths | None:
