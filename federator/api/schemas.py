@@ -84,6 +84,9 @@ SPENT: Schema = {
     "lostCpuSeconds": {**PART, "description": "Since the daemon began."},
     "evictions": {**mapping(COUNT), "description": "Replicas that ended before their time, by cause."},
 }
+DOWNTIME = obj(
+    {"from": TIME, "to": TIME, "drainFrom": TIME, "reason": TEXT, "state": {"enum": ["announced", "draining", "begun"]}}
+)
 CLUSTER = obj(
     {
         "name": TEXT,
@@ -92,6 +95,7 @@ CLUSTER = obj(
         "cordoned": FLAG,
         "draining": FLAG,
         "drainBy": {"type": ["number", "null"], "description": "When what is left there stops, in seconds since 1970."},
+        "downtime": {"anyOf": [DOWNTIME, {"type": "null"}], "description": "What is announced next, or holds now."},
     },
     {
         "labels": LABELS,

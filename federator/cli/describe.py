@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from federator.cli import fillers, tables
-from federator.cli.output import amount, say, table, yaml_text
+from federator.cli.output import amount, moment, say, table, yaml_text
 
 Json = Mapping[str, Any]
 
@@ -92,11 +91,6 @@ def explain(found: Json) -> None:
                 say(f"  - {line}")
 
 
-def moment(at_s: float) -> str:
-    """A time of day with its date, in this machine's time zone."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_s))
-
-
 def _share(one: Json, roles: bool) -> list[Any]:
     return [
         one.get("cluster"),
@@ -167,8 +161,10 @@ def _filler(one: Json) -> None:
 
 
 def _cluster(one: Json) -> None:
-    amounts = ("capacity", "used", "free", "flavors", "pilotCpuSeconds", "productionStart")
-    _fields(one, skip=amounts)
+    told_below = ("capacity", "used", "free", "flavors", "pilotCpuSeconds", "productionStart", "downtime")
+    _fields(one, skip=told_below)
+    if announced := tables.downtime(one):
+        say(f"{'Downtime:':<14} {announced}")
     if words := fillers.starts_sentence(one):
         say(f"{'Production:':<14} started {words}, since the daemon began")
     if spent := one.get("pilotCpuSeconds"):

@@ -61,6 +61,7 @@ def table(columns: Sequence[str], rows: Iterable[Row], *, width: int | None = No
 STYLES: Mapping[str, str] = {
     "running": "green", "finished": "green", "up": "green", "waiting": "yellow", "away": "red", "lost": "red",
     "failed": "red", "cancelled": "dim", "cordoned": "yellow", "draining": "yellow",
+    "downtime": "yellow",
 }  # fmt: skip
 
 
@@ -121,6 +122,11 @@ def age(at_s: float | None, now_s: float | None = None) -> str:
     if not at_s:
         return ""
     return span(max(0.0, (time.time() if now_s is None else now_s) - at_s))
+
+
+def moment(at_s: float) -> str:
+    """A time of day with its date, in this machine's time zone."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_s))
 
 
 def span(seconds: float) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from federator.cli import fillers
-from federator.cli.output import age, amount
+from federator.cli.output import age, amount, moment
 
 Json = Mapping[str, Any]
 
@@ -28,9 +28,33 @@ def where(workload: Json) -> str:
 
 def health(cluster: Json) -> str:
     """Up or not; and whether it takes work."""
+    if (of_downtime := downtime_of(cluster).get("state")) == "begun":
+        return "downtime"
     if cluster.get("health") != "up":
         return str(cluster.get("health", ""))
-    return "draining" if cluster.get("draining") else "cordoned" if cluster.get("cordoned") else "up"
+    if cluster.get("draining") or of_downtime == "draining":
+        return "draining"
+    return "cordoned" if cluster.get("cordoned") else "up"
+
+
+def downtime_of(cluster: Json) -> Json:
+    """What is announced next for a cluster, or holds now; empty: nothing."""
+    return cluster.get("downtime") or {}
+
+
+def downtime(cluster: Json) -> str:
+    """When the next downtime of a cluster is, and what for; empty: none is announced."""
+    if not (one := downtime_of(cluster)):
+        return ""
+    drained = f", drained from {moment(one['drainFrom'])}" if one["drainFrom"] < one["from"] else ""
+    why = f": {one['reason']}" if one.get("reason") else ""
+    return f"{moment(one['from'])} to {moment(one['to'])}{drained}{why}"
+
+
+def news(cluster: Json) -> str:
+    """What a cluster says, or why it takes no work."""
+    announced = downtime(cluster) if downtime_of(cluster).get("state") in ("draining", "begun") else ""
+    return "; ".join(filter(None, (cluster.get("message"), announced and f"downtime {announced}")))
 
 
 def used_of(cluster: Json, resource: str) -> str:
@@ -146,7 +170,7 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("OTHER", others),
         Column("RUNNING", field("running")),
         Column("PENDING", field("pending")),
-        Column("MESSAGE", field("message")),
+        Column("MESSAGE", news),
         Column("VERSION", field("version"), wide=True),
         Column("SOURCE", field("source"), wide=True),
         Column("LABELS", labels, wide=True),

@@ -25,6 +25,7 @@ from federator.daemon.spending import SpendingKeeper
 from federator.daemon.state import NOT_YET, State
 from federator.daemon.timing import within
 from federator.daemon.usage import UsageKeeper
+from federator.engine.downtimes import next_change_s
 from federator.engine.ground import Ground
 from federator.engine.planner import plan
 from federator.model.cluster import Health
@@ -59,7 +60,7 @@ class Pace:
 
 
 class Cycle:
-    """Runs cycles: soon after something changed, and at least every ``cycle_s``."""
+    """Runs cycles: soon after something changed, at the moments of downtimes, and at least every ``cycle_s``."""
 
     def __init__(
         self,
@@ -95,7 +96,7 @@ class Cycle:
         self._began_s = self._clock.now_s()
         while True:
             with suppress(TimeoutError):
-                await within(self._clock, self._pace.cycle_s, self._state.woken())
+                await within(self._clock, self._longest_rest_s(), self._state.woken())
             # Under load most of the processor is left to orders, watches and requests.
             await self._clock.sleep(max(self._pace.debounce_s, min(REST * took_s, self._pace.cycle_s)))
             began = time.perf_counter()
@@ -141,6 +142,11 @@ class Cycle:
         await self._snapshots.refresh(self._clock.now_s())
         await measure(self._state, self._snapshots, decided.counted, self._metrics)
         self._metrics.cycle_seconds.observe(time.perf_counter() - started)
+
+    def _longest_rest_s(self) -> float:
+        now_s = self._clock.now_s()
+        announced = chain.from_iterable(member.cluster.downtimes for member in self._state.members.values())
+        return min(self._pace.cycle_s, next_change_s(announced, now_s) - now_s)
 
     def _ready(self) -> bool:
         """Whether a first plan may be made: all clusters answered, or had the time to."""

@@ -42,6 +42,7 @@ from federator.documents import (
     workload_document,
     workload_spec,
 )
+from federator.engine.downtimes import as_announced
 from federator.model.backfill import Filler
 from federator.model.budget import Spent
 from federator.model.limits import Limit
@@ -236,7 +237,8 @@ class Registry:
         state, name = self._state, document.name
         cluster = to_cluster(document)
         source = source if ("Cluster", name) in state.file_objects else "api"
-        spec = document.raw.get("spec", {})
+        # What is announced concerns planning alone: whoever speaks to the cluster goes on.
+        spec = {key: value for key, value in (document.raw.get("spec") or {}).items() if key != "downtimes"}
         old = state.members.get(name)
         if old is not None and self._specs.get(name) == spec:
             old.cluster, old.source, old.retired = replace(cluster), source, False
@@ -289,7 +291,7 @@ def imagine(now: Snapshot, objects: Sequence[Mapping[str, Any]]) -> Snapshot:
     arriving = [replace(w, submitted_at_s=w.submitted_at_s or now.at_s) for w in extra.workloads]
     return replace(
         now,
-        clusters=_over(now.clusters, extra.clusters),
+        clusters=_over(now.clusters, [as_announced(one, now.at_s) for one in extra.clusters]),
         workloads=_over(now.workloads, arriving),
         policies=_over(now.policies, extra.policies),
         queues=_over(now.queues, extra.queues),

@@ -46,7 +46,8 @@ class Service(Protocol):
 
     a cluster::
 
-        {"name", "provider", "labels", "health", "message", "version", "cordoned", "draining", "drainBy", "source",
+        {"name", "provider", "labels", "health", "message", "version", "cordoned", "draining", "drainBy",
+         "downtime": {"from", "to", "drainFrom", "reason", "state": announced, draining or begun}, "source",
          "capacity": {"cpu": 8.0, "memory": 1024, ...}, "used": {"production": {...}, "foreign": {...}},
          "free": {...}, "flavors": [{"name", "count", "allocatable", "free", "labels", "taints"}],
          "running", "pending", "lastSeen",

@@ -94,7 +94,8 @@ class Shelves:
         return record
 
     async def _clusters(self) -> Shelf:
-        return {name: partial(views.cluster, self._state, one) for name, one in self._state.members.items()}
+        now_s = self._clock.now_s()
+        return {name: partial(views.cluster, self._state, one, now_s) for name, one in self._state.members.items()}
 
     async def _policies(self) -> Shelf:
         return {one.name: partial(views.policy, self._state, one.name) for one in self._state.policies}

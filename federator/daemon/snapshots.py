@@ -18,6 +18,7 @@ from typing import TypeVar
 from federator.daemon.parts import NOTHING, Held, Part, as_holding, part_of
 from federator.daemon.spending import known
 from federator.daemon.state import Displaced, Member, State
+from federator.engine.downtimes import as_announced
 from federator.engine.least_free import LeastFree
 from federator.model.backfill import Filler, idle_times
 from federator.model.budget import Spent
@@ -220,7 +221,7 @@ def with_idle(state: State, member: Member, at_s: float) -> Cluster:
 def as_cluster(state: State, member: Member, at_s: float) -> Cluster:
     """The member as the planner sees it: its document, and what it says of itself now."""
     seen = member.observation
-    return replace(
+    cluster = replace(
         member.cluster,
         health=member.health,
         health_message=member.message,
@@ -234,3 +235,4 @@ def as_cluster(state: State, member: Member, at_s: float) -> Cluster:
         abilities=seen.abilities if seen else member.cluster.abilities,
         unschedulable=tuple(member.unschedulable[key] for key in sorted(member.unschedulable)),
     )
+    return as_announced(cluster, at_s)

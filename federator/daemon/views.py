@@ -8,6 +8,8 @@ from typing import Any
 
 from federator.daemon.measure import capacity_of, free_of, used_of
 from federator.daemon.state import Live, Member, State
+from federator.engine.downtimes import coming, in_force
+from federator.model.cluster import Downtime
 from federator.model.intent import Intent
 from federator.model.plan import Refusal
 from federator.model.records import HistoryEntry, WorkloadRecord
@@ -96,7 +98,7 @@ def why(refusals: Iterable[Refusal]) -> str:
     return ""
 
 
-def cluster(state: State, member: Member) -> dict[str, Any]:
+def cluster(state: State, member: Member, at_s: float) -> dict[str, Any]:
     """A cluster."""
     seen = member.observation
     intents = [state.intents[i] for i in member.intents if i in state.intents]
@@ -112,6 +114,7 @@ def cluster(state: State, member: Member) -> dict[str, Any]:
         "cordoned": member.cluster.cordoned or member.cluster.name in state.cordoned,
         "draining": member.retired or member.cluster.name in state.draining,
         "drainBy": state.drain_by_s.get(member.cluster.name),
+        "downtime": _downtime(member.cluster.downtimes, at_s),
         "source": member.source,
         "capacity": in_base_units(capacity_of(member)),
         "used": {kind: in_base_units(amount) for kind, amount in used_of(member, state).items()},
@@ -133,6 +136,15 @@ def cluster(state: State, member: Member) -> dict[str, Any]:
         "productionStart": state.starts.medians([member.cluster.name]),
         **_pilots(member),
     }
+
+
+def _downtime(announced: Sequence[Downtime], at_s: float) -> dict[str, Any] | None:
+    """The announced downtime that the cluster is drained for, else the next; None: there is none."""
+    one = in_force(announced, at_s) or coming(announced, at_s)
+    if one is None:
+        return None
+    state = "announced" if at_s < one.drained_from_s else "draining" if at_s < one.from_s else "begun"
+    return {"from": one.from_s, "to": one.to_s, "drainFrom": one.drained_from_s, "reason": one.reason, "state": state}
 
 
 def _pilots(member: Member) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from federator.documents.common import API_VERSION, Envelope, ShortMetadata, TaintPart
+from federator.documents.downtimes import MOST_DOWNTIMES, DowntimePart
 from federator.documents.fields import (
     MAX_NODES,
     Duration,
@@ -125,6 +126,8 @@ class ObservedPart(Part):
     """Whether it was being drained."""
     vacated: Flag = False
     """Whether the deadline of that was over: then what finds no other place stops."""
+    downtime: DowntimePart | None = None
+    """The announced downtime that it was drained for."""
     limits: Quantities | None = None
     """What quotas of the cluster still left us; left out: there were none."""
     foreign: Quantities = Field(default_factory=dict)
@@ -261,6 +264,9 @@ class ClusterSpec(Part):
     HTCondor do, where they are sent jobs."""
     cordoned: Flag = False
     """Take no new work."""
+    downtimes: Annotated[tuple[DowntimePart, ...], Field(max_length=MOST_DOWNTIMES)] = ()
+    """When it will give nothing: the daemon drains it before, and takes it back after. Offline plans have no time of
+    day, and look at `observed` alone."""
     flavors: tuple[FlavorPart, ...] | None = None
     """Its nodes. Observed for live Kubernetes clusters; written for local, fake and offline ones. Left out: the room
     is not known and taken as unlimited."""

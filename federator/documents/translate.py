@@ -8,6 +8,7 @@ from federator.documents.budget import to_budget, to_cost
 from federator.documents.cluster import ClusterSpec, FlavorPart, ObservedPart, RisePart
 from federator.documents.common import ClusterConstraint, FlavorConstraint, LabelSelector, TolerationPart
 from federator.documents.documents import Document
+from federator.documents.downtimes import to_downtime
 from federator.documents.fields import Quantities
 from federator.documents.policy import BoundsPart, FlavorChoicePart, PolicySpec, PreferenceSpec, StayPart, TierPart
 from federator.documents.quantities import limits_of, price_unit, resources_of
@@ -82,6 +83,8 @@ def to_cluster(document: Document) -> Cluster:
         cordoned=spec.cordoned,
         draining=seen.draining,
         vacated=seen.draining and seen.vacated,
+        downtime=to_downtime(seen.downtime) if seen.draining and seen.downtime else None,
+        downtimes=tuple(map(to_downtime, spec.downtimes)),
         binding=Binding(spec.binding),
         flavors=flavors,
         limits=None if seen.limits is None else limits_of(seen.limits),

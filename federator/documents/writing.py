@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from federator.documents.documents import Document
+from federator.documents.downtimes import written_downtime
 from federator.documents.fields import Part
 from federator.documents.policy import RSP_VERSIONS
 from federator.documents.quantities import (
@@ -53,6 +54,7 @@ def cluster_document(cluster: Cluster) -> Raw:
             "away": format_duration(cluster.away_s) if cluster.away_s else None,
             "draining": cluster.draining,
             "vacated": cluster.vacated,
+            "downtime": written_downtime(cluster.downtime) if cluster.downtime else None,
             "foreign": format_resources(cluster.foreign),
             "unschedulable": [
                 {"requests": format_resources(one.requests), "message": one.message} for one in cluster.unschedulable

@@ -126,6 +126,11 @@ def _open_tier(federation: Federation, outcome: Outcome, at: int, verdict: Verdi
     return Cure(ALL, f"wait {format_duration(max(0.0, wait.open_after_s - wait.for_s))} for tier {wait.tier} to open")
 
 
+def _end_of_draining(federation: Federation, outcome: Outcome, at: int, verdict: Verdict) -> Cure:
+    name = federation.names[at]
+    return Cure(ALL, f"the downtime of {name} ends" if verdict.facts["announced"] else f"undrain {name}")
+
+
 def _words(text: str) -> Ask:
     def say(federation: Federation, outcome: Outcome, at: int, verdict: Verdict) -> Cure:
         facts = {"cluster": federation.names[at], "queue": outcome.turn.workload.queue, **verdict.facts}
@@ -138,7 +143,7 @@ CURES: Mapping[Reason, Ask] = {
     Reason.CLUSTER_UNKNOWN: _words("{cluster} answers"),
     Reason.CLUSTER_AWAY: _words("{cluster} answers again"),
     Reason.CORDONED: _words("uncordon {cluster}"),
-    Reason.DRAINING: _words("undrain {cluster}"),
+    Reason.DRAINING: _end_of_draining,
     Reason.NOT_IN_POLICY: _words("a tier of policy {policy} that has {cluster}"),
     Reason.NO_MATCHING_FLAVOR: _words("a flavor with {requirement} on {cluster}"),
     Reason.TAINTED: _words("tolerate taint {taint}"),

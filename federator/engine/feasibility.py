@@ -14,6 +14,7 @@ import numpy as np
 from federator.documents.quantities import format_amount
 from federator.engine.arrays import Array, Mask
 from federator.engine.constraints import Answers, Constraints, flavor_requirement, likeness
+from federator.engine.downtimes import announcement
 from federator.engine.governing import NO_TIER, Rule
 from federator.engine.lots import NO_NODES
 from federator.engine.nodes import Nodes
@@ -72,8 +73,9 @@ def state_verdict(cluster: Cluster) -> Verdict | None:
     if cluster.health is not Health.UP:
         return Verdict(Reason.CLUSTER_AWAY, {"away_s": int(cluster.away_s), "detail": detail})
     if cluster.draining:
+        why = f" for {announcement(cluster.downtime)}" if cluster.downtime else ""
         over = ", and its deadline is over: what finds no other place stops" if cluster.vacated else ""
-        return Verdict(Reason.DRAINING, {"detail": over})
+        return Verdict(Reason.DRAINING, {"detail": why + over, "announced": cluster.downtime is not None})
     return Verdict(Reason.CORDONED) if cluster.cordoned else None
 
 

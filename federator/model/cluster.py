@@ -100,6 +100,24 @@ class Rise:
 
 
 @dataclass(frozen=True, slots=True)
+class Downtime:
+    """A time in which the cluster gives nothing, known before; in seconds since the epoch.
+
+    It is drained ``drain_s`` before it begins, ``to_s`` is when it takes work again; ``reason`` is for people.
+    """
+
+    from_s: float
+    to_s: float
+    drain_s: float = 0.0
+    reason: str = ""
+
+    @property
+    def drained_from_s(self) -> float:
+        """From when on nothing new starts there."""
+        return self.from_s - self.drain_s
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """One member: who it is, how it is, what it has.
 
@@ -120,6 +138,10 @@ class Cluster:
     draining: bool = False
     vacated: bool = False
     """It is being drained, and the deadline of that is over: what finds no other place stops, and waits."""
+    downtime: Downtime | None = None
+    """For which it is being drained; None: for none."""
+    downtimes: tuple[Downtime, ...] = ()
+    """What was announced. No plan reads it: ``engine/downtimes.py`` says what that is at a time."""
     binding: Binding = Binding.SPREAD
     flavors: tuple[Flavor, ...] | None = None
     limits: Resources | None = None

@@ -343,7 +343,8 @@ def cluster(name: str, source: str) -> dict[str, Any]:
     """A cluster that is up and half used."""
     return {
         "name": name, "provider": "fake", "labels": {}, "health": "up", "message": "", "version": "", "cordoned": False,
-        "draining": False, "drainBy": None, "source": source, "capacity": {"cpu": 8.0, "memory": 2**30},
+        "draining": False, "drainBy": None, "downtime": None, "source": source,
+        "capacity": {"cpu": 8.0, "memory": 2**30},
         "used": {"production": {"cpu": 3.0}, "foreign": {"cpu": 1.0}}, "free": {"cpu": 4.0, "memory": 2**30},
         "flavors": [], "running": 3, "pending": 0, "lastSeen": 1000.0,
         "productionStart": {"free": {"medianSeconds": 1.1, "of": 57}},

@@ -124,6 +124,20 @@ async def test_logs_are_printed_as_they_are(client: Client, work: str, api: Api)
     assert "ended early" in result.err
 
 
+async def test_the_next_downtime_of_a_cluster_is_described_and_the_one_that_holds_is_listed(
+    client: Client, api: Api
+) -> None:
+    cern = api.service.objects["clusters"]["cern"]
+    cern["downtime"] = {"from": 2e9, "to": 2e9 + 60, "drainFrom": 2e9, "reason": "power", "state": "announced"}
+    assert "2033-05-18" in (described := (await client("describe", "cluster", "cern")).out)
+    assert described.count("power") == 1
+    assert "power" not in (await client("get", "clusters")).out
+    cern["downtime"]["state"] = "begun"
+    (row,) = (line for line in (await client("get", "clusters")).out.splitlines() if line.startswith("cern"))
+    assert row.split()[2] == "downtime"
+    assert json.loads((await client("get", "cl", "cern", "-o", "json")).out)["downtime"]["reason"] == "power"
+
+
 async def test_clusters_are_cordoned_and_drained(client: Client, api: Api) -> None:
     cern = api.service.objects["clusters"]["cern"]
     assert (await client("cordon", "cern")).out == "cluster/cern cordoned\n"

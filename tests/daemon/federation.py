@@ -39,7 +39,9 @@ class Inline(ThreadPoolExecutor):
 class Federation:
     """One daemon over a folder; may be stopped, or dropped as in a crash, and started again."""
 
-    def __init__(self, folder: Path, usage_s: float = 30.0, learnt_s: float = 3600.0, **rules: float) -> None:
+    def __init__(
+        self, folder: Path, usage_s: float = 30.0, learnt_s: float = 3600.0, cycle_s: float = 1.0, **rules: float
+    ) -> None:
         self.folder = folder
         self.clock = VirtualClock(1_000_000.0)
         self.store = MemoryStore()
@@ -47,6 +49,7 @@ class Federation:
         self.rules = Rules(**rules)
         self.usage_s = usage_s
         self.learnt_s = learnt_s
+        self.cycle_s = cycle_s
         self.daemon = self._new()
 
     def write(self, *documents: Mapping[str, Any], file: str = "federation.yaml") -> None:
@@ -63,7 +66,7 @@ class Federation:
             samples=(),
             make_provider=self._provider,
             planners=Inline(),
-            pace=Pace(1.0, 0.05, self.rules, self.usage_s, self.learnt_s),
+            pace=Pace(self.cycle_s, 0.05, self.rules, self.usage_s, self.learnt_s),
             retention_s=86400.0,
         )
 

@@ -29,7 +29,7 @@ from federator.documents import (
     workload_spec,
 )
 from federator.model.budget import Budget, Cost, Spent
-from federator.model.cluster import Binding, Cluster, Flavor, Health, NodeGroup, Unschedulable
+from federator.model.cluster import Binding, Cluster, Downtime, Flavor, Health, NodeGroup, Unschedulable
 from federator.model.plan import Displacement, Holding, Snapshot
 from federator.model.policy import (
     Bounds,
@@ -83,8 +83,15 @@ def flavors(draw: st.DrawFn) -> Flavor:
 
 
 @st.composite
+def downtimes(draw: st.DrawFn) -> Downtime:
+    begin_s = float(draw(st.integers(0, 2 * 10**9)))
+    return Downtime(begin_s, begin_s + draw(st.integers(1, 10**6)), draw(millis), draw(st.sampled_from(["", "a: b"])))
+
+
+@st.composite
 def clusters(draw: st.DrawFn) -> Cluster:
     found = draw(st.none() | st.lists(flavors(), max_size=2, unique_by=lambda flavor: flavor.name).map(tuple))
+    draining = draw(st.booleans())
     return Cluster(
         name=draw(names),
         labels=draw(labels),
@@ -93,7 +100,9 @@ def clusters(draw: st.DrawFn) -> Cluster:
         health_message=draw(st.sampled_from(["", "no answer"])),
         away_s=draw(millis),
         cordoned=draw(st.booleans()),
-        draining=draw(st.booleans()),
+        draining=draining,
+        vacated=draining and draw(st.booleans()),
+        downtime=draw(st.none() | downtimes()) if draining else None,
         binding=draw(st.sampled_from(Binding)),
         flavors=found,
         limits=draw(st.none() | amounts),
@@ -340,3 +349,17 @@ def test_documents_that_differ_in_what_they_run_are_told_apart_by_the_quick_read
 def test_the_quick_reader_tells_what_is_wrong(raw: dict[str, Any], message: str) -> None:
     with pytest.raises(DocumentErrors, match=message):
         workload_spec(raw)
+
+
+def test_downtimes_are_read_with_their_zones_and_written_in_utc() -> None:
+    summer = {"from": "2026-07-01T08:00:00+02:00", "to": "2026-07-01T10:00:00Z", "drain": "4h", "reason": "switches"}
+    winter = {"from": "2026-12-01T08:00:00Z", "to": "2026-12-02T08:00:00Z"}
+    raw = {"apiVersion": "federator.dev/v1alpha1", "kind": "Cluster", "metadata": {"name": "a"}}
+    (document,) = read_objects([{**raw, "spec": {"downtimes": [summer, winter]}}]).clusters
+    june_s, day_s = 1_782_885_600.0, 86400.0
+    begin_s = june_s + 153 * day_s + 2 * 3600
+    assert to_cluster(document).downtimes == (
+        Downtime(june_s, june_s + 4 * 3600, 4 * 3600, "switches"),
+        Downtime(begin_s, begin_s + day_s),
+    )
+    assert canonical(document)["spec"]["downtimes"] == [{**summer, "from": "2026-07-01T06:00:00Z"}, winter]

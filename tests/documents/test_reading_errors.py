@@ -12,6 +12,7 @@ HEAD = "apiVersion: federator.dev/v1alpha1\n"
 CERN = HEAD + "kind: Cluster\nmetadata: {name: cern}\n---\n"
 WORKLOAD = HEAD + "kind: Workload\nmetadata: {name: a}\nspec:\n"
 QUEUE = HEAD + "kind: Queue\nmetadata: {name: a}\nspec:\n"
+DOWN = HEAD + "kind: Cluster\nmetadata: {name: a}\nspec:\n  downtimes:\n  - "
 PLANNING = HEAD + "kind: Planning\nmetadata: {name: a}\nspec:\n"
 POLICY = HEAD + "kind: PlacementPolicy\nmetadata: {name: a}\nspec:\n"
 
@@ -68,6 +69,65 @@ CASES = [
         "'flavor'",
     ),
     (POLICY + "  flavors: {by: prize}\n", 5, 17, "spec.flavors.by", "not one of", "'price'"),
+    (DOWN + "{to: 2026-12-01T18:00:00Z}\n", 6, 5, "spec.downtimes[0].from", "missing", ""),
+    (DOWN + "{from: 2026-12-01T18:00:00Z}\n", 6, 5, "spec.downtimes[0].to", "missing", ""),
+    (
+        DOWN + "{from: 2026-12-01T18:00:00Z, to: 2026-12-01T19:00:00+01:00}\n",
+        6,
+        38,
+        "spec.downtimes[0].to",
+        "2026-12-01T18:00:00Z is not after 'from', 2026-12-01T18:00:00Z",
+        "write when it ends",
+    ),
+    (
+        DOWN + "{from: 2026-12-01T18:00:00, to: 2026-12-01T19:00:00Z}\n",
+        6,
+        12,
+        "spec.downtimes[0].from",
+        "time zone",
+        "18:00:00Z",
+    ),
+    (DOWN + "{from: 2026-12-01T18:00:00Z, to: late}\n", 6, 38, "spec.downtimes[0].to", "'late' is not", "write 2026"),
+    (
+        DOWN + "{from: 2026-12-01T08:00:00Z, to: 2026-12-01T18:00:00Z, drain: 4}\n",
+        6,
+        67,
+        "spec.downtimes[0].drain",
+        "unit",
+        "write 4s",
+    ),
+    (
+        DOWN + "{from: 2026-12-01T08:00:00Z, to: 2026-12-01T18:00:00Z, reason: 5}\n",
+        6,
+        68,
+        "spec.downtimes[0].reason",
+        "must be text",
+        "'5'",
+    ),
+    (
+        DOWN + '{from: 2026-12-01T08:00:00Z, to: 2026-12-01T18:00:00Z, reason: "a\\nb"}\n',
+        6,
+        68,
+        "spec.downtimes[0].reason",
+        "not one line",
+        "one line",
+    ),
+    (
+        DOWN + "{from: 2026-12-01T08:00:00Z, to: 2026-12-01T18:00:00Z, drian: 4h}\n",
+        6,
+        60,
+        "spec.downtimes[0].drian",
+        "no 'drian'",
+        "'drain'",
+    ),
+    (
+        DOWN + "\n  - ".join(["{from: 2026-12-01T08:00:00Z, to: 2026-12-01T18:00:00Z}"] * 51) + "\n",
+        6,
+        3,
+        "spec.downtimes",
+        "has 51 entries",
+        "the most is 50",
+    ),
     (QUEUE + "  budget: {money: 5}\n", 5, 3, "spec.budget.period", "missing", ""),
     (QUEUE + "  budget: {period: 30d}\n", 5, 20, "spec.budget.period", "bounds nothing", "'money', or 'carbon'"),
     (QUEUE + "  budget: {period: 0s, money: 5}\n", 5, 20, "spec.budget.period", "zero", "30d"),
