@@ -47,14 +47,20 @@ def downtime(cluster: Json) -> str:
     if not (one := downtime_of(cluster)):
         return ""
     drained = f", drained from {moment(one['drainFrom'])}" if one["drainFrom"] < one["from"] else ""
-    why = f": {one['reason']}" if one.get("reason") else ""
-    return f"{moment(one['from'])} to {moment(one['to'])}{drained}{why}"
+    return f"{moment(one['from'])} to {moment(one['to'])}{drained}{_why(one)}"
 
 
 def news(cluster: Json) -> str:
     """What a cluster says, or why it takes no work."""
-    announced = downtime(cluster) if downtime_of(cluster).get("state") in ("draining", "begun") else ""
-    return "; ".join(filter(None, (cluster.get("message"), announced and f"downtime {announced}")))
+    one, words = downtime_of(cluster), ""
+    if one.get("state") in ("draining", "begun"):
+        when = f"from {moment(one['from'])}" if one["state"] == "draining" else f"until {moment(one['to'])}"
+        words = f"downtime {when}{_why(one)}"
+    return "; ".join(filter(None, (cluster.get("message"), words)))
+
+
+def _why(downtime: Json) -> str:
+    return f": {downtime['reason']}" if downtime.get("reason") else ""
 
 
 def used_of(cluster: Json, resource: str) -> str:

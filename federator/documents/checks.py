@@ -12,6 +12,7 @@ from federator.documents.complaints import Path
 from federator.documents.entries import Entry
 from federator.documents.kinds import KINDS
 from federator.documents.problems import Problem, did_you_mean
+from federator.documents.scenario import FAULTS
 
 SINGLE = ("Planning", "Configuration")
 """Kinds of which a federation has one."""
@@ -107,7 +108,7 @@ def _named_clusters(entry: Entry) -> Iterator[tuple[Path, object, bool]]:
         yield from _listed(entry, ("spec", "inputs"), "at")
     elif entry.kind == "Scenario":
         for index, fault in _items(entry.at("spec", "faults")):
-            for key in ("outage", "slow", "crash", "nodes", "cut", "stale"):
+            for key in FAULTS:
                 if isinstance(fault, Mapping) and key in fault:
                     yield ("spec", "faults", index, key), fault[key], False
         yield from _listed(entry, ("spec", "transfers", "links"), "between")

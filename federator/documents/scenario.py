@@ -235,12 +235,20 @@ class SourcePart(Part):
         return _one_of(self, "trace", "generate")
 
 
+FAULTS = ("outage", "downtime", "slow", "crash", "nodes", "cut", "stale")
+"""What can go wrong: each names its cluster."""
+
+
 class FaultPart(Part):
-    """Something that goes wrong at a cluster: an outage, everything takes longer there, replicas fail or lose
-    their network, nodes break, or what is free is told late."""
+    """Something that goes wrong at a cluster: an outage, a downtime that was announced, everything takes longer there,
+    replicas fail or lose their network, nodes break, or what is free is told late."""
 
     outage: ShortName | None = None
     """The cluster that does not answer."""
+    downtime: ShortName | None = None
+    """The cluster that gives nothing, which was announced: it is drained before, for `drain`."""
+    drain: Duration = 0.0
+    """For `downtime`: how long before it begins nothing new starts there."""
     slow: ShortName | None = None
     """The cluster where everything takes longer."""
     crash: ShortName | None = None
@@ -276,7 +284,9 @@ class FaultPart(Part):
 
     @model_validator(mode="after")
     def _one(self) -> FaultPart:
-        return _one_of(self, "outage", "slow", "crash", "nodes", "cut", "stale")
+        if self.downtime is not None and not self.lasts:
+            raise wrong("a downtime has an end", "give 'lasts'", ("lasts",) if self.lasts is not None else ())
+        return _one_of(self, *FAULTS)
 
 
 Bandwidth = Annotated[Bytes, Field(gt=0)]

@@ -1,5 +1,5 @@
-"""What goes wrong in a run, when: clusters fall silent, slow down, lose nodes, let replicas crash or cut them
-off, report late."""
+"""What goes wrong in a run, when: clusters fall silent, have downtimes, slow down, lose nodes, let replicas crash or
+cut them off, report late."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ class Faults:
     def note(self) -> None:
         """Note in the timeline when each begins."""
         for at, fault in enumerate(self._world.story.faults):
+            if (downtime := fault.downtime) is not None:
+                for at_s in (downtime.drained_from_s, downtime.from_s, downtime.to_s):
+                    self._timeline.at(max(0.0, at_s), OTHER, lambda now_s: self._stir())
+                continue
             random = Random(f"{self._world.story.seed}/fault/{at}/{fault.cluster}")
             self._timeline.at(fault.at_s, OTHER, partial(self._begin, fault, random))
 

@@ -114,7 +114,7 @@ def _no_garbage_sought() -> Iterator[None]:
 class _Teller:
     def __init__(self, story: Story, planner: Planner, skips: bool, lines: bool, watch: Watch | None) -> None:
         self._story, self._planner, self._watch = story, planner, watch
-        self._skips = skips and stays_as_it_is(story.federation)
+        self._skips = skips and stays_as_it_is(story.federation) and not any(one.downtime for one in story.faults)
         self._timeline = Timeline()
         self._world = World(story, self._timeline)
         self._settler = Settler(self._world)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from federator.documents.quantities import format_duration
 from federator.engine.assign import intent_id
+from federator.model.cluster import Downtime
 from federator.model.indexset import IndexSet
 from federator.model.intent import Intent, IntentState
 from federator.model.plan import Holding, Snapshot
@@ -89,9 +90,9 @@ class CutOff:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A cluster does not answer; or everything takes ``slower`` times as long there; or of what starts there the part
-    ``crashing`` fails, or is ``cut`` off; or it loses ``nodes``; or it tells only every ``lag_s`` what is free.
-    ``ends_s`` None: to the end.
+    """A cluster does not answer; or has a downtime that was announced, ``drain_s`` before which it begins to be
+    drained; or everything takes ``slower`` times as long there; or of what starts there the part ``crashing`` fails, or
+    is ``cut`` off; or it loses ``nodes``; or it tells only every ``lag_s`` what is free. ``ends_s`` None: to the end.
     """
 
     cluster: str
@@ -102,6 +103,14 @@ class Fault:
     nodes: NodesDown | None = None
     lag_s: float | None = None
     cut: CutOff | None = None
+    drain_s: float | None = None
+
+    @property
+    def downtime(self) -> Downtime | None:
+        """As what it was announced, if it was."""
+        if self.drain_s is None or self.ends_s is None:
+            return None
+        return Downtime(self.at_s, self.ends_s, self.drain_s)
 
     @property
     def by_chance(self) -> bool:
@@ -119,6 +128,8 @@ class Fault:
             return f"what is free is told every {format_duration(self.lag_s)}"
         if self.cut is not None:
             return f"{self.cut.share:.0%} of what starts is cut off for {format_duration(self.cut.away_s)}"
+        if self.drain_s is not None:
+            return f"downtime, drained {format_duration(self.drain_s)} before" if self.drain_s else "downtime"
         if self.nodes is None:
             return "outage"
         of = f" of {self.nodes.flavor}" if self.nodes.flavor else ""

@@ -106,6 +106,10 @@ def _complete(scenario: Document, federation: Snapshot) -> None:
     if unknown:
         problems.append(("spec.files", f"the nodes of {unknown[0]} are not known", "write its flavors"))
     problems += _strangers(spec, federation)
+    for cluster in federation.clusters:
+        if cluster.downtimes:
+            cure = f"leave them out, and write faults: [{{downtime: {cluster.name}, at: 4h, lasts: 10h, drain: 2h}}]"
+            problems.append(("spec.files", f"{cluster.name} has downtimes, and a scenario has no dates", cure))
     for at, part in enumerate(spec.workloads):
         made = part.generate
         if made and spec.lasts is None and (made.lasts is None or made.every) and made.count is None:
@@ -165,6 +169,8 @@ def _fault(part: FaultPart) -> Fault:
     ends_s = None if part.lasts is None else part.at + part.lasts
     if part.outage is not None:
         return Fault(part.outage, part.at, ends_s)
+    if part.downtime is not None:
+        return Fault(part.downtime, part.at, ends_s, drain_s=part.drain)
     if part.crash is not None:
         return Fault(part.crash, part.at, ends_s, crashing=part.share / FULL_PPM)
     if part.nodes is not None:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from federator.engine.decay import lately
+from federator.engine.downtimes import as_announced
 from federator.engine.feasibility import allowed_flavors
 from federator.engine.least_free import LeastFree
 from federator.engine.lifecycle import WorkloadEvent, next_workload_state
 from federator.engine.use_history import UseHistory
 from federator.model.backfill import Filled, Filler, idle_times
-from federator.model.cluster import Cluster, Flavor, Health
+from federator.model.cluster import Cluster, Downtime, Flavor, Health
 from federator.model.indexset import IndexSet
 from federator.model.intent import Intent
 from federator.model.plan import Displacement, Head, Holding, Snapshot, TierClock
@@ -100,13 +101,17 @@ class Member:
     least: tuple[LeastFree, ...] = ()
     history: UseHistory | None = None
     """Kept for fillers only."""
+    downtimes: tuple[Downtime, ...] = ()
 
     def shown(self, now_s: float) -> Cluster:
         """The cluster as the planner sees it."""
         if self.health is Health.UP and now_s - self.told_s >= self.lag_s:
             self.flavors, self.told_s = self.site.flavors(now_s), now_s
         away_s = 0.0 if self.health is Health.UP else now_s - self.away_since_s
-        shown = replace(self.site.cluster, health=self.health, away_s=away_s, flavors=self.flavors)
+        shown = replace(
+            self.site.cluster, health=self.health, away_s=away_s, flavors=self.flavors, downtimes=self.downtimes
+        )  # fmt: skip
+        shown = as_announced(shown, now_s)
         if self.history is None or shown.flavors is None:
             return shown
         free = shown.free
@@ -159,7 +164,11 @@ class World:
         least = tuple(LeastFree(for_s) for for_s in idle_times(self.story.federation.fillers))
         history = UseHistory() if self.story.federation.fillers else None
         flavors = cluster.flavors or ()
-        return Member(site, cluster.health, -cluster.away_s, flavors=flavors, least=least, history=history)
+        downtimes = tuple(one.downtime for one in self.story.faults if one.cluster == cluster.name and one.downtime)
+        return Member(
+            site, cluster.health, -cluster.away_s,
+            flavors=flavors, least=least, history=history, downtimes=downtimes,
+        )  # fmt: skip
 
     def arrive(self, workload: Workload, run_s: float, now_s: float) -> None:
         """Take a workload in."""

@@ -10,12 +10,13 @@ import pytest
 from federator.documents.problems import DocumentErrors
 from federator.model.cluster import Binding, Cluster
 from federator.model.policy import Planning, Policy, Tier
+from federator.model.selectors import Constraint, Requirement, Selector
 from federator.model.workload import Lifetime
 from federator.simulator.answer import run_document
 from federator.simulator.looks import Looks
 from federator.simulator.record import FaultRow
 from federator.simulator.recording import recorded
-from federator.simulator.run import simulate
+from federator.simulator.run import simulate, simulate_quickly
 from federator.simulator.story import CutOff, Fault, NodesDown
 from federator.simulator.telling import read_scenario
 from federator.simulator.telling import told as told_by
@@ -50,6 +51,36 @@ def test_work_waits_for_broken_nodes_and_starts_when_they_are_back() -> None:
     for_ever = replace(all_of_them, ends_s=None)
     run = simulate(story([FOUR], [arrival("w", 150, 10)], faults=(for_ever,), lasts_s=900.0))
     assert (run.waiting, told(run, "w").started_s) == (1, None)
+
+
+DOWN = Fault("north", 100.0, 500.0, drain_s=60.0)
+
+
+def test_a_downtime_keeps_new_work_off_while_it_is_drained_and_stops_what_is_left_when_it_begins() -> None:
+    """Of what runs 30 s short of the drain the shorter ends in time; the longer begins again after it, at no cost."""
+    work = [arrival("short", 10, 80, 4, retries=0), arrival("long", 10, 200, 4, retries=0), arrival("late", 50, 10)]
+    run = simulate(story([FOUR], work, faults=(DOWN,)))
+    assert (told(run, "short").started_s, told(run, "short").ended_s) == (10, 90)
+    assert (told(run, "long").failed, told(run, "long").ended_s) == (False, 700)
+    assert run.measures.lost_s["north"] == 4 * 90
+    assert (told(run, "late").started_s, told(run, "late").ended_s) == (500, 510)
+
+
+def test_what_is_drained_goes_where_room_comes_free_before_the_downtime_begins() -> None:
+    """South is full until 70 s; no arrival tells that those of north are to move then."""
+    north = arrival("north", 10, 200, 4, retries=0)
+    south = arrival("south", 0, 70, 16, clusters=Constraint(Selector((Requirement("zone", "In", ("s",)),))))
+    run = simulate(story([FOUR, replace(SPARE, labels={"zone": "s"})], [south, north], faults=(DOWN,)))
+    assert told(run, "south").ended_s == 70, "south was not full, so this test shows nothing"
+    assert told(run, "north").ended_s == 70 + 200
+    assert run.measures.lost_s["north"] == 4 * 60
+
+
+def test_downtimes_may_overlap() -> None:
+    """The end of the one within the other does not open the cluster."""
+    inner = Fault("north", 150.0, 200.0, drain_s=0.0)
+    run = simulate(story([FOUR], [arrival("w", 110, 10)], faults=(DOWN, inner)))
+    assert told(run, "w").started_s == 500
 
 
 def test_reservations_do_not_take_broken_nodes_for_free_ones() -> None:
@@ -125,6 +156,8 @@ def test_the_record_of_a_run_has_its_faults_and_what_was_offered_meanwhile() -> 
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
+        ("faults: [{downtime: north}]", r"spec\.faults\[0\]: a downtime has an end; give 'lasts'"),
+        ("faults: [{downtime: nowhere, lasts: 1h}]", r"spec\.faults\[0\]\.downtime: no cluster is called 'nowhere'"),
         ("faults: [{outage: nowhere}]", r"spec\.faults\[0\]\.outage: no cluster is called 'nowhere'"),
         ("faults: [{nodes: nowhere}]", r"spec\.faults\[0\]\.nodes: no cluster is called 'nowhere'"),
         ("faults: [{stale: nowhere}]", r"spec\.faults\[0\]\.stale: no cluster is called 'nowhere'"),
@@ -149,6 +182,33 @@ metadata: {{name: cloud}}
 spec: {{provider: fake, flavors: [{{name: node, allocatable: {{cpu: 8}}}}]}}
 """)
     with pytest.raises(DocumentErrors, match=told):
+        told_by(*read_scenario(path), tmp_path)
+
+
+def test_a_scenario_has_downtimes_by_its_own_clock_and_no_dates(tmp_path: Path) -> None:
+    """The same as a fault, 100 s after it has begun; a date in the document of a cluster is told to be of no use."""
+    path, dated = tmp_path / "scenario.yaml", ", downtimes: [{from: 2026-12-01T08:00:00Z, to: 2026-12-01T18:00:00Z}]"
+    text = """\
+apiVersion: federator.dev/v1alpha1
+kind: Scenario
+metadata: {name: s}
+spec: {faults: [{downtime: north, at: 100s, lasts: 400s, drain: 60s}]}
+---
+apiVersion: federator.dev/v1alpha1
+kind: Cluster
+metadata: {name: north}
+spec: {provider: fake, flavors: [{name: node, allocatable: {cpu: 8}}]MORE}
+"""
+    path.write_text(text.replace("MORE", ""))
+    made = told_by(*read_scenario(path), tmp_path)
+    assert made.faults == (DOWN,)
+    assert DOWN.words == "downtime, drained 1m before"
+    run = simulate_quickly(replace(made, arrivals=lambda: iter([arrival("w", 50, 10)])))
+    assert told(run, "w").started_s == 500
+    path.write_text(text.replace("MORE", dated))
+    with pytest.raises(
+        DocumentErrors, match=r"north has downtimes, and a scenario has no dates; .*downtime: north, at"
+    ):
         told_by(*read_scenario(path), tmp_path)
 
 
