@@ -21,6 +21,8 @@ def stays_as_it_is(federation: Snapshot) -> bool:
     """Whether only what waits, and room for it, make a plan differ from what is."""
     if federation.cohorts or any(queue.cohort for queue in federation.queues):
         return False  # who has borrowed may have to give way
+    if any(cluster.draining for cluster in federation.clusters):
+        return False  # what runs there moves when room comes free elsewhere
     return all(
         policy.stay.rebalance is Rebalance.NEVER
         and policy.preempt in ("never", "backfill")

@@ -42,6 +42,16 @@ def test_what_others_use_stays_used() -> None:
     assert told(run, "waits").started_s is None
 
 
+def test_what_a_cluster_that_is_drained_still_has_moves_when_room_comes_free_elsewhere() -> None:
+    """South is full for 70 s, and nothing waits: planning looks again when it is not."""
+    sites = [cluster("north", cpu=4, draining=True), cluster("south", cpu=4)]
+    held = {("leaves", "north"): 4, ("fills", "south"): 4}
+    work = [workload("leaves", 4, duration_s=3800.0), workload("fills", 4, duration_s=3670.0)]
+    run = simulate(onward(snapshot(sites, work, held=held), "now", None))
+    assert told(run, "fills").ended_s == 70
+    assert told(run, "leaves").ended_s == 70 + 3800
+
+
 def test_a_run_that_is_taken_up_in_the_middle_ends_as_the_whole_does() -> None:
     """A run is told to its end, and taken up again from the snapshot of a plan in its middle. What was there then ends
     at the same moments."""
