@@ -195,12 +195,13 @@ def test_a_pilot_that_is_killed_with_results_on_its_disk_tells_them_when_it_is_b
 
 def test_a_pilot_told_to_end_gives_its_work_back_and_goes(federator: Federator, start: Start, tmp_path: Path) -> None:
     """SIGTERM reaches the payloads, which have time to save what they have; the pilot says goodbye."""
-    out, saved = tmp_path / "out", tmp_path / "saved"
+    out, saved, begun = tmp_path / "out", tmp_path / "saved", tmp_path / "begun"
     first = start("one")
-    save = f"trap 'echo $FEDERATOR_REPLICA_INDEX >> {saved}; exit 1' TERM"
+    save = f"trap 'echo $FEDERATOR_REPLICA_INDEX >> {saved}; exit 1' TERM; echo $FEDERATOR_REPLICA_INDEX >> {begun}"
     federator.submit(
         batch("reco", 4, ["sh", "-c", f"{save}; {federator.held}; echo $FEDERATOR_REPLICA_INDEX >> {out}"])
     )
+    until(lambda: indices([begun]) == [0, 1, 2, 3], "payloads to listen", federator.tail)
     federator.wait_for("reco", lambda w: w["running"] == 4)
     assert first.stop() == 0
     assert indices([saved]) == [0, 1, 2, 3]
