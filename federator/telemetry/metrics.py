@@ -106,7 +106,7 @@ class Metrics:
         self.wait_seconds = self._histogram(
             "wait_seconds", "Time from submission until the first replica ran.", WAIT_S, "queue"
         )
-        self.pilots = self._gauge("pilots", "Pilots by state: active, draining, lost.", "cluster", "state")
+        self.pilots = self._gauge("pilots", "Pilots by state: active, draining, suspect, lost.", "cluster", "state")
         self.pilot_site_marks = self._gauge(
             "pilot_site_marks", "1 while a site is sent no pilots: closed, full or away.", "cluster", "mark"
         )

@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from federator.clusters.pilots.agents import CONTAINER_RUNTIMES, Agent, flavor_name, flavors_of
+from federator.clusters.pilots.care import Care
 from federator.clusters.pilots.entry import Entry, Seat
 from federator.clusters.pilots.line_order import Standing, from_json, to_json
 from federator.clusters.pilots.settings import PilotsSettings
@@ -39,6 +40,7 @@ class Line:
         self.why_none = ""
         """Why none is on its way, where one could be."""
         self.sign = sign
+        self.care = Care()
         self._settings = settings
         self._hungry: list[Key] = []
         """Urgency and intent of the orders of which something waits, the most urgent first."""
@@ -159,8 +161,9 @@ class Line:
         )
 
     def take(self, agent: Agent, limit: int, now_s: float) -> list[Seat]:
-        """Give a pilot up to so many replicas that fit it."""
+        """Give a pilot up to so many replicas that fit it; a suspect one no more than one."""
         taken: list[Seat] = []
+        limit = limit if agent.doubt is None else min(limit, 1)
         if limit <= 0:
             return taken
         for entry in self.for_agent(agent, now_s):
@@ -205,6 +208,17 @@ class Line:
         if agent is not None:
             agent.release(seat.lease.id, entry.order.requests)
         return entry
+
+    def add_agent(self, pilot: Pilot, now_s: float) -> None:
+        """A pilot joins."""
+        agent = self.agents[pilot.name] = Agent(pilot, now_s)
+        agent.doubt = self.care.joined(pilot.name, pilot.host, now_s)
+
+    def drop_agent(self, name: str, now_s: float) -> None:
+        """A pilot leaves for good."""
+        agent = self.agents.pop(name, None)
+        if agent is not None:
+            self.care.gone(name, agent.pilot.host, now_s)
 
     def seat(self, replica: Replica) -> Seat | None:
         """The latest lease of a replica."""

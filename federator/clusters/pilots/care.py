@@ -1,0 +1,241 @@
+"""Which pilots eat work: those where payload after payload fails that runs elsewhere. Pure.
+
+A node without its file systems or with a broken disk takes a payload, loses it within seconds, and is free for the
+next: it draws work in because it is broken. A failure alone does not tell whether the node or the work is to blame;
+what became of the same work on other pilots does.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import NamedTuple
+
+FAILED_IN_A_ROW = 3
+"""So many failures of which the node may be to blame, with no success between, and it is asked whether it is."""
+BACKOFF_S = 60.0
+"""Until one payload is tried on a suspect pilot; doubled for each that failed."""
+BACKOFF_MAX_S = 3600.0
+REMEMBERED_S = 3600.0
+"""How long it is known how a workload ended on a pilot."""
+PILOTS_KNOWN = 16
+"""Of so many pilots, those where it ended last, is known how a workload ended there."""
+LONGEST_RUN = 16
+"""No more failures than these, the latest, are kept of a pilot."""
+HOSTS_KNOWN = 1024
+BROKEN = 3
+"""A workload that failed on so many other pilots, and ran well on few, is to blame itself."""
+
+
+class Elsewhere(Enum):
+    """What other pilots tell of a workload."""
+
+    WORKS = auto()
+    UNKNOWN = auto()
+    FAILS = auto()
+
+
+@dataclass(slots=True)
+class Doubt:
+    """A pilot is suspect: it is given nothing but, from ``due_s`` on, one payload as a probe."""
+
+    why: str
+    due_s: float
+    failed: int = 0
+    """Probes that failed."""
+    probe: str = ""
+    """The lease that is tried now."""
+    told: bool = False
+    """Whether it was told that the next probe is due."""
+    host: str = ""
+    """Where a suspect pilot was before it; empty: it was not."""
+
+    def takes(self, now_s: float) -> bool:
+        """Whether it is to be given its one payload."""
+        return not self.probe and now_s >= self.due_s
+
+    def put_off(self, now_s: float) -> None:
+        """The next probe has to wait."""
+        self.probe, self.told = "", False
+        self.due_s = now_s + min(BACKOFF_MAX_S, BACKOFF_S * 2.0 ** min(self.failed, 30))
+
+    def words(self, now_s: float) -> str:
+        """``3 payloads of 2 workloads failed in a row; one is tried in 60 s``."""
+        since = f", and {_count(self.failed, 'probe')} since" if self.failed else ""
+        left_s = self.due_s - now_s
+        when = (
+            "one is tried now"
+            if self.probe
+            else "the next is tried"
+            if left_s <= 0
+            else f"one is tried in {left_s:.0f} s"
+        )
+        return f"{self.why}{since}; {when}"
+
+
+class Judged(NamedTuple):
+    """What follows from an end."""
+
+    excused: bool = False
+    """The node is to blame, not the work."""
+    changed: tuple[str, ...] = ()
+    """Pilots that became suspect, or are trusted again."""
+
+
+@dataclass(slots=True)
+class _Ends:
+    """How a workload ended last, by pilot, and when: the latest last."""
+
+    by_pilot: OrderedDict[str, tuple[bool, float]] = field(default_factory=OrderedDict)
+    at_s: float = 0.0
+
+    def add(self, pilot: str, well: bool, now_s: float) -> None:
+        self.at_s = now_s
+        self.by_pilot[pilot] = (well, now_s)
+        self.by_pilot.move_to_end(pilot)
+        if len(self.by_pilot) > PILOTS_KNOWN:
+            self.by_pilot.popitem(last=False)
+
+    def elsewhere(self, pilot: str, now_s: float) -> Elsewhere:
+        ends = [
+            well for other, (well, at_s) in self.by_pilot.items() if other != pilot and now_s - at_s <= REMEMBERED_S
+        ]
+        well = sum(ends)
+        badly = len(ends) - well
+        if well and 2 * well >= badly:
+            return Elsewhere.WORKS
+        return Elsewhere.FAILS if badly >= BROKEN else Elsewhere.UNKNOWN
+
+
+class _Left(NamedTuple):
+    """A suspect pilot has gone."""
+
+    doubt: Doubt
+    at_s: float
+
+
+class Care:
+    """All pilots of one cluster. Every call may be repeated: a lease counts once."""
+
+    def __init__(self) -> None:
+        self._doubts: dict[str, Doubt] = {}
+        self._runs: dict[str, OrderedDict[str, str]] = {}
+        """By pilot the workloads of its failures since the last success, by lease."""
+        self._ends: OrderedDict[str, _Ends] = OrderedDict()
+        """By workload; what ended last is last."""
+        self._open: dict[str, dict[str, None]] = {}
+        """By workload the pilots on which enough failed, so that a success of it elsewhere would decide."""
+
+        self._left: OrderedDict[str, _Left] = OrderedDict()
+        """By host, the latest last."""
+
+    @property
+    def doubts(self) -> Mapping[str, Doubt]:
+        """The suspect pilots."""
+        return self._doubts
+
+    def ended(self, pilot: str, lease: str, workload: str, *, well: bool, now_s: float) -> Judged:
+        """A payload ended on a pilot by itself."""
+        self._remember(pilot, workload, well, now_s)
+        if pilot in self._doubts:
+            judged = self._of_suspect(pilot, lease, workload, well, now_s)
+        elif well:
+            self._clear(pilot)
+            judged = Judged()
+        else:
+            judged = self._failed(pilot, lease, workload, now_s)
+        if not well:
+            return judged
+        others = [name for name in self._open.get(workload, ()) if name != pilot]
+        return Judged(False, (*judged.changed, *(name for name in others if self._condemn(name, now_s))))
+
+    def fell_due(self, now_s: float) -> bool:
+        """Whether there are probes that became due since this was last asked."""
+        due = [doubt for doubt in self._doubts.values() if not doubt.told and doubt.takes(now_s)]
+        for doubt in due:
+            doubt.told = True
+        return bool(due)
+
+    def joined(self, pilot: str, host: str, now_s: float) -> Doubt | None:
+        """It is new. Where a suspect one was it begins with a probe, at once: the node may have been repaired."""
+        left = self._left.get(host)
+        if left is None or now_s - left.at_s > REMEMBERED_S:
+            return None
+        doubt = self._doubts[pilot] = Doubt(left.doubt.why, now_s, left.doubt.failed, host=host)
+        return doubt
+
+    def gone(self, pilot: str, host: str, now_s: float) -> None:
+        """It will not come back."""
+        self._clear(pilot)
+        doubt = self._doubts.pop(pilot, None)
+        if doubt is None or not host:
+            return
+        self._left[host] = _Left(doubt, now_s)
+        self._left.move_to_end(host)
+        if len(self._left) > HOSTS_KNOWN:
+            self._left.popitem(last=False)
+
+    def _of_suspect(self, pilot: str, lease: str, workload: str, well: bool, now_s: float) -> Judged:
+        """What ran there when it became suspect decides nothing; a probe does."""
+        doubt = self._doubts[pilot]
+        works_nowhere = self._elsewhere(workload, pilot, now_s) is Elsewhere.FAILS
+        if lease == doubt.probe:
+            if well:
+                del self._doubts[pilot]
+                self._left.pop(doubt.host, None)
+                return Judged(False, (pilot,))
+            doubt.failed += not works_nowhere
+            doubt.put_off(now_s)
+        return Judged(not well and not works_nowhere)
+
+    def _failed(self, pilot: str, lease: str, workload: str, now_s: float) -> Judged:
+        if self._elsewhere(workload, pilot, now_s) is Elsewhere.FAILS:
+            return Judged()
+        run = self._runs.setdefault(pilot, OrderedDict())
+        run[lease] = workload
+        if len(run) > LONGEST_RUN:
+            run.popitem(last=False)
+        if len(run) < FAILED_IN_A_ROW:
+            return Judged()
+        if self._condemn(pilot, now_s):
+            return Judged(True, (pilot,))
+        for one in run.values():
+            self._open.setdefault(one, {})[pilot] = None
+        return Judged()
+
+    def _condemn(self, pilot: str, now_s: float) -> bool:
+        """Make a pilot suspect, if its failures speak against it."""
+        run = self._runs.get(pilot) or OrderedDict[str, str]()
+        told = {one: self._elsewhere(one, pilot, now_s) for one in run.values()}
+        telling = [one for one in run.values() if told[one] is not Elsewhere.FAILS]
+        workloads = len(set(telling))
+        works = any(told[one] is Elsewhere.WORKS for one in telling)
+        if len(telling) < FAILED_IN_A_ROW or not (works or workloads >= 2):
+            return False
+        whose = f"{workloads} workloads" if workloads >= 2 else "one workload that runs elsewhere"
+        self._doubts[pilot] = Doubt(f"{len(telling)} payloads of {whose} failed in a row", now_s + BACKOFF_S)
+        self._clear(pilot)
+        return True
+
+    def _elsewhere(self, workload: str, pilot: str, now_s: float) -> Elsewhere:
+        ends = self._ends.get(workload)
+        return Elsewhere.UNKNOWN if ends is None else ends.elsewhere(pilot, now_s)
+
+    def _remember(self, pilot: str, workload: str, well: bool, now_s: float) -> None:
+        self._ends.setdefault(workload, _Ends()).add(pilot, well, now_s)
+        self._ends.move_to_end(workload)
+        while now_s - next(iter(self._ends.values())).at_s > REMEMBERED_S:
+            self._ends.popitem(last=False)
+
+    def _clear(self, pilot: str) -> None:
+        for workload in self._runs.pop(pilot, {}).values():
+            pilots = self._open.get(workload, {})
+            pilots.pop(pilot, None)
+            if not pilots:
+                self._open.pop(workload, None)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
