@@ -130,6 +130,18 @@ async def test_ends_that_were_not_the_payloads_own_tell_nothing(reason: str) -> 
     assert place.provider.states() == {"active": 1}
 
 
+async def test_what_ends_badly_because_it_was_asked_to_tells_nothing() -> None:
+    place = Place()
+    await place.register()
+    for name in "vw":
+        await place.provider.submit(order(name, 2))
+    grants = await place.lease()
+    for name in "vw":
+        await place.provider.cancel(name)
+    await fail(place, grants)
+    assert place.provider.states() == {"active": 1}
+
+
 async def test_a_probe_that_tells_nothing_is_followed_by_another() -> None:
     place, _ = await suspect()
     await renew(place, BACKOFF_S)
