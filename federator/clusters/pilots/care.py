@@ -25,6 +25,9 @@ PILOTS_KNOWN = 16
 LONGEST_RUN = 16
 """No more failures than these, the latest, are kept of a pilot."""
 HOSTS_KNOWN = 1024
+STEADY_S = 5.0
+STEADIER = 10.0
+"""What has run for so long on a pilot, and so many times as long as it ran where it failed, runs well there."""
 BROKEN = 3
 """A workload that failed on so many other pilots, and ran well on few, is to blame itself."""
 
@@ -75,6 +78,13 @@ class Doubt:
         return f"{self.why}{since}; {when}"
 
 
+class Failed(NamedTuple):
+    """A payload that failed: of which workload, and after how long."""
+
+    workload: str
+    ran_s: float
+
+
 class Judged(NamedTuple):
     """What follows from an end."""
 
@@ -98,15 +108,9 @@ class _Ends:
         if len(self.by_pilot) > PILOTS_KNOWN:
             self.by_pilot.popitem(last=False)
 
-    def elsewhere(self, pilot: str, now_s: float) -> Elsewhere:
-        ends = [
-            well for other, (well, at_s) in self.by_pilot.items() if other != pilot and now_s - at_s <= REMEMBERED_S
-        ]
-        well = sum(ends)
-        badly = len(ends) - well
-        if well and 2 * well >= badly:
-            return Elsewhere.WORKS
-        return Elsewhere.FAILS if badly >= BROKEN else Elsewhere.UNKNOWN
+    def lately(self, now_s: float) -> dict[str, bool]:
+        """Whether it ended well, by pilot."""
+        return {pilot: well for pilot, (well, at_s) in self.by_pilot.items() if now_s - at_s <= REMEMBERED_S}
 
 
 class _Left(NamedTuple):
@@ -121,10 +125,12 @@ class Care:
 
     def __init__(self) -> None:
         self._doubts: dict[str, Doubt] = {}
-        self._runs: dict[str, OrderedDict[str, str]] = {}
-        """By pilot the workloads of its failures since the last success, by lease."""
+        self._runs: dict[str, OrderedDict[str, Failed]] = {}
+        """By pilot its failures since the last success, by lease."""
         self._ends: OrderedDict[str, _Ends] = OrderedDict()
         """By workload; what ended last is last."""
+        self._running: dict[str, dict[str, tuple[str, float]]] = {}
+        """By workload, for some of the pilots that run it, the lease of it that began first, and when it did."""
         self._open: dict[str, dict[str, None]] = {}
         """By workload the pilots on which enough failed, so that a success of it elsewhere would decide."""
 
@@ -136,16 +142,30 @@ class Care:
         """The suspect pilots."""
         return self._doubts
 
-    def ended(self, pilot: str, lease: str, workload: str, *, well: bool, now_s: float) -> Judged:
+    def began(self, pilot: str, lease: str, workload: str, now_s: float) -> None:
+        """A payload is given to a pilot."""
+        running = self._running.setdefault(workload, {})
+        if len(running) < PILOTS_KNOWN:
+            running.setdefault(pilot, (lease, now_s))
+
+    def over(self, pilot: str, lease: str, workload: str) -> None:
+        """It does not run there any more, whatever became of it."""
+        running = self._running.get(workload, {})
+        if running.get(pilot, ("",))[0] == lease:
+            del running[pilot]
+        if not running:
+            self._running.pop(workload, None)
+
+    def ended(self, pilot: str, lease: str, workload: str, *, well: bool, ran_s: float, now_s: float) -> Judged:
         """A payload ended on a pilot by itself."""
         self._remember(pilot, workload, well, now_s)
         if pilot in self._doubts:
-            judged = self._of_suspect(pilot, lease, workload, well, now_s)
+            judged = self._of_suspect(pilot, lease, Failed(workload, ran_s), well, now_s)
         elif well:
             self._clear(pilot)
             judged = Judged()
         else:
-            judged = self._failed(pilot, lease, workload, now_s)
+            judged = self._failed(pilot, lease, Failed(workload, ran_s), now_s)
         if not well:
             return judged
         others = [name for name in self._open.get(workload, ()) if name != pilot]
@@ -177,10 +197,10 @@ class Care:
         if len(self._left) > HOSTS_KNOWN:
             self._left.popitem(last=False)
 
-    def _of_suspect(self, pilot: str, lease: str, workload: str, well: bool, now_s: float) -> Judged:
+    def _of_suspect(self, pilot: str, lease: str, ended: Failed, well: bool, now_s: float) -> Judged:
         """What ran there when it became suspect decides nothing; a probe does."""
         doubt = self._doubts[pilot]
-        works_nowhere = self._elsewhere(workload, pilot, now_s) is Elsewhere.FAILS
+        works_nowhere = self._elsewhere(ended, pilot, now_s) is Elsewhere.FAILS
         if lease == doubt.probe:
             if well:
                 del self._doubts[pilot]
@@ -190,11 +210,11 @@ class Care:
             doubt.put_off(now_s)
         return Judged(not well and not works_nowhere)
 
-    def _failed(self, pilot: str, lease: str, workload: str, now_s: float) -> Judged:
-        if self._elsewhere(workload, pilot, now_s) is Elsewhere.FAILS:
+    def _failed(self, pilot: str, lease: str, failed: Failed, now_s: float) -> Judged:
+        if self._elsewhere(failed, pilot, now_s) is Elsewhere.FAILS:
             return Judged()
         run = self._runs.setdefault(pilot, OrderedDict())
-        run[lease] = workload
+        run[lease] = failed
         if len(run) > LONGEST_RUN:
             run.popitem(last=False)
         if len(run) < FAILED_IN_A_ROW:
@@ -202,16 +222,16 @@ class Care:
         if self._condemn(pilot, now_s):
             return Judged(True, (pilot,))
         for one in run.values():
-            self._open.setdefault(one, {})[pilot] = None
+            self._open.setdefault(one.workload, {})[pilot] = None
         return Judged()
 
     def _condemn(self, pilot: str, now_s: float) -> bool:
         """Make a pilot suspect, if its failures speak against it."""
-        run = self._runs.get(pilot) or OrderedDict[str, str]()
-        told = {one: self._elsewhere(one, pilot, now_s) for one in run.values()}
-        telling = [one for one in run.values() if told[one] is not Elsewhere.FAILS]
+        run = self._runs.get(pilot) or OrderedDict[str, Failed]()
+        told = [(one.workload, self._elsewhere(one, pilot, now_s)) for one in run.values()]
+        telling = [workload for workload, says in told if says is not Elsewhere.FAILS]
         workloads = len(set(telling))
-        works = any(told[one] is Elsewhere.WORKS for one in telling)
+        works = any(says is Elsewhere.WORKS for _, says in told)
         if len(telling) < FAILED_IN_A_ROW or not (works or workloads >= 2):
             return False
         whose = f"{workloads} workloads" if workloads >= 2 else "one workload that runs elsewhere"
@@ -219,9 +239,20 @@ class Care:
         self._clear(pilot)
         return True
 
-    def _elsewhere(self, workload: str, pilot: str, now_s: float) -> Elsewhere:
-        ends = self._ends.get(workload)
-        return Elsewhere.UNKNOWN if ends is None else ends.elsewhere(pilot, now_s)
+    def _elsewhere(self, failed: Failed, pilot: str, now_s: float) -> Elsewhere:
+        """What the other pilots tell of a workload that failed on this one: by how it ended there, and where it has run
+        for long by that."""
+        ends = self._ends.get(failed.workload)
+        told = {} if ends is None else ends.lately(now_s)
+        steady_s = max(STEADY_S, STEADIER * failed.ran_s)
+        running = self._running.get(failed.workload, {})
+        told |= {other: True for other, (_, since_s) in running.items() if now_s - since_s >= steady_s}
+        told.pop(pilot, None)
+        well = sum(told.values())
+        badly = len(told) - well
+        if well and 2 * well >= badly:
+            return Elsewhere.WORKS
+        return Elsewhere.FAILS if badly >= BROKEN else Elsewhere.UNKNOWN
 
     def _remember(self, pilot: str, workload: str, well: bool, now_s: float) -> None:
         self._ends.setdefault(workload, _Ends()).add(pilot, well, now_s)
@@ -230,11 +261,11 @@ class Care:
             self._ends.popitem(last=False)
 
     def _clear(self, pilot: str) -> None:
-        for workload in self._runs.pop(pilot, {}).values():
-            pilots = self._open.get(workload, {})
+        for failed in self._runs.pop(pilot, {}).values():
+            pilots = self._open.get(failed.workload, {})
             pilots.pop(pilot, None)
             if not pilots:
-                self._open.pop(workload, None)
+                self._open.pop(failed.workload, None)
 
 
 def _count(number: int, what: str) -> str:

@@ -80,7 +80,8 @@ class Endings:
             return result
         care, now_s = self._line.care, self._clock.now_s()
         workload = self._line.entries[seat.lease.intent].order.workload
-        judged = care.ended(name, lease, workload, well=not result.reason, now_s=now_s)
+        ran_s = max(0.0, now_s - seat.lease.granted_s)
+        judged = care.ended(name, lease, workload, well=not result.reason, ran_s=ran_s, now_s=now_s)
         for one in judged.changed:
             self._tell(one, now_s)
         if not judged.excused:

@@ -190,6 +190,7 @@ class Line:
     def _hand(self, agent: Agent, seat: Seat, order: Standing, now_s: float) -> None:
         lease = seat.lease
         agent.take(lease, order, now_s + self._settings.lease_s)
+        self.care.began(lease.pilot, lease.id, order.workload, lease.granted_s)
 
     def give_back(self, seat: Seat, now_s: float) -> None:
         """A replica is in nobody's hands any more, and nothing is kept of that."""
@@ -207,6 +208,7 @@ class Line:
         agent = self.agents.get(seat.lease.pilot)
         if agent is not None:
             agent.release(seat.lease.id, entry.order.requests)
+        self.care.over(seat.lease.pilot, seat.lease.id, entry.order.workload)
         return entry
 
     def add_agent(self, pilot: Pilot, now_s: float) -> None:

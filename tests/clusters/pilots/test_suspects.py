@@ -164,6 +164,22 @@ async def test_a_restart_of_the_daemon_forgets_and_so_does_a_farewell() -> None:
     assert len(await place.lease("p", limit=4)) == 1, "on the host of a suspect one it begins with a probe"
 
 
+async def test_one_workload_of_long_payloads_is_not_eaten_before_the_first_of_them_ends() -> None:
+    """A good pilot runs one of them; on another they fail at once. If the good one lets go of it nothing is known."""
+    for returned in (False, True):
+        place = Place()
+        await place.register("good")
+        await place.register("p")
+        await place.provider.submit(order("w", 100))
+        (long,) = await place.lease("good", limit=1)
+        await place.pass_time(10.0)
+        if returned:
+            await place.provider.finish("good", long.lease, done(RETURNED))
+        for _ in range(3):
+            await fail(place, await place.lease("p", limit=1))
+        assert shown(place)["state"] == ("active" if returned else "suspect")
+
+
 def never_suspect(place: Place) -> None:
     """A planted mistake."""
     place.provider._line.care._condemn = lambda *_: False  # type: ignore[method-assign]
