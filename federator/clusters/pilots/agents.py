@@ -139,7 +139,7 @@ class Agent:
     def take(self, lease: Lease, order: Standing, until_s: float) -> None:
         """Give it a lease."""
         if self.doubt is not None:
-            self.doubt.probe = lease.id
+            self.doubt.probe, self.doubt.since_s = lease.id, lease.granted_s
         self.occupy(order.requests)
         self.leases[lease.id] = (lease.intent, lease.index)
         self.expires[lease.id] = until_s

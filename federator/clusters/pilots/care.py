@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -50,6 +50,10 @@ class Doubt:
     """Probes that failed."""
     probe: str = ""
     """The lease that is tried now."""
+    since_s: float = 0.0
+    """When it was given."""
+    ran_s: float = 0.0
+    """How long what failed there ran, at most."""
     told: bool = False
     """Whether it was told that the next probe is due."""
     host: str = ""
@@ -58,6 +62,10 @@ class Doubt:
     def takes(self, now_s: float) -> bool:
         """Whether it is to be given its one payload."""
         return not self.probe and now_s >= self.due_s
+
+    def passed(self, now_s: float) -> bool:
+        """Whether the probe has run for so much longer than what failed that its end need not be awaited."""
+        return bool(self.probe) and now_s - self.since_s >= max(BACKOFF_S, STEADIER * self.ran_s)
 
     def put_off(self, now_s: float) -> None:
         """The next probe has to wait."""
@@ -178,12 +186,19 @@ class Care:
             doubt.told = True
         return bool(due)
 
+    def passed(self, now_s: float) -> list[str]:
+        """Pilots that are trusted again because their probe has run for long."""
+        passed = [pilot for pilot, doubt in self._doubts.items() if doubt.passed(now_s)]
+        for pilot in passed:
+            self._trust(pilot)
+        return passed
+
     def joined(self, pilot: str, host: str, now_s: float) -> Doubt | None:
         """It is new. Where a suspect one was it begins with a probe, at once: the node may have been repaired."""
         left = self._left.get(host)
         if left is None or now_s - left.at_s > REMEMBERED_S:
             return None
-        doubt = self._doubts[pilot] = Doubt(left.doubt.why, now_s, left.doubt.failed, host=host)
+        doubt = self._doubts[pilot] = replace(left.doubt, due_s=now_s, probe="", told=False, host=host)
         return doubt
 
     def gone(self, pilot: str, host: str, now_s: float) -> None:
@@ -203,12 +218,16 @@ class Care:
         works_nowhere = self._elsewhere(ended, pilot, now_s) is Elsewhere.FAILS
         if lease == doubt.probe:
             if well:
-                del self._doubts[pilot]
-                self._left.pop(doubt.host, None)
+                self._trust(pilot)
                 return Judged(False, (pilot,))
-            doubt.failed += not works_nowhere
+            if not works_nowhere:
+                doubt.failed += 1
+                doubt.ran_s = max(doubt.ran_s, ended.ran_s)
             doubt.put_off(now_s)
         return Judged(not well and not works_nowhere)
+
+    def _trust(self, pilot: str) -> None:
+        self._left.pop(self._doubts.pop(pilot).host, None)
 
     def _failed(self, pilot: str, lease: str, failed: Failed, now_s: float) -> Judged:
         if self._elsewhere(failed, pilot, now_s) is Elsewhere.FAILS:
@@ -235,7 +254,9 @@ class Care:
         if len(telling) < FAILED_IN_A_ROW or not (works or workloads >= 2):
             return False
         whose = f"{workloads} workloads" if workloads >= 2 else "one workload that runs elsewhere"
-        self._doubts[pilot] = Doubt(f"{len(telling)} payloads of {whose} failed in a row", now_s + BACKOFF_S)
+        many = f"{len(telling)}{' or more' if len(run) == LONGEST_RUN else ''}"
+        ran_s = max(one.ran_s for one in run.values())
+        self._doubts[pilot] = Doubt(f"{many} payloads of {whose} failed in a row", now_s + BACKOFF_S, ran_s=ran_s)
         self._clear(pilot)
         return True
 

@@ -83,13 +83,13 @@ class Endings:
         ran_s = max(0.0, now_s - seat.lease.granted_s)
         judged = care.ended(name, lease, workload, well=not result.reason, ran_s=ran_s, now_s=now_s)
         for one in judged.changed:
-            self._tell(one, now_s)
+            self.tell(one, now_s)
         if not judged.excused:
             return result
         why = f"the pilot {name} is suspect: {care.doubts[name].why}"
         return replace(result, own_fault=False, message=f"{result.message}; {why}" if result.message else why)
 
-    def _tell(self, pilot: str, now_s: float) -> None:
+    def tell(self, pilot: str, now_s: float) -> None:
         """A pilot became suspect, or is trusted again."""
         agent = self._line.agents.get(pilot)
         if agent is None:

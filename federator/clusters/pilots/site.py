@@ -305,8 +305,7 @@ class Site:
                 await self._endings.forget_if_over(intent)
                 self._stir()
         await self._look_after_services(now_s)
-        if self._line.care.fell_due(now_s):
-            self._stir()
+        self._look_after_suspects(now_s)
         await self._make_room()
 
     async def _forget_lost(self, now_s: float) -> None:
@@ -321,6 +320,14 @@ class Site:
                 for name in gone:
                     if self._line.agents[name].lost:
                         self._line.drop_agent(name, now_s)
+
+    def _look_after_suspects(self, now_s: float) -> None:
+        """Those whose probe has run for long are trusted again; those that may be tried are told."""
+        passed = self._line.care.passed(now_s)
+        for pilot in passed:
+            self._endings.tell(pilot, now_s)
+        if self._line.care.fell_due(now_s) or passed:
+            self._stir()
 
     async def _look_after_services(self, now_s: float) -> None:
         for entry in list(self._line.entries.values()):

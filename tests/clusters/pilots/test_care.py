@@ -160,6 +160,18 @@ def test_a_probe_with_work_that_fails_everywhere_decides_nothing() -> None:
     assert (care.doubts["p"].failed, care.doubts["p"].due_s) == (0, 122.0)
 
 
+def test_a_probe_passes_when_it_runs_ten_times_as_long_as_what_failed() -> None:
+    for ran_s, passes_s in ((1.0, 60.0), (30.0, 300.0)):
+        care = Care()
+        for number, workload in enumerate("aba"):
+            end(care, "p", str(number), workload, well=False, ran_s=ran_s, now_s=0.0)
+        assert care.passed(10**6) == [], "there is no probe"
+        care.doubts["p"].probe, care.doubts["p"].since_s = "probe", 100.0
+        assert care.passed(100.0 + passes_s - 1.0) == []
+        assert care.passed(100.0 + passes_s) == ["p"]
+        assert not care.doubts
+
+
 def test_each_probe_that_falls_due_is_told_of_once() -> None:
     care = tell("p-a p-b p-a")
     assert [care.fell_due(at) for at in (61.0, 62.0, 63.0)] == [False, True, False]

@@ -68,6 +68,19 @@ async def renew(place: Place, seconds: float) -> None:
         seconds -= step
 
 
+async def test_a_probe_that_has_run_for_long_opens_its_pilot_before_it_ends() -> None:
+    """Else a node of 64 cores would run one payload for hours, once it has been repaired."""
+    place, _ = await suspect()
+    await renew(place, BACKOFF_S)
+    (probe,) = await place.lease()
+    for passed_s, state in ((30.0, "suspect"), (29.0, "suspect"), (1.0, "active")):
+        await place.clock.advance(passed_s)
+        await place.provider.heartbeat("p", (probe.lease,))
+        await place.provider._sweep()
+        assert shown(place)["state"] == state
+    assert len(await place.lease(held=(probe.lease,))) == 3
+
+
 async def test_a_probe_that_fails_doubles_the_wait_and_costs_no_retry() -> None:
     place, _ = await suspect()
     await renew(place, BACKOFF_S)
