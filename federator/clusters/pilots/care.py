@@ -139,6 +139,8 @@ class Care:
         """By workload; what ended last is last."""
         self._running: dict[str, dict[str, tuple[str, float]]] = {}
         """By workload, for some of the pilots that run it, the lease of it that began first, and when it did."""
+        self._pauses: dict[str, float] = {}
+        """By pilot of which it is not known whether it or the work is to blame: until when it gets no more of it."""
         self._open: dict[str, dict[str, None]] = {}
         """By workload the pilots on which enough failed, so that a success of it elsewhere would decide."""
 
@@ -155,6 +157,24 @@ class Care:
         running = self._running.setdefault(workload, {})
         if len(running) < PILOTS_KNOWN:
             running.setdefault(pilot, (lease, now_s))
+        if self._in_question(pilot, workload, now_s):
+            self._pauses[pilot] = now_s + STEADY_S
+
+    def most(self, pilot: str, workload: str, now_s: float) -> int | None:
+        """How many replicas of a workload a pilot may be given now; None: there is no limit.
+
+        Where enough failed and it is not known who is to blame, one in a while: so it will be, and little is lost.
+        """
+        if not self._in_question(pilot, workload, now_s):
+            return None
+        return 0 if now_s < self._pauses.get(pilot, 0.0) else 1
+
+    def _in_question(self, pilot: str, workload: str, now_s: float) -> bool:
+        run = self._runs.get(pilot)
+        if run is None or len(run) < FAILED_IN_A_ROW:
+            return False
+        of_it = [one for one in run.values() if one.workload == workload]
+        return bool(of_it) and self._elsewhere(of_it[-1], pilot, now_s) is not Elsewhere.FAILS
 
     def over(self, pilot: str, lease: str, workload: str) -> None:
         """It does not run there any more, whatever became of it."""
@@ -180,11 +200,14 @@ class Care:
         return Judged(False, (*judged.changed, *(name for name in others if self._condemn(name, now_s))))
 
     def fell_due(self, now_s: float) -> bool:
-        """Whether there are probes that became due since this was last asked."""
+        """Whether there are probes that became due, or pauses that ended, since this was last asked."""
         due = [doubt for doubt in self._doubts.values() if not doubt.told and doubt.takes(now_s)]
         for doubt in due:
             doubt.told = True
-        return bool(due)
+        ended = [pilot for pilot, until_s in self._pauses.items() if until_s <= now_s]
+        for pilot in ended:
+            del self._pauses[pilot]
+        return bool(due or ended)
 
     def passed(self, now_s: float) -> list[str]:
         """Pilots that are trusted again because their probe has run for long."""
@@ -240,6 +263,7 @@ class Care:
             return Judged()
         if self._condemn(pilot, now_s):
             return Judged(True, (pilot,))
+        self._pauses[pilot] = now_s + STEADY_S
         for one in run.values():
             self._open.setdefault(one.workload, {})[pilot] = None
         return Judged()
@@ -282,6 +306,7 @@ class Care:
             self._ends.popitem(last=False)
 
     def _clear(self, pilot: str) -> None:
+        self._pauses.pop(pilot, None)
         for failed in self._runs.pop(pilot, {}).values():
             pilots = self._open.get(failed.workload, {})
             pilots.pop(pilot, None)

@@ -137,11 +137,20 @@ class Line:
                 return
             if not entry.waiting or not agent.suits(entry.order, now_s, margin_s):
                 continue
-            if self._better_elsewhere(entry, agent, now_s):
+            if self._better_elsewhere(entry, agent, now_s) or self._pauses(entry, agent, now_s):
                 continue
             if agent.fits(entry.order.requests) > 0:
                 yield entry
             awaited = awaited or bool(entry.waiting and agent.could_hold(entry.order.requests))
+
+    def _pauses(self, entry: Entry, agent: Agent, now_s: float) -> bool:
+        return self.care.most(agent.pilot.name, entry.order.workload, now_s) == 0
+
+    def _most(self, entry: Entry, agent: Agent, now_s: float) -> int:
+        """How many of its replicas a pilot has room for, and may be given now."""
+        most = self.care.most(agent.pilot.name, entry.order.workload, now_s)
+        fits = agent.fits(entry.order.requests)
+        return fits if most is None else min(fits, most)
 
     def _better_elsewhere(self, entry: Entry, agent: Agent, now_s: float) -> bool:
         """Whether its replicas should wait a little for another pilot, which has the data that they read and room.
@@ -168,7 +177,7 @@ class Line:
             return taken
         for entry in self.for_agent(agent, now_s):
             order = entry.order
-            for index in entry.waiting.first(min(limit - len(taken), agent.fits(order.requests))):
+            for index in entry.waiting.first(min(limit - len(taken), self._most(entry, agent, now_s))):
                 lease = Lease(
                     order.intent,
                     index,

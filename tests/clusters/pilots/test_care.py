@@ -93,6 +93,19 @@ def test_what_runs_elsewhere_for_long_speaks_for_the_work_before_any_of_it_has_e
     assert not gone._running
 
 
+def test_work_that_fails_everywhere_is_not_held_up() -> None:
+    care = tell("p-a p-a p-a")
+    assert [care.most("p", "a", at_s) for at_s in (2.0, 6.9, 7.0)] == [0, 0, 1]
+    care.began("p", "one", "a", 7.0)
+    assert [care.most("p", "a", at_s) for at_s in (7.0, 11.9, 12.0)] == [0, 0, 1]
+    assert care.most("p", "b", 7.0) is None
+    assert care.most("q", "a", 7.0) is None
+    assert [care.fell_due(at_s) for at_s in (11.0, 12.0, 13.0)] == [False, True, False]
+    tell("q-a r-a s-a", care, 13.0)
+    assert care.most("p", "a", 16.0) is None
+    assert tell("p-a p-a p-a p+a").most("p", "a", 4.0) is None
+
+
 def test_four_broken_nodes_among_good_ones_do_not_make_work_look_broken() -> None:
     care = running("u", "v")
     tell("q-a r-a s-a t-a q-a r-a s-a t-a q-a r-a s-a t-a", care, 1.0)

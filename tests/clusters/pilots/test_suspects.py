@@ -193,6 +193,31 @@ async def test_one_workload_of_long_payloads_is_not_eaten_before_the_first_of_th
         assert shown(place)["state"] == ("active" if returned else "suspect")
 
 
+async def test_while_it_is_not_known_who_is_to_blame_one_in_five_seconds_is_given() -> None:
+    """Else what is lost until it is known would grow with the room of the pilot. Other work goes on."""
+    place = Place()
+    await place.register("p")
+    await place.provider.submit(order("w", 100))
+    await fail(place, await place.lease(limit=3))
+    assert await place.lease() == ()
+    waiting = asyncio.create_task(place.provider.lease("p", (), 10, 5.0))
+    await asyncio.sleep(0)
+    await place.pass_time(4.9)
+    assert not waiting.done()
+    await place.pass_time(0.2)
+    (one,) = (await asyncio.wait_for(waiting, 2.0)).grants
+    assert await place.lease(held=(one.lease,)) == ()
+    await place.provider.submit(order("x", 2))
+    held = (one, *await place.lease(held=(one.lease,)))
+    assert [grant.intent for grant in held] == ["w", "x", "x"]
+    await place.pass_time(5.1)
+    held = (*held, *await place.lease(held=tuple(grant.lease for grant in held)))
+    assert [grant.intent for grant in held] == ["w", "x", "x", "w"]
+    await place.provider.finish("p", one.lease, done())
+    assert len(await place.lease(held=tuple(grant.lease for grant in held[1:]))) == 1, "it works: no more of that"
+    assert place.provider.states() == {"active": 1}
+
+
 def never_suspect(place: Place) -> None:
     """A planted mistake."""
     place.provider._line.care._condemn = lambda *_: False  # type: ignore[method-assign]
