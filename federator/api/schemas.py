@@ -177,8 +177,9 @@ LINE = {
 """What queues and cohorts have and may have."""
 
 PILOT = obj(
-    {"name": TEXT, "cluster": TEXT, "state": {"enum": ["active", "draining", "lost"]}, "leases": COUNT},
+    {"name": TEXT, "cluster": TEXT, "state": {"enum": ["active", "draining", "suspect", "lost"]}, "leases": COUNT},
     {
+        "message": {**TEXT, "description": "Why it is suspect, and when it is tried again; else empty."},
         "host": TEXT,
         "version": TEXT,
         "flavor": TEXT,

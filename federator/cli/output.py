@@ -60,7 +60,7 @@ def table(columns: Sequence[str], rows: Iterable[Row], *, width: int | None = No
 
 STYLES: Mapping[str, str] = {
     "running": "green", "finished": "green", "up": "green", "waiting": "yellow", "away": "red", "lost": "red",
-    "failed": "red", "cancelled": "dim", "cordoned": "yellow", "draining": "yellow",
+    "failed": "red", "suspect": "red", "cancelled": "dim", "cordoned": "yellow", "draining": "yellow",
     "downtime": "yellow",
 }  # fmt: skip
 

@@ -253,6 +253,7 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("FLAVOR", field("flavor"), wide=True),
         Column("VERSION", field("version"), wide=True),
         Column("LABELS", labels, wide=True),
+        Column("MESSAGE", field("message"), wide=True),
     ),
 }
 

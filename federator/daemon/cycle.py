@@ -203,6 +203,8 @@ class Cycle:
                 self._metrics.backfill_cpu_seconds_total.labels(one.cluster, one.filler, outcome).inc(seconds)
             if one.cause:
                 self._metrics.backfill_evictions_total.labels(one.cluster, one.filler, one.cause).inc(one.replicas)
+        for (cluster, outcome), replicas in settler.ended.items():
+            self._metrics.replicas_ended_total.labels(cluster, outcome).inc(replicas)
         for queue, waited_s in settler.waits:
             self._metrics.wait_seconds.labels(queue).observe(waited_s)
         settler.counted()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -64,6 +65,8 @@ class Settler:
         """Workloads whose state may be another now."""
         self.waits: list[tuple[str, float]] = []
         """(queue, seconds from submission to the first replica that ran) of what began to run."""
+        self.ended: Counter[tuple[str, str]] = Counter()
+        """Replicas of batch work that ended, by cluster and outcome: succeeded, failed, lost, preempted."""
         self.spent: list[Spent] = []
         self.starts: list[Start] = []
         """Production that was seen to run for the first time."""
@@ -82,7 +85,8 @@ class Settler:
         self._looked = []
 
     def counted(self) -> None:
-        """What was spent, started and waited for so far was counted."""
+        """What ended, was spent, started and waited for so far was counted."""
+        self.ended.clear()
         for told in (self.spent, self.starts, self.waits):
             told.clear()
 
@@ -200,6 +204,7 @@ class Settler:
         duplicates, fresh = indices & before, indices - before
         if fresh:
             live.failed_in_a_row = 0
+            self.ended[intent.cluster, "succeeded"] += len(fresh)
             self._spent(live, intent, fresh, End.DONE)
             record = replace(record, finished={**record.finished, intent.role: before | fresh})
             if tried := record.tried.get(intent.role):
@@ -230,6 +235,7 @@ class Settler:
         settled = replace(intent, settled=intent.settled | IndexSet.of([failure.index]))
         if failure.index in record.finished.get(intent.role, IndexSet()) or intent.state is IntentState.LEAVING:
             return settled
+        self.ended[intent.cluster, _outcome(failure)] += 1
         by_index = record.failures.get(intent.role, {})
         before = by_index.get(failure.index, 0)
         decision = decide(failure, before, live.spec.workload.retries)
@@ -275,6 +281,8 @@ class Settler:
         self._draft.drop(intent.id)
         record = self._draft.record(live)
         lost = intent.indices - intent.settled
+        if not live.service:
+            self.ended[intent.cluster, "lost"] += len(lost - intent.withdrawn)
         self._spent(live, intent, intent.withdrawn & lost, End.STOPPED, why_withdrawn(intent), told=True)
         self._spent(live, intent, lost - intent.withdrawn, End.STOPPED, LOST)
         self._draft.tell(
@@ -354,6 +362,12 @@ def _alike(look: Look | None, before: Look | None) -> bool:
     if look is None or before is None or look[0] is not before[0] or look[2] is not before[2]:
         return False
     return look[1] is before[1] or look[1] == before[1]
+
+
+def _outcome(failure: Failure) -> str:
+    if failure.reason == PREEMPTED:
+        return "preempted"
+    return "failed" if failure.own_fault else "lost"
 
 
 def _requests_of(live: Live, role: str) -> Resources:

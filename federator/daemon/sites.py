@@ -7,7 +7,7 @@ from typing import Any
 
 from federator.daemon.service import Conflict, NotFound
 from federator.daemon.state import State
-from federator.model.pilots import Mail, Pilot
+from federator.model.pilots import Mail, Pilot, PilotState
 from federator.ports import PilotSite, UnknownPilot
 
 
@@ -56,7 +56,7 @@ def site_of(state: State, pilot: str, cluster: str) -> PilotSite:
 
 def count_states(state: State) -> dict[tuple[str, ...], float]:
     """How many pilots are in which state, by (cluster, state)."""
-    none = dict.fromkeys(("active", "draining", "lost"), 0)
+    none = {str(state): 0 for state in PilotState}
     return {(one.name, name): float(n) for one in sites(state) for name, n in {**none, **one.states()}.items()}
 
 

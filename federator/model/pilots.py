@@ -16,6 +16,8 @@ class PilotState(StrEnum):
     ACTIVE = "active"
     DRAINING = "draining"
     """Takes no new work; what it holds may end."""
+    SUSPECT = "suspect"
+    """What it runs fails, though it runs elsewhere: it is given one replica at a time, as a probe."""
     LOST = "lost"
     """Was not heard of for longer than a lease is good for. It may come back."""
 

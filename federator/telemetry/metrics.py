@@ -65,6 +65,12 @@ class Metrics:
         self.placements_total = self._counter(
             "placements_total", "Replicas given to a cluster for the first time.", "cluster", "policy"
         )
+        self.replicas_ended_total = self._counter(
+            "replicas_ended_total",
+            "Replicas of batch work that ended, by outcome: succeeded, failed, lost, preempted.",
+            "cluster",
+            "outcome",
+        )
         self.moves_total = self._counter("moves_total", "Replicas moved from one cluster to another.")
         self.preemptions_total = self._counter("preemptions_total", "Replicas that had to give way.", "reason")
         self.backfill_cpu_seconds_total = self._counter(
@@ -106,7 +112,7 @@ class Metrics:
         self.wait_seconds = self._histogram(
             "wait_seconds", "Time from submission until the first replica ran.", WAIT_S, "queue"
         )
-        self.pilots = self._gauge("pilots", "Pilots by state: active, draining, lost.", "cluster", "state")
+        self.pilots = self._gauge("pilots", "Pilots by state: active, draining, suspect, lost.", "cluster", "state")
         self.pilot_site_marks = self._gauge(
             "pilot_site_marks", "1 while a site is sent no pilots: closed, full or away.", "cluster", "mark"
         )

@@ -19,6 +19,7 @@ LABELS = {
     "limit_used": ("limit",),
     "refused_replicas": ("queue", "reason"),
     "placements_total": ("cluster", "policy"),
+    "replicas_ended_total": ("cluster", "outcome"),
     "moves_total": (),
     "preemptions_total": ("reason",),
     "backfill_kept_free": ("cluster", "filler", "resource"),

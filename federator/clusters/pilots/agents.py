@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from federator.clusters.pilots.care import Doubt
 from federator.clusters.pilots.line_order import Standing
 from federator.model.checkpoints import RENEW_S, signed
 from federator.model.cluster import Flavor, NodeGroup
@@ -62,6 +63,8 @@ class Agent:
         self.news = False
         """Whether there is a stop or a wish for output that no answer to ``lease`` has told."""
         self.lost = False
+        self.doubt: Doubt | None = None
+        """Why it is suspect; None: it is not."""
         self.seen_s = now_s
         self.busy_s = self.idle_s = 0.0
         """Core seconds that leases held and that nobody did, since it registered or the daemon began."""
@@ -87,16 +90,23 @@ class Agent:
         """How it is."""
         if self.lost:
             return PilotState.LOST
-        return PilotState.DRAINING if self.pilot.draining else PilotState.ACTIVE
+        if self.pilot.draining:
+            return PilotState.DRAINING
+        return PilotState.ACTIVE if self.doubt is None else PilotState.SUSPECT
 
     def left_s(self, now_s: float) -> float:
         """How long it has to live."""
         return float("inf") if self.pilot.ends_s is None else self.pilot.ends_s - now_s
 
     def open(self, now_s: float, margin_s: float) -> bool:
-        """Whether it takes work."""
-        ends_s = self.pilot.ends_s
-        return not (self.lost or self.pilot.draining) and (ends_s is None or ends_s - now_s >= margin_s)
+        """Whether it takes work; a suspect one does while a probe is due."""
+        if self.lost or self.pilot.draining or self.left_s(now_s) < margin_s:
+            return False
+        return self.doubt is None or self.doubt.takes(now_s)
+
+    def trusted(self, now_s: float, margin_s: float) -> bool:
+        """Whether it takes as much work as it has room for."""
+        return self.doubt is None and self.open(now_s, margin_s)
 
     def suits(self, order: Standing, now_s: float, margin_s: float) -> bool:
         """Whether it may run such replicas, however full it is now."""
@@ -128,6 +138,8 @@ class Agent:
 
     def take(self, lease: Lease, order: Standing, until_s: float) -> None:
         """Give it a lease."""
+        if self.doubt is not None:
+            self.doubt.probe, self.doubt.since_s = lease.id, lease.granted_s
         self.occupy(order.requests)
         self.leases[lease.id] = (lease.intent, lease.index)
         self.expires[lease.id] = until_s
@@ -142,6 +154,8 @@ class Agent:
         if self.leases.pop(lease, None) is None:
             return
         self.occupy(requests, -1)
+        if self.doubt is not None and self.doubt.probe == lease:  # it ended and told nothing: another one is tried
+            self.doubt.probe, self.doubt.told = "", False
         self.backfill.pop(lease, None)
         self.signed_s.pop(lease, None)
         self.expires.pop(lease, None)
@@ -187,6 +201,7 @@ class Agent:
             "name": pilot.name,
             "cluster": pilot.cluster,
             "state": str(self.state),
+            "message": self.doubt.words(now_s) if self.doubt is not None else "",
             "host": pilot.host,
             "version": pilot.version,
             "flavor": self.flavor,

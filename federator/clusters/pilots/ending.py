@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import structlog
+
 from federator.clusters.pilots.agents import Agent
 from federator.clusters.pilots.entry import Entry, Seat
 from federator.clusters.pilots.line import Line
@@ -17,12 +19,15 @@ from federator.model.pilots import Lease, LeaseState, LineChanges, Replica, Resu
 from federator.ports import Clock, LeaseRefused
 from federator.turns import Turns
 
+LOG = structlog.get_logger(__name__)
 VOID = "PilotLost"
 """The reason of a lease that was not renewed."""
 STOPPED = "Stopped"
 """The reason of a payload that ended because the line asked its pilot for it."""
 RETURNED = "Returned"
 """The reason of a pilot that gives back what it has not started: the replica waits again."""
+TELLS_NOTHING = frozenset({STOPPED, RETURNED, PREEMPTED, "Drained", "DeadlineExceeded", "OOMKilled"})
+"""Reasons of ends that were not the payload's own: they tell nothing of the node that it ran on."""
 
 
 class Endings:
@@ -59,6 +64,7 @@ class Endings:
             return
         if result.reason == STOPPED and self._yielded(agent, seat):
             result = replace(result, reason=PREEMPTED, message="others needed its room", own_fault=False)
+        result = self._judged(agent, seat, result)
         ended = _ended(seat.lease, result, self._clock.now_s())
         order = self._line.entries[seat.lease.intent].order
         await self._end([seat], {lease_id: ended})
@@ -66,6 +72,34 @@ class Endings:
             self._measured(order.workload, result.usage.get("cpuSeconds", 0.0))
         self._tails.finish(lease_id, result.log, result.log_from)
         self._count("succeeded" if ended.state is LeaseState.SUCCEEDED else _outcome(result.reason))
+
+    def _judged(self, agent: Agent, seat: Seat, result: Result) -> Result:
+        """See what this end tells of the pilot. One of which the pilot is to blame costs the work no retry."""
+        name, lease = agent.pilot.name, seat.lease.id
+        if result.reason in TELLS_NOTHING or (result.reason and lease in agent.stops):
+            return result
+        care, now_s = self._line.care, self._clock.now_s()
+        workload = self._line.entries[seat.lease.intent].order.workload
+        ran_s = max(0.0, now_s - seat.lease.granted_s)
+        judged = care.ended(name, lease, workload, well=not result.reason, ran_s=ran_s, now_s=now_s)
+        for one in judged.changed:
+            self.tell(one, now_s)
+        if not judged.excused:
+            return result
+        why = f"the pilot {name} is suspect: {care.doubts[name].why}"
+        return replace(result, own_fault=False, message=f"{result.message}; {why}" if result.message else why)
+
+    def tell(self, pilot: str, now_s: float) -> None:
+        """A pilot became suspect, or is trusted again."""
+        agent = self._line.agents.get(pilot)
+        if agent is None:
+            return
+        agent.doubt = self._line.care.doubts.get(pilot)
+        cluster, host = self._line.cluster, agent.pilot.host
+        if agent.doubt is None:
+            LOG.warning("pilot trusted again", cluster=cluster, pilot=pilot, host=host)
+        else:
+            LOG.warning("pilot suspect", cluster=cluster, pilot=pilot, host=host, why=agent.doubt.words(now_s))
 
     def _yielded(self, agent: Agent, seat: Seat) -> bool:
         """Whether it was asked to end only because others needed its room."""

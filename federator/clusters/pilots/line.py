@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from federator.clusters.pilots.agents import CONTAINER_RUNTIMES, Agent, flavor_name, flavors_of
+from federator.clusters.pilots.care import Care
 from federator.clusters.pilots.entry import Entry, Seat
 from federator.clusters.pilots.line_order import Standing, from_json, to_json
 from federator.clusters.pilots.settings import PilotsSettings
@@ -39,6 +40,7 @@ class Line:
         self.why_none = ""
         """Why none is on its way, where one could be."""
         self.sign = sign
+        self.care = Care()
         self._settings = settings
         self._hungry: list[Key] = []
         """Urgency and intent of the orders of which something waits, the most urgent first."""
@@ -135,11 +137,20 @@ class Line:
                 return
             if not entry.waiting or not agent.suits(entry.order, now_s, margin_s):
                 continue
-            if self._better_elsewhere(entry, agent, now_s):
+            if self._better_elsewhere(entry, agent, now_s) or self._pauses(entry, agent, now_s):
                 continue
             if agent.fits(entry.order.requests) > 0:
                 yield entry
             awaited = awaited or bool(entry.waiting and agent.could_hold(entry.order.requests))
+
+    def _pauses(self, entry: Entry, agent: Agent, now_s: float) -> bool:
+        return self.care.most(agent.pilot.name, entry.order.workload, now_s) == 0
+
+    def _most(self, entry: Entry, agent: Agent, now_s: float) -> int:
+        """How many of its replicas a pilot has room for, and may be given now."""
+        most = self.care.most(agent.pilot.name, entry.order.workload, now_s)
+        fits = agent.fits(entry.order.requests)
+        return fits if most is None else min(fits, most)
 
     def _better_elsewhere(self, entry: Entry, agent: Agent, now_s: float) -> bool:
         """Whether its replicas should wait a little for another pilot, which has the data that they read and room.
@@ -159,13 +170,14 @@ class Line:
         )
 
     def take(self, agent: Agent, limit: int, now_s: float) -> list[Seat]:
-        """Give a pilot up to so many replicas that fit it."""
+        """Give a pilot up to so many replicas that fit it; a suspect one no more than one."""
         taken: list[Seat] = []
+        limit = limit if agent.doubt is None else min(limit, 1)
         if limit <= 0:
             return taken
         for entry in self.for_agent(agent, now_s):
             order = entry.order
-            for index in entry.waiting.first(min(limit - len(taken), agent.fits(order.requests))):
+            for index in entry.waiting.first(min(limit - len(taken), self._most(entry, agent, now_s))):
                 lease = Lease(
                     order.intent,
                     index,
@@ -187,6 +199,7 @@ class Line:
     def _hand(self, agent: Agent, seat: Seat, order: Standing, now_s: float) -> None:
         lease = seat.lease
         agent.take(lease, order, now_s + self._settings.lease_s)
+        self.care.began(lease.pilot, lease.id, order.workload, lease.granted_s)
 
     def give_back(self, seat: Seat, now_s: float) -> None:
         """A replica is in nobody's hands any more, and nothing is kept of that."""
@@ -204,7 +217,19 @@ class Line:
         agent = self.agents.get(seat.lease.pilot)
         if agent is not None:
             agent.release(seat.lease.id, entry.order.requests)
+        self.care.over(seat.lease.pilot, seat.lease.id, entry.order.workload)
         return entry
+
+    def add_agent(self, pilot: Pilot, now_s: float) -> None:
+        """A pilot joins."""
+        agent = self.agents[pilot.name] = Agent(pilot, now_s)
+        agent.doubt = self.care.joined(pilot.name, pilot.host, now_s)
+
+    def drop_agent(self, name: str, now_s: float) -> None:
+        """A pilot leaves for good."""
+        agent = self.agents.pop(name, None)
+        if agent is not None:
+            self.care.gone(name, agent.pilot.host, now_s)
 
     def seat(self, replica: Replica) -> Seat | None:
         """The latest lease of a replica."""

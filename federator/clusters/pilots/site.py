@@ -80,7 +80,7 @@ class Site:
         await self._scribe.write(LineChanges(pilots={pilot.name: pilot}))
         agent = self._line.agents.get(pilot.name)
         if agent is None:
-            agent = self._line.agents[pilot.name] = Agent(pilot, now_s)
+            self._line.add_agent(pilot, now_s)
         else:
             agent.describe(pilot)
             agent.renew((), now_s, 0.0)
@@ -160,7 +160,7 @@ class Site:
             return
         await self._endings.void(self._line.seats_of(tuple(agent.leases), agent), "its pilot said goodbye")
         await self._scribe.write(LineChanges(pilots={pilot: None}))
-        self._line.agents.pop(pilot, None)
+        self._line.drop_agent(pilot, self._clock.now_s())
         agent.wake()
         self._stir()
 
@@ -305,6 +305,7 @@ class Site:
                 await self._endings.forget_if_over(intent)
                 self._stir()
         await self._look_after_services(now_s)
+        self._look_after_suspects(now_s)
         await self._make_room()
 
     async def _forget_lost(self, now_s: float) -> None:
@@ -318,7 +319,15 @@ class Site:
                 await self._scribe.write(LineChanges(pilots=dict.fromkeys(gone)))
                 for name in gone:
                     if self._line.agents[name].lost:
-                        del self._line.agents[name]
+                        self._line.drop_agent(name, now_s)
+
+    def _look_after_suspects(self, now_s: float) -> None:
+        """Those whose probe has run for long are trusted again; those that may be tried are told."""
+        passed = self._line.care.passed(now_s)
+        for pilot in passed:
+            self._endings.tell(pilot, now_s)
+        if self._line.care.fell_due(now_s) or passed:
+            self._stir()
 
     async def _look_after_services(self, now_s: float) -> None:
         for entry in list(self._line.entries.values()):

@@ -18,7 +18,7 @@ def who_yields(agents: Iterable[Agent], waiting: Iterable[Entry], now_s: float, 
     What is free, and what is leaving already, is enough for as many as it holds. For each of the rest those of one
     pilot yield that lose least together, of all pilots; none where even all of a pilot would not be enough.
     """
-    open_ = [_Room(agent, now_s) for agent in agents if agent.open(now_s, margin_s)]
+    open_ = [_Room(agent, now_s) for agent in agents if agent.trusted(now_s, margin_s)]
     chosen: list[str] = []
     for entry in waiting:
         if not any(room.may_yield for room in open_):

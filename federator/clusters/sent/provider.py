@@ -144,7 +144,7 @@ class SentPilots(PilotsProvider):
         return Look(
             now_s=queued.now_s,
             demand=tuple(self._line.demand(self._pilot)),
-            free=tuple(agent.room() for agent in agents.values() if agent.open(here, margin_s)),
+            free=tuple(agent.room() for agent in agents.values() if agent.trusted(here, margin_s)),
             live=len(queued.running) - len(unheard),
             starting=len(unheard),
             ending=self._missing.ending(queued),

@@ -238,7 +238,7 @@ def test_what_is_free_is_what_is_not_leased(seed: int) -> None:
             name = chance.choice("pq")
             held[name] += [g.lease for g in await place.lease(name, tuple(held[name]), chance.randint(1, 5))]
             if held[name] and chance.random() < 0.7:
-                await place.provider.finish(name, held[name].pop(), done(chance.choice(["", "Error"])))
+                await place.provider.finish(name, held[name].pop(), done(chance.choice(["", "OOMKilled"])))
             observation = await place.provider.observe()
             (flavor,) = observation.flavors or ()
             assert sum(group.count for group in flavor.nodes) == 2

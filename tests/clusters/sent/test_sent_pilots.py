@@ -12,7 +12,7 @@ from federator.clusters.sizing import End, Limits
 from federator.model.cluster import Flavor
 from federator.model.pilots import Pilot
 from federator.model.resources import CPU, MEMORY, Resources
-from tests.clusters.pilots.site import GIB, order
+from tests.clusters.pilots.site import GIB, done, order
 from tests.fake_lines import FakeLines
 
 SIZE = Resources.of({CPU: 4000, MEMORY: 8 * GIB})
@@ -129,6 +129,25 @@ async def test_a_pilot_that_registers_is_of_the_flavor_that_was_promised_and_tak
     assert (flavor.count, flavor.max_count) == (1, 5)
     assert len((await place.provider.lease("cern-0", (), 10, 0.0)).grants) == 4
     assert len(place.queue.jobs) == 2, "the other half has its pilot on its way"
+
+
+async def test_a_suspect_pilot_is_there_and_has_no_room() -> None:
+    """Its room is not counted on, neither before a probe is due nor then; of the pilots that may live it is one."""
+    place = Place()
+    await place.provider.submit(order("v"))
+    await place.provider.submit(order("w", 2))
+    await place.round()
+    await place.register(0)
+    for grant in (await place.provider.lease("cern-0", (), 10, 0.0)).grants:
+        await place.provider.finish("cern-0", grant.lease, done("Error"))
+    await place.provider.submit(order("x", 2))
+    for passed_s in (0.0, 50.0, 20.0):
+        await place.clock.advance(passed_s)
+        await place.provider.heartbeat("cern-0", ())
+        await place.round()
+        assert place.provider.states() == {"suspect": 1}
+        assert len(place.queue.waiting) == 1, "one more is sent"
+        assert place.provider._told.to_come == 4
 
 
 async def test_a_schedd_that_does_not_answer_promises_nothing_and_what_lives_works_on() -> None:
