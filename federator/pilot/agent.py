@@ -38,6 +38,8 @@ class Agent(Holding):
         grants, self.results = self.spool.kept()
         for grant in grants:
             log, log_from = self.spool.tail(grant["lease"])
+            if "podman" in self.node.runtimes and grant["runtime"] == "container":
+                self._remove_container(container_name(grant["lease"]))
             self.ended(
                 grant["lease"],
                 {"lease": grant["lease"], "exitCode": None, "reason": "PilotRestarted", "ownFault": False}
@@ -92,9 +94,10 @@ class Agent(Holding):
                     self.stops.setdefault(lease, ("Drained", self.settings.grace_s))
 
     def _over(self) -> bool:
+        removing = not self._removals.over()
         with self.lock:
-            untold = bool(self.results or self.dropping) and not self.gave_up
-            return bool(self.draining) and not (self.new or self.running or untold)
+            left = bool(self.results or self.dropping or removing) and not self.gave_up
+            return bool(self.draining) and not (self.new or self.running or left)
 
     def _begin_new(self) -> None:
         with self.lock:
@@ -210,8 +213,8 @@ class Agent(Holding):
             known.pop(lease, None)
         self.untold.discard(lease)
         self.busy_at = self.busy_at if payload.backfill else time.monotonic()
-        if "podman" in self.node.runtimes and payload.grant["runtime"] == "container":
-            self._remove_container(lease)
+        if payload.container:
+            self._remove_container(payload.container)
         result = payload.result(*self.spool.tail(lease))
         if lease in self.void:
             self.void.discard(lease)
@@ -219,11 +222,12 @@ class Agent(Holding):
         else:
             self.ended(lease, result)
 
-    @staticmethod
-    def _remove_container(lease: str) -> None:
+    def _remove_container(self, container: str) -> None:
         """Where Podman itself was killed its container may be left."""
-        command = ["podman", "rm", "--force", "--ignore", container_name(lease)]
-        subprocess.run(command, capture_output=True, timeout=30, check=False)
+        try:
+            self._removals.begin(container)
+        except OSError as error:
+            say(f"whether {container} is left cannot be seen: {error}")
 
     def _look_at_time(self) -> None:
         now = time.monotonic()
@@ -251,8 +255,12 @@ class Agent(Holding):
                 self.stops.setdefault(lease, ("Drained", float(payload.grant["graceSeconds"])))
 
     def _strays(self) -> dict[str, list[int]]:
-        """Live orphans that came to the pilot, by the lease of their payload; dead ones are reaped."""
+        """Live orphans that came to the pilot, by the lease of their payload; dead ones are reaped.
+
+        What watches a container of Podman's is such an orphan, too; not it but what it watches is the payload's.
+        """
         with self.lock:
+            watchers = {payload.watcher: lease for lease, payload in self.running.items()}
             firsts = {payload.pid: lease for lease, payload in self.running.items()}
             named = {(p.grant["intent"], str(p.grant["index"])): lease for lease, p in self.running.items()}
         found: dict[str, list[int]] = {}
@@ -262,6 +270,9 @@ class Agent(Holding):
             if processes.birth(pid) is None:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
+                continue
+            if pid in watchers:
+                found.setdefault(watchers[pid], []).extend(processes.children(pid))
                 continue
             told = (processes.marker_of(pid, INTENT) or "", processes.marker_of(pid, INDEX) or "")
             lease = firsts.get(processes.session(pid) or 0) or named.get(told)

@@ -41,6 +41,7 @@ class Payload:
         self.backfill = bool(grant.get("backfill"))
         self.cpus = tuple(cpus)
         self.since = time.monotonic()
+        self.container = command.container
         self.peak_bytes = 0
         self.strays: list[int] = []
         """Live orphans of it that came to the pilot, which keeps this up."""
@@ -49,6 +50,9 @@ class Payload:
         memory = int(grant["requests"].get("memory", 0))
         self._limit_bytes = memory + memory // 20 + SLACK_BYTES if memory else 0
         self._look_at = 0.0
+        self._strays_cpu_s = 0.0
+        """Of live orphans as far as it was seen: only what this process waits for is told by the kernel."""
+        self._watched_by, self._watcher = command.watcher, 0
         self._usage: Any = None
         self._status: int | None = None
         read, write = os.pipe()
@@ -114,6 +118,14 @@ class Payload:
         return not left
 
     @property
+    def watcher(self) -> int:
+        """The process whose children are its container, where Podman started one; 0: none."""
+        if self._watched_by is not None and not self._watcher:
+            with contextlib.suppress(OSError, ValueError):
+                self._watcher = int(self._watched_by.read_text())
+        return self._watcher
+
+    @property
     def over(self) -> bool:
         """Whether its first process has ended."""
         return self._status is not None
@@ -151,6 +163,7 @@ class Payload:
         family = processes.family([self.pid, *self.strays])
         held = processes.resident_bytes(family)
         self.peak_bytes = max(self.peak_bytes, held)
+        self._strays_cpu_s = max(self._strays_cpu_s, processes.cpu_seconds(processes.family(self.strays)))
         if self._limit_bytes and held > self._limit_bytes:
             held = processes.proportional_bytes(family)  # what is shared was counted for each
             if held > self._limit_bytes and self.kill_at is None:
@@ -162,7 +175,7 @@ class Payload:
         # ru_maxrss is of the largest process, and in KiB.
         peak = max(self.peak_bytes, self._usage.ru_maxrss * 1024 if self._usage else 0)
         return {
-            "cpuSeconds": round(cpu_s, 3),
+            "cpuSeconds": round(cpu_s + self._strays_cpu_s, 3),
             "wallSeconds": round(time.monotonic() - self.since, 3),
             "memoryBytes": float(peak),
         }
