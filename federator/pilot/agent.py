@@ -257,13 +257,12 @@ class Agent(Holding):
     def _strays(self) -> dict[str, list[int]]:
         """Live orphans that came to the pilot, by the lease of their payload; dead ones are reaped.
 
-        What watches a container of Podman's is such an orphan, too; not it but what it watches is the payload's.
+        The first process of a container of Podman's is like one, though it came to what Podman left to watch it.
         """
         with self.lock:
-            watchers = {payload.watcher: lease for lease, payload in self.running.items()}
+            found = {lease: payload.inside() for lease, payload in self.running.items()}
             firsts = {payload.pid: lease for lease, payload in self.running.items()}
             named = {(p.grant["intent"], str(p.grant["index"])): lease for lease, p in self.running.items()}
-        found: dict[str, list[int]] = {}
         for pid in processes.children(os.getpid()):
             if pid in firsts or pid == self._guard_pid:
                 continue
@@ -271,13 +270,10 @@ class Agent(Holding):
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
                 continue
-            if pid in watchers:
-                found.setdefault(watchers[pid], []).extend(processes.children(pid))
-                continue
             told = (processes.marker_of(pid, INTENT) or "", processes.marker_of(pid, INDEX) or "")
             lease = firsts.get(processes.session(pid) or 0) or named.get(told)
-            if lease is not None:
-                found.setdefault(lease, []).append(pid)
+            if lease is not None and pid not in found[lease]:
+                found[lease].append(pid)
         return found
 
     def _wait(self) -> None:

@@ -23,8 +23,8 @@ INSIDE = "/work"
 """Where a payload's own folder is in a container."""
 INSIDE_KEPT = "/checkpoint"
 """Where it writes there what is kept."""
-WATCHER = "conmon.pid"
-"""Beside a payload's own folder: which process watches its container (Podman writes it)."""
+FIRST = "container.pid"
+"""Beside a payload's own folder: the first process of its container (Podman writes it)."""
 
 
 class CannotRun(Exception):
@@ -34,15 +34,15 @@ class CannotRun(Exception):
 @dataclass(frozen=True)
 class Command:
     """``new_privileges``: whether the program itself may gain them (the container runtimes must; they take them from
-    what they start). ``container``: what Podman calls what it starts. ``watcher``: the file in which Podman tells the
-    process whose children the payload's are: they are not Podman's own."""
+    what they start). ``container``: what Podman calls what it starts. ``first``: the file in which it tells
+    the first process of that, which is no child of its own."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     cwd: str
     new_privileges: bool = False
     container: str = ""
-    watcher: Path | None = None
+    first: Path | None = None
 
 
 def command_for(
@@ -118,8 +118,9 @@ def _apptainer(
     options = ["--containall", "--no-privs", "--workdir", str(work.parent)]
     options += [part for here, inside in folders.items() for part in ("--bind", f"{here}:{inside}")]
     options += ["--pwd", _directory(grant), *(["--nv"] if gpus else [])]
-    # By the environment and not by --env, which would take a comma for the end of a value.
-    told = {f"APPTAINERENV_{name}": value for name, value in env.items()}
+    # By the environment and not by --env, which would take a comma for the end of a value; and no shell looks for $
+    # in values.
+    told = {"APPTAINER_NO_EVAL": "1", **{f"APPTAINERENV_{name}": value for name, value in env.items()}}
     argv = ("apptainer", "--quiet", "exec" if grant["command"] else "run", *options, _source(grant["image"]), *words)
     return Command(argv, {**outside, MARKER: env[MARKER], **told}, str(work), new_privileges=True)
 
@@ -130,8 +131,8 @@ def _podman(
     """As Apptainer runs it: as the pilot's own user (0 inside), whatever user the image names, so that it can write its
     folders; in the network of the node, which needs no plugins; with what it writes kept in our log alone."""
     work = next(iter(folders))
-    name, watcher = container_name(grant["lease"]), work.parent / WATCHER
-    options = ["--rm", "--quiet", "--name", name, "--conmon-pidfile", str(watcher), "--log-driver", "none"]
+    name, first = container_name(grant["lease"]), work.parent / FIRST
+    options = ["--rm", "--quiet", "--name", name, "--pidfile", str(first), "--log-driver", "none"]
     options += ["--security-opt", "no-new-privileges", "--cap-drop", "all", "--user", "0:0", "--network", "host"]
     options += ["--workdir", _directory(grant)]
     options += [part for here, inside in folders.items() for part in ("--volume", f"{here}:{inside}")]
@@ -141,7 +142,7 @@ def _podman(
         options += ["--entrypoint", json.dumps(_words(grant, env, "command"))]
     argv = ("podman", "run", *options, _source(grant["image"]), *_words(grant, env, "args"))
     outside = {**outside, MARKER: env[MARKER]}
-    return Command(argv, outside, str(work), new_privileges=True, container=name, watcher=watcher)
+    return Command(argv, outside, str(work), new_privileges=True, container=name, first=first)
 
 
 def _source(image: str) -> str:

@@ -52,7 +52,9 @@ class Payload:
         self._look_at = 0.0
         self._strays_cpu_s = 0.0
         """Of live orphans as far as it was seen: only what this process waits for is told by the kernel."""
-        self._watched_by, self._watcher = command.watcher, 0
+        self._first = command.first
+        self._inside: tuple[int, int] | None = None
+        """The first process of its container, and when that was born: its number may be used again."""
         self._usage: Any = None
         self._status: int | None = None
         read, write = os.pipe()
@@ -117,13 +119,14 @@ class Payload:
         processes.send(processes.family(left), signal.SIGKILL)
         return not left
 
-    @property
-    def watcher(self) -> int:
-        """The process whose children are its container, where Podman started one; 0: none."""
-        if self._watched_by is not None and not self._watcher:
+    def inside(self) -> list[int]:
+        """The first process of its container while it lives, where Podman started one."""
+        if self._first is not None and self._inside is None:
             with contextlib.suppress(OSError, ValueError):
-                self._watcher = int(self._watched_by.read_text())
-        return self._watcher
+                pid = int(self._first.read_text())
+                birth = processes.birth(pid)
+                self._inside = None if birth is None else (pid, birth)
+        return [self._inside[0]] if self._inside and processes.birth(self._inside[0]) == self._inside[1] else []
 
     @property
     def over(self) -> bool:

@@ -77,9 +77,7 @@ class Podman:
         home = folder / "home"
         (home / ".config/containers").mkdir(parents=True)
         shutil.copy(self.directory / "policy.json", home / ".config/containers")
-        limits = {"files": resource.RLIMIT_NOFILE, "processes": resource.RLIMIT_NPROC}
-        words = {name: str(resource.getrlimit(limit)[1]) for name, limit in limits.items()}
-        words |= {"tree": str(self.directory), "folder": str(folder)}
+        words = {"tree": str(self.directory), "folder": str(folder), **_limits()}
         for name, text in (("containers.conf", CONTAINERS), ("storage.conf", STORAGE)):
             (folder / name).write_text(text.format(**words))
         return {
@@ -123,6 +121,13 @@ def _make(made: Path, final: Path) -> None:
     script = made / "bin/podman"
     script.write_text(START.format(podman=final / "libexec/podman"))
     script.chmod(0o755)
+
+
+def _limits() -> dict[str, str]:
+    """What a root without all rights may set for others; Podman allows itself no more processes than there are ids."""
+    files, processes = (resource.getrlimit(one)[1] for one in (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC))
+    ids = int(Path("/proc/sys/kernel/pid_max").read_text())
+    return {"files": str(files), "processes": str(ids if processes < 0 else min(ids, processes))}
 
 
 def packed(tree: Path, archive: Path) -> Path:
