@@ -178,7 +178,8 @@ def test_what_it_keeps_and_burns_is_seen(federator: Federator, place: Place) -> 
         until(lambda: bool(store.kept), "something to be kept", place.pilot.tail)
         until(lambda: cpu_seconds(place.pilot.payloads()) > 4, "it to burn", place.pilot.tail)
         assert place.pilot.stop() == 0
-        assert measured(federator) > 2.5
+        if place.image == IMAGE:  # the tests' Apptainer is in a program that dies of the signal, and its time with it
+            assert measured(federator) > 2.5
         place.pilot.start()
         began = re.compile(r"^began at [1-9]", re.MULTILINE)
         until(lambda: bool(began.search(federator.try_cli("logs", "backfill-burn").stdout)), "it to go on")
@@ -196,7 +197,7 @@ def test_it_is_asked_to_end_before_it_is_killed(federator: Federator, place: Pla
     federator.submit(limited)
     failed = federator.wait_for("polite", lambda w: w["state"] == "failed")
     assert "DeadlineExceeded" in failed["message"]
-    assert federator.cli("logs", "polite").split() == ["asked"]
+    assert "asked" in federator.cli("logs", "polite").splitlines()
     until(lambda: not (place.pilot.payloads() or place.containers()), "nothing to be left", place.containers)
 
 
@@ -210,12 +211,11 @@ def test_an_image_with_a_user_and_a_program_of_its_own(federator: Federator, pla
     assert federator.cli("logs", "own").split() == ["/work", "mine"]
 
 
+@pytest.mark.parametrize("place", ["podman"], indirect=True)
 @pytest.mark.parametrize("kind", ["docker-archive", "oci-archive"])
-def test_an_archive_runs_without_a_registry(
-    federator: Federator, place: Place, podman: str, tmp_path: Path, kind: str
-) -> None:
+def test_an_archive_runs_without_a_registry(federator: Federator, place: Place, tmp_path: Path, kind: str) -> None:
     archive = tmp_path / "archive.tar"
-    command = ["podman", "save", "--quiet", "--format", kind, "--output", str(archive), podman]
+    command = ["podman", "save", "--quiet", "--format", kind, "--output", str(archive), place.image]
     subprocess.run(command, check=True)
     federator.submit(batch("packed", 1, [], container=shell(f"{kind}:{archive}", "echo out of $0; echo err >&2")))
     federator.wait_for("packed", lambda w: w["state"] == "finished")

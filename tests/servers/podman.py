@@ -1,7 +1,7 @@
-"""Podman from Debian, unpacked into the cache; nothing is installed, and nothing of another Podman is touched.
+"""Podman from Debian, unpacked into the cache; nothing is installed, and no container of another Podman is touched.
 
-What it has and runs is in a folder that is given: images as whole copies (driver vfs), no groups of processes, no
-network of its own, events in a file.
+What it has and runs is in a folder that is given (but for what it remembers of blobs, for root always below
+/var/lib/containers/cache): images as whole copies (driver vfs), no cgroups, no network of its own, events in a file.
 """
 
 from __future__ import annotations
