@@ -18,7 +18,7 @@ test: $(INSTALLED) ## everything: checks, fast tests, and tests on real servers 
 	@$(MAKE) --no-print-directory check
 	@echo "== 2 of 4: long tests (about 6 minutes)"
 	@$(MAKE) --no-print-directory thorough
-	@echo "== 3 of 4: real servers: Kubernetes (built once from Debian's source, about 6 minutes), PostgreSQL, Apptainer, Slurm with MariaDB, ssh, HTCondor, BOINC"
+	@echo "== 3 of 4: real servers: Kubernetes (built once from Debian's source, about 6 minutes), PostgreSQL, Apptainer, Podman, Slurm with MariaDB, ssh, HTCondor, BOINC"
 	@$(MAKE) --no-print-directory servers
 	@echo "== 4 of 4: tests on real servers (about 28 minutes)"
 	@$(MAKE) --no-print-directory real

@@ -12,6 +12,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def die_with_parent() -> None:
@@ -88,6 +89,12 @@ def proportional_bytes(pids: Iterable[int]) -> int:
         with contextlib.suppress(OSError), open(f"/proc/{pid}/smaps_rollup", "rb") as file:
             total += sum(int(line.split()[1]) * 1024 for line in file if line.startswith(b"Pss:"))
     return total
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """Processor time that processes used, and those children that they have waited for."""
+    used = [fields[11:15] for pid in pids if (fields := _stat(pid)) is not None]
+    return sum(int(ticks) for one in used for ticks in one) / _TICKS_PER_S
 
 
 def marker_of(pid: int, name: str) -> str | None:

@@ -38,6 +38,8 @@ class Agent(Holding):
         grants, self.results = self.spool.kept()
         for grant in grants:
             log, log_from = self.spool.tail(grant["lease"])
+            if "podman" in self.node.runtimes and grant["runtime"] == "container":
+                self._remove_container(container_name(grant["lease"]))
             self.ended(
                 grant["lease"],
                 {"lease": grant["lease"], "exitCode": None, "reason": "PilotRestarted", "ownFault": False}
@@ -92,9 +94,10 @@ class Agent(Holding):
                     self.stops.setdefault(lease, ("Drained", self.settings.grace_s))
 
     def _over(self) -> bool:
+        removing = not self._removals.over()
         with self.lock:
-            untold = bool(self.results or self.dropping) and not self.gave_up
-            return bool(self.draining) and not (self.new or self.running or untold)
+            left = bool(self.results or self.dropping or removing) and not self.gave_up
+            return bool(self.draining) and not (self.new or self.running or left)
 
     def _begin_new(self) -> None:
         with self.lock:
@@ -210,8 +213,8 @@ class Agent(Holding):
             known.pop(lease, None)
         self.untold.discard(lease)
         self.busy_at = self.busy_at if payload.backfill else time.monotonic()
-        if "podman" in self.node.runtimes and payload.grant["runtime"] == "container":
-            self._remove_container(lease)
+        if payload.container:
+            self._remove_container(payload.container)
         result = payload.result(*self.spool.tail(lease))
         if lease in self.void:
             self.void.discard(lease)
@@ -219,11 +222,12 @@ class Agent(Holding):
         else:
             self.ended(lease, result)
 
-    @staticmethod
-    def _remove_container(lease: str) -> None:
+    def _remove_container(self, container: str) -> None:
         """Where Podman itself was killed its container may be left."""
-        command = ["podman", "rm", "--force", "--ignore", container_name(lease)]
-        subprocess.run(command, capture_output=True, timeout=30, check=False)
+        try:
+            self._removals.begin(container)
+        except OSError as error:
+            say(f"whether {container} is left cannot be seen: {error}")
 
     def _look_at_time(self) -> None:
         now = time.monotonic()
@@ -251,11 +255,14 @@ class Agent(Holding):
                 self.stops.setdefault(lease, ("Drained", float(payload.grant["graceSeconds"])))
 
     def _strays(self) -> dict[str, list[int]]:
-        """Live orphans that came to the pilot, by the lease of their payload; dead ones are reaped."""
+        """Live orphans that came to the pilot, by the lease of their payload; dead ones are reaped.
+
+        The first process of a container of Podman's is like one, though it came to what Podman left to watch it.
+        """
         with self.lock:
+            found = {lease: payload.inside() for lease, payload in self.running.items()}
             firsts = {payload.pid: lease for lease, payload in self.running.items()}
             named = {(p.grant["intent"], str(p.grant["index"])): lease for lease, p in self.running.items()}
-        found: dict[str, list[int]] = {}
         for pid in processes.children(os.getpid()):
             if pid in firsts or pid == self._guard_pid:
                 continue
@@ -265,8 +272,8 @@ class Agent(Holding):
                 continue
             told = (processes.marker_of(pid, INTENT) or "", processes.marker_of(pid, INDEX) or "")
             lease = firsts.get(processes.session(pid) or 0) or named.get(told)
-            if lease is not None:
-                found.setdefault(lease, []).append(pid)
+            if lease is not None and pid not in found[lease]:
+                found[lease].append(pid)
         return found
 
     def _wait(self) -> None:

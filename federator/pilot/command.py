@@ -6,6 +6,7 @@ The same command, environment, working directory and exit code whichever it is.
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ INSIDE = "/work"
 """Where a payload's own folder is in a container."""
 INSIDE_KEPT = "/checkpoint"
 """Where it writes there what is kept."""
+FIRST = "container.pid"
+"""Beside a payload's own folder: the first process of its container (Podman writes it)."""
 
 
 class CannotRun(Exception):
@@ -31,12 +34,15 @@ class CannotRun(Exception):
 @dataclass(frozen=True)
 class Command:
     """``new_privileges``: whether the program itself may gain them (the container runtimes must; they take them from
-    what they start)."""
+    what they start). ``container``: what Podman calls what it starts. ``first``: the file in which it tells
+    the first process of that, which is no child of its own."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     cwd: str
     new_privileges: bool = False
+    container: str = ""
+    first: Path | None = None
 
 
 def command_for(
@@ -108,34 +114,46 @@ def _apptainer(
     grant: Json, env: dict[str, str], folders: Mapping[Path, str], gpus: Sequence[str], outside: dict[str, str]
 ) -> Command:
     work = next(iter(folders))
-    image = grant["image"]
-    if not image.startswith("/") and not re.match(r"[a-z-]+:(//|/|\.)", image):
-        image = f"docker://{image}"
     words = [*_words(grant, env, "command"), *_words(grant, env, "args")]
     options = ["--containall", "--no-privs", "--workdir", str(work.parent)]
     options += [part for here, inside in folders.items() for part in ("--bind", f"{here}:{inside}")]
-    options += ["--pwd", grant["workingDir"] or INSIDE, *(["--nv"] if gpus else [])]
-    # By the environment and not by --env, which would take a comma for the end of a value.
-    told = {f"APPTAINERENV_{name}": value for name, value in env.items()}
-    argv = ("apptainer", "--quiet", "exec" if grant["command"] else "run", *options, image, *words)
+    options += ["--pwd", _directory(grant), *(["--nv"] if gpus else [])]
+    # By the environment and not by --env, which would take a comma for the end of a value; and no shell looks for $
+    # in values.
+    told = {"APPTAINER_NO_EVAL": "1", **{f"APPTAINERENV_{name}": value for name, value in env.items()}}
+    argv = ("apptainer", "--quiet", "exec" if grant["command"] else "run", *options, _source(grant["image"]), *words)
     return Command(argv, {**outside, MARKER: env[MARKER], **told}, str(work), new_privileges=True)
 
 
 def _podman(
     grant: Json, env: dict[str, str], folders: Mapping[Path, str], gpus: Sequence[str], outside: dict[str, str]
 ) -> Command:
+    """As Apptainer runs it: as the pilot's own user (0 inside), whatever user the image names, so that it can write its
+    folders; in the network of the node, which needs no plugins; with what it writes kept in our log alone."""
     work = next(iter(folders))
-    options = ["--rm", "--name", container_name(grant["lease"]), "--security-opt", "no-new-privileges"]
-    options += ["--cap-drop", "all", "--workdir", grant["workingDir"] or INSIDE]
+    name, first = container_name(grant["lease"]), work.parent / FIRST
+    options = ["--rm", "--quiet", "--name", name, "--pidfile", str(first), "--log-driver", "none"]
+    options += ["--security-opt", "no-new-privileges", "--cap-drop", "all", "--user", "0:0", "--network", "host"]
+    options += ["--workdir", _directory(grant)]
     options += [part for here, inside in folders.items() for part in ("--volume", f"{here}:{inside}")]
-    for name, value in env.items():
-        options += ["--env", f"{name}={value}"]
-    if gpus:
-        options += [part for gpu in gpus for part in ("--device", f"{GPU}={gpu}")]
+    options += [part for key, value in env.items() for part in ("--env", f"{key}={value}")]
+    options += [part for gpu in gpus for part in ("--device", f"{GPU}={gpu}")]
     if grant["command"]:
         options += ["--entrypoint", json.dumps(_words(grant, env, "command"))]
-    argv = ("podman", "run", *options, grant["image"], *_words(grant, env, "args"))
-    return Command(argv, {**outside, MARKER: env[MARKER]}, str(work), new_privileges=True)
+    argv = ("podman", "run", *options, _source(grant["image"]), *_words(grant, env, "args"))
+    outside = {**outside, MARKER: env[MARKER]}
+    return Command(argv, outside, str(work), new_privileges=True, container=name, first=first)
+
+
+def _source(image: str) -> str:
+    """Where an image is. As written in Kubernetes it is in a registry, Docker's if none is named."""
+    written_out = image.startswith("/") or re.match(r"[a-z-]+:(//|/|\.)", image)
+    return image if written_out else f"docker://{image}"
+
+
+def _directory(grant: Json) -> str:
+    """Where it starts in a container; a relative one is below its own folder."""
+    return posixpath.normpath(posixpath.join(INSIDE, grant["workingDir"]))
 
 
 def container_name(lease: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from federator.keeper import Keeper
 from federator.pilot.payload import Payload
+from federator.pilot.removal import Removals
 from federator.pilot.resources import Node
 from federator.pilot.settings import Settings, default_name
 from federator.pilot.spool import Spool
@@ -59,6 +60,7 @@ class Holding:
         self.gave_up = False
         """Told to end a second time: what is not acknowledged stays in the spool."""
         self._guard_pid = 0
+        self._removals = Removals()
         self._used_gpus: dict[str, list[str]] = {}
         self._wake_read, self._wake = os.pipe()
         for fd in (self._wake_read, self._wake):

@@ -41,6 +41,7 @@ class Payload:
         self.backfill = bool(grant.get("backfill"))
         self.cpus = tuple(cpus)
         self.since = time.monotonic()
+        self.container = command.container
         self.peak_bytes = 0
         self.strays: list[int] = []
         """Live orphans of it that came to the pilot, which keeps this up."""
@@ -49,6 +50,11 @@ class Payload:
         memory = int(grant["requests"].get("memory", 0))
         self._limit_bytes = memory + memory // 20 + SLACK_BYTES if memory else 0
         self._look_at = 0.0
+        self._strays_cpu_s = 0.0
+        """Of live orphans as far as it was seen: only what this process waits for is told by the kernel."""
+        self._first = command.first
+        self._inside: tuple[int, int] | None = None
+        """The first process of its container, and when that was born: its number may be used again."""
         self._usage: Any = None
         self._status: int | None = None
         read, write = os.pipe()
@@ -113,6 +119,15 @@ class Payload:
         processes.send(processes.family(left), signal.SIGKILL)
         return not left
 
+    def inside(self) -> list[int]:
+        """The first process of its container while it lives, where Podman started one."""
+        if self._first is not None and self._inside is None:
+            with contextlib.suppress(OSError, ValueError):
+                pid = int(self._first.read_text())
+                birth = processes.birth(pid)
+                self._inside = None if birth is None else (pid, birth)
+        return [self._inside[0]] if self._inside and processes.birth(self._inside[0]) == self._inside[1] else []
+
     @property
     def over(self) -> bool:
         """Whether its first process has ended."""
@@ -151,6 +166,7 @@ class Payload:
         family = processes.family([self.pid, *self.strays])
         held = processes.resident_bytes(family)
         self.peak_bytes = max(self.peak_bytes, held)
+        self._strays_cpu_s = max(self._strays_cpu_s, processes.cpu_seconds(processes.family(self.strays)))
         if self._limit_bytes and held > self._limit_bytes:
             held = processes.proportional_bytes(family)  # what is shared was counted for each
             if held > self._limit_bytes and self.kill_at is None:
@@ -162,7 +178,7 @@ class Payload:
         # ru_maxrss is of the largest process, and in KiB.
         peak = max(self.peak_bytes, self._usage.ru_maxrss * 1024 if self._usage else 0)
         return {
-            "cpuSeconds": round(cpu_s, 3),
+            "cpuSeconds": round(cpu_s + self._strays_cpu_s, 3),
             "wallSeconds": round(time.monotonic() - self.since, 3),
             "memoryBytes": float(peak),
         }

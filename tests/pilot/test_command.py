@@ -47,6 +47,7 @@ def test_apptainer_takes_images_wherever_they_are(image: str, source: str) -> No
     assert made.argv[-4:] == (source, "run", "3", "a,b")
     assert {"--containall", "--no-privs", "--nv"} <= set(made.argv)
     assert made.env["APPTAINERENV_NAME"] == "a,b"
+    assert made.env["APPTAINER_NO_EVAL"] == "1", "what looks like a command of a shell in a value is none"
     assert made.env["APPTAINER_CACHEDIR"] == "/cache"
     assert "SECRET" not in made.env
 
@@ -55,8 +56,22 @@ def test_podman_gives_no_new_privileges_and_overrides_the_entry_point() -> None:
     made = command_for(grant(), ("process", "podman"), WORK, SPOOL, (), OUTSIDE)
     words = " ".join(made.argv)
     assert "--security-opt no-new-privileges" in words
-    assert '--entrypoint ["run", "3"] registry.example.org/reco:1 a,b' in words
+    assert '--entrypoint ["run", "3"] docker://registry.example.org/reco:1 a,b' in words
     assert "--env NAME=a,b" in words
+    assert "--user 0:0" in words, "the pilot's own user, who alone can write its folders"
+    assert "--network host" in words
+    assert "--pidfile /spool/lease/container.pid" in words
+    assert made.container == "federator-w.0.ab"
+
+
+@pytest.mark.parametrize(
+    ("given", "directory"),
+    [("", "/work"), ("sub/dir", "/work/sub/dir"), ("/opt/app", "/opt/app"), ("/", "/")],
+)
+def test_a_relative_folder_is_below_its_own_in_containers_too(given: str, directory: str) -> None:
+    for runtime, option in (("apptainer", "--pwd"), ("podman", "--workdir")):
+        made = command_for(grant(workingDir=given), (runtime,), WORK, SPOOL, (), OUTSIDE)
+        assert made.argv[made.argv.index(option) + 1] == directory
 
 
 def test_without_a_command_the_image_says_what_runs() -> None:

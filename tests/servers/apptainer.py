@@ -47,7 +47,7 @@ def _make(made: Path, final: Path) -> None:
         apt.update()
         apt.extract([*_needed(apt), *TOOLS], made / "tree")
         apt.extract(["busybox-static"], Path(folder) / "busybox")
-        _image(made / "image", next((Path(folder) / "busybox").rglob("bin/busybox")))
+        small_image(made / "image", next((Path(folder) / "busybox").rglob("bin/busybox")))
     if shutil.which("bwrap") is None:
         with tempfile.TemporaryDirectory() as folder:
             host = PrivateApt(Path(folder), host_status=True)
@@ -82,7 +82,7 @@ def _root(tree: Path) -> None:
     settings.write_text(text)
 
 
-def _image(image: Path, busybox: Path) -> None:
+def small_image(image: Path, busybox: Path) -> None:
     """A tree as one finds it on CVMFS: a busybox, and the places that containers have."""
     for name in ("bin", "dev", "etc", "home", "proc", "root", "sys", "tmp", "usr/bin", "var/tmp", "work"):
         (image / name).mkdir(parents=True)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.servers.binaries import cache_directory
+from tests.servers.elf import copy_libraries, find_patchelf
 from tests.servers.private_apt import PrivateApt
 
 SUITE = "sid"
@@ -40,12 +41,12 @@ def _make(made: Path, prefix: Path) -> None:
         apt = PrivateApt(Path(folder) / "sid", suite=SUITE)
         apt.update()
         apt.extract(_needed(apt), tree)
-        patchelf = _patchelf(Path(folder) / "host")
+        patchelf = find_patchelf(Path(folder) / "host")
         for source, target in (("usr/bin", "bin"), ("usr/sbin", "sbin"), ("usr/libexec/condor", "libexec/condor"),
                                ("usr/share/condor", "share/condor")):  # fmt: skip
             if (tree / source).exists():
                 shutil.copytree(tree / source, made / target, symlinks=True, dirs_exist_ok=True)
-        _libraries(tree, made / "lib")
+        copy_libraries(tree, made / "lib")
         for path in _programs(made):
             words = ["--force-rpath", "--set-rpath", str(prefix / "lib")]
             if path.parent != made / "lib":
@@ -58,24 +59,6 @@ def _needed(apt: PrivateApt) -> list[str]:
     """The package and the libraries that it needs, by the names that the suite has now."""
     libraries = {name for name in apt.dependencies(["condor"]) if name.startswith("lib")}
     return ["condor", *sorted(name for name in libraries if not UNWANTED.fullmatch(name))]
-
-
-def _patchelf(folder: Path) -> str:
-    if (found := shutil.which("patchelf")) is not None:
-        return found
-    codename = re.search(r"^VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text(), re.M)
-    apt = PrivateApt(folder, suite=codename[1] if codename else "bookworm")
-    apt.update()
-    apt.extract(["patchelf"], folder / "tree")
-    return str(folder / "tree/usr/bin/patchelf")
-
-
-def _libraries(tree: Path, lib: Path) -> None:
-    """All libraries side by side, links as what they point to: the loader finds each by its one name."""
-    lib.mkdir()
-    for path in sorted(tree.rglob("*.so*")):
-        if path.is_file() and not (lib / path.name).exists():
-            shutil.copy(path, lib / path.name)
 
 
 def _programs(made: Path) -> Iterator[Path]:

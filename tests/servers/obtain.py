@@ -10,6 +10,7 @@ from tests.servers.boinc import find_boinc
 from tests.servers.build_kubernetes import build_if_needed
 from tests.servers.htcondor_programs import find_htcondor
 from tests.servers.mariadb import find_mariadb
+from tests.servers.podman import find_podman
 from tests.servers.postgres import find_postgres
 from tests.servers.s3 import find_moto
 from tests.servers.slurm_programs import find_slurm
@@ -22,6 +23,7 @@ def main() -> None:
         ("Kubernetes", build_if_needed),
         ("PostgreSQL", find_postgres),
         ("Apptainer", find_apptainer),
+        ("Podman", find_podman),
         ("Slurm", find_slurm),
         ("ssh", find_ssh),
         ("MariaDB", find_mariadb),

@@ -16,6 +16,7 @@ Whose checkpoints are kept runs under a companion, which dies with the payload's
 from __future__ import annotations
 
 import base64
+import posixpath
 import re
 import shlex
 from collections.abc import Mapping
@@ -176,12 +177,16 @@ def _apptainer(container: Container, env: Mapping[str, str], words: list[str], g
     image = container.image
     if not image.startswith("/") and not re.match(r"[a-z-]+:(//|/|\.)", image):
         image = f"docker://{image}"
-    # By the environment and not by --env, which would take a comma for the end of a value.
-    exports = [f"export APPTAINERENV_{name}={value}\n" for name, value in env.items() if _SHELL_NAME.fullmatch(name)]
+    # By the environment and not by --env, which would take a comma for the end of a value; and no shell looks for $
+    # in values.
+    exports = ["export APPTAINER_NO_EVAL=1\n"]
+    exports += [f"export APPTAINERENV_{name}={value}\n" for name, value in env.items() if _SHELL_NAME.fullmatch(name)]
     exports.append(f'export FEDERATOR_INTENT={env["FEDERATOR_INTENT"]} {_INDEX}="$index"\n')
     options = ["--containall", "--no-privs", "--bind", '"$work":/work', *(["--nv"] if gpus else [])]
     options += ["--bind", f'"$keep/checkpoint":{_INSIDE}'] if keeps else []
-    options += ["--pwd", shlex.quote(container.working_dir or "/work")]
+    options += ["--pwd", shlex.quote(posixpath.normpath(posixpath.join("/work", container.working_dir)))]
     verb = "exec" if container.command else "run"
     line = " ".join(("apptainer", "--quiet", verb, *options, shlex.quote(image), *words))
-    return [*exports, f'cd "$work" || exit {NO_FOLDER}\n', f"set -- {line}\n"]
+    inside = container.working_dir
+    make = "" if not inside or inside.startswith("/") else f" && mkdir -p {shlex.quote(inside)}"
+    return [*exports, f'cd "$work"{make} || exit {NO_FOLDER}\n', f"set -- {line}\n"]

@@ -58,17 +58,20 @@ def test_references_in_commands_are_as_in_kubernetes(tmp_path: Path) -> None:
 def test_an_image_is_run_by_apptainer_with_the_same_words_and_variables(tmp_path: Path) -> None:
     """Apptainer itself is a stand-in that tells how it was called."""
     stand_in = tmp_path / "apptainer"
-    stand_in.write_text('#!/bin/sh\nprintf "<%s>" "$@"; echo; env | grep ^APPTAINERENV_\n')
+    stand_in.write_text('#!/bin/sh\nprintf "<%s>" "$@"; echo; env | grep ^APPTAINER\n')
     stand_in.chmod(0o755)
-    command = Container("example.org/a:1", ("sh", "-c"), ("echo 'a  b'; $(X)",), {"X": "it's, so"})
+    command = Container("example.org/a:1", ("sh", "-c"), ("echo 'a  b'; $(X)",), {"X": "it's, so"}, "some/where")
     text = script(str(tmp_path / "c-1"), 0, command, OWN, apptainer=True, gpus=True, limit_s=None, grace_s=1.0)
     env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"}
     assert subprocess.run(["bash", "-c", text], env=env, check=False).returncode == 0
     call, *variables = (tmp_path / "c-1" / "logs" / "3").read_text().splitlines()
     assert call.startswith("<--quiet><exec><--containall><--no-privs><--bind>")
-    assert "<--nv><--pwd></work><docker://example.org/a:1>" in call
+    assert "<--nv><--pwd></work/some/where><docker://example.org/a:1>" in call
     assert call.endswith("<sh><-c><echo 'a  b'; it's, so>")
-    assert {"APPTAINERENV_X=it's, so", "APPTAINERENV_FEDERATOR_REPLICA_INDEX=3"} <= set(variables)
+    assert (tmp_path / "c-1" / "work" / "3" / "some/where").is_dir()
+    assert {"APPTAINER_NO_EVAL=1", "APPTAINERENV_X=it's, so", "APPTAINERENV_FEDERATOR_REPLICA_INDEX=3"} <= set(
+        variables
+    )
 
 
 def test_its_exit_status_is_the_replicas_and_is_written_down(tmp_path: Path) -> None:
