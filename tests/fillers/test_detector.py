@@ -38,7 +38,7 @@ def start(store: Path | str, tracks: int) -> subprocess.Popen[bytes]:
 @pytest.mark.thorough
 def test_the_sums_are_the_same_however_often_it_was_stopped_or_killed(tmp_path: Path, detector: ModuleType) -> None:
     """Once in one go; once with SIGTERM (which it heeds) and SIGKILL (which leaves the last checkpoint) by turns."""
-    tracks = 400_000
+    tracks = 2_000_000
     assert start(tmp_path / "whole", tracks).wait(120) == 0
     endings = []
     for number in range(40):
