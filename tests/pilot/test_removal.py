@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
 import pytest
 
 from federator.pilot import removal
+from federator.pilot.agent import Agent
 from federator.pilot.removal import Removals
+from federator.pilot.resources import Node
+from federator.pilot.settings import Settings
+from federator.pilot.spool import Spool
 
 
 @pytest.fixture
@@ -54,3 +59,17 @@ def test_without_podman_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(OSError, match="podman"):
         Removals().begin("federator-a")
+
+
+def test_a_pilot_removes_what_the_one_before_it_left(podman: Path) -> None:
+    (podman / "end").touch()
+    spool = Spool(podman / "spool")
+    for lease, runtime in (("a", "container"), ("b", "process")):
+        spool.add({"lease": lease, "runtime": runtime})
+    os.close(spool._lock)  # that pilot is gone
+    agent = Agent(Settings("http://localhost", "token", podman / "spool"), Node(1.0, 1, (), None, ("podman",)))
+    agent.recover()
+    assert over(agent._removals)
+    assert (podman / "calls").read_text().split()[-1] == "federator-a"
+    assert len((podman / "calls").read_text().splitlines()) == 1
+    assert sorted(agent.results) == ["a", "b"]
