@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from federator.cli.simulating import story_of
-from federator.documents.scenario import GeneratePart
+from federator.documents.sources import GeneratePart
 from federator.model.cluster import Cluster, Flavor, NodeGroup
 from federator.model.plan import Snapshot
 from federator.model.policy import Planning

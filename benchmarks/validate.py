@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from federator.documents.scenario import TracePart
+from federator.documents.sources import TracePart
 from federator.model.cluster import Cluster, Flavor, NodeGroup
 from federator.model.plan import Snapshot
 from federator.model.policy import Planning

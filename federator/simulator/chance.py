@@ -8,7 +8,7 @@ from random import Random
 from typing import NamedTuple
 
 from federator.documents.quantities import resources_of
-from federator.documents.scenario import Counts, Durations, GeneratePart
+from federator.documents.sources import Counts, Durations, GeneratePart
 from federator.model.selectors import ANYWHERE, Constraint
 from federator.model.workload import Gang, Input, Role, Workload
 from federator.simulator.rhythm import moments

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import cos, pi
 from random import Random
 
-from federator.documents.scenario import DeadlinePart, GeneratePart
+from federator.documents.sources import DeadlinePart, GeneratePart
 from federator.model.policy import FULL_PPM
 
 DAY_S = 86400.0

@@ -11,7 +11,8 @@ from pathlib import Path
 from federator.documents import Documents, read_files, to_snapshot
 from federator.documents.documents import Document
 from federator.documents.problems import DocumentErrors, Problem
-from federator.documents.scenario import FaultPart, ScenarioSpec, TracePart, TransfersPart
+from federator.documents.scenario import FaultPart, ScenarioSpec, TransfersPart
+from federator.documents.sources import TracePart
 from federator.documents.translate import planning_of
 from federator.documents.yaml_reader import TextRefused, read_yaml
 from federator.model.plan import Snapshot

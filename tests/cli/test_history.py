@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from federator.cli.client import Client
 from federator.cli.histories import first_ends, jobs_of, remembered
-from federator.documents.scenario import TracePart
+from federator.documents.sources import TracePart
 from federator.simulator.traces.own import written
 from federator.simulator.traces.readers import format_of
 from federator.simulator.traces.workloads import arrivals

@@ -11,7 +11,7 @@ import pytest
 
 from federator.documents import read_text
 from federator.documents.problems import DocumentErrors
-from federator.documents.scenario import GeneratePart
+from federator.documents.sources import GeneratePart
 from federator.simulator.chance import generated
 from federator.simulator.story import Arrival
 from federator.simulator.telling import read_scenario, told

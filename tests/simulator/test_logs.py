@@ -11,7 +11,7 @@ import yaml
 from zstandard import ZstdCompressor
 
 from federator.documents import read_files, read_text
-from federator.documents.scenario import TracePart
+from federator.documents.sources import TracePart
 from federator.model.resources import CPU, GPU, MEMORY, Resources
 from federator.simulator.traces import openb
 from federator.simulator.traces.converting import convert

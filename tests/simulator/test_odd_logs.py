@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from zstandard import ZstdCompressor
 
-from federator.documents.scenario import TracePart
+from federator.documents.sources import TracePart
 from federator.simulator.traces.converting import convert
 from federator.simulator.traces.job import Job
 from federator.simulator.traces.opening import TraceError

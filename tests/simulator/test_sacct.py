@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from federator.documents.scenario import TracePart
+from federator.documents.sources import TracePart
 from federator.simulator.traces.converting import convert
 from federator.simulator.traces.opening import TraceError
 from federator.simulator.traces.swf import header, jobs

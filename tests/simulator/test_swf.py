@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from federator.documents.scenario import TracePart
+from federator.documents.sources import TracePart
 from federator.model.selectors import Constraint
 from federator.simulator.story import Arrival
 from federator.simulator.traces.opening import TraceError, find

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from federator.documents.scenario import TracePart
+from federator.documents.sources import TracePart
 from federator.model.resources import CPU, GPU, MEMORY, STORAGE, Resources
 from federator.model.workload import Role
 from federator.simulator.traces import condor_xml

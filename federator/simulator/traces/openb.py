@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from federator.documents.quantities import format_resources
-from federator.documents.scenario import TracePart
+from federator.documents.sources import TracePart
 from federator.model.resources import CPU, GPU, MEMORY, Resources
 from federator.model.selectors import Constraint, Requirement, Selector
 from federator.model.workload import Role

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from federator.documents.fields import Quantities
 from federator.documents.quantities import format_resources, resources_of
-from federator.documents.scenario import TracePart
+from federator.documents.sources import TracePart
 from federator.model.selectors import Constraint, Requirement, Selector
 from federator.model.workload import Role
 from federator.simulator.traces.job import Job, alike

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from federator.documents.scenario import TracePart
+from federator.documents.sources import TracePart
 from federator.model.resources import CPU, GPU, Resources
 from federator.model.workload import Role
 from federator.simulator.traces.job import Job, alike

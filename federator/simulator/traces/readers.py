@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from federator.documents.scenario import TracePart
+from federator.documents.sources import TracePart
 from federator.simulator.traces import condor, openb, own, philly, sacct, swf
 from federator.simulator.traces.job import Job
 from federator.simulator.traces.opening import TraceError, lines

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from federator.documents.scenario import TracePart
+from federator.documents.sources import TracePart
 from federator.simulator.traces.job import Job
 from federator.simulator.traces.opening import TraceError, lines
 from federator.simulator.traces.rows import Row

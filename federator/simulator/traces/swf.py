@@ -11,7 +11,7 @@ from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import NamedTuple
 
-from federator.documents.scenario import TracePart
+from federator.documents.sources import TracePart
 from federator.model.resources import CPU, Resources
 from federator.model.workload import Role
 from federator.simulator.traces.job import Job

@@ -9,7 +9,7 @@ from itertools import islice
 from math import inf
 from pathlib import Path
 
-from federator.documents.scenario import TracePart
+from federator.documents.sources import TracePart
 from federator.model.selectors import ANYWHERE, Constraint, Requirement, Selector
 from federator.model.workload import Gang, Workload
 from federator.simulator.story import Arrival
