@@ -26,7 +26,7 @@ from tests.web_store import WebStore
 __all__ = ["htcondor_pool", "slurm", "slurm_by_quality"]
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 DETECTOR = Path(__file__).parents[2] / "config/fillers/detector.py"
-TRACKS = 6_000_000
+TRACKS = 12_000_000
 """Long enough for three evictions on a fast machine: schedulers take their time."""
 """Some seconds of a core."""
 EVICTIONS = 3
