@@ -29,7 +29,7 @@ class Apptainer:
 
 def find_apptainer() -> Apptainer:
     """From the cache, or from Debian. Raises AptFailed."""
-    directory = cache_directory() / "apptainer-2"
+    directory = cache_directory() / "apptainer-1"
     found = Apptainer(directory / "bin", directory / "image")
     if not found.programs.exists():
         directory.parent.mkdir(parents=True, exist_ok=True)
@@ -58,9 +58,7 @@ def _make(made: Path, final: Path) -> None:
     script = made / "bin" / "apptainer"
     binds = "--dev-bind /dev /dev --bind /proc /proc --bind /sys /sys --bind /tmp /tmp --bind /root /root"
     images = f"--ro-bind {final}/image /image"
-    # Not by PATH, in which this very script may be first.
-    run = f'bwrap --bind {final}/tree / {binds} {images} --chdir "$PWD" /usr/bin/apptainer "$@"'
-    script.write_text(f"#!/bin/sh\nexec {run}\n")
+    script.write_text(f'#!/bin/sh\nexec bwrap --bind {final}/tree / {binds} {images} --chdir "$PWD" apptainer "$@"\n')
     script.chmod(0o755)
 
 
@@ -79,7 +77,6 @@ def _root(tree: Path) -> None:
     for name in ("passwd", "group", "hosts", "resolv.conf", "nsswitch.conf", "localtime"):
         if (source := Path("/etc") / name).exists():
             shutil.copy(source, tree / "etc" / name)
-    (tree / "usr/bin/sh").symlink_to("bash")  # it makes images with it
     settings = tree / "etc/apptainer/apptainer.conf"
     text = settings.read_text().replace("root default capabilities = full", "root default capabilities = no")
     settings.write_text(text)
