@@ -192,6 +192,8 @@ class Agent(Holding):
         return sorted(allowed, key=lambda core: (users[core], core))[:count]
 
     def _look_after_running(self) -> None:
+        for payload in self.running.values():
+            payload.reap()
         strays = self._strays()
         with self.lock:
             for lease, payload in list(self.running.items()):

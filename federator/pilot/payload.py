@@ -100,9 +100,8 @@ class Payload:
         self.kill_at = at if self.kill_at is None else min(self.kill_at, at)
 
     def step(self) -> bool:
-        """Do what is due; True once the first process has ended and nothing of the payload is left."""
-        if self._status is None:
-            self._reap()
+        """Do what is due; True once the first process has been reaped and, by the strays that were looked for after
+        that, nothing of the payload is left."""
         now = time.monotonic()
         if self._status is None:
             limit_s = self.grant["timeLimitSeconds"]
@@ -155,7 +154,10 @@ class Payload:
         last = next((line.strip() for line in reversed(log.splitlines()) if line.strip()), "")
         return {**told, "reason": "Error", "message": f"{words}: {last[:300]}" if last else words, "ownFault": True}
 
-    def _reap(self) -> None:
+    def reap(self) -> None:
+        """See whether the first process has ended. What it leaves comes to the pilot only then."""
+        if self._status is not None:
+            return
         with contextlib.suppress(ChildProcessError):
             pid, status, usage = os.wait4(self.pid, os.WNOHANG)
             if pid:
