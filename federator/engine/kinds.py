@@ -9,6 +9,7 @@ from itertools import accumulate
 
 import numpy as np
 
+from federator.documents.policy import WEIGHT_BY
 from federator.engine.arrays import Array
 from federator.engine.constraints import likeness
 from federator.engine.feasibility import Eligibility
@@ -43,7 +44,7 @@ from federator.engine.filling import (
 from federator.engine.governing import BY_RULE, Rule
 from federator.engine.nearness import ALL_THERE, lacking, nearness
 from federator.engine.opening import away
-from federator.engine.weights import COSTS, by_rule
+from federator.engine.weights import by_rule
 from federator.model.policy import FULL_PPM, Tier
 from federator.model.workload import Workload
 
@@ -99,7 +100,7 @@ class Kinds:
         found = self._asking.get(id(rule))
         if found is None:
             by = (tier.weight_by for tier in rule.tiers)
-            found = self._asking[id(rule)] = tuple(one for one in by if one not in ("room", *BY_STATE, *COSTS))
+            found = self._asking[id(rule)] = tuple(one for one in by if one not in WEIGHT_BY)
         return found
 
 

@@ -137,8 +137,7 @@ def _no_weight(scene: Scene, at: int) -> Verdict | None:
     if scene.weights[at] != 0:
         return None
     why = why_none(scene.rule, scene.workload, scene.eligibility.clusters[at], at)
-    facts = {"policy": scene.rule.policy.name, "minimum": int(scene.minima[at]), "why": f" ({why})" if why else ""}
-    return Verdict(Reason.NO_WEIGHT, facts)
+    return Verdict(Reason.NO_WEIGHT, {"policy": scene.rule.policy.name, "minimum": int(scene.minima[at]), "why": why})
 
 
 def _over_cap(scene: Scene, at: int) -> Verdict | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -52,15 +53,26 @@ def _ask(federation: Federation, source: str, workload: Workload) -> Array:
     return weights if "cluster" in expression.reads else np.resize(weights, len(federation.names))
 
 
-def why_none(rule: Rule, workload: Workload, cluster: Cluster, at: int) -> str:
-    """Why a cluster has no weight, in words, where an expression gives it none; else nothing."""
+@dataclass(frozen=True, slots=True)
+class NoNumber:
+    """Why an expression gives a cluster no weight for a workload; asked when the words are read."""
+
+    source: str
+    workload: Workload
+    cluster: Cluster
+
+    def __str__(self) -> str:
+        values = {**workload_variables(self.workload), **cluster_variables(self.cluster)}
+        number, why = condition(self.source).number(values)
+        if number is None:
+            return f" (weightBy {self.source}: {why})"
+        return f" (weightBy {self.source} gives {number})" if number <= 0 else ""
+
+
+def why_none(rule: Rule, workload: Workload, cluster: Cluster, at: int) -> NoNumber | str:
+    """Why a cluster has no weight, where an expression weighs it; else nothing."""
     source = rule.tiers[rule.tier[at]].weight_by
-    if rule.weights[at] != BY_RULE or source in WEIGHT_BY:
-        return ""
-    number, why = condition(source).number({**workload_variables(workload), **cluster_variables(cluster)})
-    if number is not None and number > 0:
-        return ""
-    return f"weightBy {source}: {why}" if number is None else f"weightBy {source} gives {number}"
+    return "" if rule.weights[at] != BY_RULE or source in WEIGHT_BY else NoNumber(source, workload, cluster)
 
 
 def price(federation: Federation, asked: Asked) -> Array:
