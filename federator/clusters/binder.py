@@ -8,9 +8,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import groupby, islice
 
 from federator.model.cluster import Binding, Flavor, NodeGroup
+from federator.model.indexset import IndexSet
 from federator.model.resources import CPU, MEMORY, Resources
 from federator.model.selectors import Toleration
 
@@ -284,6 +285,14 @@ class Pool:
                     groups[flavor][free] += len(places)
             self._shown = tuple(_shown(flavor, groups[flavor.name]) for flavor in self._flavors)
         return self._shown
+
+
+def seated(indices: IndexSet, nodes: Sequence[str]) -> Iterator[tuple[str, IndexSet]]:
+    """Whose seats are on which of these nodes, of which ``Pool.bind`` gave one for each of the first indices."""
+    for node, seats in groupby(nodes):
+        mine = indices.first(sum(1 for _ in seats))
+        indices -= mine
+        yield node, mine
 
 
 def _open(flavor: Flavor, only: Sequence[str], tolerations: Sequence[Toleration]) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 
 from federator.model.indexset import IndexSet
 from federator.model.intent import Failure
@@ -47,11 +45,3 @@ class Job:
     batches: list[Batch] = field(default_factory=list)
     succeeded: IndexSet = NONE
     failed: dict[int, Failure] = field(default_factory=dict)
-
-
-def seated(indices: IndexSet, nodes: Sequence[str]) -> Iterator[tuple[str, IndexSet]]:
-    """Whose seats are on which node; ``nodes`` has one for each index, alike ones together."""
-    for node, seats in groupby(nodes):
-        mine = indices.first(sum(1 for _ in seats))
-        indices -= mine
-        yield node, mine

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import repeat
 
-from federator.clusters.binder import Pool
+from federator.clusters.binder import Pool, seated
 from federator.clusters.losses import Held, Losses
 from federator.engine.whole_cores import taken
 from federator.model.cluster import Cluster, Flavor
@@ -18,7 +18,7 @@ from federator.simulator.autoscaler import Autoscaler
 from federator.simulator.fillers import Fillers
 from federator.simulator.luck import Luck
 from federator.simulator.measures import Measures
-from federator.simulator.replicas import Batch, Job, Seats, seated
+from federator.simulator.replicas import Batch, Job, Seats
 from federator.simulator.runs_by_node import RunsByNode
 from federator.simulator.standing import UsedRoom, as_seen
 from federator.simulator.timeline import END, OTHER, Timeline

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 from random import Random
 
-from federator.clusters.binder import Pool
+from federator.clusters.binder import Pool, seated
 from federator.clusters.fake import evictions
 from federator.clusters.fake.autoscaler import Autoscaler
 from federator.clusters.fake.parts import NONE, FakeIntent, wanted_of
@@ -156,11 +155,9 @@ class FakeCluster:
                 nodes = self.pool.bind(
                     role.requests, len(waiting), intent.order.flavors, role.tolerations, below=below, lost=losses
                 )
-                for node, seats in itertools.groupby(nodes):
-                    seated = waiting.first(sum(1 for _ in seats))
-                    waiting -= seated
-                    bound |= seated
-                    intent.seats[node] = intent.seats.get(node, NONE) | seated
+                for node, mine in seated(waiting, nodes):
+                    bound |= mine
+                    intent.seats[node] = intent.seats.get(node, NONE) | mine
         intent.unbound -= bound
         intent.starting |= bound
         return bound
@@ -168,8 +165,8 @@ class FakeCluster:
     def _free(self, intent: FakeIntent, indices: IndexSet, now_s: float) -> None:
         if self.pool is None or not indices:
             return
-        for node, requests, seated in intent.seats_of(indices):
-            self.pool.release(node, requests, len(seated), below=intent.order.backfill)
+        for node, requests, mine in intent.seats_of(indices):
+            self.pool.release(node, requests, len(mine), below=intent.order.backfill)
         intent.leave_seats(indices)
         if self.waiting:
             self.bind_waiting(now_s)
