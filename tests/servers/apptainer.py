@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.servers.binaries import cache_directory
+from tests.servers.binaries import cache_directory, made_once
 from tests.servers.private_apt import PrivateApt
 
 SUITE = "sid"
@@ -29,16 +29,8 @@ class Apptainer:
 
 def find_apptainer() -> Apptainer:
     """From the cache, or from Debian. Raises AptFailed."""
-    directory = cache_directory() / "apptainer-1"
-    found = Apptainer(directory / "bin", directory / "image")
-    if not found.programs.exists():
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=directory.parent) as made:
-            _make(Path(made), directory)
-            shutil.rmtree(directory, ignore_errors=True)
-            Path(made).rename(directory)
-            Path(made).mkdir()  # for the context, which removes it
-    return found
+    directory = made_once(cache_directory() / "apptainer-1", _make)
+    return Apptainer(directory / "bin", directory / "image")
 
 
 def _make(made: Path, final: Path) -> None:

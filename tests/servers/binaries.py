@@ -5,7 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import re
+import shutil
 import subprocess
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +52,18 @@ def cache_directory() -> Path:
     """What took long to make is kept here, outside the repository."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "federator"
+
+
+def made_once(final: Path, make: Callable[[Path, Path], None]) -> Path:
+    """A folder that took long to make, or makes it now; ``make`` is given where to, and where it will be then."""
+    if not final.exists():
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=final.parent) as made:
+            make(Path(made), final)
+            shutil.rmtree(final, ignore_errors=True)
+            Path(made).rename(final)
+            Path(made).mkdir()  # for the context, which removes it
+    return final
 
 
 def missing_from(directory: Path) -> list[str]:

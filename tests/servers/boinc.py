@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.servers.binaries import cache_directory
+from tests.servers.binaries import cache_directory, made_once
 from tests.servers.private_apt import PrivateApt
 
 OWN = re.compile(r"lib(boinc|brotli|bsd|curl|ldap|md|nghttp2|psl|rtmp|sasl2|ssh2|x|zstd).*")
@@ -25,16 +24,7 @@ class Boinc:
 
 def find_boinc() -> Boinc:
     """From the cache, or from Debian. Raises AptFailed."""
-    directory = cache_directory() / "boinc-1"
-    program = directory / "boinc"
-    if not program.exists():
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=directory.parent) as made:
-            _make(Path(made), directory)
-            shutil.rmtree(directory, ignore_errors=True)
-            Path(made).rename(directory)
-            Path(made).mkdir()  # for the context, which removes it
-    return Boinc(program)
+    return Boinc(made_once(cache_directory() / "boinc-1", _make) / "boinc")
 
 
 def _make(made: Path, final: Path) -> None:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.servers.binaries import cache_directory
+from tests.servers.binaries import cache_directory, made_once
 from tests.servers.elf import copy_libraries, find_patchelf
 from tests.servers.private_apt import PrivateApt
 
@@ -23,16 +23,7 @@ def find_htcondor() -> Path:
     """The prefix with ``bin``, ``sbin`` and ``lib``: from the cache, or from Debian. Raises AptFailed."""
     # Root runs pools as another user, who is not let into root's own cache.
     cache = Path("/var/cache/federator") if os.geteuid() == 0 else cache_directory()
-    prefix = cache / "htcondor-1"
-    if not prefix.exists():
-        prefix.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=prefix.parent) as made:
-            _make(Path(made), prefix)
-            Path(made).chmod(0o755)  # pools run as other users
-            shutil.rmtree(prefix, ignore_errors=True)
-            Path(made).rename(prefix)
-            Path(made).mkdir()  # for the context, which removes it
-    return prefix
+    return made_once(cache / "htcondor-1", _make)
 
 
 def _make(made: Path, prefix: Path) -> None:
@@ -53,6 +44,7 @@ def _make(made: Path, prefix: Path) -> None:
                 words = ["--set-interpreter", str(prefix / "lib" / LOADER), *words]
             # A library without dynamic part, or a static program, has nothing to be set.
             subprocess.run([patchelf, *words, str(path)], check=False, stderr=subprocess.DEVNULL)
+    made.chmod(0o755)  # pools run as other users
 
 
 def _needed(apt: PrivateApt) -> list[str]:

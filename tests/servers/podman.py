@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.servers.apptainer import small_image
-from tests.servers.binaries import cache_directory
+from tests.servers.binaries import cache_directory, made_once
 from tests.servers.elf import copy_libraries, find_patchelf
 from tests.servers.private_apt import PrivateApt
 
@@ -90,15 +90,7 @@ class Podman:
 
 def find_podman() -> Podman:
     """From the cache, or from Debian. Raises AptFailed."""
-    directory = cache_directory() / "podman-1"
-    if not directory.exists():
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=directory.parent) as made:
-            _make(Path(made), directory)
-            shutil.rmtree(directory, ignore_errors=True)
-            Path(made).rename(directory)
-            Path(made).mkdir()  # for the context, which removes it
-    return Podman(directory)
+    return Podman(made_once(cache_directory() / "podman-1", _make))
 
 
 def _make(made: Path, final: Path) -> None:
